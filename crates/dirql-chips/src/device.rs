@@ -1,0 +1,152 @@
+//! The contract between a device model and the machine around it.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::wire::Level;
+
+/// How many bytes one access moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Width {
+    /// One byte.
+    U8 = 1,
+    /// Two bytes.
+    U16 = 2,
+    /// Four bytes.
+    U32 = 4,
+    /// Eight bytes.
+    U64 = 8,
+}
+
+impl Width {
+    /// The number of bytes, 1, 2, 4 or 8.
+    #[must_use]
+    pub const fn bytes(self) -> u64 {
+        self as u64
+    }
+
+    /// The width of `bytes`, or `None` if no access has it.
+    #[must_use]
+    pub const fn from_bytes(bytes: u64) -> Option<Self> {
+        match bytes {
+            1 => Some(Self::U8),
+            2 => Some(Self::U16),
+            4 => Some(Self::U32),
+            8 => Some(Self::U64),
+            _ => None,
+        }
+    }
+
+    /// All ones in this width: what a bus reads where nothing answers.
+    #[must_use]
+    pub const fn ones(self) -> u64 {
+        u64::MAX >> (64 - 8 * self.bytes())
+    }
+}
+
+/// Which of a device's register windows is accessed: the BAR's index for a PCI
+/// function, the position in its resource list for a legacy device. 0..=5.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Region(pub u8);
+
+/// Something that leaves a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Interrupt source `source` became asserted or not.
+    ///
+    /// A legacy device drives its line number `source`; for a PCI function the
+    /// surrounding [`crate::pci::Function`] turns this into INTx, MSI or MSI-X.
+    Interrupt {
+        /// Which of the device's sources, 0 for devices with one.
+        source: u16,
+        /// [`Level::High`] is asserted, whatever the line's polarity is.
+        level: Level,
+    },
+    /// The device reads `length` bytes of memory; [`Device::dma_data`] brings them.
+    DmaRead {
+        /// Bus address.
+        address: u64,
+        /// Bytes.
+        length: u32,
+        /// Handed back with the data.
+        token: u32,
+    },
+    /// The device writes memory.
+    DmaWrite {
+        /// Bus address.
+        address: u64,
+        /// What is written.
+        bytes: Vec<u8>,
+    },
+    /// The device wants [`Device::timer`] called after this many units of 100 ns.
+    Timer {
+        /// Delay, in 100 ns units of virtual time.
+        after_100ns: u64,
+        /// Handed back.
+        token: u32,
+    },
+    /// Bytes that leave at the device's other end, for example on a serial wire.
+    Output(Vec<u8>),
+}
+
+/// What left a device during one call, in order.
+pub type Effects = Vec<Effect>;
+
+/// Something that the world outside the computer does to a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stimulus {
+    /// A button is pressed.
+    Press,
+    /// A button is released.
+    Release,
+    /// Bytes arrive at the device's other end.
+    Receive(Vec<u8>),
+    /// Interrupt source `0` fires once although nobody asked the device for it.
+    Interrupt(u16),
+}
+
+/// A device's registers and behaviour, without the bus that it sits on.
+///
+/// All methods are pure in the sense that the result depends on the value and the
+/// arguments alone. An access that the hardware ignores does nothing and reads as
+/// the hardware would; nothing panics, whatever the offset.
+pub trait Device: fmt::Debug {
+    /// The model's name, for example `"edu"`.
+    fn model(&self) -> &'static str;
+
+    /// Reads `width` at `offset` of `region`; side effects go to `out`.
+    fn read(&mut self, region: Region, offset: u64, width: Width, out: &mut Effects) -> u64;
+
+    /// Writes the low `width` bytes of `value` at `offset` of `region`.
+    fn write(&mut self, region: Region, offset: u64, width: Width, value: u64, out: &mut Effects);
+
+    /// A delay asked for with [`Effect::Timer`] has passed.
+    fn timer(&mut self, token: u32, out: &mut Effects) {
+        let _ = (token, out);
+    }
+
+    /// Memory asked for with [`Effect::DmaRead`].
+    fn dma_data(&mut self, token: u32, bytes: &[u8], out: &mut Effects) {
+        let _ = (token, bytes, out);
+    }
+
+    /// The outside world acts. Returns whether the model has such an input.
+    fn stimulate(&mut self, stimulus: &Stimulus, out: &mut Effects) -> bool {
+        let _ = (stimulus, out);
+        false
+    }
+
+    /// Back to the state after power-on; asserted sources are released through `out`.
+    fn reset(&mut self, out: &mut Effects);
+
+    /// A copy, for exploration.
+    fn clone_device(&self) -> Box<dyn Device>;
+}
+
+impl Clone for Box<dyn Device> {
+    fn clone(&self) -> Self {
+        self.clone_device()
+    }
+}

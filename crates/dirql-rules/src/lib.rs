@@ -1,0 +1,3 @@
+//! Placeholder header.
+#![no_std]
+#![forbid(unsafe_code)]
