@@ -1,3 +1,37 @@
-//! Placeholder header.
+//! What NT does, over an abstract platform.
+//!
+//! Modules are named as in NT: `hal` (the computer), `ke` (processors, IRQL, interrupts,
+//! DPCs, threads, waits), `io` (drivers, devices, IRPs, interrupts, plug and play), `mm`,
+//! `ex`, `ob`, `ps`, `po`, `rtl`.
+//!
+//! # Invariants
+//! - Nothing here knows PE files, Linux, exploration strategies, or how driver code runs:
+//!   the outside is [`Platform`].
+//! - Nothing is borrowed across a call into driver code ([`Kernel::call`]) or a yield
+//!   point: either can enter the kernel again on the same stack.
+//! - A driver pointer is a claim ([`DriverPtr`]) until it has been read or written.
+//! - One simulated processor runs at a time, so plain cells hold the state.
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod claim;
+mod config;
+mod event;
+mod kernel;
+mod platform;
+mod report;
+mod stop;
+
+pub mod hal;
+pub mod io;
+pub mod ke;
+pub mod mm;
+
+pub use claim::DriverPtr;
+pub use config::{Config, WindowsVersion};
+pub use event::{Event, EventSink, Stamp};
+pub use kernel::{Kernel, Outcome};
+pub use platform::{Access, CallSite, Platform, StrandId};
+pub use stop::{BadAddress, Ddi, Stop};

@@ -1,3 +1,22 @@
-//! Placeholder header.
+//! What a driver is not allowed to do.
+//!
+//! Rules are data: an ID that is never reused, a headline, a source. A [`Finding`] is one
+//! report against one rule; a [`BugCheck`] is how Windows would have ended.
+//!
+//! Invariant: nothing here knows how a run was scheduled, or how driver code is run.
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod bug_check;
+mod entry_irql;
+mod finding;
+mod rule;
+mod table;
+
+pub use bug_check::BugCheck;
+pub use entry_irql::{ENTRY_IRQL, IrqlRule, entry_irql};
+pub use finding::{Context, Finding, Place};
+pub use rule::{Rule, RuleId, Severity};
+pub use table::{RULES, ids, rule};

@@ -1,0 +1,106 @@
+//! What a run is set up with.
+
+use core::fmt;
+use core::str::FromStr;
+
+/// A Windows version whose behaviour is reproduced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WindowsVersion {
+    /// Windows XP Professional x64 Edition.
+    WinXp64,
+    /// Windows Server 2003 x64.
+    Server2003,
+    /// Windows Vista.
+    Vista,
+    /// Windows 7.
+    Seven,
+    /// Windows 8.
+    Eight,
+    /// Windows 8.1.
+    EightOne,
+    /// Windows 10.
+    Ten,
+    /// Windows 11.
+    Eleven,
+}
+
+impl WindowsVersion {
+    /// Every version, oldest first.
+    pub const ALL: [Self; 8] = [
+        Self::WinXp64,
+        Self::Server2003,
+        Self::Vista,
+        Self::Seven,
+        Self::Eight,
+        Self::EightOne,
+        Self::Ten,
+        Self::Eleven,
+    ];
+
+    /// The name used in scenario files and on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::WinXp64 => "winxp64",
+            Self::Server2003 => "server2003",
+            Self::Vista => "vista",
+            Self::Seven => "7",
+            Self::Eight => "8",
+            Self::EightOne => "8.1",
+            Self::Ten => "10",
+            Self::Eleven => "11",
+        }
+    }
+
+    /// Major, minor and build number, as `RtlGetVersion` reports them.
+    #[must_use]
+    pub const fn numbers(self) -> (u32, u32, u32) {
+        match self {
+            Self::WinXp64 | Self::Server2003 => (5, 2, 3790),
+            Self::Vista => (6, 0, 6002),
+            Self::Seven => (6, 1, 7601),
+            Self::Eight => (6, 2, 9200),
+            Self::EightOne => (6, 3, 9600),
+            Self::Ten => (10, 0, 19045),
+            Self::Eleven => (10, 0, 22631),
+        }
+    }
+}
+
+impl fmt::Display for WindowsVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The text is not the name of a supported Windows version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a Windows version; use one of winxp64, server2003, vista, 7, 8, 8.1, 10, 11")]
+pub struct UnknownWindowsVersion;
+
+impl FromStr for WindowsVersion {
+    type Err = UnknownWindowsVersion;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|version| version.name() == text).ok_or(UnknownWindowsVersion)
+    }
+}
+
+/// What a run is set up with. Part of what makes a run a pure function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The Windows version to be.
+    pub windows: WindowsVersion,
+    /// Number of processors, 1..=256; 64 in a group.
+    pub processors: u16,
+    /// Steps (yield points) after which the run ends without a verdict.
+    pub max_steps: u64,
+    /// Whether a finding ends the run.
+    pub stop_at_finding: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { windows: WindowsVersion::Ten, processors: 1, max_steps: 100_000_000, stop_at_finding: false }
+    }
+}

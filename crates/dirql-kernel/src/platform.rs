@@ -1,0 +1,96 @@
+//! What the kernel needs from whatever runs driver code.
+
+use core::ops::Range;
+
+use crate::stop::BadAddress;
+
+/// A stackful coroutine: one per kernel thread, plus an idle one per processor.
+///
+/// Numbers are given by the kernel, starting at 0, and are not reused within a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StrandId(pub u32);
+
+/// What a page may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing: any access faults.
+    None,
+    /// Loads only.
+    Read,
+    /// Loads and stores.
+    ReadWrite,
+    /// Instruction fetches and loads.
+    ReadExecute,
+    /// Everything, as some old images want.
+    ReadWriteExecute,
+}
+
+/// The outside of the kernel: memory, driver code, strands, and the processor's `gs`.
+///
+/// The kernel calls [`Platform::call`] and [`Platform::suspend`] with nothing borrowed:
+/// both can enter the kernel again before they return.
+pub trait Platform {
+    /// Copies from driver-visible memory.
+    ///
+    /// # Errors
+    /// [`BadAddress`] with the first byte that is not readable memory; device memory is not.
+    fn read(&self, address: u64, into: &mut [u8]) -> Result<(), BadAddress>;
+
+    /// Copies to driver-visible memory.
+    ///
+    /// # Errors
+    /// [`BadAddress`] with the first byte that is not writable memory; device memory is not.
+    fn write(&self, address: u64, from: &[u8]) -> Result<(), BadAddress>;
+
+    /// Gives the pages of `region` (page-aligned, inside [`crate::mm::layout`]'s windows)
+    /// an access. Pages that become accessible for the first time are zero.
+    fn protect(&self, region: Range<u64>, access: Access);
+
+    /// Gives the pages of `region` back to the host; they read as zero when next protected.
+    fn discard(&self, region: Range<u64>);
+
+    /// Calls driver code with the Win64 convention on the current strand.
+    ///
+    /// At most 12 arguments. An address that is not code faults as on a real
+    /// processor, and the fault comes back through [`crate::Kernel::fault`].
+    fn call(&self, routine: u64, arguments: &[u64]) -> u64;
+
+    /// The address at which drivers can call the export or built-in routine `name`
+    /// (for example `"KeSetEvent"`, or `"dirql:BusDispatch"` for the kernel's own
+    /// drivers); `None` if the table of exports does not have it.
+    fn routine(&self, name: &str) -> Option<u64>;
+
+    /// Prepares a strand that, when first resumed, runs
+    /// [`crate::Kernel::strand_main`] with its number. Returns the bounds of its stack,
+    /// lowest and one past the highest address.
+    fn create_strand(&self, strand: StrandId) -> Range<u64>;
+
+    /// Runs `strand` until it suspends or its main returns. Only called outside strands.
+    fn resume(&self, strand: StrandId);
+
+    /// Leaves the running strand; returns when it is resumed. Only called on strands.
+    fn suspend(&self);
+
+    /// The strand will not be resumed again; its stack can be reused. Frames still on
+    /// it are abandoned, not unwound.
+    fn retire_strand(&self, strand: StrandId);
+
+    /// Whether the caller runs on a strand.
+    fn on_strand(&self) -> bool;
+
+    /// Makes `kpcr` what `gs` points at from now on.
+    fn set_kpcr(&self, kpcr: u64);
+
+    /// The return address of the driver's innermost call into the kernel, and the stack
+    /// pointer there; zero when there is none.
+    fn call_site(&self) -> CallSite;
+}
+
+/// Where a driver called the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallSite {
+    /// Address of the instruction after the call.
+    pub return_address: u64,
+    /// Stack pointer at that instruction's frame, after the return.
+    pub stack_pointer: u64,
+}

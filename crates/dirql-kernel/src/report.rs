@@ -1,0 +1,156 @@
+//! Findings, and where and when things happen.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+
+use dirql_rules::{Finding, Place, RuleId};
+
+use crate::event::{Event, EventSink, Stamp};
+use crate::platform::CallSite;
+use crate::stop::{Ddi, Stop};
+use crate::{Kernel, Outcome};
+
+/// The DDI that is being carried out, and where the driver called it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CurrentDdi {
+    name: Option<&'static str>,
+    site: CallSite,
+}
+
+#[derive(Default)]
+pub(crate) struct Report {
+    findings: RefCell<Vec<Finding>>,
+    sink: RefCell<Option<Box<dyn EventSink>>>,
+    recording: Cell<bool>,
+    ddi: Cell<CurrentDdi>,
+}
+
+impl Report {
+    pub(crate) fn set_sink(&self, sink: Option<Box<dyn EventSink>>) {
+        self.recording.set(sink.is_some());
+        *self.sink.borrow_mut() = sink;
+    }
+
+    pub(crate) fn is_recording(&self) -> bool {
+        self.recording.get()
+    }
+
+    pub(crate) fn enter_ddi(&self, name: &'static str, site: CallSite) {
+        self.ddi.set(CurrentDdi { name: Some(name), site });
+    }
+
+    /// A nested call has overwritten the name; the site is looked up again by need.
+    pub(crate) fn name_ddi(&self, name: &'static str) {
+        self.ddi.set(CurrentDdi { name: Some(name), ..self.ddi.get() });
+    }
+
+    pub(crate) fn leave_ddi(&self) {
+        self.ddi.set(CurrentDdi::default());
+    }
+
+    /// Driver code is about to run inside a DDI; what it does is not that DDI's doing.
+    pub(crate) fn suspend_ddi(&self) -> CurrentDdi {
+        self.ddi.replace(CurrentDdi::default())
+    }
+
+    pub(crate) fn resume_ddi(&self, ddi: CurrentDdi) {
+        self.ddi.set(ddi);
+    }
+}
+
+impl Kernel {
+    /// Records an event, if somebody listens.
+    pub(crate) fn event(&self, event: Event) {
+        if let Some(sink) = &mut *self.report.sink.borrow_mut() {
+            sink.record(self.stamp(), &event);
+        }
+    }
+
+    /// A landmark of the scenario, for whoever reads the trace.
+    pub fn landmark(&self, text: String) {
+        self.event(Event::Landmark(text));
+    }
+
+    fn stamp(&self) -> Stamp {
+        Stamp {
+            step: self.step(),
+            time_100ns: self.time_100ns(),
+            processor: self.processor().id.0,
+            irql: self.irql().0,
+            context: self.context(),
+        }
+    }
+
+    /// Where and when we are.
+    #[must_use]
+    pub fn here(&self) -> Place {
+        let ddi = self.report.ddi.get();
+        Place {
+            step: self.step(),
+            time_100ns: self.time_100ns(),
+            processor: self.processor().id.0,
+            irql: self.irql().0,
+            context: self.context(),
+            ddi: ddi.name,
+            address: ddi.site.return_address,
+        }
+    }
+
+    /// As [`Kernel::here`], at a given instruction of the driver.
+    #[must_use]
+    pub fn here_at(&self, address: u64) -> Place {
+        Place { ddi: None, address, ..self.here() }
+    }
+
+    /// Records a finding at the current place. `earlier` is where its other half was.
+    ///
+    /// # Errors
+    /// [`Stop::Ended`] if a finding ends the run.
+    pub fn find(&self, rule: RuleId, message: String, earlier: Option<(String, Place)>) -> Ddi<()> {
+        self.find_at(rule, message, self.here(), earlier)
+    }
+
+    /// As [`Kernel::find`], at a given place. The same finding at the same instruction is
+    /// recorded once.
+    ///
+    /// # Errors
+    /// [`Stop::Ended`] if a finding ends the run.
+    pub fn find_at(
+        &self,
+        rule: RuleId,
+        message: String,
+        place: Place,
+        earlier: Option<(String, Place)>,
+    ) -> Ddi<()> {
+        let known = |finding: &Finding| {
+            finding.rule == rule && finding.place.address == place.address && finding.message == message
+        };
+        if self.report.findings.borrow().iter().any(known) {
+            return Ok(());
+        }
+        let finding = Finding { rule, message, place, earlier };
+        self.event(Event::Finding(finding.clone()));
+        self.report.findings.borrow_mut().push(finding);
+        if self.config().stop_at_finding {
+            self.end(Outcome::Finding);
+            return Err(Stop::Ended);
+        }
+        Ok(())
+    }
+
+    /// As [`Kernel::find`], and the run cannot go on after it.
+    #[must_use]
+    pub fn find_fatal(&self, rule: RuleId, message: String, earlier: Option<(String, Place)>) -> Stop {
+        let _ = self.find(rule, message, earlier);
+        self.end(Outcome::Finding);
+        Stop::Ended
+    }
+
+    /// What has been found so far, in order.
+    #[must_use]
+    pub fn findings(&self) -> Vec<Finding> {
+        self.report.findings.borrow().clone()
+    }
+}

@@ -1,0 +1,177 @@
+//! Every rule, one per line.
+
+use crate::{Rule, RuleId, Severity};
+use Severity::{Advice, Error, Warning};
+
+macro_rules! rules {
+    ($($name:ident = $id:literal, $severity:ident, $headline:literal, $help:literal, $source:literal, $windows:literal;)*) => {
+        /// The rules' IDs by name.
+        pub mod ids {
+            use crate::RuleId;
+            $(#[doc = $headline] pub const $name: RuleId = RuleId($id);)*
+        }
+
+        /// Every rule, in order of ID.
+        pub const RULES: &[Rule] = &[
+            $(Rule { id: RuleId($id), severity: $severity, headline: $headline, help: $help, source: $source, windows: $windows },)*
+        ];
+    };
+}
+
+rules! {
+    BUG_CHECK = 1, Error,
+        "a driver must not stop the system",
+        "look at the bug check's parameters and the place where it happened",
+        "Bug Check Code Reference", "the bug check itself";
+    UNIMPLEMENTED_IMPORT = 2, Error,
+        "this release does not implement a routine that the driver called",
+        "`dirql imports` lists what a driver needs and what is implemented",
+        "dirql", "";
+    HANG = 3, Error,
+        "driver code must come to an end",
+        "a loop that waits for hardware or another processor needs a time limit",
+        "Preventing Errors and Deadlocks While Using Spin Locks", "0x133 DPC_WATCHDOG_VIOLATION, 0x101 CLOCK_WATCHDOG_TIMEOUT";
+    DRIVER_BREAKPOINT = 4, Error,
+        "a driver must not break into a debugger that is not there",
+        "an int3 or DbgBreakPoint stops a machine without a debugger",
+        "wdm.DbgBreakPoint, Remarks", "0x7E or 0x1E with 0x80000003";
+    UNSUPPORTED_INSTRUCTION = 5, Error,
+        "driver code executed an instruction that has no meaning here",
+        "see the instruction in the message",
+        "dirql", "";
+    ENTRY_LEVEL = 100, Error,
+        "a DDI must be called at an IRQL that its page allows",
+        "lower the IRQL first, or use a routine made for this level",
+        "Managing Hardware Priorities", "0xC4, DDI compliance rules";
+    CONNECT_IRQL = 101, Error,
+        "interrupts are connected and disconnected at PASSIVE_LEVEL",
+        "connect in the start-device path and disconnect in the stop and remove paths, before raising the IRQL or taking a spin lock",
+        "wdm.IoConnectInterruptEx, IRQL row; rules IrqlIoPassive2 and IrqlIoPassive4", "0xC4 0x2000B, 0x2000D for the two older routines";
+    REPORT_IRQL = 102, Error,
+        "IoReportInterruptActive and IoReportInterruptInactive are called at or below DISPATCH_LEVEL",
+        "queue a DPC to report",
+        "wdm.IoReportInterruptActive, IRQL row", "";
+    SYNCHRONIZE_IRQL = 103, Error,
+        "KeSynchronizeExecution is called at or below the interrupt's SynchronizeIrql",
+        "do not call it from code that runs above the interrupt",
+        "wdm.KeSynchronizeExecution, IRQL row", "";
+    INTERRUPT_LOCK_IRQL = 104, Error,
+        "the interrupt spin lock is taken at or below SynchronizeIrql and released at it by its holder",
+        "pair KeAcquireInterruptSpinLock and KeReleaseInterruptSpinLock on one path, with the level that the first returned",
+        "wdm.KeAcquireInterruptSpinLock, IRQL row", "";
+    RAISE_BELOW = 105, Error,
+        "KeRaiseIrql does not lower, KeLowerIrql does not raise",
+        "save the level that KeRaiseIrql returned and hand exactly that one to KeLowerIrql",
+        "wdm.KeRaiseIrql, Remarks; wdm.KeLowerIrql, Remarks", "0x9, 0xA, 0xC4 0x30 and 0x31";
+    SELF_DEADLOCK = 110, Error,
+        "a processor must not wait for a lock that it holds",
+        "an ISR and a critical section already own the interrupt's lock; do not take it again on the same processor",
+        "Preventing Errors and Deadlocks While Using Spin Locks", "0x0F SPIN_LOCK_ALREADY_OWNED on checked builds, else a hang";
+    DEADLOCK = 111, Error,
+        "processors must not wait for each other for ever",
+        "take locks in the same order everywhere",
+        "Preventing Errors and Deadlocks While Using Spin Locks", "0x101, 0x133, 0xC4 0x1001";
+    RELEASE_NOT_OWNED = 112, Error,
+        "a spin lock is released by the processor that took it",
+        "release each lock once, on the path that acquired it",
+        "wdm.KeReleaseSpinLock, Remarks", "0x10 SPIN_LOCK_NOT_OWNED, 0xC4 0x1007";
+    ISR_IRQL = 120, Error,
+        "an ISR returns at the IRQL at which it was called",
+        "restore what you raise",
+        "Bug check 0xC8, parameter 1", "0xC8 IRQL_UNEXPECTED_VALUE, 0xC4 0x111";
+    DPC_IRQL = 121, Error,
+        "a DPC routine returns at DISPATCH_LEVEL",
+        "restore what you raise",
+        "Guidelines for Writing DPC Routines", "0xC7, 0xC8";
+    INTERRUPT_STORM = 122, Error,
+        "an ISR makes its device drop a level-sensitive line before it returns TRUE",
+        "acknowledge the interrupt at the device; return FALSE only if another device interrupted",
+        "Bug check 0xF2, Cause", "0xF2 HARDWARE_INTERRUPT_STORM";
+    DISCONNECT_VERSION = 130, Error,
+        "the Version given at disconnect is the one that connect returned",
+        "save Parameters.Version after IoConnectInterruptEx returns",
+        "Removing an ISR; bug check 0xCA, parameter 0x9", "0xCA 0x9";
+    DISCONNECT_UNKNOWN = 131, Error,
+        "what is disconnected is connected",
+        "disconnect each interrupt object once and clear the pointer",
+        "wdm.IoDisconnectInterrupt, Parameters", "memory damage";
+    LEFT_CONNECTED = 132, Error,
+        "a driver disconnects its interrupts before its device is stopped or removed and before it is unloaded",
+        "call IoDisconnectInterrupt(Ex) in the stop, surprise-removal and remove paths",
+        "Removing a Device in a Function Driver; Writing an Unload Routine", "0xCE, or a jump to freed code";
+    RAW_RESOURCE = 133, Error,
+        "an interrupt is connected with translated resources",
+        "take Vector, Level and Affinity from AllocatedResourcesTranslated",
+        "wdm.IoConnectInterrupt, Remarks", "STATUS_NOT_FOUND or STATUS_INVALID_PARAMETER";
+    DEVICE_NOT_SILENT = 134, Error,
+        "a device is silent before its interrupt is disconnected",
+        "mask interrupts at the device first",
+        "wdm.IoDisconnectInterruptEx, Remarks", "0xF2 HARDWARE_INTERRUPT_STORM";
+    MISMATCHED_MODE = 135, Warning,
+        "InterruptMode and ShareVector are what the resource descriptor says",
+        "derive them from Flags and ShareDisposition",
+        "Using the CONNECT_FULLY_SPECIFIED Version of IoConnectInterruptEx", "connect may fail";
+    OBSOLETE_VECTOR_LOOKUP = 136, Advice,
+        "plug and play drivers do not call HalGetInterruptVector",
+        "use the translated resources of IRP_MN_START_DEVICE",
+        "HalGetInterruptVector, Remarks", "";
+    DPC_LEFT_QUEUED = 140, Error,
+        "no DPC of a driver is queued when its memory is freed or it is unloaded",
+        "KeRemoveQueueDpc, then KeFlushQueuedDpcs, after the interrupt is disconnected",
+        "Writing an Unload Routine", "0xC7, 0xCE";
+    TIMER_LEFT_SET = 141, Error,
+        "no timer of a driver is set when its memory is freed or it is unloaded",
+        "KeCancelTimer, then KeFlushQueuedDpcs",
+        "Writing an Unload Routine", "0xC7, 0xC4 0x15";
+    POOL_LEAK = 150, Error,
+        "a driver frees its pool before it is unloaded",
+        "free on every path, also on those of failed starts",
+        "Bug check 0xC4, parameter 0x62", "0xC4 0x62";
+    BAD_FREE = 151, Error,
+        "only what was allocated is freed, and once",
+        "clear the pointer after ExFreePool",
+        "Bug check 0xC2", "0xC2 BAD_POOL_CALLER";
+    WAIT_LEVEL = 160, Error,
+        "nothing waits at or above DISPATCH_LEVEL",
+        "queue a work item and wait there",
+        "wdm.KeWaitForSingleObject, IRQL row", "0xC4 0x3B, 0xB8 ATTEMPTED_SWITCH_FROM_DPC";
+    IRP_COMPLETED_TWICE = 170, Error,
+        "an IRP is completed once",
+        "after IoCompleteRequest the IRP is not yours any more",
+        "Bug check 0x44", "0x44 MULTIPLE_IRP_COMPLETE_REQUESTS";
+    IRP_FORGOTTEN = 171, Error,
+        "a dispatch routine completes an IRP, passes it on, or marks it pending",
+        "check every return path of the dispatch routine",
+        "Bug check 0xC9, parameter 0x226", "0xC9 0x226";
+    EXPECTATION = 180, Error,
+        "the driver answers as its scenario expects",
+        "compare the expected and the actual value in the message",
+        "the scenario file", "";
+    DEVICE_LEFT = 181, Warning,
+        "a driver deletes its device objects and symbolic links before it is unloaded",
+        "call IoDeleteDevice in the remove path or in Unload",
+        "Writing an Unload Routine", "";
+}
+
+/// The rule with this ID.
+#[must_use]
+pub fn rule(id: RuleId) -> Option<&'static Rule> {
+    RULES.iter().find(|rule| rule.id == id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_and_in_order() {
+        assert!(RULES.windows(2).all(|pair| pair[0].id < pair[1].id));
+    }
+
+    #[test]
+    fn every_rule_has_its_texts() {
+        for rule in RULES {
+            assert!(!rule.headline.is_empty() && !rule.help.is_empty() && !rule.source.is_empty(), "{}", rule.id);
+        }
+    }
+}
