@@ -10,9 +10,21 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 pub mod device;
+pub mod ioapic;
+pub mod lapic;
+pub mod line;
+pub mod message;
+pub mod vector_set;
 pub mod wire;
 
 pub use device::{Device, Effect, Effects, Region, Stimulus, Width};
+pub use ioapic::{IoApic, MessageOut};
+pub use lapic::{Acceptance, Lapic};
+pub use line::{LineSource, WiredOr};
+pub use message::{DeliveryMode, DestinationMode, InterruptMessage};
+pub use vector_set::VectorSet;
 pub use wire::{Level, MessageWrite, Polarity, Trigger, Vector};

@@ -30,6 +30,68 @@ pub enum Polarity {
     ActiveLow,
 }
 
+impl Level {
+    /// The other level.
+    #[must_use]
+    pub const fn inverted(self) -> Self {
+        match self {
+            Self::Low => Self::High,
+            Self::High => Self::Low,
+        }
+    }
+}
+
+impl Trigger {
+    /// From the one-bit field of the interrupt controllers: 0 is edge, 1 is level.
+    #[must_use]
+    pub const fn from_bits(bits: u8) -> Self {
+        if bits & 1 == 0 {
+            Self::Edge
+        } else {
+            Self::Level
+        }
+    }
+
+    /// To the one-bit field of the interrupt controllers.
+    #[must_use]
+    pub const fn into_bits(self) -> u8 {
+        self as u8
+    }
+}
+
+impl Polarity {
+    /// From the one-bit field of the interrupt controllers: 0 is active high, 1 is active low.
+    #[must_use]
+    pub const fn from_bits(bits: u8) -> Self {
+        if bits & 1 == 0 {
+            Self::ActiveHigh
+        } else {
+            Self::ActiveLow
+        }
+    }
+
+    /// To the one-bit field of the interrupt controllers.
+    #[must_use]
+    pub const fn into_bits(self) -> u8 {
+        self as u8
+    }
+
+    /// The electrical level at which a line of this polarity is asserted.
+    #[must_use]
+    pub const fn asserted(self) -> Level {
+        match self {
+            Self::ActiveHigh => Level::High,
+            Self::ActiveLow => Level::Low,
+        }
+    }
+
+    /// The electrical level at which a line of this polarity rests.
+    #[must_use]
+    pub const fn idle(self) -> Level {
+        self.asserted().inverted()
+    }
+}
+
 /// An index into a processor's interrupt descriptor table, 0x10..=0xFF.
 ///
 /// Never a line number. Its upper four bits are its priority class.
