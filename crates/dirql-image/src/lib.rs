@@ -1,1 +1,39 @@
-//! Placeholder header.
+//! What is in a driver file.
+//!
+//! [`Image::parse`] reads a Windows kernel driver for x64 (`.sys`, PE32+) and checks all of it;
+//! [`Image::lay_out`] makes the bytes that belong into memory at some address. Nothing here maps
+//! or runs anything: the output is bytes and descriptions.
+//!
+//! Sources: Microsoft, "PE Format"; `winnt.h` of the Windows SDK; for what the kernel requires
+//! beyond them, the WDK documentation of drivers.
+//!
+//! Not read: resources, certificates, bound imports (the ordinary import table says the same),
+//! dynamic relocations (they are for the hypervisor and for retpolines).
+//!
+//! Invariants: no byte of a file is read unchecked, nothing panics, whatever the file says; what
+//! is allocated is bounded by [`MAX_SIZE_OF_IMAGE`] and by small multiples of the file's length.
+
+#![forbid(unsafe_code)]
+
+mod checksum;
+mod error;
+mod export;
+mod headers;
+mod image;
+mod import;
+mod layout;
+mod load_config;
+mod names;
+mod reader;
+mod relocation;
+mod section;
+mod text;
+
+pub use error::{Allowed, ImageError, Part, Space};
+pub use export::{Export, ExportTarget, Exports};
+pub use headers::{MAX_SECTIONS, MAX_SIZE_OF_IMAGE, PAGE};
+pub use image::{Image, Placement};
+pub use import::{Import, ImportModule, ImportRef, MAX_IMPORT_MODULES, MAX_IMPORTS, Symbol};
+pub use layout::LaidOut;
+pub use load_config::{DEFAULT_SECURITY_COOKIE, GuardTable, LoadConfig};
+pub use section::{Region, Section};
