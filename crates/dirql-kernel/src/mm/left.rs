@@ -1,0 +1,132 @@
+//! What a driver leaves behind when it is unloaded.
+//!
+//! Source: WDK reference, "Writing an Unload Routine"; "Bug Check 0xC4", parameter 1 of 0x62.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use dirql_rules::{Place, ids};
+
+use crate::{Ddi, Kernel};
+
+/// What kind of memory was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryLeftKind {
+    /// Pool with this tag.
+    Pool {
+        /// The tag as a number.
+        tag: u32,
+    },
+    /// Pages of a routine other than the pool's; the text names them.
+    Pages(&'static str),
+    /// A mapping of physical memory.
+    IoSpace,
+}
+
+/// Memory that is allocated or mapped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryLeft {
+    /// What it is.
+    pub kind: MemoryLeftKind,
+    /// Virtual address.
+    pub address: u64,
+    /// Bytes that were asked for.
+    pub bytes: u64,
+    /// Where it was asked for.
+    pub place: Place,
+}
+
+impl Kernel {
+    /// What the driver whose image is `image` has allocated or mapped and not given back:
+    /// what its calls asked for, also through routines that allocate on its behalf.
+    #[must_use]
+    pub fn memory_left_by(&self, image: &Range<u64>) -> Vec<MemoryLeft> {
+        let pools = self.mm.pools.borrow();
+        let contiguous = self.mm.contiguous.borrow();
+        let io_space = self.mm.io_space.borrow();
+        let pool = pools.live().map(|block| MemoryLeft {
+            kind: MemoryLeftKind::Pool { tag: block.tag },
+            address: block.address,
+            bytes: block.bytes,
+            place: block.place.clone(),
+        });
+        let pages = contiguous.live().map(|(address, run)| MemoryLeft {
+            kind: MemoryLeftKind::Pages(run.kind.name()),
+            address,
+            bytes: run.bytes,
+            place: run.place.clone(),
+        });
+        let mapped = io_space.live().map(|(address, mapping)| MemoryLeft {
+            kind: MemoryLeftKind::IoSpace,
+            address,
+            bytes: mapping.bytes,
+            place: mapping.place.clone(),
+        });
+        pool.chain(pages)
+            .chain(mapped)
+            .filter(|left| image.contains(&left.place.address))
+            .collect()
+    }
+
+    /// Reports what `driver`, whose image is `image`, has left behind, and damage to pool that
+    /// was not noticed before. For the moment after its Unload routine has returned.
+    ///
+    /// Findings: `POOL_LEAK`, `IO_SPACE_LEFT`, `POOL_OVERRUN`, `USE_AFTER_FREE`.
+    ///
+    /// # Errors
+    /// [`crate::Stop::Ended`] if a finding ends the run.
+    pub(crate) fn find_memory_left(&self, driver: &str, image: &Range<u64>) -> Ddi<()> {
+        self.pool_check()?;
+        for left in self.memory_left_by(image) {
+            let (rule, what, verb) = match left.kind {
+                MemoryLeftKind::Pool { tag } => (
+                    ids::POOL_LEAK,
+                    format!("pool, tag {}", super::pool_memory::tag_text(tag)),
+                    "allocated",
+                ),
+                MemoryLeftKind::Pages(name) => (ids::POOL_LEAK, String::from(name), "allocated"),
+                MemoryLeftKind::IoSpace => {
+                    (ids::IO_SPACE_LEFT, String::from("mapped memory"), "mapped")
+                }
+            };
+            let message = format!(
+                "{driver} was unloaded and left {} bytes of {what} at {:#x}",
+                left.bytes, left.address
+            );
+            self.find(rule, message, Some((format!("{verb} here"), left.place)))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use crate::testing::Bench;
+
+    #[test]
+    fn what_was_asked_for_by_the_image_and_not_given_back_is_reported() {
+        let bench = Bench::new(Config::default());
+        let kernel = &bench.kernel;
+        kernel
+            .pool_allocate(0, 24, u32::from_le_bytes(*b"Drql"))
+            .unwrap();
+        kernel.mm_allocate_contiguous_memory(24, u64::MAX).unwrap();
+        kernel.mm_map_io_space(0xFEB0_0000, 0x1000, 0).unwrap();
+        // The test double's calls come from address 0.
+        assert!(kernel.memory_left_by(&(1..u64::MAX)).is_empty());
+        kernel.find_memory_left("sample", &(0..1)).unwrap();
+        assert_eq!(
+            bench.rules(),
+            [ids::POOL_LEAK, ids::POOL_LEAK, ids::IO_SPACE_LEFT]
+        );
+        assert!(
+            kernel.findings()[0]
+                .message
+                .contains("24 bytes of pool, tag 'Drql'")
+        );
+    }
+}

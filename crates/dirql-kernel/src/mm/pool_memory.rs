@@ -1,0 +1,643 @@
+//! The memory of pool blocks: what a driver finds in it, and what it must not change.
+//!
+//! Source: WDK reference, wdm.ExAllocatePoolWithTag and wdm.ExFreePoolWithTag; "Bug Check 0xC2:
+//! BAD_POOL_CALLER", "Bug Check 0x19: BAD_POOL_HEADER".
+
+use alloc::format;
+use alloc::string::String;
+use core::ops::Range;
+
+use dirql_abi::{Irql, NtStatus};
+use dirql_rules::{BugCheck, Place, ids};
+
+use super::layout::{self, PAGE};
+use super::pool::{BadFree, Extent, Kind, PoolBlock, Pools};
+use super::slab::{Cut, FENCE};
+use crate::platform::Access;
+use crate::{Ddi, Kernel, Stop};
+
+/// What new pool holds. As a pointer it is no address of x64.
+const NEW: u8 = 0x5A;
+
+/// What freed pool holds. As a pointer it is no address of x64.
+const FREED: u8 = 0xDD;
+
+/// What lies between blocks.
+const BETWEEN: u8 = 0xFD;
+
+/// Most bytes between the end of an allocation and the end of the fence behind it, within a
+/// page shared with others.
+const MAX_BETWEEN: usize = 64 + 64 + FENCE as usize;
+
+/// `POOL_QUOTA_FAIL_INSTEAD_OF_RAISE` is 8 and means nothing without quota.
+const RAISE_IF_ALLOCATION_FAILURE: u32 = 16;
+/// Base types 4 to 6: begin a cache line.
+const CACHE_ALIGNED: u32 = 4;
+/// `PROTECTED_POOL`: the top bit of a tag, which the freeing tag must have too.
+const PROTECTED: u32 = 0x8000_0000;
+
+/// What an allocation is filled with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fill {
+    /// The pattern of memory that nobody initialised.
+    Pattern,
+    /// Zeros.
+    Zero,
+}
+
+/// A page of one byte, then what lies between blocks.
+static NEW_BLOCK: [u8; PAGE as usize + MAX_BETWEEN] = template(NEW);
+static ZERO_BLOCK: [u8; PAGE as usize + MAX_BETWEEN] = template(0);
+static FREED_BLOCK: [u8; PAGE as usize] = [FREED; PAGE as usize];
+static BETWEEN_BLOCK: [u8; PAGE as usize] = [BETWEEN; PAGE as usize];
+
+const fn template(byte: u8) -> [u8; PAGE as usize + MAX_BETWEEN] {
+    let mut bytes = [byte; PAGE as usize + MAX_BETWEEN];
+    let mut at = PAGE as usize;
+    while at < bytes.len() {
+        bytes[at] = BETWEEN;
+        at += 1;
+    }
+    bytes
+}
+
+/// A tag as people read it.
+pub(super) fn tag_text(tag: u32) -> String {
+    let shown = |byte: u8| {
+        if byte.is_ascii_graphic() || byte == b' ' {
+            char::from(byte)
+        } else {
+            '.'
+        }
+    };
+    let text: String = (tag & !PROTECTED)
+        .to_le_bytes()
+        .into_iter()
+        .map(shown)
+        .collect();
+    format!("'{text}'")
+}
+
+fn describe(block: &PoolBlock) -> String {
+    format!(
+        "{} bytes of pool at {:#x}, tag {}",
+        block.bytes,
+        block.address,
+        tag_text(block.tag)
+    )
+}
+
+fn allocated(block: &PoolBlock) -> Option<(String, Place)> {
+    Some((String::from("allocated here"), block.place.clone()))
+}
+
+impl Kernel {
+    /// Allocates pool. Returns 0 if there is none; raises `STATUS_INSUFFICIENT_RESOURCES` in
+    /// place of it if the type says so. The memory holds the pattern of uninitialised memory.
+    ///
+    /// Findings: `POOL_LEVEL` for paged pool above APC_LEVEL, `POOL_ZERO_BYTES`.
+    ///
+    /// # Errors
+    /// [`Stop::Exception`] as said, [`Stop::Ended`] if a finding ends the run.
+    pub(crate) fn pool_allocate(&self, pool_type: u32, bytes: u64, tag: u32) -> Ddi<u64> {
+        self.pool_allocate_filled(pool_type, bytes, tag, Fill::Pattern)
+    }
+
+    /// As [`Kernel::pool_allocate`], with a choice of what the memory holds.
+    pub(crate) fn pool_allocate_filled(
+        &self,
+        pool_type: u32,
+        bytes: u64,
+        tag: u32,
+        fill: Fill,
+    ) -> Ddi<u64> {
+        let kind = Kind::of_type(pool_type);
+        if kind == Kind::Paged && self.irql() > Irql::APC {
+            let message = format!(
+                "{bytes} bytes of paged pool were asked for at {}",
+                self.irql()
+            );
+            self.find(ids::POOL_LEVEL, message, None)?;
+        }
+        if bytes == 0 {
+            let message = format!("no bytes of pool were asked for, tag {}", tag_text(tag));
+            self.find(ids::POOL_ZERO_BYTES, message, None)?;
+        }
+        let address = self.pool_block(kind, pool_type, bytes.max(1), tag, fill)?;
+        if address == 0 && pool_type & RAISE_IF_ALLOCATION_FAILURE != 0 {
+            let code = NtStatus::INSUFFICIENT_RESOURCES;
+            return Err(Stop::Exception {
+                code,
+                parameters: [0; 4],
+            });
+        }
+        Ok(address)
+    }
+
+    fn pool_block(&self, kind: Kind, pool_type: u32, bytes: u64, tag: u32, fill: Fill) -> Ddi<u64> {
+        let place = self.here();
+        let cache_aligned = pool_type & CACHE_ALIGNED != 0;
+        let grant = self
+            .mm
+            .pools
+            .borrow_mut()
+            .allocate(kind, bytes, cache_aligned);
+        let Some(grant) = grant else { return Ok(0) };
+        let address = grant.address;
+        let block = PoolBlock {
+            address,
+            bytes,
+            tag,
+            pool_type,
+            place,
+        };
+        self.mm.pools.borrow_mut().set_owner(block);
+        if let Some((pages, cut)) = grant.new_pages {
+            self.platform().protect(pages.clone(), Access::ReadWrite);
+            if let Some(cut) = cut {
+                self.fence_page(pages.start, cut)?;
+            }
+        }
+        self.fill_block(address, bytes, grant.usable, fill)?;
+        Ok(address)
+    }
+
+    /// Fences every block of a new page, and what is left at its end.
+    fn fence_page(&self, page: u64, cut: Cut) -> Ddi<()> {
+        let between = &BETWEEN_BLOCK[..cut.first as usize];
+        self.platform().write(page, between)?;
+        for index in 1..=cut.blocks() {
+            let fence = cut.first + index * cut.stride - FENCE;
+            let length = FENCE.min(PAGE - fence) as usize;
+            self.platform()
+                .write(page + fence, &BETWEEN_BLOCK[..length])?;
+        }
+        Ok(())
+    }
+
+    fn fill_block(&self, address: u64, bytes: u64, usable: u64, fill: Fill) -> Ddi<()> {
+        let template = match fill {
+            Fill::Pattern => &NEW_BLOCK,
+            Fill::Zero => &ZERO_BLOCK,
+        };
+        let page = PAGE as usize;
+        let whole = bytes - bytes % PAGE;
+        for at in (0..whole).step_by(page) {
+            self.platform().write(address + at, &template[..page])?;
+        }
+        let rest = (bytes - whole) as usize;
+        let between = (usable - bytes) as usize;
+        if between <= MAX_BETWEEN {
+            self.platform()
+                .write(address + whole, &template[page - rest..page + between])?;
+        } else {
+            self.platform()
+                .write(address + whole, &template[page - rest..page])?;
+            self.platform()
+                .write(address + bytes, &BETWEEN_BLOCK[..between])?;
+        }
+        Ok(())
+    }
+
+    /// Frees pool. `tag` is the one that the driver gave, if it gave one other than 0.
+    ///
+    /// Findings: `BAD_FREE` for what is not an allocation, was freed before, or has another
+    /// tag; `POOL_OVERRUN` if bytes around the block were written; `USE_AFTER_FREE` if a
+    /// block that was freed earlier was; `POOL_LEVEL` for paged pool above APC_LEVEL.
+    ///
+    /// # Errors
+    /// Bug checks 0xC2 (after `BAD_FREE`) and 0x19 (after `POOL_OVERRUN` in front of a block),
+    /// as Windows has them.
+    pub(crate) fn pool_free(&self, address: u64, tag: Option<u32>) -> Ddi<()> {
+        let place = self.here();
+        let owner = self.mm.pools.borrow_mut().find(address).cloned();
+        if let Some(block) = &owner {
+            self.check_free(block, tag)?;
+        }
+        let extent = self.mm.pools.borrow_mut().free(address, place);
+        match extent {
+            Ok(extent) => {
+                self.check_around(&extent.freed.block, extent.usable, extent.pages.is_none())?;
+                self.wipe(&extent)?;
+            }
+            Err(bad) => return Err(self.bad_free(address, bad)),
+        }
+        loop {
+            let released = self.mm.pools.borrow_mut().release_one(address);
+            let Some(extent) = released else {
+                return Ok(());
+            };
+            match extent.pages {
+                None => self.check_unused(&extent)?,
+                Some(pages) => self.platform().discard(pages),
+            }
+        }
+    }
+
+    /// Level and tag of a free.
+    fn check_free(&self, block: &PoolBlock, tag: Option<u32>) -> Ddi<()> {
+        if Kind::of_type(block.pool_type) == Kind::Paged && self.irql() > Irql::APC {
+            let message = format!("{} were freed at {}", describe(block), self.irql());
+            self.find(ids::POOL_LEVEL, message, allocated(block))?;
+        }
+        let wrong = match tag {
+            Some(tag) => tag != block.tag && tag | PROTECTED != block.tag,
+            None => block.tag & PROTECTED != 0,
+        };
+        if wrong {
+            let tag = tag.unwrap_or(0);
+            let message = format!("{} were freed with tag {}", describe(block), tag_text(tag));
+            self.find(ids::BAD_FREE, message, allocated(block))?;
+            let parameters = [0xA, block.address, block.tag.into(), tag.into()];
+            return Err(BugCheck::new(0xC2, parameters).into());
+        }
+        Ok(())
+    }
+
+    fn bad_free(&self, address: u64, bad: BadFree) -> Stop {
+        let (message, earlier, parameters) = match bad {
+            BadFree::Twice(freed) => (
+                format!("{} were freed a second time", describe(&freed.block)),
+                Some((String::from("freed here"), freed.place)),
+                [0x7, 0, 0, address],
+            ),
+            BadFree::NotTheStart(Some(block)) => (
+                format!(
+                    "{address:#x} was freed, which lies inside {}",
+                    describe(&block)
+                ),
+                allocated(&block),
+                [0x99, address, 0, 0],
+            ),
+            BadFree::NotTheStart(None) => (
+                format!("{address:#x} was freed, where no allocation begins"),
+                None,
+                [0x99, address, 0, 0],
+            ),
+            BadFree::NotPool if address <= layout::HIGHEST_USER_ADDRESS => (
+                format!("{address:#x} was freed, which is not pool but a user's address"),
+                None,
+                [0x40, address, layout::PHYSICAL_WINDOW, 0],
+            ),
+            BadFree::NotPool => (
+                format!("{address:#x} was freed, which is not pool"),
+                None,
+                [0x42, address, 0, 0],
+            ),
+        };
+        match self.find(ids::BAD_FREE, message, earlier) {
+            Ok(()) => BugCheck::new(0xC2, parameters).into(),
+            Err(stop) => stop,
+        }
+    }
+
+    /// Whether what lies around a block is as it was.
+    fn check_around(&self, block: &PoolBlock, usable: u64, fenced: bool) -> Ddi<()> {
+        let end = block.address + block.bytes;
+        let block_end = block.address + usable;
+        // The fence behind the last block of a full page is the next page's.
+        let fence = if fenced && !block_end.is_multiple_of(PAGE) {
+            FENCE
+        } else {
+            0
+        };
+        if let Some(at) = self.first_other(end..block_end + fence, BETWEEN)? {
+            let message = format!("{} were written past the end, at {at:#x}", describe(block));
+            self.find(ids::POOL_OVERRUN, message, allocated(block))?;
+            self.fill_range(end..block_end + fence, &BETWEEN_BLOCK)?;
+            if at >= block_end {
+                return Err(bad_header(block.address, block_end));
+            }
+        }
+        let front = block.address - FENCE..block.address;
+        if fenced && let Some(at) = self.first_other(front.clone(), BETWEEN)? {
+            let message = format!(
+                "memory just before {} was written, at {at:#x}",
+                describe(block)
+            );
+            self.find(ids::POOL_OVERRUN, message, allocated(block))?;
+            self.fill_range(front, &BETWEEN_BLOCK)?;
+            return Err(bad_header(block.address, block_end));
+        }
+        Ok(())
+    }
+
+    /// Makes use of a freed block visible.
+    fn wipe(&self, extent: &Extent) -> Ddi<()> {
+        match &extent.pages {
+            Some(pages) => self.platform().protect(pages.clone(), Access::None),
+            None => {
+                let block = &extent.freed.block;
+                self.fill_range(block.address..block.address + block.bytes, &FREED_BLOCK)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a freed block, which is about to be used again, is as it was left.
+    fn check_unused(&self, extent: &Extent) -> Ddi<()> {
+        let block = &extent.freed.block;
+        self.check_freed(block, &extent.freed.place)
+    }
+
+    fn check_freed(&self, block: &PoolBlock, freed: &Place) -> Ddi<()> {
+        let range = block.address..block.address + block.bytes;
+        let Some(at) = self.first_other(range, FREED)? else {
+            return Ok(());
+        };
+        let message = format!(
+            "{} were written after they were freed, at offset {:#x}",
+            describe(block),
+            at - block.address
+        );
+        self.find(
+            ids::USE_AFTER_FREE,
+            message,
+            Some((String::from("freed here"), freed.clone())),
+        )
+    }
+
+    /// Looks at all pool: whether the bytes between blocks and the freed blocks that are held
+    /// are as they were left. For the moment at which a driver is unloaded.
+    ///
+    /// # Errors
+    /// [`Stop::Ended`] if a finding ends the run.
+    pub(crate) fn pool_check(&self) -> Ddi<()> {
+        let held = self.mm.pools.borrow_mut().held();
+        for (freed, _) in held {
+            self.check_freed(&freed.block, &freed.place)?;
+        }
+        let live: alloc::vec::Vec<PoolBlock> = self.mm.pools.borrow().live().cloned().collect();
+        for block in live {
+            let usable = self.mm.pools.borrow_mut().usable(block.address);
+            let end = block.address + block.bytes;
+            if let Some(at) = self.first_other(end..block.address + usable, BETWEEN)? {
+                let message = format!("{} were written past the end, at {at:#x}", describe(&block));
+                self.find(ids::POOL_OVERRUN, message, allocated(&block))?;
+                self.fill_range(end..block.address + usable, &BETWEEN_BLOCK)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every allocation of pool there is, by address.
+    #[must_use]
+    pub fn pool_allocations(&self) -> alloc::vec::Vec<PoolBlock> {
+        self.mm.pools.borrow().live().cloned().collect()
+    }
+
+    /// The pool that covers `address`, also if it was freed (then with the place where), for
+    /// reports on bad accesses.
+    #[must_use]
+    pub fn pool_at(&self, address: u64) -> Option<(PoolBlock, Option<Place>)> {
+        self.mm.pools.borrow().covering(address)
+    }
+
+    /// Whether `address` is in paged pool.
+    #[must_use]
+    pub fn is_paged_pool(&self, address: u64) -> bool {
+        Kind::of_address(address) == Some(Kind::Paged)
+    }
+
+    /// The first address of `range` that holds another byte than `byte`.
+    fn first_other(&self, range: Range<u64>, byte: u8) -> Ddi<Option<u64>> {
+        let mut at = range.start;
+        while at < range.end {
+            let mut bytes = [0; 256];
+            let length = (range.end - at).min(256) as usize;
+            let bytes = &mut bytes[..length];
+            self.platform().read(at, bytes)?;
+            if let Some(other) = bytes.iter().position(|found| *found != byte) {
+                return Ok(Some(at + other as u64));
+            }
+            at += length as u64;
+        }
+        Ok(None)
+    }
+
+    /// Fills `range` from a page of one byte.
+    fn fill_range(&self, range: Range<u64>, page: &'static [u8; PAGE as usize]) -> Ddi<()> {
+        let mut at = range.start;
+        while at < range.end {
+            let length = (range.end - at).min(PAGE);
+            self.platform().write(at, &page[..length as usize])?;
+            at += length;
+        }
+        Ok(())
+    }
+}
+
+/// What Windows says when the header behind a block is damaged: parameter 1 is 0x20, 2 the
+/// entry that should have been within the page, 3 the next one.
+fn bad_header(block: u64, next: u64) -> Stop {
+    BugCheck::new(0x19, [0x20, block - FENCE, next, 0]).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use crate::testing::Bench;
+
+    const TAG: u32 = u32::from_le_bytes(*b"Drql");
+
+    fn bug_check(result: Ddi<()>) -> [u64; 5] {
+        match result {
+            Err(Stop::BugCheck(BugCheck {
+                code,
+                parameters: [a, b, c, d],
+            })) => [code.into(), a, b, c, d],
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn bench() -> Bench {
+        Bench::new(Config::default())
+    }
+
+    #[test]
+    fn new_pool_holds_the_pattern_or_zeros_at_every_size() {
+        let bench = bench();
+        let kernel = &bench.kernel;
+        for bytes in [1, 15, 16, 4064, 4080, 4081, 4096, 4097, 10_000] {
+            for pool_type in [0, 1, 4, 5, 512, 516] {
+                let address = kernel.pool_allocate(pool_type, bytes, TAG).unwrap();
+                assert_eq!(kernel.first_other(address..address + bytes, NEW), Ok(None));
+                kernel.pool_free(address, Some(TAG)).unwrap();
+                let address = kernel
+                    .pool_allocate_filled(pool_type, bytes, TAG, Fill::Zero)
+                    .unwrap();
+                assert_eq!(kernel.first_other(address..address + bytes, 0), Ok(None));
+                assert_eq!(address % if bytes >= PAGE { PAGE } else { 16 }, 0);
+                kernel.pool_free(address, None).unwrap();
+            }
+        }
+        assert!(bench.rules().is_empty());
+    }
+
+    #[test]
+    fn freed_pool_holds_its_pattern_and_freed_pages_fault() {
+        let bench = bench();
+        let kernel = &bench.kernel;
+        let small = kernel.pool_allocate(0, 24, TAG).unwrap();
+        kernel.pool_free(small, None).unwrap();
+        assert_eq!(kernel.read_bytes(small, 24).unwrap(), [FREED; 24]);
+        let large = kernel.pool_allocate(0, PAGE, TAG).unwrap();
+        assert!(kernel.write_bytes(large + PAGE, &[0]).is_err());
+        kernel.pool_free(large, None).unwrap();
+        assert!(kernel.read_bytes(large, 1).is_err());
+    }
+
+    #[test]
+    fn a_second_free_is_a_finding_with_both_places_and_stops_the_system() {
+        let bench = bench();
+        let address = bench.kernel.pool_allocate(0, 24, TAG).unwrap();
+        bench.kernel.pool_free(address, Some(TAG)).unwrap();
+        assert_eq!(
+            bug_check(bench.kernel.pool_free(address, Some(TAG))),
+            [0xC2, 7, 0, 0, address]
+        );
+        let finding = &bench.kernel.findings()[0];
+        assert_eq!(finding.rule, ids::BAD_FREE);
+        assert_eq!(finding.earlier.as_ref().unwrap().0, "freed here");
+    }
+
+    #[test]
+    fn frees_of_other_addresses_stop_the_system_with_their_own_code() {
+        let bench = bench();
+        let kernel = &bench.kernel;
+        let address = kernel.pool_allocate(0, 24, TAG).unwrap();
+        assert_eq!(
+            bug_check(kernel.pool_free(address + 16, None)),
+            [0xC2, 0x99, address + 16, 0, 0]
+        );
+        let system = layout::SYSTEM.start;
+        assert_eq!(
+            bug_check(kernel.pool_free(system, None)),
+            [0xC2, 0x42, system, 0, 0]
+        );
+        let user = layout::USER.start;
+        assert_eq!(
+            bug_check(kernel.pool_free(user, None)),
+            [0xC2, 0x40, user, layout::PHYSICAL_WINDOW, 0]
+        );
+        assert_eq!(bench.rules(), [ids::BAD_FREE; 3]);
+    }
+
+    #[test]
+    fn the_tag_of_a_free_is_the_tag_of_the_allocation() {
+        let bench = bench();
+        let kernel = &bench.kernel;
+        let other = u32::from_le_bytes(*b"Othr");
+        let address = kernel.pool_allocate(0, 24, TAG).unwrap();
+        let parameters = [0xC2, 0xA, address, TAG.into(), other.into()];
+        assert_eq!(
+            bug_check(kernel.pool_free(address, Some(other))),
+            parameters
+        );
+        let protected = kernel.pool_allocate(0, 24, TAG | PROTECTED).unwrap();
+        bug_check(kernel.pool_free(protected, None));
+        kernel.pool_free(protected, Some(TAG | PROTECTED)).unwrap();
+    }
+
+    #[test]
+    fn a_byte_past_the_end_is_found_at_the_free() {
+        let bench = bench();
+        let kernel = &bench.kernel;
+        for bytes in [20, PAGE + 20] {
+            let address = kernel.pool_allocate(0, bytes, TAG).unwrap();
+            kernel.write_bytes(address + bytes - 1, &[0]).unwrap();
+            kernel.write_bytes(address + bytes, &[0]).unwrap();
+            kernel.pool_free(address, None).unwrap();
+        }
+        assert_eq!(bench.rules(), [ids::POOL_OVERRUN; 2]);
+    }
+
+    #[test]
+    fn a_write_over_the_place_of_a_pool_header_stops_the_system_at_the_free() {
+        let bench = bench();
+        let kernel = &bench.kernel;
+        let blocks: alloc::vec::Vec<u64> = (0..3)
+            .map(|_| kernel.pool_allocate(0, 32, TAG).unwrap())
+            .collect();
+        kernel.write_bytes(blocks[0] + 32, &[0]).unwrap();
+        let parameters = [0x19, 0x20, blocks[0] - 16, blocks[0] + 32, 0];
+        assert_eq!(bug_check(kernel.pool_free(blocks[0], None)), parameters);
+        kernel.write_bytes(blocks[2] - 1, &[0]).unwrap();
+        let parameters = [0x19, 0x20, blocks[2] - 16, blocks[2] + 32, 0];
+        assert_eq!(bug_check(kernel.pool_free(blocks[2], None)), parameters);
+        assert_eq!(bench.rules(), [ids::POOL_OVERRUN; 2]);
+    }
+
+    #[test]
+    fn a_write_to_freed_pool_is_found_when_it_is_looked_at() {
+        let bench = bench();
+        let kernel = &bench.kernel;
+        let address = kernel.pool_allocate(0, 32, TAG).unwrap();
+        kernel.pool_free(address, None).unwrap();
+        kernel.pool_check().unwrap();
+        assert!(bench.rules().is_empty());
+        kernel.write_bytes(address + 31, &[1]).unwrap();
+        for _ in 0..300 {
+            let next = kernel.pool_allocate(0, 32, TAG).unwrap();
+            kernel.pool_free(next, None).unwrap();
+        }
+        assert_eq!(bench.rules(), [ids::USE_AFTER_FREE]);
+        assert!(
+            kernel.findings()[0].message.contains("offset 0x1f"),
+            "{:?}",
+            kernel.findings()
+        );
+    }
+
+    #[test]
+    fn paged_pool_above_apc_level_is_a_finding() {
+        let bench = bench();
+        let kernel = &bench.kernel;
+        kernel.raise_irql(Irql::APC);
+        let address = kernel.pool_allocate(1, 8, TAG).unwrap();
+        assert!(bench.rules().is_empty());
+        kernel.raise_irql(Irql::DISPATCH);
+        kernel.pool_allocate(0, 8, TAG).unwrap();
+        assert!(bench.rules().is_empty());
+        kernel.pool_allocate(1, 8, TAG).unwrap();
+        kernel.pool_free(address, None).unwrap();
+        assert_eq!(bench.rules(), [ids::POOL_LEVEL; 2]);
+    }
+
+    #[test]
+    fn no_room_is_null_or_an_exception_as_the_type_says() {
+        let bench = bench();
+        assert_eq!(bench.kernel.pool_allocate(0, 1 << 40, TAG), Ok(0));
+        let raised = bench
+            .kernel
+            .pool_allocate(RAISE_IF_ALLOCATION_FAILURE, u64::MAX, TAG);
+        assert!(matches!(
+            raised,
+            Err(Stop::Exception {
+                code: NtStatus::INSUFFICIENT_RESOURCES,
+                ..
+            })
+        ));
+        assert_ne!(bench.kernel.pool_allocate(0, 0, TAG), Ok(0));
+        assert_eq!(bench.rules(), [ids::POOL_ZERO_BYTES]);
+    }
+
+    #[test]
+    fn the_last_block_of_every_page_is_fenced_too() {
+        let bench = bench();
+        let kernel = &bench.kernel;
+        // Sizes whose blocks fill the page to the end, leave less than a fence, and more.
+        for bytes in [16, 4080, 32, 1000, 2016, 2032] {
+            for pool_type in [0, 4] {
+                let all: alloc::vec::Vec<u64> = (0..130)
+                    .map(|_| kernel.pool_allocate(pool_type, bytes, TAG).unwrap())
+                    .collect();
+                for address in all {
+                    kernel.pool_free(address, None).unwrap();
+                }
+            }
+        }
+        assert!(bench.rules().is_empty(), "{:?}", kernel.findings());
+    }
+}
