@@ -151,6 +151,30 @@ rules! {
         "a driver deletes its device objects and symbolic links before it is unloaded",
         "call IoDeleteDevice in the remove path or in Unload",
         "Writing an Unload Routine", "";
+    POOL_LEVEL = 300, Error,
+        "paged pool is allocated and freed at or below APC_LEVEL",
+        "use nonpaged pool for what is touched at DISPATCH_LEVEL or above",
+        "wdm.ExAllocatePoolWithTag, IRQL row; rule IrqlExAllocatePool", "0xC4 0x01 and 0x11";
+    POOL_OVERRUN = 301, Error,
+        "a driver writes only inside what it allocated",
+        "compare the size that was allocated with the highest index that is written",
+        "Bug check 0x19", "0x19 BAD_POOL_HEADER, 0xD6 under special pool";
+    USE_AFTER_FREE = 302, Error,
+        "freed memory belongs to nobody",
+        "clear pointers when their target is freed, and see who else has a copy",
+        "Bug check 0xC5", "0xC5 DRIVER_CORRUPTED_EXPOOL, 0xD5 under special pool";
+    POOL_ZERO_BYTES = 303, Warning,
+        "an allocation has at least one byte",
+        "do not allocate when the computed size is 0",
+        "wdm.ExAllocatePoolWithTag, Remarks; bug check 0xC4, parameter 0x00", "0xC4 0x00";
+    IO_SPACE_UNMAP = 310, Error,
+        "what is unmapped was mapped, with the same size, and once",
+        "keep the address and the size that MmMapIoSpace was called with",
+        "wdm.MmUnmapIoSpace, Parameters", "";
+    IO_SPACE_LEFT = 311, Error,
+        "a driver unmaps device registers before it is unloaded",
+        "call MmUnmapIoSpace in the stop and remove paths",
+        "Writing an Unload Routine", "";
 }
 
 /// The rule with this ID.
