@@ -114,7 +114,11 @@ macro_rules! member_name {
     };
 }
 
-/// Named values of a driver-supplied word: constants, a table of them, and `name`.
+/// A module of named values, for tests and reports: its name, and each value with its NT name.
+pub type NamedValues = (&'static str, &'static [(i64, &'static str)]);
+
+/// Named values of driver-supplied words, a module for each enumeration or flag word:
+/// constants, a table of them, and `name`. `NAMED_VALUES` lists the modules.
 ///
 /// A driver may pass any value, so these are constants over the plain word, not an `enum`.
 macro_rules! named_values {
@@ -143,6 +147,11 @@ macro_rules! named_values {
                 }
             }
         )*
+
+        /// Every module of named values beside this one's structures.
+        pub const NAMED_VALUES: &[$crate::layout::NamedValues] = &[
+            $( (stringify!($module), &[$( ($module::$name as i64, stringify!($name)) ),*]) ),*
+        ];
     };
 }
 

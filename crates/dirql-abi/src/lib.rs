@@ -17,13 +17,26 @@
 
 pub mod layout;
 
+pub mod bugcheck;
 pub mod device;
 pub mod dispatcher;
+pub mod dma;
 pub mod dpc;
+pub mod exception;
+pub mod guid;
 pub mod interrupt;
+pub mod io;
 pub mod irp;
 pub mod irql;
 pub mod list;
+pub mod memory;
+pub mod object;
+pub mod parallel;
+pub mod pci;
+pub mod pnp;
+pub mod power;
+pub mod processor;
+pub mod registry;
 pub mod resource;
 pub mod stack_parameters;
 pub mod status;
@@ -47,11 +60,45 @@ pub const fn is_true(boolean: u8) -> bool {
 pub const ALL_LAYOUTS: &[(&str, &[layout::StructLayout])] = &[
     ("device", device::LAYOUTS),
     ("dispatcher", dispatcher::LAYOUTS),
+    ("dma", dma::LAYOUTS),
     ("dpc", dpc::LAYOUTS),
+    ("exception", exception::LAYOUTS),
+    ("guid", guid::LAYOUTS),
     ("interrupt", interrupt::LAYOUTS),
+    ("io", io::LAYOUTS),
     ("irp", irp::LAYOUTS),
     ("list", list::LAYOUTS),
+    ("memory", memory::LAYOUTS),
+    ("object", object::LAYOUTS),
+    ("parallel", parallel::LAYOUTS),
+    ("pci", pci::LAYOUTS),
+    ("pnp", pnp::LAYOUTS),
+    ("power", power::LAYOUTS),
+    ("processor", processor::LAYOUTS),
+    ("registry", registry::LAYOUTS),
     ("resource", resource::LAYOUTS),
     ("stack_parameters", stack_parameters::LAYOUTS),
     ("string", string::LAYOUTS),
+];
+
+/// Every enumeration and flag word, by module.
+pub const ALL_NAMED_VALUES: &[(&str, &[layout::NamedValues])] = &[
+    ("bugcheck", bugcheck::NAMED_VALUES),
+    ("device", device::NAMED_VALUES),
+    ("dispatcher", dispatcher::NAMED_VALUES),
+    ("dma", dma::NAMED_VALUES),
+    ("dpc", dpc::NAMED_VALUES),
+    ("exception", exception::NAMED_VALUES),
+    ("interrupt", interrupt::NAMED_VALUES),
+    ("io", io::NAMED_VALUES),
+    ("irp", irp::NAMED_VALUES),
+    ("memory", memory::NAMED_VALUES),
+    ("object", object::NAMED_VALUES),
+    ("parallel", parallel::NAMED_VALUES),
+    ("pci", pci::NAMED_VALUES),
+    ("pnp", pnp::NAMED_VALUES),
+    ("power", power::NAMED_VALUES),
+    ("processor", processor::NAMED_VALUES),
+    ("registry", registry::NAMED_VALUES),
+    ("resource", resource::NAMED_VALUES),
 ];
