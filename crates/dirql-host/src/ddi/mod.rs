@@ -4,11 +4,13 @@
 //! method of the same name; the shims hold no behaviour of their own. Effects, IRQL,
 //! return values and findings are documented at the kernel method.
 
-use dirql_abi::NtStatus;
-use dirql_kernel::{Ddi, DriverPtr, Kernel};
-use dirql_rules::IrqlRule;
+use std::panic::AssertUnwindSafe;
 
-use crate::run;
+use dirql_abi::NtStatus;
+use dirql_kernel::{CallSite, Ddi, DriverPtr, Kernel, Outcome, Platform, Stop};
+use dirql_rules::{IrqlRule, ids};
+
+use crate::{exception, run};
 
 /// One routine that a driver can import or look up by name.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +82,7 @@ impl<T> Answer for DriverPtr<T> {
 ///
 /// Arguments are what Win64 passes in integer registers or stack slots: integers of any
 /// width (the caller leaves rubbish above small ones) and [`DriverPtr`]. The body gives
-/// `Ddi<Answer>`.
+/// `Ddi<Answer>`. The table is the constant `EXPORTS`.
 macro_rules! exports {
     ($($(#[$attribute:meta])* fn $name:ident($($argument:ident: $type:ty),* $(,)?) -> $answer:ty = |$k:ident| $body:expr;)*) => {
         $(
@@ -107,6 +109,43 @@ macro_rules! exports {
 }
 pub(crate) use exports;
 
+/// Declares routines of the kernel's own drivers, in the form of [`exports!`]. Drivers
+/// reach them through pointers that they find in a driver object, not by name:
+/// `BusDispatch` is `routine("dirql:BusDispatch")`. The table is the constant `ROUTINES`.
+#[expect(unused_macros, reason = "for the kernel's own drivers, which are not there yet")]
+macro_rules! routines {
+    ($($(#[$attribute:meta])* fn $name:ident($($argument:ident: $type:ty),* $(,)?) -> $answer:ty = |$k:ident| $body:expr;)*) => {
+        $(
+            $(#[$attribute])*
+            #[expect(non_snake_case, reason = "named as the exports are")]
+            extern "win64" fn $name($($argument: $type),*) -> $answer {
+                $crate::ddi::enter(concat!("dirql:", stringify!($name)), None, |$k| $body)
+            }
+        )*
+
+        /// The family's routines.
+        pub(super) const ROUTINES: &[$crate::ddi::Export] = &[
+            $($crate::ddi::Export {
+                name: concat!("dirql:", stringify!($name)),
+                irql: None,
+                shim: $name as *const (),
+            }),*
+        ];
+    };
+}
+#[expect(unused_imports, reason = "for the kernel's own drivers, which are not there yet")]
+pub(crate) use routines;
+
+/// Every export and every routine of the kernel's own drivers.
+pub fn exports() -> impl Iterator<Item = &'static Export> {
+    families().into_iter().flatten()
+}
+
+/// The families, in no order that matters.
+fn families() -> Vec<&'static [Export]> {
+    vec![]
+}
+
 /// The common way from a shim into the kernel.
 #[inline]
 pub(crate) fn enter<R: Answer>(
@@ -114,12 +153,52 @@ pub(crate) fn enter<R: Answer>(
     irql: Option<&'static IrqlRule>,
     body: impl FnOnce(&Kernel) -> Ddi<R>,
 ) -> R {
+    let site = run::platform().call_site();
     let kernel = run::current_kernel();
-    match kernel.ddi(name, irql, body) {
-        Ok(answer) => answer,
-        Err(stop) => {
-            run::stop(kernel, stop);
+    // A panic is a defect of ours. It cannot go through the frames of the driver.
+    match std::panic::catch_unwind(AssertUnwindSafe(|| kernel.ddi(name, irql, body))) {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(stop)) => {
+            leave(kernel, site, stop);
             R::ZERO
         }
+        Err(payload) => run::platform().strands.leave_with_panic(payload),
+    }
+}
+
+/// Returns if an exception is to be raised where the driver called.
+#[cold]
+fn leave(kernel: &Kernel, site: CallSite, stop: Stop) {
+    match std::panic::catch_unwind(AssertUnwindSafe(|| exception::raise_at_call(kernel, site, stop))) {
+        Ok(Ok(())) => {}
+        Ok(Err(stop)) => run::stop(kernel, stop),
+        Err(payload) => run::platform().strands.leave_with_panic(payload),
+    }
+}
+
+/// What the stub of an import leads to that nothing implements: the run ends, because
+/// whatever we returned would be made up.
+pub(crate) extern "win64" fn missing(number: u32) -> u64 {
+    let platform = run::platform();
+    let site = platform.call_site();
+    let kernel = run::current_kernel();
+    let message = match platform.missing_import(number) {
+        Some(import) => format!("{} called {}!{}, which is not implemented", import.importer, import.module, import.name),
+        None => format!("a driver called stub {number}, which no import is bound to"),
+    };
+    let _ = kernel.find_at(ids::UNIMPLEMENTED_IMPORT, message, kernel.here_at(site.return_address), None);
+    kernel.end(Outcome::Finding);
+    run::stop(kernel, Stop::Ended)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_exports_have_one_name() {
+        let mut names: Vec<&str> = exports().map(|export| export.name).collect();
+        names.sort_unstable();
+        assert_eq!(names.windows(2).find(|pair| pair[0] == pair[1]), None);
     }
 }

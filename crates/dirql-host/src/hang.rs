@@ -1,0 +1,155 @@
+//! Driver code that never ends and never does anything that we would see.
+//!
+//! A loop that calls the kernel or touches a device is the kernel's to notice: each call
+//! is a step, and steps are limited. A loop over plain memory makes no step. So a timer
+//! counts the CPU time of the thread, and when a driver has used up its budget without a
+//! single step, its strand is taken away from it and the run ends with a finding. The
+//! finding does not depend on where in its loop the driver was at that moment.
+//!
+//! Only code in driver images can be stopped so: a Rust function that is an in-process
+//! driver looks like our own code.
+
+use std::cell::Cell;
+use std::mem::MaybeUninit;
+use std::sync::Once;
+
+use dirql_kernel::mm::layout::IMAGES;
+use dirql_kernel::{Kernel, Outcome};
+use dirql_rules::ids;
+
+use crate::run;
+
+/// CPU time between two looks.
+const TICK_MILLISECONDS: i64 = 100;
+
+/// Looks in a row without a step after which a driver hangs.
+const PATIENCE: u32 = 50;
+
+thread_local! {
+    static WATCH: Watch = const { Watch { step: Cell::new(0), stalled: Cell::new(0) } };
+}
+
+/// What the last look saw.
+struct Watch {
+    step: Cell<u64>,
+    stalled: Cell<u32>,
+}
+
+/// The timer that looks at the thread that made it. Nothing is watched when there is none
+/// to be had; that is not worth refusing to run.
+#[derive(Debug)]
+pub(crate) struct Watchdog {
+    timer: Option<libc::timer_t>,
+}
+
+impl Watchdog {
+    /// Starts to watch this thread.
+    pub(crate) fn start() -> Self {
+        static HANDLER: Once = Once::new();
+        HANDLER.call_once(install);
+        WATCH.with(|watch| watch.stalled.set(0));
+        let timer = create_timer();
+        if let Some(timer) = timer {
+            let interval = libc::timespec { tv_sec: 0, tv_nsec: TICK_MILLISECONDS * 1_000_000 };
+            let setting = libc::itimerspec { it_interval: interval, it_value: interval };
+            // SAFETY: the timer was just made; `setting` is a valid time; no old value is wanted.
+            unsafe { libc::timer_settime(timer, 0, &raw const setting, std::ptr::null_mut()) };
+        }
+        Self { timer }
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        if let Some(timer) = self.timer {
+            // SAFETY: the timer was made by `start` and is deleted once.
+            unsafe { libc::timer_delete(timer) };
+        }
+    }
+}
+
+fn create_timer() -> Option<libc::timer_t> {
+    // SAFETY: all zeros is a valid `sigevent`.
+    let mut event: libc::sigevent = unsafe { MaybeUninit::zeroed().assume_init() };
+    event.sigev_notify = libc::SIGEV_THREAD_ID;
+    event.sigev_signo = libc::SIGVTALRM;
+    // SAFETY: `gettid` has no preconditions.
+    event.sigev_notify_thread_id = unsafe { libc::gettid() };
+    let mut timer = MaybeUninit::uninit();
+    // SAFETY: `event` is complete and `timer` is written to on success.
+    let result = unsafe { libc::timer_create(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut event, timer.as_mut_ptr()) };
+    // SAFETY: success has written it.
+    (result == 0).then(|| unsafe { timer.assume_init() })
+}
+
+fn install() {
+    // SAFETY: all zeros is a valid `sigaction`.
+    let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+    action.sa_sigaction = tick as *const () as usize;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
+    // SAFETY: the handler has the signature that SA_SIGINFO wants and only does what a
+    // handler may: it reads cells of its own thread and changes the interrupted context.
+    let result = unsafe { libc::sigaction(libc::SIGVTALRM, &raw const action, std::ptr::null_mut()) };
+    assert_eq!(result, 0, "SIGVTALRM can be handled");
+}
+
+extern "C" fn tick(_signal: libc::c_int, _info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    let Some(kernel) = run::try_current_kernel() else { return };
+    if !WATCH.with(|watch| watch.is_stalled(kernel.step())) {
+        return;
+    }
+    // SAFETY: the system passes the context that the signal interrupted, and nobody else
+    // refers to it while the handler runs.
+    let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
+    let instruction = context.uc_mcontext.gregs[libc::REG_RIP as usize] as u64;
+    if !IMAGES.contains(&instruction) {
+        return;
+    }
+    let platform = run::platform();
+    let routine = platform.running_routine();
+    // SAFETY: the interrupted instruction is a driver's, and the registers are put in place.
+    let registers = unsafe { platform.strands.abandon_running(move || hung(run::current_kernel(), routine)) };
+    let Some(registers) = registers else { return };
+    WATCH.with(|watch| watch.stalled.set(0));
+    let gregs = &mut context.uc_mcontext.gregs;
+    gregs[libc::REG_RIP as usize] = registers.rip as i64;
+    gregs[libc::REG_RSP as usize] = registers.rsp as i64;
+    gregs[libc::REG_RBP as usize] = registers.rbp as i64;
+    gregs[libc::REG_RDI as usize] = registers.rdi as i64;
+    gregs[libc::REG_RSI as usize] = registers.rsi as i64;
+    // Our code wants the direction flag clear, and no trap after each instruction.
+    gregs[libc::REG_EFL as usize] &= !0x0500;
+}
+
+impl Watch {
+    fn is_stalled(&self, step: u64) -> bool {
+        if self.step.replace(step) != step {
+            self.stalled.set(0);
+        }
+        self.stalled.set(self.stalled.get() + 1);
+        self.stalled.get() > PATIENCE
+    }
+}
+
+/// Runs on the strand of the driver that hung, instead of it.
+fn hung(kernel: &Kernel, routine: u64) {
+    let message = "the routine used up its budget of processor time without calling the kernel or touching a device";
+    let _ = kernel.find_at(ids::HANG, message.into(), kernel.here_at(routine), None);
+    kernel.end(Outcome::Finding);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_now_and_then_is_enough() {
+        let watch = Watch { step: Cell::new(0), stalled: Cell::new(0) };
+        for step in 1..10 {
+            for _ in 0..PATIENCE {
+                assert!(!watch.is_stalled(step));
+            }
+        }
+        assert!(watch.is_stalled(9), "one look more and it hangs");
+    }
+}

@@ -1,0 +1,327 @@
+//! The simulated computer's address space, in this process.
+//!
+//! The two windows of [`layout`] are reserved at their fixed addresses once and stay
+//! reserved, inaccessible and without memory behind them, until the process ends. A
+//! kernel opens pages in them and [`AddressSpace`] takes everything back when its
+//! computer goes away.
+//!
+//! Because the addresses are fixed, there is one computer per process at a time; a
+//! second one waits for its turn, in any thread but the one that has the first.
+//!
+//! Device registers, the second half of the physical window, are never opened: every
+//! access faults and is carried out by the trap handler.
+
+mod copy;
+mod pages;
+
+use std::cell::{Cell, RefCell};
+use std::ops::Range;
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+use std::thread::ThreadId;
+
+use dirql_kernel::mm::layout::{self, DEVICE_PHYSICAL, PAGE, PHYSICAL_END, PHYSICAL_WINDOW, RAM, STACKS, USER};
+use dirql_kernel::{Access, BadAddress};
+use rustix::io::Errno;
+use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap_anonymous, mprotect};
+
+pub(crate) use copy::copy_fixup;
+use pages::Pages;
+
+use crate::trap;
+
+/// RAM that the host itself fills: thunks, data exports, the image of an in-process driver.
+pub(crate) const HOST: Range<u64> = layout::SYSTEM.end..layout::SYSTEM.end + 0x1000_0000;
+
+const _: () = {
+    assert!(HOST.end <= RAM.end);
+    assert!(USER.end <= PHYSICAL_WINDOW);
+    assert!(DEVICE_PHYSICAL.is_multiple_of(PAGE) && PHYSICAL_END.is_multiple_of(PAGE));
+};
+
+/// How much of an extent is cleared by writing zeros; more goes back to Linux.
+const CLEAR_BY_COPY: u64 = 0x1_0000;
+
+/// The addresses that a Linux process can have; the first 64 KiB never hold anything.
+const PROCESS: Range<u64> = 0x1_0000..0x7FFF_FFFF_F000;
+
+/// Why there is no address space for a computer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MemoryError {
+    /// Something else in this process is where the computer's memory has to be.
+    #[error("the addresses {start:#x}..{end:#x} are not free in this process: {errno}")]
+    Occupied {
+        /// First address wanted.
+        start: u64,
+        /// One past the last.
+        end: u64,
+        /// What Linux said.
+        errno: Errno,
+    },
+    /// This thread already has a computer; waiting for it to go away would take for ever.
+    #[error("this thread already has a simulated computer; drop it before making another")]
+    Busy,
+}
+
+/// The address space of the one computer that this process simulates at the moment.
+#[derive(Debug)]
+pub struct AddressSpace {
+    pages: RefCell<Pages>,
+    /// Whether addresses outside the windows may be memory too.
+    process_memory: Cell<bool>,
+    _turn: Turn,
+}
+
+impl AddressSpace {
+    /// Waits until no other thread has a computer, and takes the address space.
+    ///
+    /// # Errors
+    /// [`MemoryError::Busy`] if this thread has one; [`MemoryError::Occupied`] if the
+    /// addresses cannot be reserved.
+    pub fn take() -> Result<Self, MemoryError> {
+        let turn = Turn::take()?;
+        reserve()?;
+        trap::install();
+        Ok(Self { pages: RefCell::default(), process_memory: Cell::new(false), _turn: turn })
+    }
+
+    /// From now on the process's own memory counts as the driver's too: in-process
+    /// drivers keep their constants there.
+    pub(crate) fn allow_process_memory(&self) {
+        self.process_memory.set(true);
+    }
+
+    /// Copies from the computer's memory.
+    ///
+    /// # Errors
+    /// [`BadAddress`] with the first byte that is not readable memory. What came before it
+    /// may have been copied.
+    #[inline]
+    pub fn read(&self, address: u64, into: &mut [u8]) -> Result<(), BadAddress> {
+        self.check(address, into.len(), false)?;
+        // SAFETY: the address lies in the windows or in the process; whoever made this
+        // address space has installed the trap handler.
+        let fault = unsafe { copy::copy_in(into, address) };
+        outcome(fault, false)
+    }
+
+    /// Copies to the computer's memory.
+    ///
+    /// # Errors
+    /// [`BadAddress`] with the first byte that is not writable memory. What came before it
+    /// may have been written.
+    #[inline]
+    pub fn write(&self, address: u64, from: &[u8]) -> Result<(), BadAddress> {
+        self.check(address, from.len(), true)?;
+        // SAFETY: whoever made this address space has installed the trap handler. The target
+        // lies in the windows, where no Rust object lives, or, for an in-process driver,
+        // where that driver says that its own memory is.
+        let fault = unsafe { copy::copy_out(address, from) };
+        outcome(fault, true)
+    }
+
+    /// The check that needs no memory access: whether all of it lies where memory can be.
+    #[inline]
+    fn check(&self, address: u64, length: usize, write: bool) -> Result<(), BadAddress> {
+        if within(&RAM, address, length) || within(&USER, address, length) || length == 0 {
+            return Ok(());
+        }
+        self.check_elsewhere(address, length, write)
+    }
+
+    #[cold]
+    fn check_elsewhere(&self, address: u64, length: usize, write: bool) -> Result<(), BadAddress> {
+        for window in [&RAM, &USER] {
+            if window.contains(&address) {
+                return Err(BadAddress { address: window.end, write });
+            }
+        }
+        let reserved = address >= PHYSICAL_WINDOW && address < PHYSICAL_WINDOW + PHYSICAL_END;
+        if self.process_memory.get() && !reserved && within(&PROCESS, address, length) {
+            return Ok(());
+        }
+        Err(BadAddress { address, write })
+    }
+
+    /// Gives the pages of `region` an access. Those that had none before keep what they
+    /// held when they last had one, zero at first.
+    ///
+    /// # Panics
+    /// If `region` is not page-aligned or not inside RAM or [`USER`], or if Linux
+    /// refuses memory to a process that asked for it; both are not a driver's doing.
+    pub fn protect(&self, region: Range<u64>, access: Access) {
+        assert_region(&region);
+        if region.is_empty() {
+            return;
+        }
+        set_protection(&region, access);
+        self.pages.borrow_mut().set(region, access);
+    }
+
+    /// Takes the pages of `region` away; they are zero when they next have an access.
+    ///
+    /// # Panics
+    /// As [`AddressSpace::protect`].
+    pub fn discard(&self, region: Range<u64>) {
+        assert_region(&region);
+        if region.is_empty() {
+            return;
+        }
+        give_back(&region);
+        set_protection(&region, Access::None);
+        self.pages.borrow_mut().forget(region);
+    }
+
+    /// What the page at `address` may be used for.
+    #[must_use]
+    pub fn access(&self, address: u64) -> Access {
+        self.pages.borrow().access(address)
+    }
+}
+
+impl Drop for AddressSpace {
+    fn drop(&mut self) {
+        for (region, access) in self.pages.get_mut().touched() {
+            clear(&region, access);
+            if access != Access::None {
+                set_protection(&region, Access::None);
+            }
+        }
+    }
+}
+
+fn assert_region(region: &Range<u64>) {
+    assert!(
+        region.start.is_multiple_of(PAGE) && region.end.is_multiple_of(PAGE) && region.start <= region.end,
+        "{region:#x?} is not a range of pages"
+    );
+    let inside = |window: &Range<u64>| region.start >= window.start && region.end <= window.end;
+    assert!(inside(&RAM) || inside(&USER), "{region:#x?} is not in a window");
+}
+
+#[inline]
+fn within(window: &Range<u64>, address: u64, length: usize) -> bool {
+    let (offset, size) = (address.wrapping_sub(window.start), window.end - window.start);
+    offset < size && length as u64 <= size - offset
+}
+
+#[inline]
+fn outcome(fault: u64, write: bool) -> Result<(), BadAddress> {
+    if fault == 0 { Ok(()) } else { Err(BadAddress { address: fault, write }) }
+}
+
+/// Zeros what `region` holds, for whichever way is cheaper: fewer system calls for a
+/// little, fewer bytes for a lot.
+fn clear(region: &Range<u64>, access: Access) {
+    let writable = matches!(access, Access::ReadWrite | Access::ReadWriteExecute);
+    // A stack is used from its top, seldom further than this.
+    let (back, zero) = if !writable {
+        (region.clone(), region.end..region.end)
+    } else if region.start >= STACKS.start && region.end <= STACKS.end {
+        let middle = region.start.max(region.end.saturating_sub(CLEAR_BY_COPY / 4));
+        (region.start..middle, middle..region.end)
+    } else if region.end - region.start <= CLEAR_BY_COPY {
+        (region.start..region.start, region.clone())
+    } else {
+        (region.clone(), region.end..region.end)
+    };
+    if !back.is_empty() {
+        give_back(&back);
+    }
+    if !zero.is_empty() {
+        // SAFETY: the caller says that these pages are writable; they are in the reserved
+        // windows, where no Rust object lives, so nothing is borrowed.
+        unsafe {
+            std::ptr::write_bytes(std::ptr::with_exposed_provenance_mut::<u8>(zero.start as usize), 0, (zero.end - zero.start) as usize);
+        }
+    }
+}
+
+/// Zeros the stack that had `region`, all of it writable, for its next user.
+pub(crate) fn clear_stack(region: &Range<u64>) {
+    assert!(region.start >= STACKS.start && region.end <= STACKS.end, "{region:#x?} is not a stack");
+    clear(region, Access::ReadWrite);
+}
+
+fn give_back(region: &Range<u64>) {
+    // SAFETY: the range is inside the windows reserved by `reserve`, private anonymous
+    // memory that holds no Rust object: reading zeros there afterwards breaks nothing.
+    let result = unsafe { madvise(host_pointer(region.start), (region.end - region.start) as usize, Advice::LinuxDontNeed) };
+    result.expect("the windows are mapped");
+}
+
+/// Sets the protection of pages in the windows.
+pub(crate) fn set_protection(region: &Range<u64>, access: Access) {
+    let flags = match access {
+        Access::None => MprotectFlags::empty(),
+        Access::Read => MprotectFlags::READ,
+        Access::ReadWrite => MprotectFlags::READ | MprotectFlags::WRITE,
+        Access::ReadExecute => MprotectFlags::READ | MprotectFlags::EXEC,
+        Access::ReadWriteExecute => MprotectFlags::READ | MprotectFlags::WRITE | MprotectFlags::EXEC,
+    };
+    // SAFETY: the range is inside the windows reserved by `reserve`; no Rust object lives
+    // there, so no access of safe code can come to fault.
+    let result = unsafe { mprotect(host_pointer(region.start), (region.end - region.start) as usize, flags) };
+    result.expect("Linux has memory for the pages that are opened");
+}
+
+fn host_pointer(address: u64) -> *mut std::ffi::c_void {
+    std::ptr::with_exposed_provenance_mut(address as usize)
+}
+
+/// Reserves both windows, once per process.
+fn reserve() -> Result<(), MemoryError> {
+    static RESERVED: OnceLock<Result<(), MemoryError>> = OnceLock::new();
+    *RESERVED.get_or_init(|| {
+        reserve_one(&(PHYSICAL_WINDOW..PHYSICAL_WINDOW + PHYSICAL_END))?;
+        reserve_one(&USER)
+    })
+}
+
+fn reserve_one(window: &Range<u64>) -> Result<(), MemoryError> {
+    let failed = |errno| MemoryError::Occupied { start: window.start, end: window.end, errno };
+    let length = (window.end - window.start) as usize;
+    let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED_NOREPLACE;
+    // SAFETY: FIXED_NOREPLACE refuses addresses that are in use, so no existing mapping is
+    // changed; the new one is not accessible.
+    let mapped = unsafe { mmap_anonymous(host_pointer(window.start), length, ProtFlags::empty(), flags) };
+    let mapped = mapped.map_err(failed)?;
+    // Linux before 4.17 takes the address as a hint.
+    if mapped.addr() as u64 == window.start { Ok(()) } else { Err(failed(Errno::EXIST)) }
+}
+
+/// Being the one computer of the process.
+#[derive(Debug)]
+struct Turn {
+    /// Turns belong to threads.
+    _not_send: std::marker::PhantomData<*const ()>,
+}
+
+static HOLDER: Mutex<Option<ThreadId>> = Mutex::new(None);
+static RELEASED: Condvar = Condvar::new();
+
+impl Turn {
+    fn take() -> Result<Self, MemoryError> {
+        let me = std::thread::current().id();
+        let mut holder = HOLDER.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match *holder {
+                None => break,
+                Some(thread) if thread == me => return Err(MemoryError::Busy),
+                Some(_) => holder = RELEASED.wait(holder).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+        *holder = Some(me);
+        Ok(Self { _not_send: std::marker::PhantomData })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *HOLDER.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        RELEASED.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,359 @@
+//! The kernel's platform: memory, driver calls, strands and `gs`, put together.
+
+use std::arch::asm;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use dirql_kernel::{Access, BadAddress, CallSite, Fault, FaultAccess, FaultKind, Kernel, Outcome, Platform, Stop, StrandId};
+
+use crate::memory::{AddressSpace, MemoryError};
+use crate::strand::Strands;
+use crate::thunk::{self, Stubs, Thunks};
+
+/// `MXCSR` as Windows gives it to a thread: all exceptions masked, round to nearest.
+const MXCSR: u32 = 0x1F80;
+
+thread_local! {
+    static PLATFORM: Cell<*const LinuxPlatform> = const { Cell::new(std::ptr::null()) };
+    static KERNEL: Cell<*const Kernel> = const { Cell::new(std::ptr::null()) };
+}
+
+/// An import that is not implemented, by the number of its stub.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MissingImport {
+    /// The module that should have it.
+    pub(crate) module: Box<str>,
+    /// Name or ordinal.
+    pub(crate) name: Box<str>,
+    /// The driver that imports it.
+    pub(crate) importer: Box<str>,
+}
+
+/// Everything that the kernel does not know how to do itself.
+pub(crate) struct LinuxPlatform {
+    // Strands go before the memory that their stacks are in.
+    pub(crate) strands: Strands,
+    pub(crate) space: AddressSpace,
+    thunks: &'static Thunks,
+    stubs: RefCell<Stubs>,
+    missing: RefCell<Vec<MissingImport>>,
+    /// Data exports: where each one's variable is.
+    pub(crate) data: RefCell<BTreeMap<&'static str, u64>>,
+    /// The routine that the kernel called last, on the running strand.
+    routine: Cell<u64>,
+    /// Whether `gs` was set since this computer exists.
+    has_gs: Cell<bool>,
+}
+
+impl LinuxPlatform {
+    /// Takes the process's address space.
+    pub(crate) fn new() -> Result<Self, MemoryError> {
+        let space = AddressSpace::take()?;
+        Ok(Self {
+            thunks: Thunks::get(&space),
+            space,
+            strands: Strands::default(),
+            stubs: RefCell::default(),
+            missing: RefCell::default(),
+            data: RefCell::default(),
+            routine: Cell::new(0),
+            has_gs: Cell::new(false),
+        })
+    }
+
+    /// The thunks of the table of exports.
+    pub(crate) fn thunks(&self) -> &'static Thunks {
+        self.thunks
+    }
+
+    /// A stub for an import that nothing implements; `None` if there are too many.
+    pub(crate) fn add_stub(&self, import: MissingImport) -> Option<u64> {
+        let (number, address) = self.stubs.borrow_mut().add(self).ok()?;
+        let mut missing = self.missing.borrow_mut();
+        debug_assert_eq!(number as usize, missing.len());
+        missing.push(import);
+        Some(address)
+    }
+
+    /// The import behind a stub.
+    pub(crate) fn missing_import(&self, number: u32) -> Option<MissingImport> {
+        self.missing.borrow().get(number as usize).cloned()
+    }
+
+    /// The routine that the kernel called last on the running strand, 0 if none.
+    pub(crate) fn running_routine(&self) -> u64 {
+        self.routine.get()
+    }
+
+    /// The stack pointer at which driver code entered the last thunk. Only right until
+    /// driver code runs again.
+    #[inline]
+    pub(crate) fn entry_stack_pointer(&self) -> u64 {
+        if !self.has_gs.get() {
+            return 0;
+        }
+        let value;
+        // SAFETY: `set_kpcr` made `gs` point at a KPCR, which the kernel has given at
+        // least two pages that stay open; nothing is changed.
+        unsafe {
+            asm!(
+                "mov {}, gs:[{slot}]",
+                out(reg) value,
+                slot = const thunk::ENTRY_SLOT,
+                options(nostack, readonly, preserves_flags),
+            );
+        }
+        value
+    }
+}
+
+impl Platform for LinuxPlatform {
+    #[inline]
+    fn read(&self, address: u64, into: &mut [u8]) -> Result<(), BadAddress> {
+        self.space.read(address, into)
+    }
+
+    #[inline]
+    fn write(&self, address: u64, from: &[u8]) -> Result<(), BadAddress> {
+        self.space.write(address, from)
+    }
+
+    fn protect(&self, region: Range<u64>, access: Access) {
+        self.space.protect(region, access);
+    }
+
+    fn discard(&self, region: Range<u64>) {
+        self.space.discard(region);
+    }
+
+    fn call(&self, routine: u64, arguments: &[u64]) -> u64 {
+        let before = self.routine.replace(routine);
+        let result = call_driver(routine, arguments);
+        self.routine.set(before);
+        result
+    }
+
+    fn routine(&self, name: &str) -> Option<u64> {
+        self.thunks.address(name).or_else(|| self.data.borrow().get(name).copied())
+    }
+
+    fn create_strand(&self, strand: StrandId) -> Range<u64> {
+        self.strands.create(&self.space, strand, move || current_kernel().strand_main(strand))
+    }
+
+    fn resume(&self, strand: StrandId) {
+        self.strands.resume(strand);
+    }
+
+    fn suspend(&self) {
+        let routine = self.routine.replace(0);
+        let floats = FloatControl::take();
+        self.strands.suspend();
+        floats.give_back();
+        self.routine.set(routine);
+    }
+
+    fn retire_strand(&self, strand: StrandId) {
+        self.strands.retire(strand);
+    }
+
+    fn on_strand(&self) -> bool {
+        self.strands.on_strand()
+    }
+
+    fn set_kpcr(&self, kpcr: u64) {
+        set_gs_base(kpcr);
+        self.has_gs.set(true);
+    }
+
+    #[inline]
+    fn call_site(&self) -> CallSite {
+        let entry = self.entry_stack_pointer();
+        let mut return_address = [0; 8];
+        if entry == 0 || self.space.read(entry, &mut return_address).is_err() {
+            return CallSite::default();
+        }
+        CallSite { return_address: u64::from_le_bytes(return_address), stack_pointer: entry + 8 }
+    }
+}
+
+/// Calls `routine` with the Win64 convention. What it leaves behind in control bits that
+/// our own code relies on is put right; in Win64 as here, the x87 control word belongs to
+/// whoever uses x87, and nothing of ours does.
+fn call_driver(routine: u64, arguments: &[u64]) -> u64 {
+    type Four = extern "win64" fn(u64, u64, u64, u64) -> u64;
+    type Twelve = extern "win64" fn(u64, u64, u64, u64, u64, u64, u64, u64, u64, u64, u64, u64) -> u64;
+
+    let argument = |index: usize| arguments.get(index).copied().unwrap_or(0);
+    let code = std::ptr::with_exposed_provenance::<()>(routine as usize);
+    assert!(arguments.len() <= 12, "{} arguments", arguments.len());
+    assert!(!code.is_null(), "the kernel checks that a routine is there before it calls it");
+    let floats = FloatControl::take();
+    let result = if arguments.len() <= 4 {
+        // SAFETY: a function pointer is an address. That driver code is at it and keeps to the
+        // convention is what a bench cannot know before it has tried: an address that
+        // is not code faults, into our handler.
+        let code = unsafe { std::mem::transmute::<*const (), Four>(code) };
+        code(argument(0), argument(1), argument(2), argument(3))
+    } else {
+        // SAFETY: as above; in this convention the caller removes the arguments, so a callee
+        // that expects fewer is none the wiser.
+        let code = unsafe { std::mem::transmute::<*const (), Twelve>(code) };
+        code(
+            argument(0),
+            argument(1),
+            argument(2),
+            argument(3),
+            argument(4),
+            argument(5),
+            argument(6),
+            argument(7),
+            argument(8),
+            argument(9),
+            argument(10),
+            argument(11),
+        )
+    };
+    // SAFETY: our code wants the flag clear, as it was before the call.
+    unsafe { asm!("cld", options(nomem, nostack)) };
+    floats.give_back();
+    result
+}
+
+/// The SSE control word of code that was left, to be had again when it goes on.
+struct FloatControl(u32);
+
+impl FloatControl {
+    /// Notes the word and goes on with Windows' default, which is Linux's too.
+    #[inline]
+    fn take() -> Self {
+        let word = read_mxcsr();
+        if word != MXCSR {
+            write_mxcsr(MXCSR);
+        }
+        Self(word)
+    }
+
+    #[inline]
+    fn give_back(self) {
+        if read_mxcsr() != self.0 {
+            write_mxcsr(self.0);
+        }
+    }
+}
+
+#[inline]
+fn read_mxcsr() -> u32 {
+    let mut word = 0_u32;
+    // SAFETY: stores 4 bytes to `word` and changes nothing else.
+    unsafe { asm!("stmxcsr [{}]", in(reg) &raw mut word, options(nostack, preserves_flags)) };
+    word
+}
+
+#[inline]
+fn write_mxcsr(word: u32) {
+    // SAFETY: reads 4 bytes of `word`. Values come from `read_mxcsr` or are [`MXCSR`], so no
+    // reserved bit is set. A driver's own word is only in force while that driver's code
+    // runs, or a kernel routine that it called, and those compute nothing in floating point.
+    unsafe { asm!("ldmxcsr [{}]", in(reg) &raw const word, options(nostack, readonly, preserves_flags)) };
+}
+
+/// Makes `gs` point at `base`.
+fn set_gs_base(base: u64) {
+    const ARCH_SET_GS: libc::c_int = 0x1001;
+    if has_fsgsbase() {
+        // SAFETY: Linux says that the instruction is enabled. Nothing of Rust or glibc on
+        // x86-64 uses `gs`.
+        unsafe { asm!("wrgsbase {}", in(reg) base, options(nomem, nostack, preserves_flags)) };
+        return;
+    }
+    // SAFETY: the system call changes this thread's `gs` base and nothing else.
+    let result = unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_SET_GS, base) };
+    assert_eq!(result, 0, "every address of this process is allowed in gs");
+}
+
+/// Whether Linux lets user code set `gs` itself, as 5.9 and later do.
+fn has_fsgsbase() -> bool {
+    use std::sync::atomic::{AtomicU8, Ordering};
+
+    const HWCAP2_FSGSBASE: u64 = 1 << 1;
+    static KNOWN: AtomicU8 = AtomicU8::new(0);
+    match KNOWN.load(Ordering::Relaxed) {
+        0 => {
+            // SAFETY: `getauxval` reads what the process was started with.
+            let has = unsafe { libc::getauxval(libc::AT_HWCAP2) } & HWCAP2_FSGSBASE != 0;
+            KNOWN.store(if has { 2 } else { 1 }, Ordering::Relaxed);
+            has
+        }
+        known => known == 2,
+    }
+}
+
+/// Makes `platform` this thread's. Null when its computer goes away.
+pub(crate) fn set_platform(platform: *const LinuxPlatform) {
+    PLATFORM.set(platform);
+}
+
+/// Makes `kernel` this thread's. Null when its computer goes away.
+pub(crate) fn set_kernel(kernel: *const Kernel) {
+    KERNEL.set(kernel);
+}
+
+/// The platform of the computer that this thread simulates.
+pub(crate) fn platform() -> &'static LinuxPlatform {
+    let platform = PLATFORM.get();
+    assert!(!platform.is_null(), "driver code runs although there is no computer");
+    // SAFETY: [`crate::Host`] sets this to what it owns in a box and sets it to null before
+    // it drops that. It refuses to be dropped by code that runs on one of its strands, and
+    // this is called by such code, whose frames all end before the reference would dangle.
+    unsafe { &*platform }
+}
+
+/// The kernel that driver code on this thread runs on.
+#[inline]
+pub(crate) fn current_kernel() -> &'static Kernel {
+    try_current_kernel().expect("driver code runs although there is no kernel")
+}
+
+/// As [`current_kernel`], for signal handlers, which can run at any time.
+#[inline]
+pub(crate) fn try_current_kernel() -> Option<&'static Kernel> {
+    // SAFETY: null or valid, for the same reasons as in `platform`.
+    unsafe { KERNEL.get().as_ref() }
+}
+
+/// Ends the run for the reason in `stop` and leaves the running strand for ever. An
+/// exception that comes here was handled by nobody.
+pub(crate) fn stop(kernel: &Kernel, stop: Stop) -> ! {
+    record(kernel, stop);
+    platform().strands.leave()
+}
+
+/// Ends the run for the reason in `stop`.
+pub(crate) fn record(kernel: &Kernel, stop: Stop) {
+    match stop {
+        Stop::BadAddress(bad) => record(kernel, bad_claim(kernel, bad, kernel_site())),
+        Stop::Exception { code, parameters } => {
+            kernel.end(Outcome::BugCheck { bug_check: crate::exception::unhandled(kernel, code, parameters, 0), place: kernel.here() });
+        }
+        Stop::BugCheck(bug_check) => kernel.end(Outcome::BugCheck { bug_check, place: kernel.here() }),
+        Stop::Ended => {}
+    }
+}
+
+fn kernel_site() -> CallSite {
+    platform().call_site()
+}
+
+/// What the processor would have done when a kernel routine used a bad address that the
+/// driver gave it at `site`.
+pub(crate) fn bad_claim(kernel: &Kernel, bad: BadAddress, site: CallSite) -> Stop {
+    kernel.fault(&Fault {
+        address: bad.address,
+        access: if bad.write { FaultAccess::Write } else { FaultAccess::Read },
+        instruction: site.return_address,
+        stack_pointer: site.stack_pointer,
+        kind: FaultKind::Page,
+    })
+}
