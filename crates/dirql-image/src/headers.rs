@@ -41,6 +41,7 @@ pub(crate) struct Directory {
 impl Directory {
     pub(crate) const EXPORT: usize = 0;
     pub(crate) const IMPORT: usize = 1;
+    pub(crate) const EXCEPTION: usize = 3;
     pub(crate) const SECURITY: usize = 4;
     pub(crate) const RELOCATION: usize = 5;
     pub(crate) const TLS: usize = 9;

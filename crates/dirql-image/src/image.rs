@@ -3,6 +3,7 @@
 use crate::checksum;
 use crate::error::ImageError;
 use crate::export::{self, Exports};
+use crate::function::{self, Function};
 use crate::headers::{Directory, Headers};
 use crate::import::{self, ImportModule, ImportRef};
 use crate::layout::{LaidOut, Placed};
@@ -39,6 +40,7 @@ pub struct Image {
     imports: Vec<ImportModule>,
     exports: Exports,
     load_config: Option<LoadConfig>,
+    functions: Vec<Function>,
 }
 
 impl Image {
@@ -62,6 +64,7 @@ impl Image {
             imports: import::parse(image, &headers, &mut names)?,
             exports: export::parse(image, &headers, &mut names)?,
             load_config: load_config::parse(image, &headers)?,
+            functions: function::parse(image, &headers)?,
             headers,
             placed,
             sections,
@@ -223,5 +226,17 @@ impl Image {
     #[must_use]
     pub const fn load_config(&self) -> Option<&LoadConfig> {
         self.load_config.as_ref()
+    }
+
+    /// The functions that have unwind data, in ascending order of their start.
+    #[must_use]
+    pub fn functions(&self) -> &[Function] {
+        &self.functions
+    }
+
+    /// The entry for the code at `rva`; a function that calls nothing and saves nothing has none.
+    #[must_use]
+    pub fn function_at(&self, rva: u32) -> Option<&Function> {
+        function::find(&self.functions, rva)
     }
 }

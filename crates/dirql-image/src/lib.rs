@@ -15,9 +15,12 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod builder;
 mod checksum;
 mod error;
 mod export;
+mod function;
 mod headers;
 mod image;
 mod import;
@@ -27,10 +30,14 @@ mod names;
 mod reader;
 mod relocation;
 mod section;
+#[cfg(test)]
+mod tests;
 mod text;
+pub mod unwind;
 
 pub use error::{Allowed, ImageError, Part, Space};
 pub use export::{Export, ExportTarget, Exports};
+pub use function::Function;
 pub use headers::{MAX_SECTIONS, MAX_SIZE_OF_IMAGE, PAGE};
 pub use image::{Image, Placement};
 pub use import::{Import, ImportModule, ImportRef, MAX_IMPORT_MODULES, MAX_IMPORTS, Symbol};
