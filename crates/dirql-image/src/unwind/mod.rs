@@ -7,6 +7,8 @@
 
 mod epilogue;
 mod info;
+#[cfg(test)]
+mod tests;
 
 use crate::error::ImageError;
 use crate::function::Function;
