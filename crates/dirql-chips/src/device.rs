@@ -61,7 +61,8 @@ pub enum Effect {
     Interrupt {
         /// Which of the device's sources, 0 for devices with one.
         source: u16,
-        /// [`Level::High`] is asserted, whatever the line's polarity is.
+        /// [`Level::High`] is asserted, whatever the line's polarity is. Saying it again while
+        /// asserted changes nothing on a line; as a message it is another message.
         level: Level,
     },
     /// The device reads `length` bytes of memory; [`Device::dma_data`] brings them.
@@ -103,7 +104,7 @@ pub enum Stimulus {
     Release,
     /// Bytes arrive at the device's other end.
     Receive(Vec<u8>),
-    /// Interrupt source `0` fires once although nobody asked the device for it.
+    /// This interrupt source fires once although nobody asked the device for it.
     Interrupt(u16),
 }
 
@@ -127,7 +128,8 @@ pub trait Device: fmt::Debug {
         let _ = (token, out);
     }
 
-    /// Memory asked for with [`Effect::DmaRead`].
+    /// Memory asked for with [`Effect::DmaRead`]. `bytes` is shorter than asked for if the rest
+    /// could not be read; a device must not answer that by asking again at once.
     fn dma_data(&mut self, token: u32, bytes: &[u8], out: &mut Effects) {
         let _ = (token, bytes, out);
     }

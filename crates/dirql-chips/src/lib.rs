@@ -13,11 +13,15 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod button;
 pub mod device;
+pub mod edu;
 pub mod ioapic;
 pub mod lapic;
 pub mod line;
 pub mod message;
+pub mod models;
+pub mod pci;
 pub mod vector_set;
 pub mod wire;
 

@@ -1,0 +1,188 @@
+//! The device models by name, with their options as text: what a command line or a scenario says.
+//!
+//! Invariant: [`build`] knows exactly the models of [`MODELS`] and exactly their options.
+
+mod options;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::button::{self, Button};
+use crate::device::{Device, Region};
+use crate::edu::{self, Edu};
+use crate::pci::{Description, Function, Space};
+use crate::wire::{Polarity, Trigger};
+
+pub use options::ModelError;
+use options::Options;
+
+/// Where a model is plugged in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The PCI bus.
+    Pci,
+    /// Fixed ports or addresses, and lines.
+    Legacy,
+}
+
+/// An option of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelOption {
+    /// Its name.
+    pub name: &'static str,
+    /// What it takes, and what it is if left out; one line.
+    pub doc: &'static str,
+}
+
+/// A model as a list of them shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Model {
+    /// Its name.
+    pub name: &'static str,
+    /// Where it is plugged in.
+    pub kind: Kind,
+    /// What it is; one line.
+    pub doc: &'static str,
+    /// Its options.
+    pub options: &'static [ModelOption],
+}
+
+const fn option(name: &'static str, doc: &'static str) -> ModelOption {
+    ModelOption { name, doc }
+}
+
+/// Every model, by name.
+pub const MODELS: &[Model] = &[
+    Model {
+        name: "button",
+        kind: Kind::Legacy,
+        doc: "a line that is asserted while somebody presses it; cannot be told not to interrupt",
+        options: &[
+            option("port", "first of 4 ports, 0x0..=0xfffc (default 0x280)"),
+            option("line", "number of its line, 0..=239 (default 10)"),
+            option("trigger", "level or edge (default level)"),
+        ],
+    },
+    Model {
+        name: "edu",
+        kind: Kind::Pci,
+        doc: "QEMU's educational PCI device: factorials, DMA, INTx or one MSI message",
+        options: &[option(
+            "dma_mask",
+            "address bits that reach memory (default 0xfffffff)",
+        )],
+    },
+];
+
+/// A model with its options applied, to be plugged into a machine.
+#[derive(Clone, Debug)]
+pub enum PluggedDevice {
+    /// A function for the PCI bus; where it goes is the machine's choice.
+    Pci(Box<Function>),
+    /// A device at fixed places.
+    Legacy(LegacyDevice),
+}
+
+/// A device that is not on a bus that describes it.
+#[derive(Clone, Debug)]
+pub struct LegacyDevice {
+    /// The device. It drives `lines[n]` with its source `n`.
+    pub device: Box<dyn Device>,
+    /// Its ports and memory.
+    pub windows: Vec<LegacyWindow>,
+    /// Its lines.
+    pub lines: Vec<LegacyLine>,
+}
+
+/// A window of a legacy device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LegacyWindow {
+    /// What the device knows it as.
+    pub region: Region,
+    /// Ports or memory.
+    pub space: Space,
+    /// First address.
+    pub base: u64,
+    /// How many.
+    pub size: u64,
+}
+
+/// A line of a legacy device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LegacyLine {
+    /// The line's number in the machine.
+    pub number: u8,
+    /// What the device makes of it.
+    pub trigger: Trigger,
+    /// Which level is asserted.
+    pub polarity: Polarity,
+}
+
+/// The model of that name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Model> {
+    MODELS.iter().find(|model| model.name == name)
+}
+
+/// Builds a model from its name and options. Numbers are decimal, or hexadecimal after `0x`.
+///
+/// # Errors
+/// There is no such model or option, an option is given twice, or its value is not one that the
+/// option takes.
+pub fn build(name: &str, options: &[(&str, &str)]) -> Result<PluggedDevice, ModelError> {
+    let model = find(name).ok_or_else(|| ModelError::unknown_model(name))?;
+    let options = Options::new(model, options)?;
+    match model.name {
+        "button" => build_button(&options),
+        "edu" => build_edu(&options),
+        // The test `every_model_in_the_table_can_be_built` keeps the table and this together.
+        _ => Err(ModelError::unknown_model(name)),
+    }
+}
+
+fn build_edu(options: &Options<'_>) -> Result<PluggedDevice, ModelError> {
+    let dma_mask = options.number("dma_mask", edu::spec::DMA_MASK, 0..=u64::MAX)?;
+    Ok(pci(Box::new(Edu::new(dma_mask)), edu::spec::description()))
+}
+
+fn build_button(options: &Options<'_>) -> Result<PluggedDevice, ModelError> {
+    let size = button::spec::WINDOW;
+    Ok(PluggedDevice::Legacy(LegacyDevice {
+        device: Box::new(Button::new()),
+        windows: vec![ports(options, 0x280, size)?],
+        lines: vec![line(options, 10, Trigger::Level)?],
+    }))
+}
+
+/// A description of ours is always valid; the tests build every model.
+fn pci(device: Box<dyn Device>, description: Description) -> PluggedDevice {
+    let function = Function::new(device, description);
+    PluggedDevice::Pci(Box::new(function.expect("a built-in description is valid")))
+}
+
+fn ports(options: &Options<'_>, default: u64, size: u64) -> Result<LegacyWindow, ModelError> {
+    let base = options.number("port", default, 0..=0x1_0000 - size)?;
+    Ok(LegacyWindow {
+        region: Region(0),
+        space: Space::Port,
+        base,
+        size,
+    })
+}
+
+/// Lines of legacy devices are active high, as on the ISA bus.
+fn line(options: &Options<'_>, default: u8, trigger: Trigger) -> Result<LegacyLine, ModelError> {
+    let number = options.number("line", default.into(), 0..=239)?;
+    let names = [("edge", Trigger::Edge), ("level", Trigger::Level)];
+    let trigger = options.choice("trigger", trigger, &names)?;
+    // At most 239.
+    Ok(LegacyLine {
+        number: number as u8,
+        trigger,
+        polarity: Polarity::ActiveHigh,
+    })
+}

@@ -1,0 +1,138 @@
+use alloc::format;
+use alloc::string::String;
+
+use snapbox::{assert_data_eq, str};
+
+use super::*;
+
+/// `model,option=value,…` for each line: what was built, or what is wrong.
+fn script(lines: &[&str]) -> String {
+    let mut text = String::new();
+    for line in lines {
+        let (name, rest) = line.split_once(',').unwrap_or((line, ""));
+        let options: Vec<(&str, &str)> = rest
+            .split(',')
+            .filter_map(|option| option.split_once('='))
+            .collect();
+        text += &match build(name, &options) {
+            Ok(PluggedDevice::Pci(function)) => format!(
+                "pci {} {:08x}\n",
+                function.device().model(),
+                function.config().read32(0)
+            ),
+            Ok(PluggedDevice::Legacy(legacy)) => format!(
+                "legacy {} at {:#x} line {} {:?}\n",
+                legacy.device.model(),
+                legacy.windows[0].base,
+                legacy.lines[0].number,
+                legacy.lines[0].trigger
+            ),
+            Err(error) => format!("{error}\n"),
+        };
+    }
+    text
+}
+
+#[test]
+fn every_model_in_the_table_can_be_built() {
+    for model in MODELS {
+        let built = build(model.name, &[]).expect("built without options");
+        let (name, kind) = match &built {
+            PluggedDevice::Pci(function) => (function.device().model(), Kind::Pci),
+            PluggedDevice::Legacy(legacy) => (legacy.device.model(), Kind::Legacy),
+        };
+        assert_eq!((name, kind), (model.name, model.kind));
+        assert!(!model.doc.contains('\n'));
+    }
+    assert!(MODELS.is_sorted_by_key(|model| model.name));
+}
+
+#[test]
+fn every_option_in_the_table_is_known() {
+    for model in MODELS {
+        for option in model.options {
+            let error = build(model.name, &[(option.name, "?")]).expect_err("no option takes this");
+            assert!(
+                !matches!(error, ModelError::UnknownOption { .. }),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn options_change_what_is_built() {
+    assert_data_eq!(
+        script(&[
+            "button",
+            "button,port=0x300,line=5,trigger=edge",
+            "button,port=0xfffc,line=239",
+            "edu,dma_mask=0xffffffffffffffff"
+        ]),
+        str![[r#"
+legacy button at 0x280 line 10 Level
+legacy button at 0x300 line 5 Edge
+legacy button at 0xfffc line 239 Level
+pci edu 11e81234
+
+"#]]
+    );
+}
+
+#[test]
+fn what_is_wrong_is_said_with_a_hint() {
+    assert_data_eq!(
+        script(&[
+            "edo",
+            "Button",
+            "toaster",
+            "",
+            "edu,dma-mask=1",
+            "edu,port=1",
+            "button,line=1,line=1"
+        ]),
+        str![[r#"
+no model `edo`, did you mean `edu`?; models: button, edu
+no model `Button`, did you mean `button`?; models: button, edu
+no model `toaster`; models: button, edu
+no model ``; models: button, edu
+model `edu` has no option `dma-mask`, did you mean `dma_mask`?; options: dma_mask
+model `edu` has no option `port`; options: dma_mask
+option `line` is given twice
+
+"#]]
+    );
+}
+
+#[test]
+fn values_are_strict() {
+    assert_data_eq!(
+        script(&[
+            "button,line=240",
+            "button,line=-1",
+            "button,line=+1",
+            "button,line=",
+            "button,line=0x",
+            "button,line= 1",
+            "button,line=0b",
+            "button,port=0xfffd",
+            "edu,dma_mask=0x10000000000000000",
+            "button,trigger=levle",
+            "button,trigger=Edge",
+        ]),
+        str![[r#"
+option `line` is 240, not in 0..=239
+option `line` is `-1`, not a number (decimal, or hexadecimal after 0x)
+option `line` is `+1`, not a number (decimal, or hexadecimal after 0x)
+option `line` is ``, not a number (decimal, or hexadecimal after 0x)
+option `line` is `0x`, not a number (decimal, or hexadecimal after 0x)
+option `line` is ` 1`, not a number (decimal, or hexadecimal after 0x)
+option `line` is `0b`, not a number (decimal, or hexadecimal after 0x)
+option `port` is 0xfffd, not in 0x0..=0xfffc
+option `dma_mask` is `0x10000000000000000`, not a number (decimal, or hexadecimal after 0x)
+option `trigger` is `levle`, did you mean `level`?; it takes: edge, level
+option `trigger` is `Edge`, did you mean `edge`?; it takes: edge, level
+
+"#]]
+    );
+}
