@@ -28,6 +28,7 @@ pub mod hal;
 pub mod io;
 pub mod ke;
 pub mod mm;
+pub mod versions;
 
 pub use claim::DriverPtr;
 pub use config::{Config, WindowsVersion};

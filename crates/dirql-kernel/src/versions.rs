@@ -1,0 +1,268 @@
+//! Which Windows has which routine.
+//!
+//! A driver that imports a name which its Windows lacks is not loaded; one that looks the
+//! name up gets NULL and does without. Source of each row: the routine's page in the WDK
+//! reference, Requirements, "Minimum supported client". A name without a row is in every
+//! version from Windows XP x64 on, which has the kernel of Windows Server 2003.
+
+use alloc::string::String;
+
+use dirql_abi::string::UnicodeString;
+
+use crate::WindowsVersion::{Eight, EightOne, Seven, Ten, Vista};
+use crate::{Ddi, DriverPtr, Kernel, WindowsVersion};
+
+/// The longest name that is looked up, in UTF-16 units. Longer ones are no routine's.
+const LONGEST_NAME: usize = 256;
+
+/// What wmilib.sys exports; it is neither the kernel nor the HAL.
+const WMILIB: &[&str] = &["WmiCompleteRequest", "WmiFireEvent", "WmiSystemControl"];
+
+/// Routines that came after Windows Server 2003, sorted by name, with the first version
+/// that has each.
+#[rustfmt::skip] // read as a table
+const SINCE: &[(&str, WindowsVersion)] = &[
+    ("CmCallbackGetKeyObjectID",               Vista),
+    ("CmCallbackGetKeyObjectIDEx",             Eight),
+    ("CmCallbackReleaseKeyObjectIDEx",         Eight),
+    ("CmGetBoundTransaction",                  Vista),
+    ("CmGetCallbackVersion",                   Vista),
+    ("CmRegisterCallbackEx",                   Vista),
+    ("CmSetCallbackObjectContext",             Vista),
+    ("EtwActivityIdControl",                   Vista),
+    ("EtwEventEnabled",                        Vista),
+    ("EtwProviderEnabled",                     Vista),
+    ("EtwRegister",                            Vista),
+    ("EtwSetInformation",                      Ten),
+    ("EtwUnregister",                          Vista),
+    ("EtwWrite",                               Vista),
+    ("EtwWriteEx",                             Seven),
+    ("EtwWriteString",                         Vista),
+    ("EtwWriteTransfer",                       Vista),
+    ("ExAcquireRundownProtectionCacheAware",   Vista),
+    ("ExAllocateCacheAwareRundownProtection",  Vista),
+    ("ExAllocatePool2",                        Ten),
+    ("ExAllocatePool3",                        Ten),
+    ("ExAllocateTimer",                        EightOne),
+    ("ExCancelTimer",                          EightOne),
+    ("ExDeleteLookasideListEx",                Vista),
+    ("ExDeleteTimer",                          EightOne),
+    ("ExEnterCriticalRegionAndAcquireResourceExclusive", Vista),
+    ("ExEnterCriticalRegionAndAcquireResourceShared", Vista),
+    ("ExFlushLookasideListEx",                 Vista),
+    ("ExFreeCacheAwareRundownProtection",      Vista),
+    ("ExFreePool2",                            Ten),
+    ("ExGetFirmwareEnvironmentVariable",       Eight),
+    ("ExInitializeLookasideListEx",            Vista),
+    ("ExQueryTimerResolution",                 Eight),
+    ("ExReleaseResourceAndLeaveCriticalRegion", Vista),
+    ("ExReleaseRundownProtectionCacheAware",   Vista),
+    ("ExSetFirmwareEnvironmentVariable",       Eight),
+    ("ExSetTimer",                             EightOne),
+    ("HalAllocateHardwareCounters",            Seven),
+    ("HalFreeHardwareCounters",                Seven),
+    ("IoClearActivityIdThread",                Eight),
+    ("IoConnectInterruptEx",                   Vista),
+    ("IoDisconnectInterruptEx",                Vista),
+    ("IoGetActivityIdIrp",                     Eight),
+    ("IoGetActivityIdThread",                  Eight),
+    ("IoGetAffinityInterrupt",                 Seven),
+    ("IoGetContainerInformation",              Seven),
+    ("IoGetDeviceDirectory",                   Ten),
+    ("IoGetDeviceInterfacePropertyData",       Eight),
+    ("IoGetDeviceNumaNode",                    Vista),
+    ("IoGetDevicePropertyData",                Vista),
+    ("IoGetDriverDirectory",                   Ten),
+    ("IoGetIoPriorityHint",                    Vista),
+    ("IoInitializeWorkItem",                   Vista),
+    ("IoOpenDriverRegistryKey",                Eight),
+    ("IoPropagateActivityIdToThread",          Eight),
+    ("IoQueueWorkItemEx",                      Vista),
+    ("IoRegisterBootDriverCallback",           Eight),
+    ("IoRegisterContainerNotification",        Seven),
+    ("IoReplaceFileObjectName",                Seven),
+    ("IoReportInterruptActive",                Eight),
+    ("IoReportInterruptInactive",              Eight),
+    ("IoRequestDeviceEjectEx",                 Seven),
+    ("IoSetActivityIdIrp",                     Eight),
+    ("IoSetActivityIdThread",                  Eight),
+    ("IoSetDeviceInterfacePropertyData",       Eight),
+    ("IoSetDevicePropertyData",                Vista),
+    ("IoSetIoPriorityHint",                    Vista),
+    ("IoSetMasterIrpStatus",                   Eight),
+    ("IoSizeofWorkItem",                       Vista),
+    ("IoTransferActivityId",                   Eight),
+    ("IoUninitializeWorkItem",                 Vista),
+    ("IoUnregisterBootDriverCallback",         Eight),
+    ("IoUnregisterContainerNotification",      Seven),
+    ("IoUnregisterPlugPlayNotificationEx",     Seven),
+    ("KeAcquireInStackQueuedSpinLockForDpc",   Vista),
+    ("KeAcquireSpinLockForDpc",                Vista),
+    ("KeDeregisterProcessorChangeCallback",    Vista),
+    ("KeGetCurrentNodeNumber",                 Seven),
+    ("KeGetCurrentProcessorNumberEx",          Seven),
+    ("KeGetProcessorIndexFromNumber",          Seven),
+    ("KeGetProcessorNumberFromIndex",          Seven),
+    ("KeInitializeThreadedDpc",                Vista),
+    ("KeQueryActiveGroupCount",                Seven),
+    ("KeQueryActiveProcessorCount",            Vista),
+    ("KeQueryActiveProcessorCountEx",          Seven),
+    ("KeQueryDpcWatchdogInformation",          Vista),
+    ("KeQueryGroupAffinity",                   Seven),
+    ("KeQueryHardwareCounterConfiguration",    Seven),
+    ("KeQueryHighestNodeNumber",               Seven),
+    ("KeQueryInterruptTimePrecise",            EightOne),
+    ("KeQueryLogicalProcessorRelationship",    Seven),
+    ("KeQueryMaximumGroupCount",               Seven),
+    ("KeQueryMaximumProcessorCount",           Vista),
+    ("KeQueryMaximumProcessorCountEx",         Seven),
+    ("KeQueryNodeActiveAffinity",              Seven),
+    ("KeQueryNodeMaximumProcessorCount",       Seven),
+    ("KeQuerySystemTimePrecise",               Eight),
+    ("KeQueryTotalCycleTimeThread",            Seven),
+    ("KeQueryUnbiasedInterruptTime",           Seven),
+    ("KeRegisterProcessorChangeCallback",      Vista),
+    ("KeReleaseInStackQueuedSpinLockForDpc",   Vista),
+    ("KeReleaseSpinLockForDpc",                Vista),
+    ("KeRestoreExtendedProcessorState",        Seven),
+    ("KeRevertToUserAffinityThreadEx",         Vista),
+    ("KeRevertToUserGroupAffinityThread",      Seven),
+    ("KeSaveExtendedProcessorState",           Seven),
+    ("KeSetCoalescableTimer",                  Seven),
+    ("KeSetHardwareCounterConfiguration",      Seven),
+    ("KeSetSystemAffinityThreadEx",            Vista),
+    ("KeSetSystemGroupAffinityThread",         Seven),
+    ("KeSetTargetProcessorDpcEx",              Seven),
+    ("MmAllocateContiguousMemoryEx",           Ten),
+    ("MmAllocateContiguousMemorySpecifyCacheNode", Vista),
+    ("MmAllocateContiguousNodeMemory",         Eight),
+    ("MmAllocateNodePagesForMdlEx",            Eight),
+    ("MmCopyMemory",                           EightOne),
+    ("MmMapIoSpaceEx",                         Ten),
+    ("ObGetFilterVersion",                     Vista),
+    ("ObReferenceObjectByHandleWithTag",       Seven),
+    ("ObReferenceObjectByPointerWithTag",      Seven),
+    ("ObRegisterCallbacks",                    Vista),
+    ("ObUnRegisterCallbacks",                  Vista),
+    ("ObfDereferenceObjectWithTag",            Seven),
+    ("ObfReferenceObjectWithTag",              Seven),
+    ("PoClearPowerRequest",                    Seven),
+    ("PoCreatePowerRequest",                   Seven),
+    ("PoDeletePowerRequest",                   Seven),
+    ("PoFxActivateComponent",                  Eight),
+    ("PoFxCompleteDevicePowerNotRequired",     Eight),
+    ("PoFxCompleteIdleCondition",              Eight),
+    ("PoFxCompleteIdleState",                  Eight),
+    ("PoFxIdleComponent",                      Eight),
+    ("PoFxNotifySurprisePowerOn",              Eight),
+    ("PoFxPowerControl",                       Eight),
+    ("PoFxRegisterDevice",                     Eight),
+    ("PoFxReportDevicePoweredOn",              Eight),
+    ("PoFxSetComponentLatency",                Eight),
+    ("PoFxSetComponentResidency",              Eight),
+    ("PoFxSetComponentWake",                   Eight),
+    ("PoFxSetDeviceIdleTimeout",               Eight),
+    ("PoFxStartDevicePowerManagement",         Eight),
+    ("PoFxUnregisterDevice",                   Eight),
+    ("PoGetSystemWake",                        Vista),
+    ("PoRegisterPowerSettingCallback",         Vista),
+    ("PoSetPowerRequest",                      Seven),
+    ("PoSetSystemWake",                        Vista),
+    ("PoSetSystemWakeDevice",                  Ten),
+    ("PoUnregisterPowerSettingCallback",       Vista),
+    ("PsSetCreateProcessNotifyRoutineEx",      Vista),
+    ("PsSetCreateThreadNotifyRoutineEx",       Ten),
+    ("PsSetLoadImageNotifyRoutineEx",          Ten),
+    ("RtlRunOnceBeginInitialize",              Vista),
+    ("RtlRunOnceComplete",                     Vista),
+    ("RtlRunOnceExecuteOnce",                  Vista),
+    ("RtlRunOnceInitialize",                   Vista),
+    ("RtlUTF8ToUnicodeN",                      Seven),
+    ("RtlUnicodeToUTF8N",                      Seven),
+];
+
+/// Whether `windows` has the routine `name`, which is one that some version has.
+#[must_use]
+pub fn exists(name: &str, windows: WindowsVersion) -> bool {
+    match SINCE.binary_search_by_key(&name, |(name, _)| name) {
+        Ok(row) => windows >= SINCE[row].1,
+        Err(_) => true,
+    }
+}
+
+impl Kernel {
+    /// `PVOID MmGetSystemRoutineAddress(PUNICODE_STRING SystemRoutineName)`
+    ///
+    /// Looks up a routine or variable that the kernel or the HAL exports.
+    ///
+    /// - IRQL: PASSIVE_LEVEL.
+    /// - Returns: its address, or NULL if this version of Windows does not have it. Case
+    ///   counts.
+    /// - Source: WDK reference, wdm.MmGetSystemRoutineAddress.
+    ///
+    /// # Errors
+    /// A name that is not memory.
+    pub fn mm_get_system_routine_address(&self, name: DriverPtr<UnicodeString>) -> Ddi<u64> {
+        let string = self.read(name)?;
+        let units = usize::from(string.length / 2);
+        let bytes = self.read_bytes(string.buffer, units * 2)?;
+        if units > LONGEST_NAME {
+            return Ok(0);
+        }
+        let units: alloc::vec::Vec<u16> =
+            bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect();
+        let Ok(name) = String::from_utf16(&units) else { return Ok(0) };
+        Ok(self.system_routine(&name)?.unwrap_or(0))
+    }
+
+    /// The address at which a driver finds the routine or variable `name` of the kernel or
+    /// the HAL in this version of Windows.
+    ///
+    /// # Errors
+    /// None that a driver can cause.
+    pub fn system_routine(&self, name: &str) -> Ddi<Option<u64>> {
+        let hidden = name.contains(':') || WMILIB.contains(&name);
+        if hidden || !exists(name, self.config().windows) {
+            return Ok(None);
+        }
+        match self.ob_data_export(name)? {
+            Some(variable) => Ok(Some(variable)),
+            None => Ok(self.platform().routine(name)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::WindowsVersion::{Server2003, WinXp64};
+
+    #[test]
+    fn the_table_is_sorted() {
+        let wrong = SINCE.windows(2).find(|pair| pair[0].0 >= pair[1].0);
+        assert_eq!(wrong, None);
+    }
+
+    #[test]
+    fn connect_ex_came_with_vista_and_the_reports_with_8() {
+        let first = |name: &str| WindowsVersion::ALL.into_iter().find(|version| exists(name, *version));
+        assert_eq!(first("IoConnectInterruptEx"), Some(Vista));
+        assert_eq!(first("IoDisconnectInterruptEx"), Some(Vista));
+        assert_eq!(first("IoReportInterruptActive"), Some(Eight));
+        assert_eq!(first("IoReportInterruptInactive"), Some(Eight));
+        assert_eq!(first("IoGetAffinityInterrupt"), Some(Seven));
+        assert_eq!(first("KeSetTargetProcessorDpcEx"), Some(Seven));
+        assert_eq!(first("IoConnectInterrupt"), Some(WinXp64));
+        assert_eq!(first("KeFlushQueuedDpcs"), Some(WinXp64));
+    }
+
+    #[test]
+    fn what_a_version_has_the_next_one_has_too() {
+        for (name, since) in SINCE {
+            for version in WindowsVersion::ALL {
+                assert_eq!(exists(name, version), version >= *since, "{name}, {version}");
+            }
+            assert!(!exists(name, Server2003), "{name} needs no row");
+        }
+    }
+}
