@@ -104,12 +104,18 @@ impl fmt::Display for ModelError {
                 option,
                 value,
                 range,
-            } => write!(
-                f,
-                "option `{option}` is {value:#x}, not in {:#x}..={:#x}",
-                range.start(),
-                range.end()
-            ),
+                hexadecimal,
+            } => {
+                let (first, last) = (range.start(), range.end());
+                if *hexadecimal {
+                    write!(
+                        f,
+                        "option `{option}` is {value:#x}, not in {first:#x}..={last:#x}"
+                    )
+                } else {
+                    write!(f, "option `{option}` is {value}, not in {first}..={last}")
+                }
+            }
             Self::NotAChoice {
                 option,
                 value,
@@ -188,10 +194,12 @@ impl<'a> Options<'a> {
             });
         };
         if !range.contains(&value) {
+            let hexadecimal = text.starts_with("0x");
             return Err(ModelError::OutOfRange {
                 option,
                 value,
                 range,
+                hexadecimal,
             });
         }
         Ok(value)
