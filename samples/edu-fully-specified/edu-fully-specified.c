@@ -522,7 +522,7 @@ static NTSTATUS PAGED EduStart(PEDU_EXTENSION Edu, PIRP Irp)
     if (NT_SUCCESS(status)) {
         status = EduAcquire(Edu, stack->Parameters.StartDevice.AllocatedResourcesTranslated);
         if (!NT_SUCCESS(status))
-            EduRelease(Edu, TRUE);
+            EduRelease(Edu, status != STATUS_NO_SUCH_DEVICE);
     }
     if (NT_SUCCESS(status)) {
         EduSwitch(Edu, EduNotStarted | EduHeld, EduStarted);
