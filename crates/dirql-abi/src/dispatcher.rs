@@ -19,11 +19,11 @@ layouts! {
         /// One of [`object_type`].
         0 type_: u8 = "Type",
         /// `Absolute` of a timer, `Abandoned` of a mutant, `Signalling` of others.
-        1 absolute: u8 = "Absolute",
+        1 absolute: u8 = "TimerControlFlags",
         /// Size of the object in 32-bit words.
         2 size: u8 = "Size",
-        /// `Inserted` of a timer, `DebugActive` of a thread.
-        3 inserted: u8 = "Inserted",
+        /// `Inserted` of a timer (bit 6 since Windows 7), `DebugActive` of a thread.
+        3 inserted: u8 = "TimerMiscFlags",
         /// Greater than 0: signalled. A mutant starts at 1 and goes down with each acquisition.
         4 signal_state: i32 = "SignalState",
         /// List of the wait blocks of the threads that wait.
@@ -88,6 +88,28 @@ layouts! {
         52 padding52: u32,
     }
 
+    /// A guarded mutex: a fast mutex that disables all kernel APCs instead of raising the level.
+    struct KGuardedMutex = "KGUARDED_MUTEX", size 56 {
+        0 count: i32 = "Count",
+        4 padding4: u32,
+        8 owner: u64 = "Owner",
+        16 contention: u32 = "Contention",
+        20 padding20: u32,
+        24 gate: KGate = "Gate",
+        48 kernel_apc_disable: i16 = "KernelApcDisable",
+        50 special_apc_disable: i16 = "SpecialApcDisable",
+        52 padding52: u32,
+    }
+
+    /// A queue that worker threads wait on.
+    struct KQueue = "KQUEUE", size 64 {
+        0 header: DispatcherHeader = "Header",
+        24 entry_list_head: ListEntry = "EntryListHead",
+        40 current_count: u32 = "CurrentCount",
+        44 maximum_count: u32 = "MaximumCount",
+        48 thread_list_head: ListEntry = "ThreadListHead",
+    }
+
     /// One waiter of a queued spin lock.
     struct KSpinLockQueue = "KSPIN_LOCK_QUEUE", size 16 {
         0 next: u64 = "Next",
@@ -131,8 +153,8 @@ layouts! {
         40 wait_key: u16 = "WaitKey",
         /// 0 wait for all, 1 wait for any.
         42 wait_type: u8 = "WaitType",
-        43 spare_byte: u8 = "SpareByte",
-        44 padding44: u32,
+        43 block_state: u8 = "BlockState",
+        44 spare_long: i32 = "SpareLong",
     }
 
     /// A work item of the executive's worker threads.

@@ -55,6 +55,15 @@ layouts! {
         416 reserved4: [u8; 96] = "Reserved4",
     }
 
+    /// What `KeSaveExtendedProcessorState` keeps in the caller's storage.
+    struct XStateContext = "XSTATE_CONTEXT", size 32 {
+        0 mask: u64 = "Mask",
+        8 length: u32 = "Length",
+        12 reserved1: u32 = "Reserved1",
+        16 area: u64 = "Area",
+        24 buffer: u64 = "Buffer",
+    }
+
     /// The state of a processor.
     struct Context = "CONTEXT", size 1232, align(16) {
         0x00 p1_home: u64 = "P1Home",
@@ -163,6 +172,30 @@ named_values! {
         ExceptionContinueSearch = 1,
         ExceptionNestedException = 2,
         ExceptionCollidedUnwind = 3,
+    }
+
+    /// Code of a fast fail: `ecx` at `int 0x29`, first parameter of bug check 0x139.
+    mod fast_fail: u32 {
+        FAST_FAIL_LEGACY_GS_VIOLATION = 0,
+        FAST_FAIL_VTGUARD_CHECK_FAILURE = 1,
+        FAST_FAIL_STACK_COOKIE_CHECK_FAILURE = 2,
+        FAST_FAIL_CORRUPT_LIST_ENTRY = 3,
+        FAST_FAIL_INCORRECT_STACK = 4,
+        FAST_FAIL_INVALID_ARG = 5,
+        /// The loader left the compiler's own security cookie.
+        FAST_FAIL_GS_COOKIE_INIT = 6,
+        FAST_FAIL_FATAL_APP_EXIT = 7,
+        FAST_FAIL_RANGE_CHECK_FAILURE = 8,
+        FAST_FAIL_UNSAFE_REGISTRY_ACCESS = 9,
+        FAST_FAIL_GUARD_ICALL_CHECK_FAILURE = 10,
+        FAST_FAIL_GUARD_WRITE_CHECK_FAILURE = 11,
+        FAST_FAIL_INVALID_FIBER_SWITCH = 12,
+        FAST_FAIL_INVALID_SET_OF_CONTEXT = 13,
+        FAST_FAIL_INVALID_REFERENCE_COUNT = 14,
+        FAST_FAIL_INVALID_JUMP_BUFFER = 18,
+        FAST_FAIL_MRDATA_MODIFIED = 19,
+        FAST_FAIL_CERTIFICATION_FAILURE = 20,
+        FAST_FAIL_INVALID_EXCEPTION_CHAIN = 21,
     }
 
     /// What a filter expression yields.

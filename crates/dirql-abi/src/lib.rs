@@ -41,6 +41,7 @@ pub mod resource;
 pub mod stack_parameters;
 pub mod status;
 pub mod string;
+pub mod wmi;
 
 pub use irql::Irql;
 pub use status::NtStatus;
@@ -79,6 +80,7 @@ pub const ALL_LAYOUTS: &[(&str, &[layout::StructLayout])] = &[
     ("resource", resource::LAYOUTS),
     ("stack_parameters", stack_parameters::LAYOUTS),
     ("string", string::LAYOUTS),
+    ("wmi", wmi::LAYOUTS),
 ];
 
 /// Every enumeration and flag word, by module.
@@ -101,4 +103,5 @@ pub const ALL_NAMED_VALUES: &[(&str, &[layout::NamedValues])] = &[
     ("processor", processor::NAMED_VALUES),
     ("registry", registry::NAMED_VALUES),
     ("resource", resource::NAMED_VALUES),
+    ("wmi", wmi::NAMED_VALUES),
 ];

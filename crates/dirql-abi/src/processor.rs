@@ -94,7 +94,7 @@ layouts! {
 
     /// The page at [`USER_SHARED_DATA_ADDRESS`], as of Windows 7, without the extended state
     /// configuration that follows.
-    struct KUserSharedData = "KUSER_SHARED_DATA", size 0x3D8 {
+    struct KUserSharedData = "KUSER_SHARED_DATA", size 0x3E0 {
         0x000 tick_count_low_deprecated: u32 = "TickCountLowDeprecated",
         /// Milliseconds in a tick, times 2 to the 24th.
         0x004 tick_count_multiplier: u32 = "TickCountMultiplier",
@@ -162,6 +162,8 @@ layouts! {
         0x3C8 ait_sampling_value: u32 = "AitSamplingValue",
         0x3CC app_compat_flag: u32 = "AppCompatFlag",
         0x3D0 system_dll_native_relocation: u64 = "SystemDllNativeRelocation",
+        0x3D8 system_dll_wow_relocation: u32 = "SystemDllWowRelocation",
+        0x3DC xstate_pad: u32 = "XStatePad",
     }
 
     /// An asynchronous procedure call.

@@ -265,6 +265,57 @@ named_values! {
         IO_RESOURCE_ALTERNATIVE = 0x08,
     }
 
+    /// `CONFIGURATION_TYPE`: controllers and peripherals of the hardware description.
+    #[expect(non_upper_case_globals, reason = "spelled as the enumeration of the headers")]
+    mod configuration_type: u32 {
+        ArcSystem = 0,
+        CentralProcessor = 1,
+        FloatingPointProcessor = 2,
+        PrimaryIcache = 3,
+        PrimaryDcache = 4,
+        SecondaryIcache = 5,
+        SecondaryDcache = 6,
+        SecondaryCache = 7,
+        EisaAdapter = 8,
+        TcAdapter = 9,
+        ScsiAdapter = 10,
+        DtiAdapter = 11,
+        MultiFunctionAdapter = 12,
+        DiskController = 13,
+        TapeController = 14,
+        CdromController = 15,
+        WormController = 16,
+        SerialController = 17,
+        NetworkController = 18,
+        DisplayController = 19,
+        ParallelController = 20,
+        PointerController = 21,
+        KeyboardController = 22,
+        AudioController = 23,
+        OtherController = 24,
+        DiskPeripheral = 25,
+        FloppyDiskPeripheral = 26,
+        TapePeripheral = 27,
+        ModemPeripheral = 28,
+        MonitorPeripheral = 29,
+        PrinterPeripheral = 30,
+        PointerPeripheral = 31,
+        KeyboardPeripheral = 32,
+        TerminalPeripheral = 33,
+        OtherPeripheral = 34,
+        LinePeripheral = 35,
+        NetworkPeripheral = 36,
+        SystemMemory = 37,
+    }
+
+    /// `IO_QUERY_DEVICE_DATA_FORMAT`: index of the values that `IoQueryDeviceDescription` gives.
+    #[expect(non_upper_case_globals, reason = "spelled as the enumeration of the headers")]
+    mod query_device_format: u32 {
+        IoQueryDeviceIdentifier = 0,
+        IoQueryDeviceConfigurationData = 1,
+        IoQueryDeviceComponentInformation = 2,
+    }
+
     /// `INTERFACE_TYPE`.
     #[expect(non_upper_case_globals, reason = "spelled as the enumeration of the headers")]
     mod interface_type: i32 {
