@@ -649,7 +649,7 @@ static NTSTATUS NTAPI PAGED EduAddDevice(PDRIVER_OBJECT DriverObject, PDEVICE_OB
     edu = fdo->DeviceExtension;
     edu->Pdo = Pdo;
     edu->State = EduNotStarted;
-    IoInitializeRemoveLock(&edu->RemoveLock, 'udE1', 0, 0);
+    IoInitializeRemoveLock(&edu->RemoveLock, '1udE', 0, 0);
     KeInitializeSpinLock(&edu->Lock);
     InitializeListHead(&edu->Requests);
     KeInitializeDpc(&edu->Dpc, EduDpc, edu);
