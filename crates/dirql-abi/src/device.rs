@@ -162,6 +162,10 @@ named_values! {
         /// The driver has no `AddDevice`.
         DRVO_LEGACY_DRIVER = 0x0002,
         DRVO_BUILTIN_DRIVER = 0x0004,
+        DRVO_REINIT_REGISTERED = 0x0008,
+        DRVO_INITIALIZED = 0x0010,
+        DRVO_BOOTREINIT_REGISTERED = 0x0020,
+        DRVO_LEGACY_RESOURCES = 0x0040,
     }
 
     /// Bits of `Flags` of a device object.
@@ -173,13 +177,18 @@ named_values! {
         /// Reads and writes are given a memory descriptor list.
         DO_DIRECT_IO = 0x0000_0010,
         DO_MAP_IO_BUFFER = 0x0000_0020,
+        DO_DEVICE_HAS_NAME = 0x0000_0040,
         /// Set at creation; `AddDevice` has to clear it.
         DO_DEVICE_INITIALIZING = 0x0000_0080,
+        DO_SYSTEM_BOOT_PARTITION = 0x0000_0100,
+        DO_LONG_TERM_REQUESTS = 0x0000_0200,
+        DO_NEVER_LAST_DEVICE = 0x0000_0400,
         DO_SHUTDOWN_REGISTERED = 0x0000_0800,
         DO_BUS_ENUMERATED_DEVICE = 0x0000_1000,
         /// Power requests arrive at `PASSIVE_LEVEL`.
         DO_POWER_PAGABLE = 0x0000_2000,
         DO_POWER_INRUSH = 0x0000_4000,
+        DO_LOW_PRIORITY_FILESYSTEM = 0x0001_0000,
     }
 
     /// Bits of `Characteristics` of a device object.

@@ -113,6 +113,13 @@ impl NtStatus {
     }
 }
 
+impl From<NtStatus> for u64 {
+    /// What `rax` holds when a routine returns it: the upper half is zero.
+    fn from(status: NtStatus) -> Self {
+        Self::from(status.bits())
+    }
+}
+
 impl fmt::Display for NtStatus {
     /// `STATUS_INVALID_PARAMETER (0xC000000D)`, or the number alone.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
