@@ -51,7 +51,7 @@ impl Kernel {
     #[must_use]
     pub fn new(platform: Rc<dyn Platform>, config: Config) -> Self {
         let kernel = Self {
-            hal: hal::Hal::new(config.processors),
+            hal: hal::Hal::default(),
             ke: ke::Ke::new(config.processors),
             io: io::Io::default(),
             mm: mm::Mm::default(),

@@ -23,6 +23,8 @@ mod kernel;
 mod platform;
 mod report;
 mod stop;
+pub mod ob;
+pub mod po;
 
 pub mod hal;
 pub mod io;

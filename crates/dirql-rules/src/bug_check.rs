@@ -2,12 +2,12 @@
 
 use core::fmt;
 
-use dirql_abi::bugcheck;
+use dirql_abi::bugcheck::BugCheckCode;
 
 /// A stop code with its four parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BugCheck {
-    /// Stop code, for example 0xD1.
+    /// Stop code.
     pub code: u32,
     /// The four parameters; their meaning depends on the code.
     pub parameters: [u64; 4],
@@ -24,7 +24,6 @@ impl BugCheck {
 impl fmt::Display for BugCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [p1, p2, p3, p4] = self.parameters;
-        let name = bugcheck::name(self.code).unwrap_or("unnamed");
-        write!(f, "{:#X} {name} ({p1:#x}, {p2:#x}, {p3:#x}, {p4:#x})", self.code)
+        write!(f, "{} ({p1:#x}, {p2:#x}, {p3:#x}, {p4:#x})", BugCheckCode(self.code))
     }
 }

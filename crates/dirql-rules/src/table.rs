@@ -175,6 +175,14 @@ rules! {
         "a driver unmaps device registers before it is unloaded",
         "call MmUnmapIoSpace in the stop and remove paths",
         "Writing an Unload Routine", "";
+    MDL_STATE = 320, Error,
+        "an MDL is built, locked, mapped, unmapped, unlocked and freed in this order, each once",
+        "follow the life of the MDL on every path; a partial MDL lies inside its source",
+        "Using MDLs", "0x4E PFN_LIST_CORRUPT, 0x76 PROCESS_HAS_LOCKED_PAGES, 0xDA SYSTEM_PTE_MISUSE";
+    SECTION_LOCK = 321, Error,
+        "a pageable section is locked with a handle and unlocked as often as it was locked",
+        "keep the handle that MmLockPagableDataSection returned",
+        "Making Drivers Pageable", "";
 }
 
 /// The rule with this ID.

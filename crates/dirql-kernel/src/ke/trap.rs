@@ -5,3 +5,153 @@
 //! processor would do. These routines change state but run no driver code; afterwards
 //! the platform looks at [`Kernel::needs_attention`] and, if it is set, calls
 //! [`Kernel::attend`] on the interrupted strand, from where interrupts are delivered.
+
+use dirql_abi::Irql;
+use dirql_abi::processor::{KSystemTime, KUserSharedData};
+use zerocopy::{FromZeros, IntoBytes};
+
+use crate::Kernel;
+use crate::ke::clock::{START_SYSTEM_TIME, TICK};
+use crate::stop::Ddi;
+
+/// Virtual time that looking at the clock takes, 100 ns units. Drivers poll the time in
+/// loops, so it must advance; 1 microsecond is of the order of the real thing with its loop.
+const LOOK_AT_CLOCK: u64 = 10;
+
+/// Cycles of the time stamp counter in 100 ns: 2.5 GHz.
+const CYCLES_PER_100NS: u64 = 250;
+
+/// Model-specific registers that drivers were seen to read.
+mod msr {
+    /// Time stamp counter.
+    pub(super) const TSC: u32 = 0x10;
+    /// Where the local APIC is, and that it is on.
+    pub(super) const APIC_BASE: u32 = 0x1B;
+    /// GS base: the KPCR in the kernel.
+    pub(super) const GS_BASE: u32 = 0xC000_0101;
+    /// GS base of user mode.
+    pub(super) const KERNEL_GS_BASE: u32 = 0xC000_0102;
+    /// Extended feature enables: SCE, LME, LMA, NXE.
+    pub(super) const EFER: u32 = 0xC000_0080;
+}
+
+/// 24 fractional bits: milliseconds in a tick.
+const TICK_COUNT_MULTIPLIER: u32 = 0x0FA0_0000;
+
+/// Low half, high half, and the high half again, so that a reader sees when it changed.
+const fn system_time(value: u64) -> KSystemTime {
+    let high = (value >> 32) as i32;
+    KSystemTime { low_part: value as u32, high1_time: high, high2_time: high }
+}
+
+impl Kernel {
+    /// `mov r64, cr8`: the current IRQL.
+    #[must_use]
+    pub fn read_cr8(&self) -> u64 {
+        u64::from(self.irql().0)
+    }
+
+    /// `mov cr8, r64`: sets the IRQL. The processor ignores nothing here: bits above the low
+    /// four raise a general protection fault, which the platform checks first.
+    pub fn write_cr8(&self, value: u64) {
+        self.count_step();
+        self.set_irql(Irql(value as u8 & 0xF));
+    }
+
+    /// `cli` and `sti`.
+    pub fn set_interrupt_flag(&self, enabled: bool) {
+        self.count_step();
+        self.processor().interrupt_flag.set(enabled);
+    }
+
+    /// The interrupt flag, bit 9 of RFLAGS.
+    #[must_use]
+    pub fn interrupt_flag(&self) -> bool {
+        self.processor().interrupt_flag.get()
+    }
+
+    /// `rdmsr`; `None` is a general protection fault.
+    #[must_use]
+    pub fn read_msr(&self, number: u32) -> Option<u64> {
+        Some(match number {
+            msr::TSC => self.time_stamp_counter(),
+            msr::APIC_BASE => 0xFEE0_0000 | 1 << 11 | u64::from(self.processor().id.0 == 0) << 8,
+            msr::GS_BASE => self.processor().kpcr.get(),
+            msr::KERNEL_GS_BASE => 0,
+            msr::EFER => 0xD01,
+            _ => return None,
+        })
+    }
+
+    /// `wrmsr`; `false` is a general protection fault. Nothing here can be changed by drivers
+    /// without ending the system, except the time stamp counter, which is ignored.
+    #[must_use]
+    pub fn write_msr(&self, number: u32, _value: u64) -> bool {
+        number == msr::TSC
+    }
+
+    /// `rdtsc`, where it traps.
+    #[must_use]
+    pub fn time_stamp_counter(&self) -> u64 {
+        self.time_100ns() * CYCLES_PER_100NS
+    }
+
+    /// `hlt`: the processor waits for an interrupt, so time passes to the next event.
+    pub fn halt(&self) {
+        self.count_step();
+        if !self.processor().can_take_interrupt() {
+            self.pass_time_to_next_event();
+        }
+    }
+
+    /// Reads from KUSER_SHARED_DATA. Bytes without a meaning here are zero.
+    pub fn read_shared_data(&self, offset: u64, into: &mut [u8]) {
+        self.count_step();
+        self.pass_time(LOOK_AT_CLOCK);
+        let page = self.shared_data_page();
+        let page = page.as_bytes();
+        for (at, byte) in into.iter_mut().enumerate() {
+            let from = offset as usize + at;
+            *byte = page.get(from).copied().unwrap_or(0);
+        }
+    }
+
+    fn shared_data_page(&self) -> KUserSharedData {
+        let now = self.time_100ns();
+        let (major, minor, _) = self.config().windows.numbers();
+        let mut page = KUserSharedData::new_zeroed();
+        page.tick_count_multiplier = TICK_COUNT_MULTIPLIER;
+        page.interrupt_time = system_time(now);
+        page.system_time = system_time(START_SYSTEM_TIME + now);
+        page.tick_count = system_time(now / TICK);
+        for (slot, unit) in page.nt_system_root.iter_mut().zip("C:\\Windows".encode_utf16()) {
+            *slot = unit;
+        }
+        page.nt_product_type = 1;
+        page.product_type_is_valid = 1;
+        page.nt_major_version = major;
+        page.nt_minor_version = minor;
+        page.active_processor_count = u32::from(self.config().processors);
+        page.active_group_count = self.config().processors.div_ceil(64);
+        page
+    }
+
+    /// Whether something is to be done before the interrupted driver code goes on.
+    #[inline]
+    #[must_use]
+    pub fn needs_attention(&self) -> bool {
+        let processor = self.processor();
+        processor.can_take_interrupt()
+            || processor.reschedule.get()
+            || self.has_ended()
+            || self.turn_is_over()
+    }
+
+    /// Does it: takes interrupts, lets another processor run. On the interrupted strand.
+    ///
+    /// # Errors
+    /// [`crate::Stop::Ended`] once the run is over.
+    pub fn attend(&self) -> Ddi<()> {
+        self.yield_point()
+    }
+}

@@ -1,0 +1,66 @@
+//! Dispatcher objects: events, mutexes, semaphores, timers, and waiting for them.
+
+use dirql_abi::NtStatus;
+use dirql_abi::dispatcher::{KEvent, KMutant, KSemaphore, KTimer};
+use dirql_abi::dpc::KDpc;
+use dirql_kernel::DriverPtr;
+
+use super::{Nothing, Signed, exports};
+
+exports! {
+    fn KeInitializeEvent(event: DriverPtr<KEvent>, kind: u32, state: u8) -> Nothing
+        = |k| k.ke_initialize_event(event, kind, state).map(Nothing::from);
+    fn KeSetEvent(event: DriverPtr<KEvent>, increment: i32, wait: u8) -> Signed
+        = |k| k.ke_set_event(event, increment, wait).map(Signed);
+    fn KeClearEvent(event: DriverPtr<KEvent>) -> Nothing = |k| k.ke_clear_event(event).map(Nothing::from);
+    fn KeResetEvent(event: DriverPtr<KEvent>) -> Signed = |k| k.ke_reset_event(event).map(Signed);
+    fn KeReadStateEvent(event: DriverPtr<KEvent>) -> Signed = |k| k.ke_read_state_event(event).map(Signed);
+    fn KePulseEvent(event: DriverPtr<KEvent>, increment: i32, wait: u8) -> Signed
+        = |k| k.ke_pulse_event(event, increment, wait).map(Signed);
+
+    fn KeInitializeMutex(mutex: DriverPtr<KMutant>, _level: u32) -> Nothing
+        = |k| k.ke_initialize_mutex(mutex).map(Nothing::from);
+    fn KeInitializeMutant(mutant: DriverPtr<KMutant>, owned: u8) -> Nothing
+        = |k| k.ke_initialize_mutant(mutant, owned).map(Nothing::from);
+    fn KeReleaseMutex(mutex: DriverPtr<KMutant>, wait: u8) -> Signed
+        = |k| k.ke_release_mutex(mutex, wait).map(Signed);
+    fn KeReleaseMutant(mutant: DriverPtr<KMutant>, _increment: i32, _abandoned: u8, wait: u8) -> Signed
+        = |k| k.ke_release_mutex(mutant, wait).map(Signed);
+    fn KeReadStateMutex(mutex: DriverPtr<KMutant>) -> Signed = |k| k.ke_read_state_mutex(mutex).map(Signed);
+    fn KeReadStateMutant(mutant: DriverPtr<KMutant>) -> Signed = |k| k.ke_read_state_mutex(mutant).map(Signed);
+
+    fn KeInitializeSemaphore(semaphore: DriverPtr<KSemaphore>, count: i32, limit: i32) -> Nothing
+        = |k| k.ke_initialize_semaphore(semaphore, count, limit).map(Nothing::from);
+    fn KeReleaseSemaphore(semaphore: DriverPtr<KSemaphore>, _increment: i32, adjustment: i32, _wait: u8) -> Signed
+        = |k| k.ke_release_semaphore(semaphore, adjustment).map(Signed);
+    fn KeReadStateSemaphore(semaphore: DriverPtr<KSemaphore>) -> Signed
+        = |k| k.ke_read_state_semaphore(semaphore).map(Signed);
+
+    fn KeInitializeTimer(timer: DriverPtr<KTimer>) -> Nothing
+        = |k| k.ke_initialize_timer_ex(timer, 0).map(Nothing::from);
+    fn KeInitializeTimerEx(timer: DriverPtr<KTimer>, kind: u32) -> Nothing
+        = |k| k.ke_initialize_timer_ex(timer, kind).map(Nothing::from);
+    fn KeSetTimer(timer: DriverPtr<KTimer>, due: i64, dpc: DriverPtr<KDpc>) -> u8
+        = |k| k.ke_set_timer_ex(timer, due, 0, dpc);
+    fn KeSetTimerEx(timer: DriverPtr<KTimer>, due: i64, period_ms: i32, dpc: DriverPtr<KDpc>) -> u8
+        = |k| k.ke_set_timer_ex(timer, due, period_ms, dpc);
+    fn KeCancelTimer(timer: DriverPtr<KTimer>) -> u8 = |k| k.ke_cancel_timer(timer);
+    fn KeReadStateTimer(timer: DriverPtr<KTimer>) -> u8 = |k| k.ke_read_state_timer(timer);
+
+    fn KeWaitForSingleObject(object: u64, reason: u32, mode: u8, alertable: u8, timeout: DriverPtr<i64>) -> NtStatus
+        = |k| k.ke_wait_for_single_object(object, reason, mode, alertable, timeout);
+    fn KeWaitForMutexObject(object: u64, reason: u32, mode: u8, alertable: u8, timeout: DriverPtr<i64>) -> NtStatus
+        = |k| k.ke_wait_for_single_object(object, reason, mode, alertable, timeout);
+    fn KeWaitForMultipleObjects(
+        count: u32,
+        objects: u64,
+        wait_type: u32,
+        _reason: u32,
+        _mode: u8,
+        _alertable: u8,
+        timeout: DriverPtr<i64>,
+        _wait_blocks: u64,
+    ) -> NtStatus = |k| k.ke_wait_for_multiple_objects(count, objects, wait_type, timeout);
+    fn KeDelayExecutionThread(_mode: u8, _alertable: u8, interval: DriverPtr<i64>) -> NtStatus
+        = |k| k.ke_delay_execution_thread(interval);
+}

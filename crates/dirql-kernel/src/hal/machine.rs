@@ -1,0 +1,430 @@
+//! Which devices there are, and how they are wired.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use dirql_chips::pci::{self, Output, Outputs};
+use dirql_chips::{
+    Device, Effect, Effects, Level, LineSource, Polarity, Stimulus, Trigger, Width, WiredOr,
+};
+
+use crate::hal::{Assignment, SourceKind};
+use crate::ke::ClockAction;
+use crate::{Event, Kernel};
+
+/// Pins of the IO-APIC: 24 as on a PC's first, and room for devices without a legacy number.
+pub(crate) const PINS: u8 = 64;
+
+/// First pin for PCI interrupt lines, as on PCs: the 16 below are the ISA lines.
+const FIRST_PCI_PIN: u32 = 16;
+
+/// Lines that legacy devices get if they do not ask: those that a PC leaves free, then
+/// those above the PCI lines.
+const FREE_ISA_LINES: [u32; 5] = [5, 9, 10, 11, 7];
+
+/// A device of the machine, in order of plugging.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeviceId(pub u32);
+
+/// A register window of a device that is not on a bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LegacyWindow {
+    /// Memory or ports.
+    pub space: pci::Space,
+    /// First address; `None` lets the machine choose.
+    pub base: Option<u64>,
+    /// Bytes or ports.
+    pub size: u64,
+}
+
+/// An interrupt line of a device that is not on a bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineWish {
+    /// System-wide number; `None` lets the machine choose.
+    pub gsi: Option<u32>,
+    /// Edge or level.
+    pub trigger: Trigger,
+    /// Whether other devices may be on it.
+    pub shared: bool,
+}
+
+/// How a device is plugged in.
+#[derive(Debug)]
+pub enum Socket {
+    /// A PCI function, at the next free device number of bus 0.
+    Pci(Box<pci::Function>),
+    /// A device that is just there.
+    Legacy {
+        /// The device.
+        device: Box<dyn Device>,
+        /// Its register windows, by region.
+        windows: Vec<LegacyWindow>,
+        /// Its lines, by source.
+        lines: Vec<LineWish>,
+    },
+}
+
+/// Which kind of interrupts a PCI device is to be given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MessageWish {
+    /// What it can, as its INF or registry says; messages if it has them.
+    #[default]
+    Default,
+    /// Its line.
+    Line,
+    /// Up to this many messages of its MSI capability.
+    Msi(u16),
+    /// Up to this many messages of its MSI-X capability.
+    Msix(u16),
+}
+
+/// A device to plug in.
+#[derive(Debug)]
+pub struct Plug {
+    /// Its name in the scenario, unique.
+    pub name: String,
+    /// What and where.
+    pub socket: Socket,
+    /// Which interrupts it is to get.
+    pub interrupts: MessageWish,
+    /// The line that a PCI device's pin is wired to; `None` as on a PC.
+    pub gsi: Option<u32>,
+}
+
+/// Why a device cannot be plugged in.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlugError {
+    /// Names are unique.
+    #[error("there is a device named {0:?} already")]
+    Name(String),
+    /// 32 device numbers on the bus.
+    #[error("the PCI bus has no free device number")]
+    BusFull,
+    /// The line does not exist.
+    #[error("there is no line {gsi}; lines are 0 to {}", PINS - 1)]
+    NoLine {
+        /// The number asked for.
+        gsi: u32,
+    },
+    /// The address is taken or outside the device window.
+    #[error("the window at {base:#x} with {size:#x} addresses overlaps another or is out of range")]
+    Window {
+        /// First address.
+        base: u64,
+        /// How many.
+        size: u64,
+    },
+}
+
+/// A device and its wiring.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) name: String,
+    pub(crate) kind: SlotKind,
+    pub(crate) wish: MessageWish,
+    /// The lines that its sources drive, by source.
+    pub(crate) lines: Vec<(u32, LineWish)>,
+    /// What it was given at its last start.
+    pub(crate) assignment: Option<Assignment>,
+    /// Bytes that left at its other end.
+    pub(crate) sent: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub(crate) enum SlotKind {
+    Pci(pci::Address),
+    Legacy { device: Box<dyn Device>, windows: Vec<(pci::Space, u64, u64)> },
+}
+
+impl Kernel {
+    /// Plugs a device in.
+    ///
+    /// # Errors
+    /// See [`PlugError`]; nothing has changed then.
+    pub fn plug(&self, plug: Plug) -> Result<DeviceId, PlugError> {
+        if self.hal.slots.borrow().iter().any(|slot| slot.name == plug.name) {
+            return Err(PlugError::Name(plug.name));
+        }
+        let (kind, lines) = match plug.socket {
+            Socket::Pci(function) => self.plug_pci(*function, plug.gsi)?,
+            Socket::Legacy { device, windows, lines } => {
+                let windows =
+                    windows.into_iter().map(|window| self.place_window(window)).collect::<Result<_, _>>()?;
+                let lines = lines.into_iter().map(|wish| self.place_line(wish)).collect::<Result<_, _>>()?;
+                (SlotKind::Legacy { device, windows }, lines)
+            }
+        };
+        let mut slots = self.hal.slots.borrow_mut();
+        let id = DeviceId(slots.len() as u32);
+        slots.push(Slot {
+            name: plug.name,
+            kind,
+            wish: plug.interrupts,
+            lines,
+            assignment: None,
+            sent: Vec::new(),
+        });
+        Ok(id)
+    }
+
+    fn plug_pci(
+        &self,
+        function: pci::Function,
+        gsi: Option<u32>,
+    ) -> Result<(SlotKind, Vec<(u32, LineWish)>), PlugError> {
+        let mut bus = self.hal.pci.borrow_mut();
+        // Device 0 is the host bridge of a PC.
+        let address = (1..32)
+            .filter_map(|device| pci::Address::new(0, device, 0))
+            .find(|address| bus.get(*address).is_none())
+            .ok_or(PlugError::BusFull)?;
+        let pin = function.pin();
+        bus.insert(address, function).map_err(|_| PlugError::BusFull)?;
+        drop(bus);
+        self.place_bars(address)?;
+        let wish = LineWish { gsi, trigger: Trigger::Level, shared: true };
+        let lines = match pin {
+            None => Vec::new(),
+            Some(pin) => {
+                // The usual rotation of pins over slots.
+                let turned = u32::from(address.device()) + pin as u32 - 1;
+                let gsi = gsi.unwrap_or(FIRST_PCI_PIN + turned % 8);
+                alloc::vec![(self.checked_line(gsi)?, wish)]
+            }
+        };
+        Ok((SlotKind::Pci(address), lines))
+    }
+
+    fn place_line(&self, wish: LineWish) -> Result<(u32, LineWish), PlugError> {
+        let gsi = match wish.gsi {
+            Some(gsi) => self.checked_line(gsi)?,
+            None => {
+                let slots = self.hal.slots.borrow();
+                let taken = |gsi: &u32| slots.iter().any(|slot| slot.lines.iter().any(|(line, _)| line == gsi));
+                FREE_ISA_LINES
+                    .into_iter()
+                    .chain(FIRST_PCI_PIN + 8..u32::from(PINS))
+                    .find(|gsi| !taken(gsi) && !self.hal.lines.borrow().contains_key(gsi))
+                    .ok_or(PlugError::NoLine { gsi: u32::from(PINS) })?
+            }
+        };
+        // So that the next line of the same device gets another number.
+        self.hal.lines.borrow_mut().entry(gsi).or_insert_with(|| WiredOr::new(Polarity::ActiveHigh));
+        Ok((gsi, wish))
+    }
+
+    fn checked_line(&self, gsi: u32) -> Result<u32, PlugError> {
+        if gsi < u32::from(PINS) { Ok(gsi) } else { Err(PlugError::NoLine { gsi }) }
+    }
+
+    /// The number of devices.
+    pub(crate) fn device_count(&self) -> u32 {
+        self.hal.slots.borrow().len() as u32
+    }
+
+    /// The device with this name.
+    #[must_use]
+    pub fn device_by_name(&self, name: &str) -> Option<DeviceId> {
+        let slots = self.hal.slots.borrow();
+        slots.iter().position(|slot| slot.name == name).map(|index| DeviceId(index as u32))
+    }
+
+    /// A device's name.
+    #[must_use]
+    pub fn device_name(&self, device: DeviceId) -> String {
+        self.with_slot(device, |slot| slot.name.clone()).unwrap_or_default()
+    }
+
+    /// Where a device is on the PCI bus, if it is.
+    pub(crate) fn pci_address(&self, device: DeviceId) -> Option<pci::Address> {
+        self.with_slot(device, |slot| match slot.kind {
+            SlotKind::Pci(address) => Some(address),
+            SlotKind::Legacy { .. } => None,
+        })?
+    }
+
+    pub(crate) fn with_slot<R>(&self, device: DeviceId, body: impl FnOnce(&mut Slot) -> R) -> Option<R> {
+        self.hal.slots.borrow_mut().get_mut(device.0 as usize).map(body)
+    }
+
+    /// Takes the bytes that have left at a device's other end.
+    pub fn take_sent(&self, device: DeviceId) -> Vec<u8> {
+        self.with_slot(device, |slot| core::mem::take(&mut slot.sent)).unwrap_or_default()
+    }
+
+    /// The world outside the computer acts on a device. Returns whether the model has such
+    /// an input. May be called outside strands; interrupts are taken at the next yield point.
+    pub fn stimulate(&self, device: DeviceId, stimulus: &Stimulus) -> bool {
+        match self.input(device, |target, out, effects| match target {
+            Target::Pci(function) => function.stimulate(stimulus, out),
+            Target::Legacy(device) => device.stimulate(stimulus, effects),
+        }) {
+            Some(known) => known,
+            None => false,
+        }
+    }
+
+    /// A device's delay is over.
+    pub(crate) fn device_timer(&self, device: u32, token: u32) {
+        self.input(DeviceId(device), |target, out, effects| match target {
+            Target::Pci(function) => function.timer(token, out),
+            Target::Legacy(device) => device.timer(token, effects),
+        });
+    }
+
+    /// Back to the state after power-on.
+    pub fn reset_device(&self, device: DeviceId) {
+        self.input(device, |target, out, effects| match target {
+            Target::Pci(function) => function.reset(out),
+            Target::Legacy(device) => device.reset(effects),
+        });
+    }
+
+    /// Gives a device an input and carries out what leaves it.
+    pub(crate) fn input<R>(
+        &self,
+        device: DeviceId,
+        body: impl FnOnce(Target<'_>, &mut Outputs, &mut Effects) -> R,
+    ) -> Option<R> {
+        let (mut outputs, mut effects) = (Outputs::new(), Effects::new());
+        let result = match self.pci_address(device) {
+            Some(address) => {
+                let mut bus = self.hal.pci.borrow_mut();
+                Some(body(Target::Pci(bus.get_mut(address)?), &mut outputs, &mut effects))
+            }
+            None => self
+                .with_slot(device, |slot| match &mut slot.kind {
+                    SlotKind::Legacy { device, .. } => {
+                        Some(body(Target::Legacy(&mut **device), &mut outputs, &mut effects))
+                    }
+                    SlotKind::Pci(_) => None,
+                })
+                .flatten(),
+        };
+        self.carry_out(device, outputs, effects);
+        result
+    }
+
+    /// Carries out what left a device, in order.
+    pub(crate) fn carry_out(&self, device: DeviceId, outputs: Outputs, effects: Effects) {
+        for output in outputs {
+            self.carry_out_output(device, output);
+        }
+        for effect in effects {
+            self.carry_out_effect(device, effect);
+        }
+    }
+
+    fn carry_out_output(&self, device: DeviceId, output: Output) {
+        match output {
+            Output::Line { asserted } => self.drive_line(device, 0, asserted),
+            Output::Message { write, .. } => self.write_message(write),
+            Output::DmaRead { address, length, token } => self.dma_read(device, address, length, token),
+            Output::DmaWrite { address, bytes } => self.dma_write(address, &bytes),
+            Output::Timer { after_100ns, token } => self.start_device_timer(device, after_100ns, token),
+            Output::Sent(bytes) => self.sent(device, &bytes),
+            // A function that may not be a bus master is not heard; that is its driver's doing.
+            Output::Blocked { .. } | Output::WindowsMoved => {}
+        }
+    }
+
+    fn carry_out_effect(&self, device: DeviceId, effect: Effect) {
+        match effect {
+            Effect::Interrupt { source, level } => self.drive_line(device, source, level == Level::High),
+            Effect::DmaRead { address, length, token } => self.dma_read(device, address, length, token),
+            Effect::DmaWrite { address, bytes } => self.dma_write(address, &bytes),
+            Effect::Timer { after_100ns, token } => self.start_device_timer(device, after_100ns, token),
+            Effect::Output(bytes) => self.sent(device, &bytes),
+        }
+    }
+
+    fn start_device_timer(&self, device: DeviceId, after_100ns: u64, token: u32) {
+        let due = self.time_100ns().saturating_add(after_100ns);
+        self.set_alarm(due, ClockAction::Device { device: device.0, token });
+    }
+
+    fn sent(&self, device: DeviceId, bytes: &[u8]) {
+        self.with_slot(device, |slot| slot.sent.extend_from_slice(bytes));
+    }
+
+    /// A device's source drives its line.
+    fn drive_line(&self, device: DeviceId, source: u16, asserted: bool) {
+        let line = self.with_slot(device, |slot| slot.lines.get(usize::from(source)).map(|(gsi, _)| *gsi));
+        let Some(Some(gsi)) = line else { return };
+        let by = LineSource(device.0 << 16 | u32::from(source));
+        let level = self
+            .hal
+            .lines
+            .borrow_mut()
+            .entry(gsi)
+            .or_insert_with(|| WiredOr::new(Polarity::ActiveHigh))
+            .drive(by, asserted);
+        let Some(level) = level else { return };
+        if self.report.is_recording() {
+            self.event(Event::Line { gsi, level });
+        }
+        let message = self.hal.io_apic.borrow_mut().drive(gsi as u8, level);
+        if let Some(out) = message {
+            self.route(out.message);
+        }
+    }
+
+    /// The devices that assert a line now.
+    pub(crate) fn asserting(&self, gsi: u32) -> Vec<DeviceId> {
+        let lines = self.hal.lines.borrow();
+        lines
+            .get(&gsi)
+            .map(|line| line.sources().map(|source| DeviceId(source.0 >> 16)).collect())
+            .unwrap_or_default()
+    }
+
+    /// Whether a device asserts the line or lines that a source of interrupts stands for.
+    pub(crate) fn source_is_asserted(&self, source: u32) -> bool {
+        let Some(source) = self.source(source) else { return false };
+        match source.kind {
+            SourceKind::Line { gsi, .. } => self.asserting(gsi).contains(&source.device),
+            SourceKind::Message { .. } => false,
+        }
+    }
+}
+
+/// Who gets an input.
+pub(crate) enum Target<'a> {
+    Pci(&'a mut pci::Function),
+    Legacy(&'a mut dyn Device),
+}
+
+/// So that an access has one spelling for both kinds of device.
+impl Target<'_> {
+    pub(crate) fn read(
+        &mut self,
+        region: u8,
+        offset: u64,
+        width: Width,
+        out: &mut Outputs,
+        effects: &mut Effects,
+    ) -> u64 {
+        match self {
+            Self::Pci(function) => function.read(region, offset, width, out),
+            Self::Legacy(device) => device.read(dirql_chips::Region(region), offset, width, effects),
+        }
+    }
+
+    pub(crate) fn write(
+        &mut self,
+        (region, offset): (u8, u64),
+        width: Width,
+        value: u64,
+        out: &mut Outputs,
+        effects: &mut Effects,
+    ) {
+        match self {
+            Self::Pci(function) => function.write(region, offset, width, value, out),
+            Self::Legacy(device) => {
+                device.write(dirql_chips::Region(region), offset, width, value, effects);
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! From a message to a processor.
+
+use dirql_chips::lapic::Output;
+use dirql_chips::{DeliveryMode, InterruptMessage, MessageWrite, Trigger, Vector};
+
+use crate::ke::ProcessorId;
+use crate::{Event, Kernel};
+
+impl Kernel {
+    /// A device writes a message; one that is not addressed to a processor goes nowhere.
+    pub(crate) fn write_message(&self, write: MessageWrite) {
+        if self.report.is_recording() {
+            self.event(Event::Message(write));
+        }
+        if let Ok(message) = InterruptMessage::decode(write) {
+            self.route(message);
+        }
+    }
+
+    /// Brings a message to its processors.
+    pub(crate) fn route(&self, message: InterruptMessage) {
+        let addressed = ProcessorId(u16::from(message.destination));
+        let Some(processor) = self.processor_by_id(addressed) else { return };
+        let target = if message.delivery == DeliveryMode::LowestPriority
+            && processor.irql.get().0 >= message.vector.class()
+        {
+            self.least_busy(addressed, message.vector)
+        } else {
+            addressed
+        };
+        self.request_vector(target, message.vector, message.trigger);
+    }
+
+    /// Among the processors that the source of this vector may interrupt, the one at the
+    /// lowest IRQL, the first among equals. Source: Intel SDM volume 3, "Lowest Priority
+    /// Delivery Mode"; which of equals wins is the chip set's choice.
+    fn least_busy(&self, addressed: ProcessorId, vector: Vector) -> ProcessorId {
+        let source = self
+            .hal
+            .sources
+            .borrow()
+            .iter()
+            .find(|source| {
+                source.assigned
+                    && source.vector == vector
+                    && source.group == addressed.group()
+                    && source.affinity & addressed.mask() != 0
+            })
+            .copied();
+        let Some(source) = source else { return addressed };
+        self.processors_of(source.group, source.affinity)
+            .min_by_key(|id| {
+                let irql = self.processor_by_id(*id).map(|processor| processor.irql.get());
+                (irql, *id != addressed, *id)
+            })
+            .unwrap_or(addressed)
+    }
+
+    /// A processor has ended a level-triggered vector: lines that are still asserted are
+    /// delivered again.
+    pub(crate) fn tell_io_apics(&self, vector: Vector) {
+        let again = self.hal.io_apic.borrow_mut().end_of_interrupt(vector);
+        for out in again {
+            self.route(out.message);
+        }
+    }
+
+    /// Carries out what a driver made its local APIC send.
+    pub(crate) fn carry_out_lapic(&self, output: Output) {
+        match output {
+            Output::EndOfInterrupt(vector) => self.tell_io_apics(vector),
+            Output::Ipi(ipi) => {
+                for processor in self.processors() {
+                    if ipi.reaches(&processor.lapic.borrow()) {
+                        self.request_vector(processor.id, ipi.message.vector, Trigger::Edge);
+                    }
+                }
+            }
+        }
+    }
+}

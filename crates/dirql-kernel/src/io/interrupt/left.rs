@@ -1,0 +1,109 @@
+//! Connections that a driver leaves behind.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use dirql_abi::device::{DeviceObject, DriverObject};
+use dirql_rules::{Place, ids};
+
+use crate::stop::Ddi;
+use crate::{DriverPtr, Kernel, at};
+
+impl Kernel {
+    /// Where the connections of a device were made that still stand.
+    pub(crate) fn connections_of_device(&self, pdo: u64) -> Vec<Place> {
+        let sources: Vec<u32> =
+            self.device_of_pdo(pdo).map(|device| self.sources_of(device)).unwrap_or_default();
+        self.ke
+            .interrupts
+            .connections()
+            .into_iter()
+            .filter(|(_, connection)| {
+                connection.pdo == pdo
+                    || connection.pdo == 0 && connection.sources.iter().any(|source| sources.contains(source))
+            })
+            .map(|(_, connection)| connection.place)
+            .collect()
+    }
+
+    /// Where the connections were made whose ISR is in a range of addresses.
+    pub(crate) fn connections_into(&self, code: &Range<u64>) -> Vec<Place> {
+        self.ke
+            .interrupts
+            .connections()
+            .into_iter()
+            .filter(|(_, connection)| {
+                connection.objects.iter().any(|object| {
+                    self.ke.interrupts.object(*object).is_some_and(|object| code.contains(&object.isr.routine))
+                })
+            })
+            .map(|(_, connection)| connection.place)
+            .collect()
+    }
+
+    /// Reports each place at which an interrupt was connected that should be gone.
+    ///
+    /// # Errors
+    /// [`crate::Stop::Ended`] if a finding ends the run.
+    pub(crate) fn report_left_connected(&self, places: Vec<Place>, when: &str) -> Ddi<()> {
+        for place in places {
+            self.find(
+                ids::LEFT_CONNECTED,
+                format!("an interrupt is still connected after {when}"),
+                Self::connected_here(place),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Findings for what a driver that is gone has left in the kernel: connections, DPCs,
+    /// timers, memory.
+    pub(crate) fn check_driver_left(&self, driver: u64) -> Ddi<()> {
+        let object = DriverPtr::<DriverObject>::new(driver);
+        let start = self.read(at!(object, DriverObject, driver_start))?;
+        let size = self.read(at!(object, DriverObject, driver_size))?;
+        let image = start..start.saturating_add(u64::from(size));
+        self.report_left_connected(self.connections_into(&image), "the driver was unloaded")?;
+        self.check_queues(&image, "the driver was unloaded")?;
+        self.find_memory_left(&self.driver_name(driver), &image)
+    }
+
+    /// Findings for what is still active in a device object that is deleted.
+    pub(crate) fn check_device_left(&self, device: u64) -> Ddi<()> {
+        let object = DriverPtr::<DeviceObject>::new(device);
+        let size = self.read(at!(object, DeviceObject, size))?;
+        let memory = device..device + u64::from(size);
+        let connected = self
+            .ke
+            .interrupts
+            .connections()
+            .into_iter()
+            .filter(|(_, connection)| {
+                connection.objects.iter().any(|object| {
+                    self.ke.interrupts.object(*object).is_some_and(|object| memory.contains(&object.isr.context))
+                })
+            })
+            .map(|(_, connection)| connection.place)
+            .collect();
+        self.report_left_connected(connected, "its device was deleted")?;
+        self.check_queues(&memory, "its memory was freed")
+    }
+
+    fn check_queues(&self, range: &Range<u64>, when: &str) -> Ddi<()> {
+        for (dpc, queued) in self.queued_dpcs_in(range.clone()) {
+            self.find(
+                ids::DPC_LEFT_QUEUED,
+                format!("{when} and a DPC is still queued"),
+                Some((String::from("it was queued here"), queued.place)),
+            )?;
+            self.ke_remove_queue_dpc(DriverPtr::new(dpc))?;
+        }
+        for timer in self.timers_set_in(range.clone()) {
+            self.find(ids::TIMER_LEFT_SET, format!("{when} and a timer is still set"), None)?;
+            self.ke_cancel_timer(DriverPtr::new(timer))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! Connecting all messages of a device at once.
+
+use alloc::vec::Vec;
+
+use dirql_abi::{Irql, NtStatus};
+use dirql_abi::interrupt::{IoInterruptMessageInfo, IoInterruptMessageInfoEntry, connect_version, interrupt_mode};
+use zerocopy::FromZeros;
+
+use super::connect_ex::Assigned;
+use crate::hal::Source;
+use crate::ke::InterruptKind;
+use crate::ke::interrupt::Object;
+use crate::stop::Ddi;
+use crate::{DriverPtr, Kernel};
+
+/// Lock and level of the ISR for each message.
+///
+/// Source: wdm.h, comments on IO_INTERRUPT_MESSAGE_INFO; the reference pages describe the
+/// rows without a driver's lock loosely.
+#[derive(Clone, Copy, Debug)]
+struct Levels {
+    /// The level of all messages; `None`: each has its own.
+    common: Option<Irql>,
+}
+
+impl Levels {
+    fn new(lock: u64, synchronize_irql: Irql, highest: Irql) -> Self {
+        let common = match (lock, synchronize_irql) {
+            (0, Irql::PASSIVE) => None,
+            (0, given) => Some(given),
+            (_, Irql::PASSIVE) => Some(highest),
+            (_, given) => Some(given.max(highest)),
+        };
+        Self { common }
+    }
+
+    fn of(self, source: &Source) -> Irql {
+        self.common.map_or(source.irql(), |common| common.max(source.irql()))
+    }
+}
+
+impl Kernel {
+    /// Connects the message ISR to every message and gives the driver the message table.
+    ///
+    /// Without a lock of the driver each message has its own, so that two messages can run at
+    /// the same time.
+    pub(super) fn connect_messages(&self, wanted: Assigned, messages: &[(u32, Source)]) -> Ddi<NtStatus> {
+        self.write(wanted.result, 0)?;
+        let highest = messages.iter().map(|(_, source)| source.irql()).max().unwrap_or(Irql::PASSIVE);
+        if wanted.synchronize_irql > Irql::HIGH {
+            return Ok(NtStatus::INVALID_PARAMETER);
+        }
+        let levels = Levels::new(wanted.lock, wanted.synchronize_irql, highest);
+        let id = self.ke.interrupts.new_connection_id();
+        let mut objects: Vec<Object> = Vec::new();
+        let mut entries = Vec::new();
+        for (message, (_, source)) in messages.iter().enumerate() {
+            let wish = Self::assigned_wish(&wanted, source, levels.of(source), Some(message as u32));
+            let place = match self.place(&wish)? {
+                Ok(place) => place,
+                Err(status) => return Ok(status),
+            };
+            let made = self.make_objects(wish, &place, id, None)?;
+            let Some(first) = made.first() else { return Ok(NtStatus::INSUFFICIENT_RESOURCES) };
+            entries.push(self.message_entry(first, source));
+            objects.extend(made);
+        }
+        let table = self.write_message_table(levels, &entries)?;
+        self.write(wanted.result, table)?;
+        let kind = InterruptKind::Ex(connect_version::CONNECT_MESSAGE_BASED);
+        let sources = messages.iter().map(|(number, _)| *number).collect();
+        self.establish(id, kind, table, wanted.pdo, &objects, sources)?;
+        Ok(NtStatus::SUCCESS)
+    }
+
+    fn message_entry(&self, object: &Object, source: &Source) -> IoInterruptMessageInfoEntry {
+        let write = self.message_write(source);
+        let mut entry = IoInterruptMessageInfoEntry::new_zeroed();
+        entry.message_address = write.address;
+        entry.target_processor_set = source.affinity;
+        entry.interrupt_object = object.isr.object;
+        entry.message_data = write.data;
+        entry.vector = u32::from(source.vector.0);
+        entry.irql = source.irql();
+        entry.mode = interrupt_mode::Latched;
+        entry
+    }
+
+    fn write_message_table(&self, levels: Levels, entries: &[IoInterruptMessageInfoEntry]) -> Ddi<u64> {
+        let size = IoInterruptMessageInfo::entry_offset(entries.len() as u32);
+        let table = self.allocate_system(size);
+        let mut header = IoInterruptMessageInfo::new_zeroed();
+        header.unified_irql = levels.common.unwrap_or(Irql::PASSIVE);
+        header.message_count = entries.len() as u32;
+        self.write(DriverPtr::new(table), header)?;
+        for (index, entry) in entries.iter().enumerate() {
+            let at = table + IoInterruptMessageInfo::entry_offset(index as u32);
+            self.write(DriverPtr::new(at), *entry)?;
+        }
+        Ok(table)
+    }
+}

@@ -1,0 +1,268 @@
+//! Interrupt objects: which ISRs a vector leads to on each processor.
+//!
+//! A connection is what one connect call made. It has one interrupt object per processor
+//! of its mask (and per message), all with the connection's lock or their message's lock,
+//! so the object that an ISR is given can differ from the one that connect returned. The
+//! KINTERRUPT in driver-visible memory is a copy for drivers that look inside; dispatch
+//! never reads it.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+
+use dirql_abi::Irql;
+use dirql_abi::interrupt::KInterrupt;
+use dirql_chips::Vector;
+use dirql_rules::Place;
+use zerocopy::FromZeros;
+
+use crate::ke::ProcessorId;
+use crate::stop::BadAddress;
+use crate::{DriverPtr, Event, Kernel};
+
+/// The ISRs of one vector on one processor. 0 is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ChainId(u32);
+
+impl ChainId {
+    pub(crate) const NONE: Self = Self(0);
+}
+
+/// One connect call that succeeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConnectionId(pub u32);
+
+/// How a connection was asked for, which decides how it may be ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InterruptKind {
+    /// `IoConnectInterrupt`.
+    Old,
+    /// `IoConnectInterruptEx`, with the Version that it returned.
+    Ex(u32),
+}
+
+/// What dispatch needs of an interrupt object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Isr {
+    pub(crate) object: u64,
+    pub(crate) routine: u64,
+    pub(crate) context: u64,
+    pub(crate) lock: u64,
+    pub(crate) irql: Irql,
+    pub(crate) synchronize_irql: Irql,
+    pub(crate) mode: u32,
+    /// The message ID that a message ISR is given.
+    pub(crate) message: Option<u32>,
+    /// Cleared by `IoReportInterruptInactive`.
+    pub(crate) active: bool,
+}
+
+/// An interrupt object and where it hangs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Object {
+    pub(crate) isr: Isr,
+    pub(crate) vector: Vector,
+    pub(crate) processor: ProcessorId,
+    pub(crate) shared: bool,
+    pub(crate) connection: ConnectionId,
+}
+
+/// One connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection {
+    pub(crate) kind: InterruptKind,
+    /// What the driver got: the first interrupt object, or the message table.
+    pub(crate) handle: u64,
+    pub(crate) objects: Vec<u64>,
+    /// The interrupt sources of the machine that it uses, for masking.
+    pub(crate) sources: Vec<u32>,
+    pub(crate) pdo: u64,
+    pub(crate) place: Place,
+}
+
+#[derive(Default)]
+pub(crate) struct Interrupts {
+    /// `chains[id - 1]`, each in the order of connecting.
+    chains: RefCell<Vec<Vec<Isr>>>,
+    objects: RefCell<BTreeMap<u64, Object>>,
+    connections: RefCell<BTreeMap<ConnectionId, Connection>>,
+    /// Where connections that are gone were ended, by object address.
+    gone: RefCell<BTreeMap<u64, Place>>,
+    next: Cell<u32>,
+    /// Counts disconnects.
+    generation: Cell<u32>,
+}
+
+impl Interrupts {
+    /// The ISR at position `at`, copied, so that nothing is borrowed while it runs.
+    #[inline]
+    pub(crate) fn isr(&self, chain: ChainId, at: usize) -> Option<Isr> {
+        let index = chain.0.checked_sub(1)?;
+        self.chains.borrow().get(index as usize)?.get(at).copied()
+    }
+
+    /// Changes whenever an object is disconnected.
+    #[inline]
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation.get()
+    }
+
+    pub(crate) fn is_connected(&self, object: u64) -> bool {
+        self.objects.borrow().contains_key(&object)
+    }
+
+    pub(crate) fn chain_len(&self, chain: ChainId) -> usize {
+        let Some(index) = chain.0.checked_sub(1) else { return 0 };
+        self.chains.borrow().get(index as usize).map_or(0, Vec::len)
+    }
+
+    fn new_chain(&self) -> ChainId {
+        let mut chains = self.chains.borrow_mut();
+        chains.push(Vec::new());
+        ChainId(chains.len() as u32)
+    }
+
+    pub(crate) fn new_connection_id(&self) -> ConnectionId {
+        self.next.set(self.next.get() + 1);
+        ConnectionId(self.next.get())
+    }
+
+    pub(crate) fn add_connection(&self, id: ConnectionId, connection: Connection) {
+        self.connections.borrow_mut().insert(id, connection);
+    }
+
+    pub(crate) fn remove_connection(&self, id: ConnectionId, place: &Place) -> Option<Connection> {
+        let connection = self.connections.borrow_mut().remove(&id)?;
+        let mut gone = self.gone.borrow_mut();
+        for object in connection.objects.iter().chain([&connection.handle]) {
+            gone.insert(*object, place.clone());
+        }
+        Some(connection)
+    }
+
+    /// Where an interrupt object or message table that is gone was disconnected.
+    pub(crate) fn gone(&self, handle: u64) -> Option<Place> {
+        self.gone.borrow().get(&handle).cloned()
+    }
+
+    /// The interrupt object at this address.
+    pub(crate) fn object(&self, address: u64) -> Option<Object> {
+        self.objects.borrow().get(&address).copied()
+    }
+
+    /// The connection that a driver's handle (object or table) belongs to.
+    pub(crate) fn connection_of(&self, handle: u64) -> Option<(ConnectionId, Connection)> {
+        let id = self.object(handle).map(|object| object.connection);
+        let connections = self.connections.borrow();
+        match id {
+            Some(id) => connections.get(&id).map(|connection| (id, connection.clone())),
+            None => connections
+                .iter()
+                .find(|(_, connection)| connection.handle == handle)
+                .map(|(id, connection)| (*id, connection.clone())),
+        }
+    }
+
+    /// All connections, in the order of connecting.
+    pub(crate) fn connections(&self) -> Vec<(ConnectionId, Connection)> {
+        self.connections.borrow().iter().map(|(id, connection)| (*id, connection.clone())).collect()
+    }
+}
+
+impl Kernel {
+    /// Where the interrupt of this object was connected.
+    pub(crate) fn connection_place(&self, object: u64) -> Option<Place> {
+        self.ke.interrupts.connection_of(object).map(|(_, connection)| connection.place)
+    }
+
+    /// The ISRs that a vector leads to on a processor, in order.
+    pub(crate) fn connected_isrs(&self, processor: ProcessorId, vector: Vector) -> Vec<Object> {
+        let Some(processor) = self.processor_by_id(processor) else { return Vec::new() };
+        let chain = processor.idt.borrow()[usize::from(vector.0)];
+        let objects = self.ke.interrupts.objects.borrow();
+        (0..)
+            .map_while(|at| self.ke.interrupts.isr(chain, at))
+            .filter_map(|isr| objects.get(&isr.object).copied())
+            .collect()
+    }
+
+    /// Hangs an interrupt object at the end of its vector's chain, and writes the KINTERRUPT
+    /// that drivers can look at.
+    ///
+    /// # Errors
+    /// The object's memory is not there.
+    pub(crate) fn attach_object(&self, object: Object) -> Result<(), BadAddress> {
+        let Some(processor) = self.processor_by_id(object.processor) else { return Ok(()) };
+        let slot = usize::from(object.vector.0);
+        let mut chain = processor.idt.borrow()[slot];
+        if chain == ChainId::NONE {
+            chain = self.ke.interrupts.new_chain();
+            processor.idt.borrow_mut()[slot] = chain;
+        }
+        self.write_kinterrupt(object)?;
+        self.ke.interrupts.objects.borrow_mut().insert(object.isr.object, object);
+        self.ke.interrupts.chains.borrow_mut()[chain.0 as usize - 1].push(object.isr);
+        if self.report.is_recording() {
+            self.event(Event::Connection {
+                object: object.isr.object,
+                vector: object.vector,
+                connected: true,
+            });
+        }
+        Ok(())
+    }
+
+    /// Takes an interrupt object off its chain. No call of its ISR starts afterwards.
+    pub(crate) fn detach_object(&self, address: u64) -> Option<Object> {
+        let object = self.ke.interrupts.objects.borrow_mut().remove(&address)?;
+        self.ke.interrupts.generation.set(self.ke.interrupts.generation() + 1);
+        let processor = self.processor_by_id(object.processor)?;
+        let chain = processor.idt.borrow()[usize::from(object.vector.0)];
+        if let Some(isrs) = self.ke.interrupts.chains.borrow_mut().get_mut((chain.0 as usize).wrapping_sub(1)) {
+            isrs.retain(|isr| isr.object != address);
+        }
+        let connected = crate::at!(DriverPtr::<KInterrupt>::new(address), KInterrupt, connected);
+        // A driver that scribbled over the object has hurt only its own view of it.
+        let _ = self.write(connected, 0u8);
+        if self.report.is_recording() {
+            self.event(Event::Connection { object: address, vector: object.vector, connected: false });
+        }
+        Some(object)
+    }
+
+    /// Makes the ISR of an object be called, or not.
+    pub(crate) fn set_object_active(&self, address: u64, active: bool) {
+        let Some(object) = self.ke.interrupts.objects.borrow_mut().get_mut(&address).map(|object| {
+            object.isr.active = active;
+            *object
+        }) else {
+            return;
+        };
+        let Some(processor) = self.processor_by_id(object.processor) else { return };
+        let chain = processor.idt.borrow()[usize::from(object.vector.0)];
+        let mut chains = self.ke.interrupts.chains.borrow_mut();
+        let isrs = chains.get_mut((chain.0 as usize).wrapping_sub(1));
+        for isr in isrs.into_iter().flatten().filter(|isr| isr.object == address) {
+            isr.active = active;
+        }
+    }
+
+    fn write_kinterrupt(&self, object: Object) -> Result<(), BadAddress> {
+        /// `InterruptObject` of the dispatcher object types.
+        const TYPE: i16 = 22;
+        let mut image = KInterrupt::new_zeroed();
+        image.type_ = TYPE;
+        image.size = size_of::<KInterrupt>() as i16;
+        image.service_routine = object.isr.routine;
+        image.service_context = object.isr.context;
+        image.actual_lock = object.isr.lock;
+        image.vector = u32::from(object.vector.0);
+        image.irql = object.isr.irql;
+        image.synchronize_irql = object.isr.synchronize_irql;
+        image.connected = 1;
+        image.number = object.processor.number() as i8;
+        image.share_vector = u8::from(object.shared);
+        image.mode = object.isr.mode;
+        self.write(DriverPtr::new(object.isr.object), image)
+    }
+}

@@ -1,0 +1,112 @@
+//! Questions about time and processors, and stalling.
+
+use dirql_abi::NtStatus;
+use dirql_abi::processor::{GroupAffinity, ProcessorNumber};
+
+use crate::ke::clock::{START_SYSTEM_TIME, TICK};
+use crate::stop::Ddi;
+use crate::{DriverPtr, Kernel};
+
+/// Counts per second of the performance counter: one per 100 ns of virtual time.
+const COUNTER_FREQUENCY: u64 = 10_000_000;
+
+impl Kernel {
+    /// `VOID KeStallExecutionProcessor(ULONG MicroSeconds)`: virtual time passes; what becomes
+    /// due meanwhile happens. Any IRQL. Source: WDK reference, wdm.KeStallExecutionProcessor.
+    pub fn ke_stall_execution_processor(&self, microseconds: u32) -> Ddi<()> {
+        self.pass_time(u64::from(microseconds) * 10);
+        self.yield_point()
+    }
+
+    /// `VOID KeQuerySystemTime(PLARGE_INTEGER)`: 100 ns units since 1601.
+    pub fn ke_query_system_time(&self, time: DriverPtr<u64>) -> Ddi<()> {
+        Ok(self.write(time, START_SYSTEM_TIME + self.time_100ns())?)
+    }
+
+    /// `ULONGLONG KeQueryInterruptTime(VOID)`: 100 ns units since the start.
+    pub fn ke_query_interrupt_time(&self) -> Ddi<u64> {
+        Ok(self.time_100ns())
+    }
+
+    /// `VOID KeQueryTickCount(PLARGE_INTEGER)`
+    pub fn ke_query_tick_count(&self, count: DriverPtr<u64>) -> Ddi<()> {
+        Ok(self.write(count, self.time_100ns() / TICK)?)
+    }
+
+    /// `ULONG KeQueryTimeIncrement(VOID)`: 100 ns units in a tick.
+    pub fn ke_query_time_increment(&self) -> Ddi<u32> {
+        Ok(TICK as u32)
+    }
+
+    /// `LARGE_INTEGER KeQueryPerformanceCounter(PLARGE_INTEGER PerformanceFrequency)`
+    pub fn ke_query_performance_counter(&self, frequency: DriverPtr<u64>) -> Ddi<u64> {
+        if !frequency.is_null() {
+            self.write(frequency, COUNTER_FREQUENCY)?;
+        }
+        Ok(self.time_100ns())
+    }
+
+    /// `ULONG KeGetCurrentProcessorNumberEx(PPROCESSOR_NUMBER)`: the system-wide index.
+    pub fn ke_get_current_processor_number_ex(&self, number: DriverPtr<ProcessorNumber>) -> Ddi<u32> {
+        let id = self.processor().id;
+        if !number.is_null() {
+            self.write(number, ProcessorNumber { group: id.group(), number: id.number(), reserved: 0 })?;
+        }
+        Ok(u32::from(id.0))
+    }
+
+    /// `KAFFINITY KeQueryActiveProcessors(VOID)`: those of group 0.
+    pub fn ke_query_active_processors(&self) -> Ddi<u64> {
+        Ok(self.active_mask(0))
+    }
+
+    /// `ULONG KeQueryActiveProcessorCount(PKAFFINITY)`: of group 0; the mask is optional.
+    pub fn ke_query_active_processor_count(&self, mask: DriverPtr<u64>) -> Ddi<u32> {
+        if !mask.is_null() {
+            self.write(mask, self.active_mask(0))?;
+        }
+        Ok(self.processors_in_group(0))
+    }
+
+    /// `ULONG KeQueryActiveProcessorCountEx(USHORT)`: of a group, or of all (0xFFFF).
+    pub fn ke_query_active_processor_count_ex(&self, group: u16) -> Ddi<u32> {
+        const ALL_PROCESSOR_GROUPS: u16 = 0xFFFF;
+        Ok(match group {
+            ALL_PROCESSOR_GROUPS => u32::from(self.config().processors),
+            group => self.processors_in_group(group),
+        })
+    }
+
+    /// `USHORT KeQueryActiveGroupCount(VOID)`
+    pub fn ke_query_active_group_count(&self) -> Ddi<u16> {
+        Ok(self.config().processors.div_ceil(64))
+    }
+
+    /// `KAFFINITY KeQueryGroupAffinity(USHORT)`: 0 for a group that does not exist.
+    pub fn ke_query_group_affinity(&self, group: u16) -> Ddi<u64> {
+        Ok(self.active_mask(group))
+    }
+
+    /// `NTSTATUS IoGetAffinityInterrupt(PKINTERRUPT, PGROUP_AFFINITY)`
+    ///
+    /// - IRQL: any.
+    /// - Returns: STATUS_INVALID_PARAMETER if it is not an interrupt object.
+    /// - Source: WDK reference, wdm.IoGetAffinityInterrupt.
+    pub fn io_get_affinity_interrupt(&self, object: u64, affinity: DriverPtr<GroupAffinity>) -> Ddi<NtStatus> {
+        let Some(known) = self.ke.interrupts.object(object) else {
+            return Ok(NtStatus::INVALID_PARAMETER);
+        };
+        let Some((_, connection)) = self.ke.interrupts.connection_of(object) else {
+            return Ok(NtStatus::INVALID_PARAMETER);
+        };
+        let group = known.processor.group();
+        let mask = connection
+            .objects
+            .iter()
+            .filter_map(|address| self.ke.interrupts.object(*address))
+            .filter(|other| other.vector == known.vector)
+            .fold(0, |mask, other| mask | other.processor.mask());
+        self.write(affinity, GroupAffinity { mask, group, reserved: [0; 3] })?;
+        Ok(NtStatus::SUCCESS)
+    }
+}

@@ -1,0 +1,284 @@
+//! Whose turn it is: processors, and the threads on them.
+//!
+//! Processors take turns; one runs at a time. A processor runs a thread's strand or its
+//! idle strand. The loop in [`Kernel::run_until_idle`] is outside all strands and decides
+//! which processor goes on when one gives up its turn.
+
+use alloc::format;
+use alloc::string::String;
+
+use dirql_abi::Irql;
+use dirql_rules::{Context, ids};
+
+use crate::ke::ProcessorId;
+use crate::ke::processor::{Processor, Spin, idle_strand};
+use crate::ke::thread::ThreadId;
+use crate::platform::StrandId;
+use crate::stop::{Ddi, Stop};
+use crate::{Event, Kernel, Outcome};
+
+/// Yield points after which a processor lets another one have its turn, when nothing else
+/// makes it: long enough to be cheap, short enough that a polling loop sees progress.
+const TURN: u64 = 256;
+
+/// Why [`Kernel::run_until_idle`] returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunState {
+    /// Every processor is idle and no delay is running.
+    Idle,
+    /// The run has ended; see [`Kernel::outcome`].
+    Ended,
+}
+
+impl Kernel {
+    /// Yield points passed so far.
+    #[inline]
+    #[must_use]
+    pub fn step(&self) -> u64 {
+        self.ke.steps.get()
+    }
+
+    /// A place where something else could happen first: takes pending interrupts, and lets
+    /// another processor have its turn from time to time.
+    ///
+    /// # Errors
+    /// [`Stop::Ended`] once the run is over.
+    #[inline]
+    pub fn yield_point(&self) -> Ddi<()> {
+        let step = self.step() + 1;
+        self.ke.steps.set(step);
+        if self.has_ended() {
+            return Err(Stop::Ended);
+        }
+        if !self.platform().on_strand() {
+            return Ok(());
+        }
+        self.take_pending()?;
+        if self.turn_is_over() { self.end_turn(step) } else { Ok(()) }
+    }
+
+    /// A trapped instruction is a step too.
+    #[inline]
+    pub(crate) fn count_step(&self) {
+        self.ke.steps.set(self.step() + 1);
+    }
+
+    #[inline]
+    pub(crate) fn turn_is_over(&self) -> bool {
+        self.step() - self.ke.turn_started.get() >= TURN
+    }
+
+    #[cold]
+    fn end_turn(&self, step: u64) -> Ddi<()> {
+        self.ke.turn_started.set(step);
+        if step > self.config().max_steps {
+            self.end(Outcome::Budget);
+            return Err(Stop::Ended);
+        }
+        let me = self.processor().id;
+        let other = self.processors().iter().any(|other| other.id != me && self.is_runnable(other));
+        if other {
+            self.ke.turn_started.set(step);
+            self.hand_over(true);
+        }
+        if self.has_ended() {
+            return Err(Stop::Ended);
+        }
+        // A thread that polls must not keep others of its priority from running.
+        if self.irql() < Irql::DISPATCH && self.processor().thread.get().is_some() {
+            self.end_quantum();
+        }
+        if self.has_ended() { Err(Stop::Ended) } else { Ok(()) }
+    }
+
+    /// Lets everything run until there is nothing left to do. Called outside strands.
+    pub fn run_until_idle(&self) -> RunState {
+        loop {
+            if self.has_ended() {
+                return RunState::Ended;
+            }
+            self.bury_threads();
+            if let Some(processor) = self.next_processor() {
+                self.set_current_processor(processor);
+                let strand = self.processor().strand.get();
+                self.platform().resume(strand);
+                continue;
+            }
+            if self.pass_time_to_next_event() {
+                continue;
+            }
+            match self.processors().iter().find_map(|processor| Some((processor.id, processor.spin.get()?))) {
+                Some((processor, spin)) => self.stuck(processor, spin),
+                None => return RunState::Idle,
+            }
+        }
+    }
+
+    /// A processor spins and nothing can end that.
+    fn stuck(&self, processor: ProcessorId, spin: Spin) {
+        self.set_current_processor(processor);
+        match spin {
+            Spin::Lock(lock) => {
+                self.deadlock(lock);
+            }
+            Spin::Dpcs => {
+                self.find_fatal(
+                    ids::DEADLOCK,
+                    String::from("KeFlushQueuedDpcs waits for a DPC that never ends"),
+                    None,
+                );
+            }
+        }
+    }
+
+    /// The next processor that has something to do: the current one if it has, unless it gave
+    /// its turn away; then the others in order.
+    fn next_processor(&self) -> Option<ProcessorId> {
+        let count = self.processors().len();
+        let current = usize::from(self.ke.current.get());
+        let first = usize::from(self.ke.give_turn.take());
+        (0..count)
+            .map(|offset| &self.processors()[(current + first + offset) % count])
+            .find(|processor| self.is_runnable(processor))
+            .map(|processor| processor.id)
+    }
+
+    /// Whether a processor would do anything with a turn.
+    pub(crate) fn is_runnable(&self, processor: &Processor) -> bool {
+        if processor.can_take_interrupt() {
+            return true;
+        }
+        match processor.spin.get() {
+            Some(Spin::Lock(lock)) => {
+                self.read(crate::DriverPtr::<u64>::new(lock)).is_ok_and(|word| word & 1 == 0)
+            }
+            Some(Spin::Dpcs) => !self.dpcs_busy(),
+            None => {
+                processor.thread.get().is_some()
+                    || processor.context.get() != Context::Idle
+                    || self.thread_is_ready()
+            }
+        }
+    }
+
+    /// Gives up the processor's turn; returns when it has one again. `away` asks for another
+    /// processor to be looked at first.
+    pub(crate) fn hand_over(&self, away: bool) {
+        let me = self.processor().id;
+        let ddi = self.report.suspend_ddi();
+        self.ke.give_turn.set(away);
+        self.platform().suspend();
+        self.report.resume_ddi(ddi);
+        debug_assert!(self.has_ended() || self.irql() < Irql::DISPATCH || self.processor().id == me);
+    }
+
+    /// Waits for another processor, taking interrupts meanwhile.
+    pub(crate) fn spin(&self, spin: Spin) -> Ddi<()> {
+        self.take_pending()?;
+        self.processor().spin.set(Some(spin));
+        self.hand_over(true);
+        self.processor().spin.set(None);
+        if self.has_ended() {
+            return Err(Stop::Ended);
+        }
+        self.take_pending()
+    }
+
+    /// The idle loop of a processor: takes interrupts, and picks up threads that are ready.
+    fn idle_loop(&self) {
+        loop {
+            self.processor().context.set(Context::Idle);
+            if self.take_pending().is_err() {
+                return;
+            }
+            match self.take_ready_thread() {
+                Some(thread) => self.run_thread(thread),
+                None => self.ke.give_turn.set(true),
+            }
+            self.platform().suspend();
+            if self.has_ended() {
+                return;
+            }
+        }
+    }
+
+    /// The current processor goes on with `thread` when it is resumed.
+    pub(crate) fn run_thread(&self, thread: ThreadId) {
+        let processor = self.processor();
+        processor.thread.set(Some(thread));
+        processor.strand.set(self.strand_of(thread));
+        processor.context.set(Context::Thread(thread.0));
+        processor.reschedule.set(false);
+        self.thread_runs_on(thread, processor.id);
+        if self.report.is_recording() {
+            self.event(Event::ThreadSwitch(Some(thread.0)));
+        }
+    }
+
+    /// The current thread stops running; the processor goes on with the next one or idles.
+    /// Returns when the thread runs again.
+    pub(crate) fn switch_away(&self) {
+        self.leave_thread();
+        self.hand_over(false);
+    }
+
+    /// As [`Kernel::switch_away`], without coming back.
+    pub(crate) fn leave_thread(&self) {
+        match self.take_ready_thread() {
+            Some(next) => self.run_thread(next),
+            None => {
+                let processor = self.processor();
+                processor.thread.set(None);
+                processor.strand.set(idle_strand(processor.id));
+                processor.context.set(Context::Idle);
+                if self.report.is_recording() {
+                    self.event(Event::ThreadSwitch(None));
+                }
+            }
+        }
+    }
+
+    /// What a strand runs when it is first resumed.
+    pub fn strand_main(&self, strand: StrandId) {
+        if (strand.0 as usize) < self.processors().len() {
+            self.idle_loop();
+            return;
+        }
+        match self.thread_main(strand) {
+            Ok(()) | Err(Stop::Ended) => {}
+            Err(stop) => self.end_with(&stop),
+        }
+    }
+
+    /// The run ends because of something that nobody can be told any more.
+    pub fn end_with(&self, stop: &Stop) {
+        match stop {
+            Stop::BugCheck(bug_check) => {
+                self.end(Outcome::BugCheck { bug_check: *bug_check, place: self.here() });
+            }
+            Stop::BadAddress(bad) => {
+                let stop = self.bad_address(*bad);
+                self.end_with(&stop);
+            }
+            Stop::Exception { code, parameters } => {
+                let bug_check = self.unhandled_exception(*code, *parameters);
+                self.end(Outcome::BugCheck { bug_check, place: self.here() });
+            }
+            Stop::Ended => {}
+        }
+    }
+
+    /// Driver code has run for too long without coming back; called by the platform.
+    pub fn hang(&self, address: u64) -> Stop {
+        let context = self.context();
+        let irql = self.irql();
+        let _ = self.find_at(
+            ids::HANG,
+            format!("driver code runs and runs at {irql} ({context:?}) without calling the kernel or touching its device"),
+            self.here_at(address),
+            None,
+        );
+        self.end(Outcome::Budget);
+        Stop::Ended
+    }
+}

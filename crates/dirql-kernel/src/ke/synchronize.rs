@@ -1,0 +1,110 @@
+//! Synchronising with an ISR.
+
+use alloc::format;
+use alloc::string::String;
+
+use dirql_abi::Irql;
+use dirql_abi::interrupt::KInterrupt;
+use dirql_rules::{Context, RuleId, ids};
+
+use crate::at;
+use crate::stop::Ddi;
+use crate::{DriverPtr, Kernel};
+
+/// What synchronisation needs of an interrupt object.
+#[derive(Clone, Copy, Debug)]
+struct Exclusion {
+    lock: u64,
+    level: Irql,
+}
+
+impl Kernel {
+    /// `BOOLEAN KeSynchronizeExecution(PKINTERRUPT, PKSYNCHRONIZE_ROUTINE, PVOID)`
+    ///
+    /// Runs `routine(context)` on this processor while no ISR of the object can run.
+    ///
+    /// - IRQL: enter at or below SynchronizeIrql; `routine` runs at it; the entry level is
+    ///   restored.
+    /// - Returns: what `routine` returned (the page says "TRUE on success").
+    /// - Findings: DQ0103 entered too high; DQ0110 this processor holds the lock already;
+    ///   DQ0131 the object is disconnected.
+    /// - Yields: before the lock is taken, after it is dropped.
+    /// - Source: WDK reference, wdm.KeSynchronizeExecution, Remarks.
+    pub fn ke_synchronize_execution(&self, object: u64, routine: u64, context: u64) -> Ddi<u8> {
+        let exclusion = self.exclusion(object)?;
+        self.check_level(exclusion, ids::SYNCHRONIZE_IRQL, "KeSynchronizeExecution")?;
+        let old = self.raise_irql(exclusion.level);
+        self.acquire_lock_word(exclusion.lock)?;
+        let outer = self.processor().context.replace(Context::CriticalSection);
+        let result = self.call("SynchCritSection", routine, &[context]) as u8;
+        self.processor().context.set(outer);
+        self.release_lock_word(exclusion.lock)?;
+        self.lower_irql(old)?;
+        Ok(result)
+    }
+
+    /// `KIRQL KeAcquireInterruptSpinLock(PKINTERRUPT)`
+    ///
+    /// - IRQL: at or below SynchronizeIrql; at it afterwards.
+    /// - Returns: the level before.
+    /// - Findings: DQ0104 entered too high; DQ0110; DQ0131.
+    /// - Source: WDK reference, wdm.KeAcquireInterruptSpinLock.
+    pub fn ke_acquire_interrupt_spin_lock(&self, object: u64) -> Ddi<u8> {
+        let exclusion = self.exclusion(object)?;
+        self.check_level(exclusion, ids::INTERRUPT_LOCK_IRQL, "KeAcquireInterruptSpinLock")?;
+        let old = self.raise_irql(exclusion.level);
+        self.acquire_lock_word(exclusion.lock)?;
+        Ok(old.0)
+    }
+
+    /// `VOID KeReleaseInterruptSpinLock(PKINTERRUPT, KIRQL OldIrql)`
+    ///
+    /// - IRQL: SynchronizeIrql; `old` afterwards.
+    /// - Findings: DQ0104 at another level; DQ0112 not held; DQ0105 `old` is above the level.
+    /// - Source: WDK reference, wdm.KeReleaseInterruptSpinLock.
+    pub fn ke_release_interrupt_spin_lock(&self, object: u64, old: u8) -> Ddi<()> {
+        let exclusion = self.exclusion(object)?;
+        let level = self.irql();
+        if level != exclusion.level {
+            self.find(
+                ids::INTERRUPT_LOCK_IRQL,
+                format!("KeReleaseInterruptSpinLock was called at {level}; SynchronizeIrql is {}", exclusion.level),
+                None,
+            )?;
+        }
+        self.release_lock_word(exclusion.lock)?;
+        self.ke_lower_irql(old)
+    }
+
+    /// The lock and level of an interrupt object: ours, or what a driver that made up a
+    /// KINTERRUPT wrote into the two members that Windows uses.
+    fn exclusion(&self, object: u64) -> Ddi<Exclusion> {
+        if let Some(object) = self.ke.interrupts.object(object) {
+            return Ok(Exclusion { lock: object.isr.lock, level: object.isr.synchronize_irql });
+        }
+        if let Some(place) = self.ke.interrupts.gone(object) {
+            return Err(self.find_fatal(
+                ids::DISCONNECT_UNKNOWN,
+                String::from("the interrupt object is used after it was disconnected"),
+                Some((String::from("it was disconnected here"), place)),
+            ));
+        }
+        let interrupt = DriverPtr::<KInterrupt>::new(object);
+        Ok(Exclusion {
+            lock: self.read(at!(interrupt, KInterrupt, actual_lock))?,
+            level: self.read(at!(interrupt, KInterrupt, synchronize_irql))?,
+        })
+    }
+
+    fn check_level(&self, exclusion: Exclusion, rule: RuleId, name: &str) -> Ddi<()> {
+        let level = self.irql();
+        if level <= exclusion.level {
+            return Ok(());
+        }
+        self.find(
+            rule,
+            format!("{name} was called at {level}; SynchronizeIrql is {}", exclusion.level),
+            None,
+        )
+    }
+}

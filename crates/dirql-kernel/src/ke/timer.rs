@@ -1,0 +1,105 @@
+//! Timers.
+
+use alloc::vec::Vec;
+
+use dirql_abi::dispatcher::{DispatcherHeader, KTimer, object_type};
+use dirql_abi::dpc::KDpc;
+
+use crate::at;
+use crate::ke::clock::{ClockAction, START_SYSTEM_TIME};
+use crate::stop::Ddi;
+use crate::{DriverPtr, Kernel};
+
+impl Kernel {
+    /// `VOID KeInitializeTimer(PKTIMER)` and `KeInitializeTimerEx(PKTIMER, TIMER_TYPE)`;
+    /// `kind` 0 is a notification timer, 1 a synchronization timer.
+    pub fn ke_initialize_timer_ex(&self, timer: DriverPtr<KTimer>, kind: u32) -> Ddi<()> {
+        self.cancel_alarms(ClockAction::Timer(timer.address()));
+        let type_ = if kind == 0 {
+            object_type::TimerNotificationObject
+        } else {
+            object_type::TimerSynchronizationObject
+        };
+        self.write_header(timer.address(), type_, size_of::<KTimer>(), 0)?;
+        self.write(at!(timer, KTimer, due_time), 0)?;
+        self.write(at!(timer, KTimer, dpc), 0)?;
+        Ok(self.write(at!(timer, KTimer, period), 0)?)
+    }
+
+    /// `BOOLEAN KeSetTimerEx(PKTIMER, LARGE_INTEGER DueTime, LONG Period, PKDPC)`, also behind
+    /// `KeSetTimer`.
+    ///
+    /// - IRQL: at or below DISPATCH_LEVEL. `due` is negative for relative time; `period_ms` is
+    ///   in milliseconds, 0 for once.
+    /// - Returns: whether it was set already.
+    /// - Source: WDK reference, wdm.KeSetTimerEx.
+    pub fn ke_set_timer_ex(
+        &self,
+        timer: DriverPtr<KTimer>,
+        due: i64,
+        period_ms: i32,
+        dpc: DriverPtr<KDpc>,
+    ) -> Ddi<u8> {
+        let header = timer.cast::<DispatcherHeader>();
+        let was_set = self.read(at!(header, DispatcherHeader, inserted))? != 0;
+        self.cancel_alarms(ClockAction::Timer(timer.address()));
+        let due_100ns = self.time_100ns().saturating_add(self.relative_time(due));
+        self.write(Self::signal_state(timer.address()), 0)?;
+        self.write(at!(timer, KTimer, due_time), due_100ns)?;
+        self.write(at!(timer, KTimer, period), period_ms as u32)?;
+        self.write(at!(timer, KTimer, dpc), dpc.address())?;
+        self.write(at!(header, DispatcherHeader, inserted), 1)?;
+        self.set_alarm(due_100ns, ClockAction::Timer(timer.address()));
+        Ok(u8::from(was_set))
+    }
+
+    /// `BOOLEAN KeCancelTimer(PKTIMER)`: whether it was set. A DPC that it has queued stays.
+    pub fn ke_cancel_timer(&self, timer: DriverPtr<KTimer>) -> Ddi<u8> {
+        let header = timer.cast::<DispatcherHeader>();
+        let was_set = self.read(at!(header, DispatcherHeader, inserted))? != 0;
+        self.cancel_alarms(ClockAction::Timer(timer.address()));
+        self.write(at!(header, DispatcherHeader, inserted), 0)?;
+        Ok(u8::from(was_set))
+    }
+
+    /// `BOOLEAN KeReadStateTimer(PKTIMER)`
+    pub fn ke_read_state_timer(&self, timer: DriverPtr<KTimer>) -> Ddi<u8> {
+        Ok(u8::from(self.read(Self::signal_state(timer.address()))? != 0))
+    }
+
+    /// A timer's time has come. A timer whose memory is gone is a driver's bug that shows
+    /// where the memory was freed; nothing more can be done with it here.
+    pub(crate) fn timer_is_due(&self, timer: u64, due_100ns: u64) {
+        let _ = self.expire(DriverPtr::new(timer), due_100ns);
+    }
+
+    fn expire(&self, timer: DriverPtr<KTimer>, due_100ns: u64) -> Ddi<()> {
+        let image = self.read(timer)?;
+        let header = timer.cast::<DispatcherHeader>();
+        let period_ms = image.period as i32;
+        if period_ms > 0 {
+            let next = due_100ns + period_ms as u64 * 10_000;
+            self.set_alarm(next, ClockAction::Timer(timer.address()));
+        } else {
+            self.write(at!(header, DispatcherHeader, inserted), 0)?;
+        }
+        self.write(Self::signal_state(timer.address()), 1)?;
+        self.signal(timer.address())?;
+        if image.dpc != 0 {
+            let now = START_SYSTEM_TIME + self.time_100ns();
+            self.ke_insert_queue_dpc(DriverPtr::new(image.dpc), now & 0xFFFF_FFFF, now >> 32)?;
+        }
+        Ok(())
+    }
+
+    /// Timers that are set and lie in a range of addresses, or whose DPC does.
+    pub(crate) fn timers_set_in(&self, range: core::ops::Range<u64>) -> Vec<u64> {
+        self.set_timers()
+            .into_iter()
+            .filter(|timer| {
+                let dpc = self.read(at!(DriverPtr::<KTimer>::new(*timer), KTimer, dpc)).unwrap_or(0);
+                range.contains(timer) || range.contains(&dpc)
+            })
+            .collect()
+    }
+}

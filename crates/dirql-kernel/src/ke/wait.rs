@@ -1,0 +1,299 @@
+//! Waiting for dispatcher objects.
+//!
+//! An object's signal state is in the driver's memory; who waits for it is kept here.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+
+use dirql_abi::{Irql, NtStatus};
+use dirql_abi::bugcheck::code;
+use dirql_abi::dispatcher::{DispatcherHeader, object_type};
+use dirql_rules::{BugCheck, ids};
+
+use crate::at;
+use crate::ke::clock::{Alarm, ClockAction, START_SYSTEM_TIME};
+use crate::ke::thread::ThreadId;
+use crate::stop::{BadAddress, Ddi, Stop};
+use crate::{DriverPtr, Event, Kernel};
+
+/// Objects that one call can wait for. Source: WDK reference, wdm.KeWaitForMultipleObjects.
+const MAXIMUM_WAIT_OBJECTS: u32 = 64;
+
+/// `WaitAny` of the wait types; `WaitAll` is 0.
+const WAIT_ANY: u32 = 1;
+
+/// What a thread waits for.
+#[derive(Clone, Debug)]
+pub(crate) struct Wait {
+    objects: Vec<u64>,
+    all: bool,
+    timeout: Option<Alarm>,
+}
+
+#[derive(Default)]
+pub(crate) struct Waits {
+    waiters: RefCell<BTreeMap<u64, VecDeque<ThreadId>>>,
+}
+
+impl Kernel {
+    /// `NTSTATUS KeWaitForSingleObject(PVOID, KWAIT_REASON, KPROCESSOR_MODE, BOOLEAN, PLARGE_INTEGER)`
+    ///
+    /// - IRQL: below DISPATCH_LEVEL; at DISPATCH_LEVEL only with a timeout of zero.
+    /// - Returns: STATUS_SUCCESS, STATUS_TIMEOUT. Nothing alerts or sends APCs here.
+    /// - Findings: DQ0160, with bug check 0xC4 (0x121, 0x122) or 0xB8.
+    /// - Yields: while it waits.
+    /// - Source: WDK reference, wdm.KeWaitForSingleObject.
+    pub fn ke_wait_for_single_object(
+        &self,
+        object: u64,
+        _reason: u32,
+        _mode: u8,
+        _alertable: u8,
+        timeout: DriverPtr<i64>,
+    ) -> Ddi<NtStatus> {
+        let timeout = self.read_timeout(timeout)?;
+        self.wait_for(object, timeout)
+    }
+
+    /// `NTSTATUS KeWaitForMultipleObjects(...)`: as for one object; any or all of up to 64.
+    ///
+    /// - Returns: STATUS_WAIT_0 + index of the object that ended a wait for any.
+    /// - Findings: bug check 0xC (MAXIMUM_WAIT_OBJECTS_EXCEEDED) above 64.
+    pub fn ke_wait_for_multiple_objects(
+        &self,
+        count: u32,
+        objects: u64,
+        wait_type: u32,
+        timeout: DriverPtr<i64>,
+    ) -> Ddi<NtStatus> {
+        if count == 0 || count > MAXIMUM_WAIT_OBJECTS {
+            return Err(BugCheck::new(code::MAXIMUM_WAIT_OBJECTS_EXCEEDED, [0; 4]).into());
+        }
+        let first = DriverPtr::<u64>::new(objects);
+        let objects: Result<Vec<u64>, BadAddress> =
+            (0..count as usize).map(|index| self.read(first.element(index))).collect();
+        let timeout = self.read_timeout(timeout)?;
+        self.wait(objects?, wait_type != WAIT_ANY, timeout)
+    }
+
+    /// Waits for one object; `timeout_100ns` is relative, `None` is for ever.
+    pub(crate) fn wait_for(&self, object: u64, timeout_100ns: Option<u64>) -> Ddi<NtStatus> {
+        self.wait(vec![object], false, timeout_100ns)
+    }
+
+    /// A driver's timeout as a relative one: negative is relative, positive absolute.
+    pub(crate) fn read_timeout(&self, timeout: DriverPtr<i64>) -> Ddi<Option<u64>> {
+        if timeout.is_null() {
+            return Ok(None);
+        }
+        Ok(Some(self.relative_time(self.read(timeout)?)))
+    }
+
+    pub(crate) fn relative_time(&self, time: i64) -> u64 {
+        if time <= 0 {
+            time.unsigned_abs()
+        } else {
+            (time as u64).saturating_sub(START_SYSTEM_TIME + self.time_100ns())
+        }
+    }
+
+    fn wait(&self, objects: Vec<u64>, all: bool, timeout: Option<u64>) -> Ddi<NtStatus> {
+        self.check_wait_level(&objects, timeout)?;
+        if let Some(status) = self.satisfy(&objects, all)? {
+            return Ok(status);
+        }
+        if timeout == Some(0) {
+            return Ok(NtStatus::TIMEOUT);
+        }
+        let Some(thread) = self.current_thread() else {
+            return Err(BugCheck::new(code::ATTEMPTED_SWITCH_FROM_DPC, [0; 4]).into());
+        };
+        for object in &objects {
+            self.ke.waits.waiters.borrow_mut().entry(*object).or_default().push_back(thread);
+        }
+        let timeout = timeout
+            .map(|by| self.set_alarm(self.time_100ns().saturating_add(by), ClockAction::WaitTimeout(thread)));
+        if self.report.is_recording() {
+            self.event(Event::WaitBegin(objects[0]));
+        }
+        self.begin_wait(thread, Wait { objects, all, timeout });
+        self.switch_away();
+        if self.has_ended() {
+            return Err(Stop::Ended);
+        }
+        let status = self.wait_status(thread);
+        if self.report.is_recording() {
+            self.event(Event::WaitEnd(status));
+        }
+        Ok(status)
+    }
+
+    /// Bug checks as Driver Verifier gives them (0xC4 with 0x120, 0x121, 0x122).
+    fn check_wait_level(&self, objects: &[u64], timeout: Option<u64>) -> Ddi<()> {
+        let level = self.irql();
+        if level < Irql::DISPATCH || (level == Irql::DISPATCH && timeout == Some(0)) {
+            return Ok(());
+        }
+        self.find(ids::WAIT_LEVEL, format!("the driver waits at {level}"), None)?;
+        let kind = match timeout {
+            _ if level > Irql::DISPATCH => 0x120,
+            None => 0x121,
+            Some(_) => 0x122,
+        };
+        let parameters = [kind, u64::from(level.0), objects[0], 0];
+        Err(BugCheck::new(code::DRIVER_VERIFIER_DETECTED_VIOLATION, parameters).into())
+    }
+
+    /// Takes the objects if the wait is over, and says with which status.
+    fn satisfy(&self, objects: &[u64], all: bool) -> Ddi<Option<NtStatus>> {
+        let thread = self.current_kthread();
+        self.satisfy_for(objects, all, thread)
+    }
+
+    fn satisfy_for(&self, objects: &[u64], all: bool, kthread: u64) -> Ddi<Option<NtStatus>> {
+        if all {
+            for object in objects {
+                if !self.is_signaled(*object, kthread)? {
+                    return Ok(None);
+                }
+            }
+            for object in objects {
+                self.take(*object, kthread)?;
+            }
+            return Ok(Some(NtStatus::SUCCESS));
+        }
+        for (index, object) in objects.iter().enumerate() {
+            if self.is_signaled(*object, kthread)? {
+                let abandoned = self.take(*object, kthread)?;
+                let base = if abandoned { NtStatus::ABANDONED_WAIT_0 } else { NtStatus::SUCCESS };
+                return Ok(Some(NtStatus(base.0 + index as i32)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn is_signaled(&self, object: u64, kthread: u64) -> Ddi<bool> {
+        let header = self.read(DriverPtr::<DispatcherHeader>::new(object))?;
+        match header.type_ {
+            object_type::MutantObject => {
+                Ok(header.signal_state > 0 || self.mutex_owner(object)? == kthread && kthread != 0)
+            }
+            object_type::EventNotificationObject
+            | object_type::EventSynchronizationObject
+            | object_type::SemaphoreObject
+            | object_type::ThreadObject
+            | object_type::ProcessObject
+            | object_type::TimerNotificationObject
+            | object_type::TimerSynchronizationObject => Ok(header.signal_state > 0),
+            other => Err(self.find_fatal(
+                ids::BUG_CHECK,
+                format!("the driver waits for an object of unknown type {other}; was it initialised?"),
+                None,
+            )),
+        }
+    }
+
+    /// The effect of a wait on the object. Returns whether it was an abandoned mutex.
+    fn take(&self, object: u64, kthread: u64) -> Ddi<bool> {
+        let header = DriverPtr::<DispatcherHeader>::new(object);
+        let state = at!(header, DispatcherHeader, signal_state);
+        match self.read(header)?.type_ {
+            object_type::EventSynchronizationObject | object_type::TimerSynchronizationObject => {
+                self.write(state, 0)?;
+            }
+            object_type::SemaphoreObject => {
+                let count = self.read(state)?;
+                self.write(state, count - 1)?;
+            }
+            object_type::MutantObject => return self.take_mutex(object, kthread),
+            _ => {}
+        }
+        Ok(false)
+    }
+
+    /// An object has become signaled: ends the waits that it ends, first come first served.
+    pub(crate) fn signal(&self, object: u64) -> Ddi<()> {
+        if !self.ke.waits.waiters.borrow().contains_key(&object) {
+            return Ok(());
+        }
+        let mut at = 0;
+        loop {
+            let thread = {
+                let waiters = self.ke.waits.waiters.borrow();
+                waiters.get(&object).and_then(|queue| queue.get(at).copied())
+            };
+            let Some(thread) = thread else { return Ok(()) };
+            let Some(wait) = self.wait_of(thread) else { return Ok(()) };
+            match self.satisfy_for(&wait.objects, wait.all, self.kthread_of(thread))? {
+                Some(status) => self.end_wait_and_forget(thread, status),
+                None => at += 1,
+            }
+        }
+    }
+
+    /// Takes a thread off all queues and lets it run.
+    pub(crate) fn end_wait_and_forget(&self, thread: ThreadId, status: NtStatus) {
+        let Some(wait) = self.wait_of(thread) else { return };
+        {
+            let mut waiters = self.ke.waits.waiters.borrow_mut();
+            for object in &wait.objects {
+                if let Some(queue) = waiters.get_mut(object) {
+                    queue.retain(|waiter| *waiter != thread);
+                    if queue.is_empty() {
+                        waiters.remove(object);
+                    }
+                }
+            }
+        }
+        if let Some(alarm) = wait.timeout {
+            self.cancel_alarm(alarm);
+        }
+        self.end_wait(thread, status);
+    }
+
+    /// Lets the waiting threads of an object go on although it does not stay signaled.
+    pub(crate) fn threads_waiting_for(&self, object: u64) -> Vec<ThreadId> {
+        let waiters = self.ke.waits.waiters.borrow();
+        waiters.get(&object).map(|queue| queue.iter().copied().collect()).unwrap_or_default()
+    }
+
+    /// Threads that wait although nothing can end that any more, with what they wait for.
+    #[must_use]
+    pub fn threads_still_waiting(&self) -> Vec<(ThreadId, u64)> {
+        let waiters = self.ke.waits.waiters.borrow();
+        waiters.iter().flat_map(|(object, queue)| queue.iter().map(|thread| (*thread, *object))).collect()
+    }
+
+    /// `NTSTATUS KeDelayExecutionThread(KPROCESSOR_MODE, BOOLEAN, PLARGE_INTEGER)`
+    ///
+    /// - IRQL: at or below APC_LEVEL.
+    /// - Returns: STATUS_SUCCESS after the interval.
+    /// - Source: WDK reference, wdm.KeDelayExecutionThread.
+    pub fn ke_delay_execution_thread(&self, interval: DriverPtr<i64>) -> Ddi<NtStatus> {
+        let by = self.relative_time(self.read(interval)?);
+        let Some(thread) = self.current_thread() else {
+            return Err(BugCheck::new(code::ATTEMPTED_SWITCH_FROM_DPC, [0; 4]).into());
+        };
+        self.check_wait_level(&[interval.address()], Some(by.max(1)))?;
+        let alarm = self.set_alarm(self.time_100ns().saturating_add(by), ClockAction::WaitTimeout(thread));
+        self.begin_wait(thread, Wait { objects: Vec::new(), all: false, timeout: Some(alarm) });
+        self.switch_away();
+        if self.has_ended() { Err(Stop::Ended) } else { Ok(NtStatus::SUCCESS) }
+    }
+}
+
+/// What a wait's objects are called in messages.
+pub(crate) fn object_kind(type_: u8) -> String {
+    match type_ {
+        object_type::EventNotificationObject | object_type::EventSynchronizationObject => String::from("an event"),
+        object_type::MutantObject => String::from("a mutex"),
+        object_type::SemaphoreObject => String::from("a semaphore"),
+        object_type::ThreadObject => String::from("a thread"),
+        object_type::TimerNotificationObject | object_type::TimerSynchronizationObject => String::from("a timer"),
+        other => format!("an object of type {other}"),
+    }
+}
