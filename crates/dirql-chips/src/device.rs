@@ -104,8 +104,36 @@ pub enum Stimulus {
     Release,
     /// Bytes arrive at the device's other end.
     Receive(Vec<u8>),
+    /// Something other than good bytes arrives at a serial port.
+    Serial(SerialEvent),
     /// This interrupt source fires once although nobody asked the device for it.
     Interrupt(u16),
+}
+
+/// What a serial port may get from its other end beside bytes ([`Stimulus::Receive`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SerialEvent {
+    /// The line is spacing for longer than a character.
+    Break,
+    /// A character with wrong parity.
+    ParityError(u8),
+    /// A character without a stop bit.
+    FramingError(u8),
+    /// The modem inputs are so from now on.
+    Modem(ModemLines),
+}
+
+/// The modem inputs of a serial port; true is asserted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ModemLines {
+    /// Clear to send.
+    pub cts: bool,
+    /// Data set ready.
+    pub dsr: bool,
+    /// Ring indicator.
+    pub ri: bool,
+    /// Data carrier detect.
+    pub dcd: bool,
 }
 
 /// A device's registers and behaviour, without the bus that it sits on.

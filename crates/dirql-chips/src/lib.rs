@@ -22,10 +22,11 @@ pub mod line;
 pub mod message;
 pub mod models;
 pub mod pci;
+pub mod uart16550;
 pub mod vector_set;
 pub mod wire;
 
-pub use device::{Device, Effect, Effects, Region, Stimulus, Width};
+pub use device::{Device, Effect, Effects, ModemLines, Region, SerialEvent, Stimulus, Width};
 pub use ioapic::{IoApic, MessageOut};
 pub use lapic::{Acceptance, Lapic};
 pub use line::{LineSource, WiredOr};

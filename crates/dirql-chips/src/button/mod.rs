@@ -95,7 +95,7 @@ impl Device for Button {
                 self.drive(true, out);
                 self.drive(held, out);
             }
-            Stimulus::Interrupt(_) | Stimulus::Receive(_) => return false,
+            Stimulus::Interrupt(_) | Stimulus::Receive(_) | Stimulus::Serial(_) => return false,
         }
         true
     }

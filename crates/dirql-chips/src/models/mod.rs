@@ -15,6 +15,7 @@ use crate::button::{self, Button};
 use crate::device::{Device, Region};
 use crate::edu::{self, Edu};
 use crate::pci::{Description, Function, Space};
+use crate::uart16550::{self, Uart16550};
 use crate::wire::{Polarity, Trigger};
 
 pub use options::ModelError;
@@ -75,6 +76,16 @@ pub const MODELS: &[Model] = &[
             "dma_mask",
             "address bits that reach memory (default 0xfffffff)",
         )],
+    },
+    Model {
+        name: "uart16550",
+        kind: Kind::Legacy,
+        doc: "the serial port of a PC, a 16550A",
+        options: &[
+            option("port", "first of 8 ports, 0x0..=0xfff8 (default 0x3f8)"),
+            option("line", "number of its line, 0..=239 (default 4)"),
+            option("trigger", "level or edge (default edge)"),
+        ],
     },
 ];
 
@@ -139,6 +150,7 @@ pub fn build(name: &str, options: &[(&str, &str)]) -> Result<PluggedDevice, Mode
     match model.name {
         "button" => build_button(&options),
         "edu" => build_edu(&options),
+        "uart16550" => build_uart16550(&options),
         // The test `every_model_in_the_table_can_be_built` keeps the table and this together.
         _ => Err(ModelError::unknown_model(name)),
     }
@@ -155,6 +167,14 @@ fn build_button(options: &Options<'_>) -> Result<PluggedDevice, ModelError> {
         device: Box::new(Button::new()),
         windows: vec![ports(options, 0x280, size)?],
         lines: vec![line(options, 10, Trigger::Level)?],
+    }))
+}
+
+fn build_uart16550(options: &Options<'_>) -> Result<PluggedDevice, ModelError> {
+    Ok(PluggedDevice::Legacy(LegacyDevice {
+        device: Box::new(Uart16550::new()),
+        windows: vec![ports(options, 0x3F8, uart16550::spec::PORTS)?],
+        lines: vec![line(options, 4, Trigger::Edge)?],
     }))
 }
 

@@ -67,13 +67,17 @@ fn options_change_what_is_built() {
             "button",
             "button,port=0x300,line=5,trigger=edge",
             "button,port=0xfffc,line=239",
-            "edu,dma_mask=0xffffffffffffffff"
+            "edu,dma_mask=0xffffffffffffffff",
+            "uart16550",
+            "uart16550,port=0x2f8,line=3"
         ]),
         str![[r#"
 legacy button at 0x280 line 10 Level
 legacy button at 0x300 line 5 Edge
 legacy button at 0xfffc line 239 Level
 pci edu 11e81234
+legacy uart16550 at 0x3f8 line 4 Edge
+legacy uart16550 at 0x2f8 line 3 Edge
 
 "#]]
     );
@@ -92,10 +96,10 @@ fn what_is_wrong_is_said_with_a_hint() {
             "button,line=1,line=1"
         ]),
         str![[r#"
-no model `edo`, did you mean `edu`?; models: button, edu
-no model `Button`, did you mean `button`?; models: button, edu
-no model `toaster`; models: button, edu
-no model ``; models: button, edu
+no model `edo`, did you mean `edu`?; models: button, edu, uart16550
+no model `Button`, did you mean `button`?; models: button, edu, uart16550
+no model `toaster`; models: button, edu, uart16550
+no model ``; models: button, edu, uart16550
 model `edu` has no option `dma-mask`, did you mean `dma_mask`?; options: dma_mask
 model `edu` has no option `port`; options: dma_mask
 option `line` is given twice
@@ -116,6 +120,7 @@ fn values_are_strict() {
             "button,line= 1",
             "button,line=0b",
             "button,port=0xfffd",
+            "uart16550,port=0xfff9",
             "edu,dma_mask=0x10000000000000000",
             "button,trigger=levle",
             "button,trigger=Edge",
@@ -129,6 +134,7 @@ option `line` is `0x`, not a number (decimal, or hexadecimal after 0x)
 option `line` is ` 1`, not a number (decimal, or hexadecimal after 0x)
 option `line` is `0b`, not a number (decimal, or hexadecimal after 0x)
 option `port` is 0xfffd, not in 0x0..=0xfffc
+option `port` is 0xfff9, not in 0x0..=0xfff8
 option `dma_mask` is `0x10000000000000000`, not a number (decimal, or hexadecimal after 0x)
 option `trigger` is `levle`, did you mean `level`?; it takes: edge, level
 option `trigger` is `Edge`, did you mean `edge`?; it takes: edge, level
