@@ -23,7 +23,7 @@ use crate::run;
 const TICK_MILLISECONDS: i64 = 100;
 
 /// Looks in a row without a step after which a driver hangs.
-const PATIENCE: u32 = 50;
+const PATIENCE: u32 = 30;
 
 thread_local! {
     static WATCH: Watch = const { Watch { step: Cell::new(0), stalled: Cell::new(0) } };
@@ -50,8 +50,14 @@ impl Watchdog {
         WATCH.with(|watch| watch.stalled.set(0));
         let timer = create_timer();
         if let Some(timer) = timer {
-            let interval = libc::timespec { tv_sec: 0, tv_nsec: TICK_MILLISECONDS * 1_000_000 };
-            let setting = libc::itimerspec { it_interval: interval, it_value: interval };
+            let interval = libc::timespec {
+                tv_sec: 0,
+                tv_nsec: TICK_MILLISECONDS * 1_000_000,
+            };
+            let setting = libc::itimerspec {
+                it_interval: interval,
+                it_value: interval,
+            };
             // SAFETY: the timer was just made; `setting` is a valid time; no old value is wanted.
             unsafe { libc::timer_settime(timer, 0, &raw const setting, std::ptr::null_mut()) };
         }
@@ -77,7 +83,13 @@ fn create_timer() -> Option<libc::timer_t> {
     event.sigev_notify_thread_id = unsafe { libc::gettid() };
     let mut timer = MaybeUninit::uninit();
     // SAFETY: `event` is complete and `timer` is written to on success.
-    let result = unsafe { libc::timer_create(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut event, timer.as_mut_ptr()) };
+    let result = unsafe {
+        libc::timer_create(
+            libc::CLOCK_THREAD_CPUTIME_ID,
+            &raw mut event,
+            timer.as_mut_ptr(),
+        )
+    };
     // SAFETY: success has written it.
     (result == 0).then(|| unsafe { timer.assume_init() })
 }
@@ -89,12 +101,15 @@ fn install() {
     action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
     // SAFETY: the handler has the signature that SA_SIGINFO wants and only does what a
     // handler may: it reads cells of its own thread and changes the interrupted context.
-    let result = unsafe { libc::sigaction(libc::SIGVTALRM, &raw const action, std::ptr::null_mut()) };
+    let result =
+        unsafe { libc::sigaction(libc::SIGVTALRM, &raw const action, std::ptr::null_mut()) };
     assert_eq!(result, 0, "SIGVTALRM can be handled");
 }
 
 extern "C" fn tick(_signal: libc::c_int, _info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    let Some(kernel) = run::try_current_kernel() else { return };
+    let Some(kernel) = run::try_current_kernel() else {
+        return;
+    };
     if !WATCH.with(|watch| watch.is_stalled(kernel.step())) {
         return;
     }
@@ -108,7 +123,11 @@ extern "C" fn tick(_signal: libc::c_int, _info: *mut libc::siginfo_t, context: *
     let platform = run::platform();
     let routine = platform.running_routine();
     // SAFETY: the interrupted instruction is a driver's, and the registers are put in place.
-    let registers = unsafe { platform.strands.abandon_running(move || hung(run::current_kernel(), routine)) };
+    let registers = unsafe {
+        platform
+            .strands
+            .abandon_running(move || hung(run::current_kernel(), routine))
+    };
     let Some(registers) = registers else { return };
     WATCH.with(|watch| watch.stalled.set(0));
     let gregs = &mut context.uc_mcontext.gregs;
@@ -144,7 +163,10 @@ mod tests {
 
     #[test]
     fn a_step_now_and_then_is_enough() {
-        let watch = Watch { step: Cell::new(0), stalled: Cell::new(0) };
+        let watch = Watch {
+            step: Cell::new(0),
+            stalled: Cell::new(0),
+        };
         for step in 1..10 {
             for _ in 0..PATIENCE {
                 assert!(!watch.is_stalled(step));

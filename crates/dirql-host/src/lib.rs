@@ -18,9 +18,22 @@ compile_error!("driver code runs natively, and what is implemented is Linux on x
 
 pub mod ddi;
 pub mod memory;
+pub mod native;
 
+mod data_exports;
+mod exception;
 mod hang;
+mod host;
+mod loader;
 mod run;
 mod strand;
 mod thunk;
 mod trap;
+
+#[cfg(test)]
+mod tests;
+
+pub use host::{DriverSource, Host, HostError, LoadedDriver};
+pub use loader::{
+    ImageLocation, ImportState, LoadError, LoadedImage, MissingEntryPoint, import_state,
+};

@@ -4,9 +4,11 @@ use std::arch::asm;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::rc::Rc;
 
-use dirql_kernel::{Access, BadAddress, CallSite, Fault, FaultAccess, FaultKind, Kernel, Outcome, Platform, Stop, StrandId};
+use dirql_kernel::{Access, BadAddress, CallSite, Kernel, Outcome, Platform, Stop, StrandId};
 
+use crate::loader::LoadedImage;
 use crate::memory::{AddressSpace, MemoryError};
 use crate::strand::Strands;
 use crate::thunk::{self, Stubs, Thunks};
@@ -38,6 +40,8 @@ pub(crate) struct LinuxPlatform {
     thunks: &'static Thunks,
     stubs: RefCell<Stubs>,
     missing: RefCell<Vec<MissingImport>>,
+    /// Every image that was loaded, in order; unloaded ones are kept for their symbols.
+    pub(crate) images: RefCell<Vec<Rc<LoadedImage>>>,
     /// Data exports: where each one's variable is.
     pub(crate) data: RefCell<BTreeMap<&'static str, u64>>,
     /// The routine that the kernel called last, on the running strand.
@@ -56,6 +60,7 @@ impl LinuxPlatform {
             strands: Strands::default(),
             stubs: RefCell::default(),
             missing: RefCell::default(),
+            images: RefCell::default(),
             data: RefCell::default(),
             routine: Cell::new(0),
             has_gs: Cell::new(false),
@@ -135,11 +140,15 @@ impl Platform for LinuxPlatform {
     }
 
     fn routine(&self, name: &str) -> Option<u64> {
-        self.thunks.address(name).or_else(|| self.data.borrow().get(name).copied())
+        self.thunks
+            .address(name)
+            .or_else(|| self.data.borrow().get(name).copied())
     }
 
     fn create_strand(&self, strand: StrandId) -> Range<u64> {
-        self.strands.create(&self.space, strand, move || current_kernel().strand_main(strand))
+        self.strands.create(&self.space, strand, move || {
+            current_kernel().strand_main(strand)
+        })
     }
 
     fn resume(&self, strand: StrandId) {
@@ -174,7 +183,10 @@ impl Platform for LinuxPlatform {
         if entry == 0 || self.space.read(entry, &mut return_address).is_err() {
             return CallSite::default();
         }
-        CallSite { return_address: u64::from_le_bytes(return_address), stack_pointer: entry + 8 }
+        CallSite {
+            return_address: u64::from_le_bytes(return_address),
+            stack_pointer: entry + 8,
+        }
     }
 }
 
@@ -183,12 +195,16 @@ impl Platform for LinuxPlatform {
 /// whoever uses x87, and nothing of ours does.
 fn call_driver(routine: u64, arguments: &[u64]) -> u64 {
     type Four = extern "win64" fn(u64, u64, u64, u64) -> u64;
-    type Twelve = extern "win64" fn(u64, u64, u64, u64, u64, u64, u64, u64, u64, u64, u64, u64) -> u64;
+    type Twelve =
+        extern "win64" fn(u64, u64, u64, u64, u64, u64, u64, u64, u64, u64, u64, u64) -> u64;
 
     let argument = |index: usize| arguments.get(index).copied().unwrap_or(0);
     let code = std::ptr::with_exposed_provenance::<()>(routine as usize);
     assert!(arguments.len() <= 12, "{} arguments", arguments.len());
-    assert!(!code.is_null(), "the kernel checks that a routine is there before it calls it");
+    assert!(
+        !code.is_null(),
+        "the kernel checks that a routine is there before it calls it"
+    );
     let floats = FloatControl::take();
     let result = if arguments.len() <= 4 {
         // SAFETY: a function pointer is an address. That driver code is at it and keeps to the
@@ -256,7 +272,9 @@ fn write_mxcsr(word: u32) {
     // SAFETY: reads 4 bytes of `word`. Values come from `read_mxcsr` or are [`MXCSR`], so no
     // reserved bit is set. A driver's own word is only in force while that driver's code
     // runs, or a kernel routine that it called, and those compute nothing in floating point.
-    unsafe { asm!("ldmxcsr [{}]", in(reg) &raw const word, options(nostack, readonly, preserves_flags)) };
+    unsafe {
+        asm!("ldmxcsr [{}]", in(reg) &raw const word, options(nostack, readonly, preserves_flags))
+    };
 }
 
 /// Makes `gs` point at `base`.
@@ -303,7 +321,10 @@ pub(crate) fn set_kernel(kernel: *const Kernel) {
 /// The platform of the computer that this thread simulates.
 pub(crate) fn platform() -> &'static LinuxPlatform {
     let platform = PLATFORM.get();
-    assert!(!platform.is_null(), "driver code runs although there is no computer");
+    assert!(
+        !platform.is_null(),
+        "driver code runs although there is no computer"
+    );
     // SAFETY: [`crate::Host`] sets this to what it owns in a box and sets it to null before
     // it drops that. It refuses to be dropped by code that runs on one of its strands, and
     // this is called by such code, whose frames all end before the reference would dangle.
@@ -331,29 +352,26 @@ pub(crate) fn stop(kernel: &Kernel, stop: Stop) -> ! {
 }
 
 /// Ends the run for the reason in `stop`.
-pub(crate) fn record(kernel: &Kernel, stop: Stop) {
+fn record(kernel: &Kernel, stop: Stop) {
     match stop {
-        Stop::BadAddress(bad) => record(kernel, bad_claim(kernel, bad, kernel_site())),
+        Stop::BadAddress(bad) => match kernel.bad_address(bad) {
+            // It never is one again; recording nothing would let the run go on.
+            Stop::BadAddress(_) => {
+                unreachable!("a bad address comes to a bug check or an exception")
+            }
+            other => record(kernel, other),
+        },
         Stop::Exception { code, parameters } => {
-            kernel.end(Outcome::BugCheck { bug_check: crate::exception::unhandled(kernel, code, parameters, 0), place: kernel.here() });
+            let bug_check = kernel.unhandled_exception(code, parameters);
+            kernel.end(Outcome::BugCheck {
+                bug_check,
+                place: kernel.here(),
+            });
         }
-        Stop::BugCheck(bug_check) => kernel.end(Outcome::BugCheck { bug_check, place: kernel.here() }),
+        Stop::BugCheck(bug_check) => kernel.end(Outcome::BugCheck {
+            bug_check,
+            place: kernel.here(),
+        }),
         Stop::Ended => {}
     }
-}
-
-fn kernel_site() -> CallSite {
-    platform().call_site()
-}
-
-/// What the processor would have done when a kernel routine used a bad address that the
-/// driver gave it at `site`.
-pub(crate) fn bad_claim(kernel: &Kernel, bad: BadAddress, site: CallSite) -> Stop {
-    kernel.fault(&Fault {
-        address: bad.address,
-        access: if bad.write { FaultAccess::Write } else { FaultAccess::Read },
-        instruction: site.return_address,
-        stack_pointer: site.stack_pointer,
-        kind: FaultKind::Page,
-    })
 }

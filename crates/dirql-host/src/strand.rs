@@ -81,8 +81,15 @@ pub(crate) struct Strands {
 impl Strands {
     /// Prepares a strand that runs `body`. Returns the bounds of its stack; an empty
     /// range if there is no place for another stack.
-    pub(crate) fn create(&self, space: &AddressSpace, strand: StrandId, body: impl FnOnce() + 'static) -> Range<u64> {
-        let Some(slot) = self.take_slot(space) else { return 0..0 };
+    pub(crate) fn create(
+        &self,
+        space: &AddressSpace,
+        strand: StrandId,
+        body: impl FnOnce() + 'static,
+    ) -> Range<u64> {
+        let Some(slot) = self.take_slot(space) else {
+            return 0..0;
+        };
         let coroutine = Body::with_stack(slot, move |yielder, ()| {
             crate::run::platform().strands.started(strand, yielder);
             body();
@@ -94,7 +101,12 @@ impl Strands {
             table.resize_with(index + 1, || None);
         }
         assert!(table[index].is_none(), "{strand:?} exists");
-        table[index] = Some(Strand { coroutine: Some(coroutine), slot, handler, yielder: std::ptr::null() });
+        table[index] = Some(Strand {
+            coroutine: Some(coroutine),
+            slot,
+            handler,
+            yielder: std::ptr::null(),
+        });
         slot.usable()
     }
 
@@ -169,12 +181,22 @@ impl Strands {
             self.retire_running.set(true);
             return;
         }
-        let entry = self.table.borrow_mut().get_mut(strand.0 as usize).and_then(Option::take);
+        let entry = self
+            .table
+            .borrow_mut()
+            .get_mut(strand.0 as usize)
+            .and_then(Option::take);
         let Some(mut entry) = entry else { return };
         if let Some(coroutine) = &mut entry.coroutine {
             abandon(coroutine);
         }
         self.free.borrow_mut().push(entry.slot);
+    }
+
+    /// One more than the highest number of a strand.
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> u32 {
+        self.table.borrow().len() as u32
     }
 
     /// Whether the caller runs on a strand.
@@ -195,7 +217,10 @@ impl Strands {
     /// # Safety
     /// The handler interrupted code of a driver, not of this process, and puts these
     /// registers into the interrupted context.
-    pub(crate) unsafe fn abandon_running(&self, last: impl FnOnce() + 'static) -> Option<TrapHandlerRegs> {
+    pub(crate) unsafe fn abandon_running(
+        &self,
+        last: impl FnOnce() + 'static,
+    ) -> Option<TrapHandlerRegs> {
         let strand = self.running.get()?;
         let handler = self.with(strand, |entry| entry.handler);
         // SAFETY: the coroutine runs, so it exists. What is on its stack above the driver's

@@ -54,35 +54,52 @@ impl Thunks {
 
     /// Writes all thunks. They stay when the computer goes away.
     fn write(space: &AddressSpace) -> Self {
-        let mut exports: Vec<&'static Export> = ddi::exports().collect();
+        let mut exports: Vec<&'static Export> = ddi::all().collect();
         exports.sort_by_key(|export| export.name);
         let duplicate = exports.windows(2).find(|pair| pair[0].name == pair[1].name);
-        assert!(duplicate.is_none(), "{:?} is exported twice", duplicate.map(|pair| pair[0].name));
+        assert!(
+            duplicate.is_none(),
+            "{:?} is exported twice",
+            duplicate.map(|pair| pair[0].name)
+        );
 
         let mut code = Vec::new();
         append(&mut code, &[0xC3]); // ret
         append(&mut code, &[0xFF, 0xE0]); // jmp rax
         for export in &exports {
-            append(&mut code, &jump(None, export.shim.expose_provenance() as u64));
+            append(
+                &mut code,
+                &jump(None, export.shim.expose_provenance() as u64),
+            );
         }
         let pages = EXPORTS.start..EXPORTS.start + (code.len() as u64).next_multiple_of(PAGE);
-        assert!(pages.end <= EXPORTS.end, "the table of exports outgrew its place");
+        assert!(
+            pages.end <= EXPORTS.end,
+            "the table of exports outgrew its place"
+        );
         memory::set_protection(&pages, Access::ReadWrite);
-        space.write(EXPORTS.start, &code).expect("the pages were just opened");
+        space
+            .write(EXPORTS.start, &code)
+            .expect("the pages were just opened");
         memory::set_protection(&pages, Access::ReadExecute);
         Self { exports }
     }
 
     /// Where drivers call the export `name`.
     pub(crate) fn address(&self, name: &str) -> Option<u64> {
-        let index = self.exports.binary_search_by_key(&name, |export| export.name).ok()?;
+        let index = self
+            .exports
+            .binary_search_by_key(&name, |export| export.name)
+            .ok()?;
         Some(FIRST + index as u64 * STRIDE)
     }
 
     /// The export whose thunk holds `address`.
     pub(crate) fn name(&self, address: u64) -> Option<&'static str> {
         let index = address.checked_sub(FIRST)? / STRIDE;
-        self.exports.get(usize::try_from(index).ok()?).map(|export| export.name)
+        self.exports
+            .get(usize::try_from(index).ok()?)
+            .map(|export| export.name)
     }
 
     /// What `GuardCFCheckFunctionPointer` is to hold.
@@ -118,11 +135,16 @@ impl Stubs {
             return Err(NoRoom);
         }
         let mut code = Vec::new();
-        append(&mut code, &jump(Some(number), ddi::missing as *const () as u64));
+        append(
+            &mut code,
+            &jump(Some(number), ddi::missing as *const () as u64),
+        );
         let address = STUBS.start + u64::from(number) * STRIDE;
         let page = address / PAGE * PAGE;
         platform.protect(page..page + PAGE, Access::ReadWrite);
-        platform.write(address, &code).expect("the page was just opened");
+        platform
+            .write(address, &code)
+            .expect("the page was just opened");
         platform.protect(page..page + PAGE, Access::ReadExecute);
         self.count += 1;
         Ok((number, address))
@@ -148,7 +170,11 @@ fn jump(number: Option<u32>, target: u64) -> Vec<u8> {
 /// Appends one thunk; what is left of its place traps.
 fn append(code: &mut Vec<u8>, thunk: &[u8]) {
     let end = code.len() + STRIDE as usize;
-    assert!(thunk.len() <= STRIDE as usize, "a thunk of {} bytes", thunk.len());
+    assert!(
+        thunk.len() <= STRIDE as usize,
+        "a thunk of {} bytes",
+        thunk.len()
+    );
     code.extend(thunk);
     code.resize(end, 0xCC); // int3
 }
@@ -171,20 +197,26 @@ mod tests {
     #[test]
     fn a_thunk_changes_no_argument() {
         let text = disassemble(&jump(None, 0x1122_3344_5566_7788));
-        assert_eq!(text, "mov [gs:0F00h],rsp\ncld\nmov rax,1122334455667788h\njmp rax\n");
+        assert_eq!(
+            text,
+            "mov [gs:0F00h],rsp\ncld\nmov rax,1122334455667788h\njmp rax\n"
+        );
     }
 
     #[test]
     fn a_stub_hands_over_its_number() {
         let text = disassemble(&jump(Some(7), 0x11));
-        assert_eq!(text, "mov [gs:0F00h],rsp\ncld\nmov ecx,7\nmov rax,11h\njmp rax\n");
+        assert_eq!(
+            text,
+            "mov [gs:0F00h],rsp\ncld\nmov ecx,7\nmov rax,11h\njmp rax\n"
+        );
     }
 
     #[test]
     fn every_export_is_found_by_name_and_by_address() {
         let space = AddressSpace::take().unwrap();
         let thunks = Thunks::get(&space);
-        for export in ddi::exports() {
+        for export in ddi::all() {
             let address = thunks.address(export.name).unwrap();
             assert_eq!(thunks.name(address), Some(export.name));
             assert_eq!(thunks.name(address + STRIDE - 1), Some(export.name));

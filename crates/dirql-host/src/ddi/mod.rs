@@ -12,6 +12,11 @@ use dirql_rules::{IrqlRule, ids};
 
 use crate::{exception, run};
 
+mod system_routine;
+#[cfg(test)]
+mod testing;
+pub(crate) mod variadic;
+
 /// One routine that a driver can import or look up by name.
 #[derive(Clone, Copy, Debug)]
 pub struct Export {
@@ -36,7 +41,15 @@ macro_rules! answers {
     ($($type:ty = $zero:expr),* $(,)?) => { $(impl Answer for $type { const ZERO: Self = $zero; })* };
 }
 
-answers!(u8 = 0, u16 = 0, u32 = 0, u64 = 0, NtStatus = NtStatus(0), Signed = Signed(0), Nothing = Nothing(0));
+answers!(
+    u8 = 0,
+    u16 = 0,
+    u32 = 0,
+    u64 = 0,
+    NtStatus = NtStatus(0),
+    Signed = Signed(0),
+    Nothing = Nothing(0)
+);
 
 /// A LONG in `rax`.
 #[derive(Clone, Copy, Debug)]
@@ -112,7 +125,13 @@ pub(crate) use exports;
 /// Declares routines of the kernel's own drivers, in the form of [`exports!`]. Drivers
 /// reach them through pointers that they find in a driver object, not by name:
 /// `BusDispatch` is `routine("dirql:BusDispatch")`. The table is the constant `ROUTINES`.
-#[expect(unused_macros, reason = "for the kernel's own drivers, which are not there yet")]
+#[cfg_attr(
+    not(test),
+    expect(
+        unused_macros,
+        reason = "for the kernel's own drivers, which are not there yet"
+    )
+)]
 macro_rules! routines {
     ($($(#[$attribute:meta])* fn $name:ident($($argument:ident: $type:ty),* $(,)?) -> $answer:ty = |$k:ident| $body:expr;)*) => {
         $(
@@ -133,17 +152,29 @@ macro_rules! routines {
         ];
     };
 }
-#[expect(unused_imports, reason = "for the kernel's own drivers, which are not there yet")]
+#[cfg_attr(
+    not(test),
+    expect(
+        unused_imports,
+        reason = "for the kernel's own drivers, which are not there yet"
+    )
+)]
 pub(crate) use routines;
 
 /// Every export and every routine of the kernel's own drivers.
-pub fn exports() -> impl Iterator<Item = &'static Export> {
+pub fn all() -> impl Iterator<Item = &'static Export> {
     families().into_iter().flatten()
 }
 
 /// The families, in no order that matters.
 fn families() -> Vec<&'static [Export]> {
-    vec![]
+    vec![
+        system_routine::EXPORTS,
+        #[cfg(test)]
+        testing::ROUTINES,
+        #[cfg(test)]
+        testing::VARIADIC,
+    ]
 }
 
 /// The common way from a shim into the kernel.
@@ -169,7 +200,9 @@ pub(crate) fn enter<R: Answer>(
 /// Returns if an exception is to be raised where the driver called.
 #[cold]
 fn leave(kernel: &Kernel, site: CallSite, stop: Stop) {
-    match std::panic::catch_unwind(AssertUnwindSafe(|| exception::raise_at_call(kernel, site, stop))) {
+    match std::panic::catch_unwind(AssertUnwindSafe(|| {
+        exception::raise_at_call(kernel, site, stop)
+    })) {
         Ok(Ok(())) => {}
         Ok(Err(stop)) => run::stop(kernel, stop),
         Err(payload) => run::platform().strands.leave_with_panic(payload),
@@ -183,10 +216,18 @@ pub(crate) extern "win64" fn missing(number: u32) -> u64 {
     let site = platform.call_site();
     let kernel = run::current_kernel();
     let message = match platform.missing_import(number) {
-        Some(import) => format!("{} called {}!{}, which is not implemented", import.importer, import.module, import.name),
+        Some(import) => format!(
+            "{} called {}!{}, which is not implemented",
+            import.importer, import.module, import.name
+        ),
         None => format!("a driver called stub {number}, which no import is bound to"),
     };
-    let _ = kernel.find_at(ids::UNIMPLEMENTED_IMPORT, message, kernel.here_at(site.return_address), None);
+    let _ = kernel.find_at(
+        ids::UNIMPLEMENTED_IMPORT,
+        message,
+        kernel.here_at(site.return_address),
+        None,
+    );
     kernel.end(Outcome::Finding);
     run::stop(kernel, Stop::Ended)
 }
@@ -197,7 +238,7 @@ mod tests {
 
     #[test]
     fn no_two_exports_have_one_name() {
-        let mut names: Vec<&str> = exports().map(|export| export.name).collect();
+        let mut names: Vec<&str> = all().map(|export| export.name).collect();
         names.sort_unstable();
         assert_eq!(names.windows(2).find(|pair| pair[0] == pair[1]), None);
     }

@@ -18,7 +18,13 @@
 /// first of the others. The table is the constant `VARIADIC`.
 ///
 /// [`DriverPtr<u64>`]: dirql_kernel::DriverPtr
-#[cfg_attr(not(test), expect(unused_macros, reason = "for the families that print, which are not there yet"))]
+#[cfg_attr(
+    not(test),
+    expect(
+        unused_macros,
+        reason = "for the families that print, which are not there yet"
+    )
+)]
 macro_rules! variadic_exports {
     ($(fn $name:ident($count:tt, $($fixed:ident: $type:ty),+; $arguments:ident) -> $answer:ty = |$k:ident| $body:expr;)*) => {
         $(
@@ -72,16 +78,36 @@ macro_rules! variadic_exports {
         ];
     };
 }
-#[cfg_attr(not(test), expect(unused_imports, reason = "for the families that print, which are not there yet"))]
+#[cfg_attr(
+    not(test),
+    expect(
+        unused_imports,
+        reason = "for the families that print, which are not there yet"
+    )
+)]
 pub(crate) use variadic_exports;
 
 /// Puts the address of the first variable argument where the shim has the argument after
 /// the fixed ones; the fifth argument is stored from `rax` in any case.
 macro_rules! point_at {
-    (1) => { "lea rdx, [rsp + 16]" };
-    (2) => { "lea r8, [rsp + 24]" };
-    (3) => { "lea r9, [rsp + 32]" };
-    (4) => { "lea rax, [rsp + 40]" };
+    (1) => {
+        "lea rdx, [rsp + 16]"
+    };
+    (2) => {
+        "lea r8, [rsp + 24]"
+    };
+    (3) => {
+        "lea r9, [rsp + 32]"
+    };
+    (4) => {
+        "lea rax, [rsp + 40]"
+    };
 }
-#[cfg_attr(not(test), expect(unused_imports, reason = "for the families that print, which are not there yet"))]
+#[cfg_attr(
+    not(test),
+    expect(
+        unused_imports,
+        reason = "for the families that print, which are not there yet"
+    )
+)]
 pub(crate) use point_at;

@@ -82,7 +82,8 @@ unsafe extern "sysv64" {
 pub(crate) fn copy_fixup(instruction: u64) -> Option<u64> {
     let address = |symbol: &u8| std::ptr::from_ref(symbol).addr() as u64;
     let copy = address(&dirql_copy_start)..address(&dirql_copy_end);
-    copy.contains(&instruction).then(|| address(&dirql_copy_fault))
+    copy.contains(&instruction)
+        .then(|| address(&dirql_copy_fault))
 }
 
 /// Copies `into.len()` bytes from `address`. Returns 0, or the address that faulted.

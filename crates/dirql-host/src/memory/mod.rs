@@ -19,7 +19,9 @@ use std::ops::Range;
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::ThreadId;
 
-use dirql_kernel::mm::layout::{self, DEVICE_PHYSICAL, PAGE, PHYSICAL_END, PHYSICAL_WINDOW, RAM, STACKS, USER};
+use dirql_kernel::mm::layout::{
+    self, DEVICE_PHYSICAL, PAGE, PHYSICAL_END, PHYSICAL_WINDOW, RAM, STACKS, USER,
+};
 use dirql_kernel::{Access, BadAddress};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap_anonymous, mprotect};
@@ -82,7 +84,11 @@ impl AddressSpace {
         let turn = Turn::take()?;
         reserve()?;
         trap::install();
-        Ok(Self { pages: RefCell::default(), process_memory: Cell::new(false), _turn: turn })
+        Ok(Self {
+            pages: RefCell::default(),
+            process_memory: Cell::new(false),
+            _turn: turn,
+        })
     }
 
     /// From now on the process's own memory counts as the driver's too: in-process
@@ -133,7 +139,10 @@ impl AddressSpace {
     fn check_elsewhere(&self, address: u64, length: usize, write: bool) -> Result<(), BadAddress> {
         for window in [&RAM, &USER] {
             if window.contains(&address) {
-                return Err(BadAddress { address: window.end, write });
+                return Err(BadAddress {
+                    address: window.end,
+                    write,
+                });
             }
         }
         let reserved = address >= PHYSICAL_WINDOW && address < PHYSICAL_WINDOW + PHYSICAL_END;
@@ -192,22 +201,37 @@ impl Drop for AddressSpace {
 
 fn assert_region(region: &Range<u64>) {
     assert!(
-        region.start.is_multiple_of(PAGE) && region.end.is_multiple_of(PAGE) && region.start <= region.end,
+        region.start.is_multiple_of(PAGE)
+            && region.end.is_multiple_of(PAGE)
+            && region.start <= region.end,
         "{region:#x?} is not a range of pages"
     );
     let inside = |window: &Range<u64>| region.start >= window.start && region.end <= window.end;
-    assert!(inside(&RAM) || inside(&USER), "{region:#x?} is not in a window");
+    assert!(
+        inside(&RAM) || inside(&USER),
+        "{region:#x?} is not in a window"
+    );
 }
 
 #[inline]
 fn within(window: &Range<u64>, address: u64, length: usize) -> bool {
-    let (offset, size) = (address.wrapping_sub(window.start), window.end - window.start);
+    let (offset, size) = (
+        address.wrapping_sub(window.start),
+        window.end - window.start,
+    );
     offset < size && length as u64 <= size - offset
 }
 
 #[inline]
 fn outcome(fault: u64, write: bool) -> Result<(), BadAddress> {
-    if fault == 0 { Ok(()) } else { Err(BadAddress { address: fault, write }) }
+    if fault == 0 {
+        Ok(())
+    } else {
+        Err(BadAddress {
+            address: fault,
+            write,
+        })
+    }
 }
 
 /// Zeros what `region` holds, for whichever way is cheaper: fewer system calls for a
@@ -218,7 +242,9 @@ fn clear(region: &Range<u64>, access: Access) {
     let (back, zero) = if !writable {
         (region.clone(), region.end..region.end)
     } else if region.start >= STACKS.start && region.end <= STACKS.end {
-        let middle = region.start.max(region.end.saturating_sub(CLEAR_BY_COPY / 4));
+        let middle = region
+            .start
+            .max(region.end.saturating_sub(CLEAR_BY_COPY / 4));
         (region.start..middle, middle..region.end)
     } else if region.end - region.start <= CLEAR_BY_COPY {
         (region.start..region.start, region.clone())
@@ -232,21 +258,34 @@ fn clear(region: &Range<u64>, access: Access) {
         // SAFETY: the caller says that these pages are writable; they are in the reserved
         // windows, where no Rust object lives, so nothing is borrowed.
         unsafe {
-            std::ptr::write_bytes(std::ptr::with_exposed_provenance_mut::<u8>(zero.start as usize), 0, (zero.end - zero.start) as usize);
+            std::ptr::write_bytes(
+                std::ptr::with_exposed_provenance_mut::<u8>(zero.start as usize),
+                0,
+                (zero.end - zero.start) as usize,
+            );
         }
     }
 }
 
 /// Zeros the stack that had `region`, all of it writable, for its next user.
 pub(crate) fn clear_stack(region: &Range<u64>) {
-    assert!(region.start >= STACKS.start && region.end <= STACKS.end, "{region:#x?} is not a stack");
+    assert!(
+        region.start >= STACKS.start && region.end <= STACKS.end,
+        "{region:#x?} is not a stack"
+    );
     clear(region, Access::ReadWrite);
 }
 
 fn give_back(region: &Range<u64>) {
     // SAFETY: the range is inside the windows reserved by `reserve`, private anonymous
     // memory that holds no Rust object: reading zeros there afterwards breaks nothing.
-    let result = unsafe { madvise(host_pointer(region.start), (region.end - region.start) as usize, Advice::LinuxDontNeed) };
+    let result = unsafe {
+        madvise(
+            host_pointer(region.start),
+            (region.end - region.start) as usize,
+            Advice::LinuxDontNeed,
+        )
+    };
     result.expect("the windows are mapped");
 }
 
@@ -257,11 +296,19 @@ pub(crate) fn set_protection(region: &Range<u64>, access: Access) {
         Access::Read => MprotectFlags::READ,
         Access::ReadWrite => MprotectFlags::READ | MprotectFlags::WRITE,
         Access::ReadExecute => MprotectFlags::READ | MprotectFlags::EXEC,
-        Access::ReadWriteExecute => MprotectFlags::READ | MprotectFlags::WRITE | MprotectFlags::EXEC,
+        Access::ReadWriteExecute => {
+            MprotectFlags::READ | MprotectFlags::WRITE | MprotectFlags::EXEC
+        }
     };
     // SAFETY: the range is inside the windows reserved by `reserve`; no Rust object lives
     // there, so no access of safe code can come to fault.
-    let result = unsafe { mprotect(host_pointer(region.start), (region.end - region.start) as usize, flags) };
+    let result = unsafe {
+        mprotect(
+            host_pointer(region.start),
+            (region.end - region.start) as usize,
+            flags,
+        )
+    };
     result.expect("Linux has memory for the pages that are opened");
 }
 
@@ -279,15 +326,30 @@ fn reserve() -> Result<(), MemoryError> {
 }
 
 fn reserve_one(window: &Range<u64>) -> Result<(), MemoryError> {
-    let failed = |errno| MemoryError::Occupied { start: window.start, end: window.end, errno };
+    let failed = |errno| MemoryError::Occupied {
+        start: window.start,
+        end: window.end,
+        errno,
+    };
     let length = (window.end - window.start) as usize;
     let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED_NOREPLACE;
     // SAFETY: FIXED_NOREPLACE refuses addresses that are in use, so no existing mapping is
     // changed; the new one is not accessible.
-    let mapped = unsafe { mmap_anonymous(host_pointer(window.start), length, ProtFlags::empty(), flags) };
+    let mapped = unsafe {
+        mmap_anonymous(
+            host_pointer(window.start),
+            length,
+            ProtFlags::empty(),
+            flags,
+        )
+    };
     let mapped = mapped.map_err(failed)?;
     // Linux before 4.17 takes the address as a hint.
-    if mapped.addr() as u64 == window.start { Ok(()) } else { Err(failed(Errno::EXIST)) }
+    if mapped.addr() as u64 == window.start {
+        Ok(())
+    } else {
+        Err(failed(Errno::EXIST))
+    }
 }
 
 /// Being the one computer of the process.
@@ -308,11 +370,17 @@ impl Turn {
             match *holder {
                 None => break,
                 Some(thread) if thread == me => return Err(MemoryError::Busy),
-                Some(_) => holder = RELEASED.wait(holder).unwrap_or_else(PoisonError::into_inner),
+                Some(_) => {
+                    holder = RELEASED
+                        .wait(holder)
+                        .unwrap_or_else(PoisonError::into_inner)
+                }
             }
         }
         *holder = Some(me);
-        Ok(Self { _not_send: std::marker::PhantomData })
+        Ok(Self {
+            _not_send: std::marker::PhantomData,
+        })
     }
 }
 

@@ -36,7 +36,11 @@ impl Pages {
         }
         self.split(region.start);
         self.split(region.end);
-        let inside: Vec<u64> = self.extents.range(region).map(|(start, _)| *start).collect();
+        let inside: Vec<u64> = self
+            .extents
+            .range(region)
+            .map(|(start, _)| *start)
+            .collect();
         for start in inside {
             self.extents.remove(&start);
         }
@@ -52,7 +56,9 @@ impl Pages {
 
     /// Every extent that can hold something, in order of address.
     pub(super) fn touched(&self) -> impl Iterator<Item = (Range<u64>, Access)> {
-        self.extents.iter().map(|(&start, extent)| (start..extent.end, extent.access))
+        self.extents
+            .iter()
+            .map(|(&start, extent)| (start..extent.end, extent.access))
     }
 
     fn overlaps(&self, region: &Range<u64>) -> bool {
@@ -95,7 +101,10 @@ mod tests {
     use super::*;
 
     fn text(pages: &Pages) -> String {
-        let rows: Vec<String> = pages.touched().map(|(r, a)| format!("{:x}-{:x} {a:?}", r.start, r.end)).collect();
+        let rows: Vec<String> = pages
+            .touched()
+            .map(|(r, a)| format!("{:x}-{:x} {a:?}", r.start, r.end))
+            .collect();
         rows.join(", ")
     }
 
@@ -113,7 +122,10 @@ mod tests {
         let mut pages = Pages::default();
         pages.set(0x1000..0x5000, Access::ReadWrite);
         pages.set(0x2000..0x3000, Access::ReadExecute);
-        assert_eq!(text(&pages), "1000-2000 ReadWrite, 2000-3000 ReadExecute, 3000-5000 ReadWrite");
+        assert_eq!(
+            text(&pages),
+            "1000-2000 ReadWrite, 2000-3000 ReadExecute, 3000-5000 ReadWrite"
+        );
         assert_eq!(pages.access(0x1fff), Access::ReadWrite);
         assert_eq!(pages.access(0x2000), Access::ReadExecute);
         assert_eq!(pages.access(0x3000), Access::ReadWrite);

@@ -37,11 +37,31 @@ fn the_first_byte_that_is_not_memory_is_named() {
     let end = PLACE + 0x1000;
     for length in [1, 2, 4, 8, 24, 255, 256, 257, 4000] {
         let mut bytes = vec![0; length];
-        assert_eq!(space.read(end - length as u64, &mut bytes), Ok(()), "{length} bytes to the end");
-        assert_eq!(space.write(end - length as u64, &bytes), Ok(()), "{length} bytes to the end");
-        assert_eq!(space.read(end - length as u64 + 1, &mut bytes), bad(end, false), "{length} bytes past the end");
-        assert_eq!(space.write(end - length as u64 + 1, &bytes), bad(end, true), "{length} bytes past the end");
-        assert_eq!(space.read(PLACE - 1, &mut bytes), bad(PLACE - 1, false), "{length} bytes from before");
+        assert_eq!(
+            space.read(end - length as u64, &mut bytes),
+            Ok(()),
+            "{length} bytes to the end"
+        );
+        assert_eq!(
+            space.write(end - length as u64, &bytes),
+            Ok(()),
+            "{length} bytes to the end"
+        );
+        assert_eq!(
+            space.read(end - length as u64 + 1, &mut bytes),
+            bad(end, false),
+            "{length} bytes past the end"
+        );
+        assert_eq!(
+            space.write(end - length as u64 + 1, &bytes),
+            bad(end, true),
+            "{length} bytes past the end"
+        );
+        assert_eq!(
+            space.read(PLACE - 1, &mut bytes),
+            bad(PLACE - 1, false),
+            "{length} bytes from before"
+        );
     }
 }
 
@@ -56,9 +76,19 @@ fn read_only_memory_can_be_read() {
         assert_eq!(space.write(PLACE + 8, &[1]), bad(PLACE + 8, true));
     }
     space.protect(PLACE..PLACE + 0x1000, Access::None);
-    assert_eq!(word(&space, PLACE), Err(BadAddress { address: PLACE, write: false }));
+    assert_eq!(
+        word(&space, PLACE),
+        Err(BadAddress {
+            address: PLACE,
+            write: false
+        })
+    );
     space.protect(PLACE..PLACE + 0x1000, Access::ReadWrite);
-    assert_eq!(word(&space, PLACE), Ok(7), "an access that was taken away does not lose the bytes");
+    assert_eq!(
+        word(&space, PLACE),
+        Ok(7),
+        "an access that was taken away does not lose the bytes"
+    );
 }
 
 #[test]
@@ -67,9 +97,27 @@ fn what_is_not_memory_is_refused_without_touching_it() {
     let mut bytes = [0; 8];
     let device = PHYSICAL_WINDOW + DEVICE_PHYSICAL;
     let here = std::ptr::from_ref(&bytes).addr() as u64;
-    for address in [0, 1, device, device + 0x1000, layout::SHARED_DATA, u64::MAX, 1 << 47, here, USER.end] {
-        assert_eq!(space.read(address, &mut bytes), bad(address, false), "{address:#x}");
-        assert_eq!(space.write(address, &bytes), bad(address, true), "{address:#x}");
+    for address in [
+        0,
+        1,
+        device,
+        device + 0x1000,
+        layout::SHARED_DATA,
+        u64::MAX,
+        1 << 47,
+        here,
+        USER.end,
+    ] {
+        assert_eq!(
+            space.read(address, &mut bytes),
+            bad(address, false),
+            "{address:#x}"
+        );
+        assert_eq!(
+            space.write(address, &bytes),
+            bad(address, true),
+            "{address:#x}"
+        );
     }
     assert_eq!(space.read(RAM.end - 4, &mut bytes), bad(RAM.end, false));
     assert_eq!(space.read(0, &mut []), Ok(()), "no byte of nothing is bad");
@@ -85,7 +133,10 @@ fn the_process_is_memory_for_an_in_process_driver_only() {
     assert_eq!(word(&space, here), Ok(value));
     assert!(word(&space, 8).is_err(), "null is still null");
     assert!(word(&space, layout::SHARED_DATA).is_err());
-    assert!(word(&space, PHYSICAL_WINDOW + DEVICE_PHYSICAL).is_err(), "devices are still devices");
+    assert!(
+        word(&space, PHYSICAL_WINDOW + DEVICE_PHYSICAL).is_err(),
+        "devices are still devices"
+    );
 }
 
 #[test]
@@ -107,7 +158,10 @@ fn the_next_computer_finds_nothing_of_this_one() {
     // Small, large, closed, read-only, and on a stack: each is cleared in its own way.
     let regions = [
         (SYSTEM.start..SYSTEM.start + 0x1000, Access::ReadWrite),
-        (SYSTEM.start + 0x10_0000..SYSTEM.start + 0x20_0000, Access::ReadWrite),
+        (
+            SYSTEM.start + 0x10_0000..SYSTEM.start + 0x20_0000,
+            Access::ReadWrite,
+        ),
         (PLACE..PLACE + 0x1000, Access::None),
         (PLACE + 0x1000..PLACE + 0x2000, Access::Read),
         (STACKS.start..STACKS.start + 0x4_0000, Access::ReadWrite),
@@ -123,9 +177,16 @@ fn the_next_computer_finds_nothing_of_this_one() {
     drop(space);
     let space = AddressSpace::take().unwrap();
     for (region, _) in &regions {
-        assert!(word(&space, region.start).is_err(), "{region:#x?} is closed");
+        assert!(
+            word(&space, region.start).is_err(),
+            "{region:#x?} is closed"
+        );
         space.protect(region.clone(), Access::ReadWrite);
-        assert_eq!((word(&space, region.start), word(&space, region.end - 8)), (Ok(0), Ok(0)), "{region:#x?}");
+        assert_eq!(
+            (word(&space, region.start), word(&space, region.end - 8)),
+            (Ok(0), Ok(0)),
+            "{region:#x?}"
+        );
     }
 }
 
