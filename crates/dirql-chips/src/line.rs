@@ -6,7 +6,7 @@
 //!
 //! Invariant: a source that asserts twice counts once.
 
-use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 
 use crate::wire::{Level, Polarity};
 
@@ -18,7 +18,8 @@ pub struct LineSource(pub u32);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WiredOr {
     polarity: Polarity,
-    asserting: BTreeSet<LineSource>,
+    /// Ascending, each once. A vector, which keeps its memory.
+    asserting: Vec<LineSource>,
 }
 
 impl WiredOr {
@@ -27,7 +28,7 @@ impl WiredOr {
     pub const fn new(polarity: Polarity) -> Self {
         Self {
             polarity,
-            asserting: BTreeSet::new(),
+            asserting: Vec::new(),
         }
     }
 
@@ -37,10 +38,12 @@ impl WiredOr {
     #[must_use = "the new level is to be driven into a controller's pin"]
     pub fn drive(&mut self, source: LineSource, asserted: bool) -> Option<Level> {
         let before = self.is_asserted();
-        if asserted {
-            self.asserting.insert(source);
-        } else {
-            self.asserting.remove(&source);
+        match (self.asserting.binary_search(&source), asserted) {
+            (Err(place), true) => self.asserting.insert(place, source),
+            (Ok(place), false) => {
+                self.asserting.remove(place);
+            }
+            (Ok(_), true) | (Err(_), false) => {}
         }
         (before != self.is_asserted()).then(|| self.level())
     }

@@ -44,7 +44,11 @@ impl Config {
     /// The 16 bits at `offset`.
     #[must_use]
     pub fn read16(&self, offset: u16) -> u16 {
-        self.read(offset, Width::U16) as u16
+        let at = usize::from(offset);
+        match self.bytes.get(at..at + 2) {
+            Some(&[low, high]) => u16::from_le_bytes([low, high]),
+            _ => self.read(offset, Width::U16) as u16,
+        }
     }
 
     /// The 32 bits at `offset`.

@@ -1,7 +1,6 @@
 //! A PCI function: a device behind configuration space.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use super::bar::{Space, Window};
@@ -90,12 +89,14 @@ pub struct Function {
     config: Config,
     msi: Option<Msi>,
     msix: Option<Msix>,
-    /// The device's sources that are asserted.
-    asserted: BTreeSet<u16>,
+    /// The device's sources that are asserted, ascending. A vector, which keeps its memory.
+    asserted: Vec<u16>,
     /// What was last said about the line.
     line: bool,
     /// There are more functions beside this one.
     is_one_of_several: bool,
+    /// Empty between calls; kept for its memory.
+    scratch: Effects,
 }
 
 impl Function {
@@ -109,7 +110,7 @@ impl Function {
     ) -> Result<Self, DescriptionError> {
         let layout = Layout::new(description)?;
         let (config, msi, msix) = layout.power_up();
-        let (asserted, line, is_one_of_several) = (BTreeSet::new(), false, false);
+        let (asserted, scratch) = (Vec::new(), Effects::new());
         Ok(Self {
             device,
             layout,
@@ -117,8 +118,9 @@ impl Function {
             msi,
             msix,
             asserted,
-            line,
-            is_one_of_several,
+            line: false,
+            is_one_of_several: false,
+            scratch,
         })
     }
 
@@ -130,9 +132,7 @@ impl Function {
         self.asserted.clear();
         (self.config, self.msi, self.msix) = self.layout.power_up();
         self.set_one_of_several(self.is_one_of_several);
-        let mut effects = Effects::new();
-        self.device.reset(&mut effects);
-        self.absorb(effects, out);
+        self.with_device(out, |device, effects| device.reset(effects));
         self.update_line(out);
         if had_windows {
             out.push(Output::WindowsMoved);
@@ -212,9 +212,9 @@ impl Function {
         {
             return value;
         }
-        let mut effects = Effects::new();
-        let value = self.device.read(Region(bar), at, width, &mut effects);
-        self.absorb(effects, out);
+        let value = self.with_device(out, |device, effects| {
+            device.read(Region(bar), at, width, effects)
+        });
         value & width.ones()
     }
 
@@ -230,33 +230,27 @@ impl Function {
             self.send_pending(out);
             return;
         }
-        let mut effects = Effects::new();
-        self.device
-            .write(Region(bar), at, width, value, &mut effects);
-        self.absorb(effects, out);
+        self.with_device(out, |device, effects| {
+            device.write(Region(bar), at, width, value, effects);
+        });
     }
 
     /// A delay asked for with [`Output::Timer`] has passed.
     pub fn timer(&mut self, token: u32, out: &mut Outputs) {
-        let mut effects = Effects::new();
-        self.device.timer(token, &mut effects);
-        self.absorb(effects, out);
+        self.with_device(out, |device, effects| device.timer(token, effects));
     }
 
     /// Memory asked for with [`Output::DmaRead`]; fewer bytes than asked for if there is no
     /// more memory there.
     pub fn dma_data(&mut self, token: u32, bytes: &[u8], out: &mut Outputs) {
-        let mut effects = Effects::new();
-        self.device.dma_data(token, bytes, &mut effects);
-        self.absorb(effects, out);
+        self.with_device(out, |device, effects| {
+            device.dma_data(token, bytes, effects)
+        });
     }
 
     /// The outside world acts. Returns whether the device has such an input.
     pub fn stimulate(&mut self, stimulus: &Stimulus, out: &mut Outputs) -> bool {
-        let mut effects = Effects::new();
-        let known = self.device.stimulate(stimulus, &mut effects);
-        self.absorb(effects, out);
-        known
+        self.with_device(out, |device, effects| device.stimulate(stimulus, effects))
     }
 
     /// Says in the header whether there are more functions beside this one.
@@ -266,11 +260,28 @@ impl Function {
             .set(offset::HEADER_TYPE, Width::U8, u64::from(several) << 7);
     }
 
+    /// Lets the device do something and turns what leaves it into what leaves the function.
+    fn with_device<T>(
+        &mut self,
+        out: &mut Outputs,
+        act: impl FnOnce(&mut dyn Device, &mut Effects) -> T,
+    ) -> T {
+        let mut effects = core::mem::take(&mut self.scratch);
+        let answer = act(&mut *self.device, &mut effects);
+        while !effects.is_empty() {
+            effects = self.absorb(effects, out);
+        }
+        self.scratch = effects;
+        answer
+    }
+
+    /// Returns what the device says to reads that were blocked, which is rarely anything.
+    ///
     /// A device that asks for memory again whenever it got none would never come to an end here;
     /// [`Device::dma_data`] forbids it.
-    fn absorb(&mut self, effects: Effects, out: &mut Outputs) {
-        let mut effects = VecDeque::from(effects);
-        while let Some(effect) = effects.pop_front() {
+    fn absorb(&mut self, mut effects: Effects, out: &mut Outputs) -> Effects {
+        let mut more = Effects::new();
+        for effect in effects.drain(..) {
             match effect {
                 Effect::Interrupt { source, level } => self.signal(source, level, out),
                 Effect::DmaRead {
@@ -289,9 +300,7 @@ impl Function {
                         address,
                         transfer: Transfer::Read,
                     });
-                    let mut more = Effects::new();
                     self.device.dma_data(token, &[], &mut more);
-                    effects.extend(more);
                 }
                 Effect::DmaWrite { address, bytes } if self.is_bus_master() => {
                     out.push(Output::DmaWrite { address, bytes });
@@ -308,6 +317,7 @@ impl Function {
                 Effect::Output(bytes) => out.push(Output::Sent(bytes)),
             }
         }
+        if more.is_empty() { effects } else { more }
     }
 
     /// A source changed. In the message modes each assertion is a message, also when the source
@@ -315,11 +325,15 @@ impl Function {
     fn signal(&mut self, source: u16, level: Level, out: &mut Outputs) {
         match level {
             Level::High => {
-                self.asserted.insert(source);
+                if let Err(place) = self.asserted.binary_search(&source) {
+                    self.asserted.insert(place, source);
+                }
                 self.send(source, out);
             }
             Level::Low => {
-                self.asserted.remove(&source);
+                if let Ok(place) = self.asserted.binary_search(&source) {
+                    self.asserted.remove(place);
+                }
                 self.withdraw(source);
             }
         }
