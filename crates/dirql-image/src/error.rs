@@ -47,6 +47,8 @@ pub enum Space {
     File,
     /// The start of the loaded image: the offset is an RVA.
     Image,
+    /// The start of a stream, table or record of a PDB.
+    Stream,
 }
 
 impl fmt::Display for Space {
@@ -54,6 +56,7 @@ impl fmt::Display for Space {
         f.write_str(match self {
             Self::File => "file offset",
             Self::Image => "RVA",
+            Self::Stream => "stream offset",
         })
     }
 }
@@ -94,8 +97,8 @@ pub enum Part {
     },
     /// The debug directory.
     Debug,
-    /// The resource directory.
-    Resources,
+    /// A PDB.
+    Pdb,
 }
 
 impl fmt::Display for Part {
@@ -110,7 +113,7 @@ impl fmt::Display for Part {
             Self::LoadConfig => f.write_str("load configuration"),
             Self::Functions { index } => write!(f, "function table entry {index}"),
             Self::Debug => f.write_str("debug directory"),
-            Self::Resources => f.write_str("resource directory"),
+            Self::Pdb => f.write_str("PDB"),
         }
     }
 }

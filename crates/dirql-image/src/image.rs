@@ -1,6 +1,7 @@
 //! One parsed driver file.
 
 use crate::checksum;
+use crate::debug::{self, CodeView};
 use crate::error::ImageError;
 use crate::export::{self, Exports};
 use crate::function::{self, Function};
@@ -41,6 +42,7 @@ pub struct Image {
     exports: Exports,
     load_config: Option<LoadConfig>,
     functions: Vec<Function>,
+    code_view: Result<Option<CodeView>, ImageError>,
 }
 
 impl Image {
@@ -65,6 +67,7 @@ impl Image {
             exports: export::parse(image, &headers, &mut names)?,
             load_config: load_config::parse(image, &headers)?,
             functions: function::parse(image, &headers)?,
+            code_view: debug::parse(file, image, &headers),
             headers,
             placed,
             sections,
@@ -238,5 +241,13 @@ impl Image {
     #[must_use]
     pub fn function_at(&self, rva: u32) -> Option<&Function> {
         function::find(&self.functions, rva)
+    }
+
+    /// Which PDB belongs to the image, if its debug directory names one.
+    ///
+    /// # Errors
+    /// The debug directory or its record is malformed. The image runs all the same.
+    pub fn code_view(&self) -> Result<Option<&CodeView>, &ImageError> {
+        self.code_view.as_ref().map(Option::as_ref)
     }
 }

@@ -18,6 +18,7 @@
 #[cfg(test)]
 mod builder;
 mod checksum;
+mod debug;
 mod error;
 mod export;
 mod function;
@@ -30,11 +31,13 @@ mod names;
 mod reader;
 mod relocation;
 mod section;
+pub mod symbols;
 #[cfg(test)]
 mod tests;
 mod text;
 pub mod unwind;
 
+pub use debug::{CodeView, Guid};
 pub use error::{Allowed, ImageError, Part, Space};
 pub use export::{Export, ExportTarget, Exports};
 pub use function::Function;

@@ -30,6 +30,14 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Reads a stream of a PDB.
+    pub(crate) const fn stream(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            space: Space::Stream,
+        }
+    }
+
     /// How many bytes there are.
     pub(crate) const fn len(&self) -> u64 {
         self.bytes.len() as u64
@@ -89,4 +97,9 @@ impl<'a> Reader<'a> {
     pub(crate) fn u64(&self, field: &'static str, offset: u64) -> Result<u64, ImageError> {
         self.array(field, offset).map(u64::from_le_bytes)
     }
+}
+
+/// What comes before the first NUL, or everything.
+pub(crate) fn until_nul(bytes: &[u8]) -> &[u8] {
+    bytes.split(|byte| *byte == 0).next().unwrap_or_default()
 }

@@ -5,7 +5,7 @@
 
 use crate::error::{Allowed, ImageError, Part};
 use crate::headers::{Headers, PAGE};
-use crate::reader::Reader;
+use crate::reader::{Reader, until_nul};
 
 const HEADER_SIZE: u64 = 40;
 const COFF_SYMBOL: u64 = 18;
@@ -175,10 +175,6 @@ fn name(file: Reader<'_>, headers: &Headers, field: &[u8]) -> String {
     } else {
         String::from_utf8_lossy(long).into_owned()
     }
-}
-
-fn until_nul(bytes: &[u8]) -> &[u8] {
-    bytes.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
 struct Check<'a> {
