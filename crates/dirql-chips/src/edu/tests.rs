@@ -178,6 +178,23 @@ read 24                -> 0x100
 }
 
 #[test]
+fn a_transfer_asks_for_memory_once() {
+    assert_data_eq!(
+        script("write 88 40000, write 90 1, write 98 1, dma-timer, dma-timer, data 1, data 1"),
+        str![[r#"
+write 88 40000         ->
+write 90 1             ->
+write 98 1             -> timer 1 in 1000000
+dma-timer              -> read 1 at 0x0
+dma-timer              ->
+data 1                 ->
+data 1                 ->
+
+"#]]
+    );
+}
+
+#[test]
 fn dma_addresses_have_28_bits() {
     assert_data_eq!(
         script("write8 80 123456789, write 88 40000, write 90 1, write 98 1, dma-timer"),

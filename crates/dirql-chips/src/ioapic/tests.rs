@@ -269,6 +269,10 @@ fn the_window_shows_identification_and_version() {
         "24 pins only"
     );
     assert_eq!(window(&mut chip, 0x0F), 0);
+    let _ = window(&mut chip, index::ID);
+    let _ = chip.write(offset::IOWIN, Width::U32, 0xFFFF_FFFF);
+    assert_eq!(window(&mut chip, index::ID), 0x0F00_0000, "four bits");
+    assert_eq!(window(&mut chip, index::ARBITRATION), 0x0F00_0000);
 }
 
 #[test]

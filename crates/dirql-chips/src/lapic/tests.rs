@@ -284,6 +284,46 @@ fn the_end_of_interrupt_register_ends() {
 }
 
 #[test]
+fn the_trigger_of_the_last_request_counts() {
+    let mut lapic = enabled(0);
+    let _ = lapic.accept(Vector(0x51), Trigger::Level);
+    let _ = lapic.accept(Vector(0x51), Trigger::Edge);
+    let _ = lapic.acknowledge();
+    assert_eq!(lapic.end_of_interrupt(), None, "edge-triggered now");
+}
+
+#[test]
+fn an_error_interrupts_once_until_the_status_is_written() {
+    let mut lapic = enabled(0);
+    let _ = lapic.write(register::LVT_ERROR, Width::U32, 0xE1);
+    let errors_until_served = |lapic: &mut Lapic| {
+        let _ = lapic.accept(Vector(3), Trigger::Edge);
+        let served = lapic.acknowledge();
+        let _ = lapic.end_of_interrupt();
+        served
+    };
+    assert_eq!(errors_until_served(&mut lapic), Some(Vector(0xE1)));
+    assert_eq!(errors_until_served(&mut lapic), None);
+    let _ = lapic.write(register::ESR, Width::U32, 0);
+    assert_eq!(errors_until_served(&mut lapic), Some(Vector(0xE1)));
+}
+
+#[test]
+fn init_is_sent_and_its_de_assert_is_not() {
+    let mut lapic = enabled(0);
+    let sent = |lapic: &mut Lapic, low| lapic.write(register::ICR_LOW, Width::U32, low).is_some();
+    assert!(sent(&mut lapic, 0x000C_4500), "assert, edge");
+    assert!(sent(&mut lapic, 0x000C_C500), "assert, level");
+    assert!(!sent(&mut lapic, 0x000C_8500), "de-assert, level");
+    assert!(
+        sent(&mut lapic, 0x000C_4608),
+        "startup: a vector below 16 is a page"
+    );
+    assert!(!sent(&mut lapic, 0x000C_4300), "reserved");
+    assert!(!sent(&mut lapic, 0x000C_4700), "ExtINT");
+}
+
+#[test]
 fn the_timer_fires_once_or_again_and_again() {
     let mut lapic = enabled(0);
     let _ = lapic.write(register::LVT_TIMER, Width::U32, 0x40);
@@ -343,6 +383,11 @@ fn a_level_at_lint0_is_delivered_again_after_each_end() {
     assert_eq!(got, Some(Reception::Vector(Acceptance::Requested)));
     assert_eq!(lapic.acknowledge(), Some(Vector(0x51)));
     assert_eq!(lapic.deliverable(), None);
+    assert_eq!(
+        lapic.drive(LocalPin::Lint0, Level::High),
+        None,
+        "awaits its end"
+    );
     assert_eq!(lapic.end_of_interrupt(), Some(Vector(0x51)));
     assert_eq!(lapic.acknowledge(), Some(Vector(0x51)), "still high");
     let _ = lapic.drive(LocalPin::Lint0, Level::Low);
@@ -371,6 +416,8 @@ fn arbitration_prefers_the_focus_then_the_lowest_priority() {
     assert_eq!(winner(&lapics), Some(1));
     let _ = lapics[0].accept(Vector(0x61), Trigger::Edge);
     assert_eq!(winner(&lapics), Some(0), "focus");
+    let _ = lapics[0].write(register::SVR, Width::U32, 0x3FF);
+    assert_eq!(winner(&lapics), Some(1), "focus checking disabled");
     lapics[0] = Lapic::new(0);
     lapics[1].set_enabled(false, Vector(0xFF));
     assert_eq!(winner(&lapics), Some(2), "a disabled one takes no part");

@@ -13,8 +13,6 @@ pub struct Config {
     bytes: [u8; LENGTH],
     /// Bits that software can write.
     writable: [u8; LENGTH],
-    /// Bits that software clears by writing ones.
-    cleared_by_one: [u8; LENGTH],
 }
 
 impl Config {
@@ -22,7 +20,6 @@ impl Config {
         Self {
             bytes: [0; LENGTH],
             writable: [0; LENGTH],
-            cleared_by_one: [0; LENGTH],
         }
     }
 
@@ -57,15 +54,14 @@ impl Config {
         self.read(offset, Width::U32) as u32
     }
 
-    /// A write by software: read-only bits stay, others change or clear.
+    /// A write by software: read-only bits stay.
     pub(super) fn write(&mut self, offset: u16, width: Width, value: u64) {
         for index in 0..width.bytes() {
             let Some(at) = byte_index(offset, index) else {
                 return;
             };
             let new = (value >> (8 * index)) as u8;
-            let kept = self.bytes[at] & !(self.cleared_by_one[at] & new);
-            self.bytes[at] = kept & !self.writable[at] | new & self.writable[at];
+            self.bytes[at] = self.bytes[at] & !self.writable[at] | new & self.writable[at];
         }
     }
 
@@ -82,14 +78,6 @@ impl Config {
         for index in 0..width.bytes() {
             if let Some(at) = byte_index(offset, index) {
                 self.writable[at] = (mask >> (8 * index)) as u8;
-            }
-        }
-    }
-
-    pub(super) fn set_cleared_by_one(&mut self, offset: u16, mask: u16) {
-        for index in 0..2 {
-            if let Some(at) = byte_index(offset, index) {
-                self.cleared_by_one[at] = (mask >> (8 * index)) as u8;
             }
         }
     }

@@ -166,7 +166,6 @@ impl Layout {
         let pin = self.description.pin.map_or(0, |pin| pin as u8);
         config.set(offset::INTERRUPT_PIN, Width::U8, pin.into());
         config.set_writable(offset::COMMAND, Width::U16, command::WRITABLE.into());
-        config.set_cleared_by_one(offset::STATUS, status::CLEARED_BY_ONE);
         config.set_writable(offset::CACHE_LINE, Width::U8, 0xFF);
         config.set_writable(offset::INTERRUPT_LINE, Width::U8, 0xFF);
         config

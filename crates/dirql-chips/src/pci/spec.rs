@@ -61,14 +61,12 @@ pub mod command {
     pub const WRITABLE: u16 = IO | MEMORY | BUS_MASTER | PARITY | SERR | INTX_DISABLE;
 }
 
-/// Bits of the status register.
+/// Bits of the status register. Error bits are never set here, so there is nothing to clear.
 pub mod status {
     /// A line interrupt is pending inside, whether or not its line is enabled.
     pub const INTERRUPT: u16 = 1 << 3;
     /// There are capabilities.
     pub const CAPABILITIES: u16 = 1 << 4;
-    /// Error bits, cleared by writing ones.
-    pub const CLEARED_BY_ONE: u16 = 0xF900;
 }
 
 /// Bits of a base address register.

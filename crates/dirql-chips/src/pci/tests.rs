@@ -327,6 +327,47 @@ lower 0        -> no line
 }
 
 #[test]
+fn a_function_without_a_pin_has_no_line() {
+    let description = Description {
+        pin: None,
+        ..description()
+    };
+    let mut function = Function::new(Box::new(Puppet::default()), description).expect("valid");
+    let _ = set_command(&mut function, command::MEMORY);
+    let text = script(&mut function, "raise 0, status");
+    assert_eq!(text, "raise 0        ->\nstatus         -> idle\n");
+}
+
+#[test]
+fn up_to_32_messages_can_be_granted() {
+    let msi = Some(MsiOffer {
+        messages: 32,
+        address_64: false,
+        per_vector_mask: false,
+    });
+    let description = Description {
+        msi,
+        msix: None,
+        ..description()
+    };
+    let mut function = Function::new(Box::new(Puppet::default()), description).expect("valid");
+    let _ = set_command(&mut function, command::MEMORY | command::BUS_MASTER);
+    // Five is 32 messages; six and seven are reserved.
+    for control in ["51", "61", "71"] {
+        let text = script(
+            &mut function,
+            &format!("cfg 48 e0, cfg 42 {control}, raise 1f"),
+        );
+        assert!(text.ends_with("message 31: ff at 0\n"), "{text}");
+    }
+    let text = script(&mut function, "cfg 42 41, raise 1f, raise f");
+    assert!(
+        text.ends_with("message 0: e0 at 0\nraise f        -> message 15: ef at 0\n"),
+        "{text}"
+    );
+}
+
+#[test]
 fn enabled_messages_replace_the_line() {
     assert_data_eq!(
         script(
@@ -605,7 +646,14 @@ fn descriptions_that_cannot_be() {
         bars(&[(0, memory_64(16)), (1, memory(16))]),
         error("base address register 1 is used twice")
     );
-    assert_eq!(bars(&[(0, Bar::Io { size: 256 })]), Ok(()));
+    assert_eq!(
+        bars(&[(0, Bar::Io { size: 256 }), (1, Bar::Io { size: 4 })]),
+        Ok(())
+    );
+    assert_eq!(
+        bars(&[(0, Bar::Io { size: 2 })]),
+        error("base address register 0 cannot have size 0x2")
+    );
     assert_eq!(
         bars(&[(0, Bar::Io { size: 512 })]),
         error("base address register 0 cannot have size 0x200")
@@ -726,6 +774,12 @@ fn configuration_mechanism_1() {
     assert_eq!(
         bus.read_config(address(3, 0), offset::INTERRUPT_LINE, Width::U8),
         0x0B
+    );
+    let _ = bus.write_port(port::ADDRESS, Width::U32, select & 0x7FFF_FFFF, &mut out);
+    assert_eq!(
+        bus.read_port(port::DATA, Width::U32),
+        Some(0xFFFF_FFFF),
+        "disabled"
     );
     let _ = bus.write_port(port::ADDRESS, Width::U32, 0x8000_2000, &mut out);
     assert_eq!(
