@@ -183,6 +183,26 @@ rules! {
         "a pageable section is locked with a handle and unlocked as often as it was locked",
         "keep the handle that MmLockPagableDataSection returned",
         "Making Drivers Pageable", "";
+    FAST_MUTEX = 330, Error,
+        "a fast mutex is released by the thread that acquired it",
+        "release on the path that acquired, once",
+        "wdm.ExReleaseFastMutex, Remarks", "0xC4 0x32";
+    LOOKASIDE = 331, Error,
+        "a lookaside list is initialised once and deleted before its driver is unloaded",
+        "call ExDeleteNPagedLookasideList or ExDeletePagedLookasideList in the remove path or in Unload",
+        "Using Lookaside Lists", "0xCE, 0xC7";
+    RESOURCE = 332, Error,
+        "an ERESOURCE is initialised, released by a thread that holds it, and deleted when nobody does",
+        "pair acquire and release on one path, and delete before the memory is freed",
+        "Introduction to ERESOURCE Routines", "0xE3 RESOURCE_NOT_OWNED, 0xC4 0xD2";
+    CALLBACK = 333, Error,
+        "a callback is unregistered once, before its driver is unloaded",
+        "keep the handle that ExRegisterCallback returned",
+        "wdm.ExUnregisterCallback", "a jump to freed code";
+    NOTIFY_LEFT = 360, Error,
+        "a driver removes its notify routines before it is unloaded",
+        "call PsRemoveLoadImageNotifyRoutine and its relatives in Unload",
+        "ntddk.PsSetLoadImageNotifyRoutine, Remarks", "a jump to freed code";
 }
 
 /// The rule with this ID.
