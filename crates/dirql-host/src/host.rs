@@ -133,7 +133,7 @@ impl Host {
     }
 
     fn native_image(&self, name: &str, entry: native::Entry) -> LoadedImage {
-        self.platform.space.allow_process_memory();
+        self.platform.allow_native();
         let entry = entry as *const () as u64;
         let range = native::module_of(entry).unwrap_or(entry..entry + 1);
         LoadedImage::native(name, range, entry)

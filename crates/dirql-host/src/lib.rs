@@ -25,6 +25,7 @@ mod exception;
 mod hang;
 mod host;
 mod loader;
+mod machine;
 mod run;
 mod strand;
 mod thunk;

@@ -10,6 +10,7 @@ use dirql_kernel::{Access, BadAddress, CallSite, Kernel, Outcome, Platform, Stop
 
 use crate::loader::LoadedImage;
 use crate::memory::{AddressSpace, MemoryError};
+use crate::native;
 use crate::strand::Strands;
 use crate::thunk::{self, Stubs, Thunks};
 
@@ -46,6 +47,12 @@ pub(crate) struct LinuxPlatform {
     pub(crate) data: RefCell<BTreeMap<&'static str, u64>>,
     /// The routine that the kernel called last, on the running strand.
     routine: Cell<u64>,
+    /// Where this program is; in-process drivers are part of it.
+    own_code: Range<u64>,
+    /// Whether an in-process driver was loaded.
+    has_native: Cell<bool>,
+    /// Whether what runs now is a driver's, and not a kernel routine that it called.
+    in_driver: Cell<bool>,
     /// Whether `gs` was set since this computer exists.
     has_gs: Cell<bool>,
 }
@@ -63,6 +70,9 @@ impl LinuxPlatform {
             images: RefCell::default(),
             data: RefCell::default(),
             routine: Cell::new(0),
+            own_code: native::module_of(call_driver as *const () as u64).unwrap_or(0..0),
+            has_native: Cell::new(false),
+            in_driver: Cell::new(false),
             has_gs: Cell::new(false),
         })
     }
@@ -89,6 +99,34 @@ impl LinuxPlatform {
     /// The routine that the kernel called last on the running strand, 0 if none.
     pub(crate) fn running_routine(&self) -> u64 {
         self.routine.get()
+    }
+
+    /// From now on code of this process can be a driver's.
+    pub(crate) fn allow_native(&self) {
+        self.space.allow_process_memory();
+        self.has_native.set(true);
+    }
+
+    /// Whether `instruction` is in this program.
+    pub(crate) fn is_own_code(&self, instruction: u64) -> bool {
+        self.own_code.contains(&instruction)
+    }
+
+    /// Whether code of this process that runs now can be a driver's.
+    pub(crate) fn in_process_driver_runs(&self) -> bool {
+        self.has_native.get() && self.in_driver.get()
+    }
+
+    /// The kernel runs until [`LinuxPlatform::enter_driver`] is called with the result.
+    #[inline]
+    pub(crate) fn leave_driver(&self) -> bool {
+        self.in_driver.replace(false)
+    }
+
+    /// Back to what ran before the kernel did.
+    #[inline]
+    pub(crate) fn enter_driver(&self, driver: bool) {
+        self.in_driver.set(driver);
     }
 
     /// The stack pointer at which driver code entered the last thunk. Only right until
@@ -134,7 +172,9 @@ impl Platform for LinuxPlatform {
 
     fn call(&self, routine: u64, arguments: &[u64]) -> u64 {
         let before = self.routine.replace(routine);
+        self.in_driver.set(true);
         let result = call_driver(routine, arguments);
+        self.in_driver.set(false);
         self.routine.set(before);
         result
     }
@@ -159,6 +199,7 @@ impl Platform for LinuxPlatform {
         let routine = self.routine.replace(0);
         let floats = FloatControl::take();
         self.strands.suspend();
+        self.in_driver.set(false);
         floats.give_back();
         self.routine.set(routine);
     }
@@ -319,16 +360,19 @@ pub(crate) fn set_kernel(kernel: *const Kernel) {
 }
 
 /// The platform of the computer that this thread simulates.
+#[inline]
 pub(crate) fn platform() -> &'static LinuxPlatform {
-    let platform = PLATFORM.get();
-    assert!(
-        !platform.is_null(),
-        "driver code runs although there is no computer"
-    );
-    // SAFETY: [`crate::Host`] sets this to what it owns in a box and sets it to null before
-    // it drops that. It refuses to be dropped by code that runs on one of its strands, and
-    // this is called by such code, whose frames all end before the reference would dangle.
-    unsafe { &*platform }
+    try_platform().expect("driver code runs although there is no computer")
+}
+
+/// As [`platform`], for signal handlers, which can run at any time.
+#[inline]
+pub(crate) fn try_platform() -> Option<&'static LinuxPlatform> {
+    // SAFETY: null or valid: [`crate::Host`] sets this to what it owns in a box and sets it
+    // to null before it drops that. It refuses to be dropped by code that runs on one of its
+    // strands, and this is called by such code and by handlers that interrupt it, whose
+    // frames all end before the reference would dangle.
+    unsafe { PLATFORM.get().as_ref() }
 }
 
 /// The kernel that driver code on this thread runs on.

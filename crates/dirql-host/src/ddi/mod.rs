@@ -184,17 +184,21 @@ pub(crate) fn enter<R: Answer>(
     irql: Option<&'static IrqlRule>,
     body: impl FnOnce(&Kernel) -> Ddi<R>,
 ) -> R {
-    let site = run::platform().call_site();
+    let platform = run::platform();
+    let site = platform.call_site();
     let kernel = run::current_kernel();
+    let driver = platform.leave_driver();
     // A panic is a defect of ours. It cannot go through the frames of the driver.
-    match std::panic::catch_unwind(AssertUnwindSafe(|| kernel.ddi(name, irql, body))) {
+    let answer = match std::panic::catch_unwind(AssertUnwindSafe(|| kernel.ddi(name, irql, body))) {
         Ok(Ok(answer)) => answer,
         Ok(Err(stop)) => {
             leave(kernel, site, stop);
             R::ZERO
         }
-        Err(payload) => run::platform().strands.leave_with_panic(payload),
-    }
+        Err(payload) => platform.strands.leave_with_panic(payload),
+    };
+    platform.enter_driver(driver);
+    answer
 }
 
 /// Returns if an exception is to be raised where the driver called.

@@ -29,6 +29,7 @@ use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap_anony
 pub(crate) use copy::copy_fixup;
 use pages::Pages;
 
+use crate::machine::CurrentMachine;
 use crate::trap;
 
 /// RAM that the host itself fills: thunks, data exports, the image of an in-process driver.
@@ -60,6 +61,9 @@ pub enum MemoryError {
         /// What Linux said.
         errno: Errno,
     },
+    /// Faults of this thread cannot be handled.
+    #[error("faults cannot be handled: {0}")]
+    Traps(std::io::ErrorKind),
     /// This thread already has a computer; waiting for it to go away would take for ever.
     #[error("this thread already has a simulated computer; drop it before making another")]
     Busy,
@@ -71,6 +75,7 @@ pub struct AddressSpace {
     pages: RefCell<Pages>,
     /// Whether addresses outside the windows may be memory too.
     process_memory: Cell<bool>,
+    _traps: trap::Attached,
     _turn: Turn,
 }
 
@@ -83,10 +88,12 @@ impl AddressSpace {
     pub fn take() -> Result<Self, MemoryError> {
         let turn = Turn::take()?;
         reserve()?;
-        trap::install();
+        let traps =
+            trap::attach(&CurrentMachine).map_err(|error| MemoryError::Traps(error.kind()))?;
         Ok(Self {
             pages: RefCell::default(),
             process_memory: Cell::new(false),
+            _traps: traps,
             _turn: turn,
         })
     }
@@ -176,6 +183,9 @@ impl AddressSpace {
         if region.is_empty() {
             return;
         }
+        if region.start >= layout::IMAGES.start && region.end <= layout::IMAGES.end {
+            trap::forget(&region);
+        }
         give_back(&region);
         set_protection(&region, Access::None);
         self.pages.borrow_mut().forget(region);
@@ -190,6 +200,7 @@ impl AddressSpace {
 
 impl Drop for AddressSpace {
     fn drop(&mut self) {
+        trap::forget(&layout::IMAGES);
         for (region, access) in self.pages.get_mut().touched() {
             clear(&region, access);
             if access != Access::None {

@@ -1,0 +1,168 @@
+//! The trap handler's view of the computer.
+//!
+//! Everything is looked up when it is asked for, because the handler belongs to the
+//! thread, while computers come and go.
+
+use std::ops::Range;
+use std::panic::AssertUnwindSafe;
+
+use dirql_chips::Width;
+use dirql_kernel::mm::layout::IMAGES;
+use dirql_kernel::{BadAddress, Ddi, Kernel, Platform, Stop};
+use dirql_rules::ids;
+
+use crate::trap::{Context, Fault, Machine};
+use crate::{exception, memory, run};
+
+/// Whatever computer this thread simulates.
+pub(crate) struct CurrentMachine;
+
+impl Machine for CurrentMachine {
+    fn read_cr8(&self) -> u64 {
+        run::current_kernel().read_cr8()
+    }
+
+    fn write_cr8(&self, value: u64) {
+        run::current_kernel().write_cr8(value);
+    }
+
+    fn read_port(&self, port: u16, width: Width) -> u64 {
+        run::current_kernel().read_port(port, width)
+    }
+
+    fn write_port(&self, port: u16, width: Width, value: u64) {
+        run::current_kernel().write_port(port, width, value);
+    }
+
+    fn read_device(&self, physical: u64, width: Width) -> u64 {
+        run::current_kernel().read_device(physical, width)
+    }
+
+    fn write_device(&self, physical: u64, width: Width, value: u64) {
+        run::current_kernel().write_device(physical, width, value);
+    }
+
+    fn set_interrupt_flag(&self, enabled: bool) {
+        run::current_kernel().set_interrupt_flag(enabled);
+    }
+
+    fn interrupt_flag(&self) -> bool {
+        run::current_kernel().interrupt_flag()
+    }
+
+    fn read_msr(&self, register: u32) -> Option<u64> {
+        run::current_kernel().read_msr(register)
+    }
+
+    fn write_msr(&self, register: u32, value: u64) -> bool {
+        run::current_kernel().write_msr(register, value)
+    }
+
+    fn read_shared_data(&self, offset: u64, into: &mut [u8]) {
+        run::current_kernel().read_shared_data(offset, into);
+    }
+
+    fn time_stamp_counter(&self) -> u64 {
+        run::current_kernel().time_stamp_counter()
+    }
+
+    fn halt(&self) {
+        run::current_kernel().halt();
+    }
+
+    fn needs_attention(&self) -> bool {
+        run::current_kernel().needs_attention()
+    }
+
+    fn read(&self, address: u64, into: &mut [u8]) -> Result<(), BadAddress> {
+        run::platform().space.read(address, into)
+    }
+
+    fn write(&self, address: u64, from: &[u8]) -> Result<(), BadAddress> {
+        run::platform().space.write(address, from)
+    }
+
+    fn copy_fixup(&self, instruction: u64) -> Option<u64> {
+        memory::copy_fixup(instruction)
+    }
+
+    fn image_of(&self, address: u64) -> Option<Range<u64>> {
+        if !IMAGES.contains(&address) {
+            return None;
+        }
+        run::try_platform()?
+            .image_at(address)
+            .map(|image| image.range())
+    }
+
+    fn patch_code(&self, address: u64, byte: u8) -> bool {
+        run::platform().patch_code(address, byte)
+    }
+
+    fn is_driver_code(&self, instruction: u64) -> bool {
+        let Some(platform) = run::try_platform() else {
+            return false;
+        };
+        if run::try_current_kernel().is_none() || !platform.on_strand() {
+            return false;
+        }
+        // A driver that jumps to where nothing is has left its image, but not become ours. Code
+        // of this program is, unless an in-process driver runs and has not called the kernel.
+        !platform.is_own_code(instruction) || platform.in_process_driver_runs()
+    }
+
+    fn is_stack_guard(&self, address: u64) -> bool {
+        let stack = run::platform().strands.stack();
+        stack.is_some_and(|(guard, _)| guard.contains(&address))
+    }
+
+    fn stack_room(&self, stack_pointer: u64) -> Option<u64> {
+        let (_, usable) = run::platform().strands.stack()?;
+        (usable.start..=usable.end)
+            .contains(&stack_pointer)
+            .then(|| stack_pointer - usable.start)
+    }
+
+    fn attend(&self) -> Ddi<()> {
+        in_kernel(Kernel::attend)
+    }
+
+    fn fault(&self, fault: &Fault) -> Stop {
+        in_kernel(|kernel| kernel.fault(fault))
+    }
+
+    fn unsupported(&self, instruction: u64, text: String) -> Ddi<()> {
+        in_kernel(|kernel| {
+            let message = format!("the driver executed {text}");
+            Err(fatal(kernel, instruction, message))
+        })
+    }
+
+    fn stop(&self, stop: Stop, context: &mut Context) {
+        let kernel = run::current_kernel();
+        match in_kernel(|kernel| exception::raise_in_driver(kernel, stop, context)) {
+            Ok(()) => {}
+            Err(stop) => run::stop(kernel, stop),
+        }
+    }
+}
+
+fn fatal(kernel: &Kernel, instruction: u64, message: String) -> Stop {
+    let place = kernel.here_at(instruction);
+    let _ = kernel.find_at(ids::UNSUPPORTED_INSTRUCTION, message, place, None);
+    kernel.end(dirql_kernel::Outcome::Finding);
+    Stop::Ended
+}
+
+/// Runs part of the kernel between a driver's instructions; a panic cannot go through the
+/// driver's frames.
+fn in_kernel<R>(body: impl FnOnce(&Kernel) -> R) -> R {
+    let platform = run::platform();
+    let driver = platform.leave_driver();
+    let result = std::panic::catch_unwind(AssertUnwindSafe(|| body(run::current_kernel())));
+    platform.enter_driver(driver);
+    match result {
+        Ok(result) => result,
+        Err(payload) => platform.strands.leave_with_panic(payload),
+    }
+}
