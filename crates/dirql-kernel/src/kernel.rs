@@ -12,7 +12,7 @@ use crate::event::{Event, EventSink};
 use crate::platform::Platform;
 use crate::report::Report;
 use crate::stop::Ddi;
-use crate::{hal, io, ke, mm};
+use crate::{cm, ex, hal, io, ke, mm, ps};
 
 /// How a run ended before it was idle.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,9 @@ pub struct Kernel {
     pub(crate) ke: ke::Ke,
     pub(crate) io: io::Io,
     pub(crate) mm: mm::Mm,
+    pub(crate) ex: ex::Ex,
+    pub(crate) cm: cm::Cm,
+    pub(crate) ps: ps::Ps,
     pub(crate) report: Report,
     outcome: RefCell<Option<Outcome>>,
     ended: Cell<bool>,
@@ -55,6 +58,9 @@ impl Kernel {
             ke: ke::Ke::new(config.processors),
             io: io::Io::default(),
             mm: mm::Mm::default(),
+            ex: ex::Ex::default(),
+            cm: cm::Cm::default(),
+            ps: ps::Ps::default(),
             report: Report::default(),
             outcome: RefCell::new(None),
             ended: Cell::new(false),

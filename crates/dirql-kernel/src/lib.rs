@@ -26,10 +26,14 @@ mod stop;
 pub mod ob;
 pub mod po;
 
+pub mod cm;
+pub mod ex;
 pub mod hal;
 pub mod io;
 pub mod ke;
 pub mod mm;
+pub mod ps;
+pub mod rtl;
 pub mod versions;
 
 pub use claim::DriverPtr;

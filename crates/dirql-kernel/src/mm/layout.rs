@@ -51,6 +51,9 @@ pub const STACKS: Range<u64> = ram(0x6000_0000)..ram(0x8000_0000);
 /// What the kernel itself lays out for drivers to see: KPCRs, KTHREADs, object types.
 pub const SYSTEM: Range<u64> = ram(0x8000_0000)..ram(0x9000_0000);
 
+/// Addresses that drivers reserve for mappings; never accessible.
+pub const RESERVED: Range<u64> = ram(0x9000_0000)..ram(0xA000_0000);
+
 /// User buffers of requests.
 pub const USER: Range<u64> = 0x1000_0000_0000..0x1000_1000_0000;
 

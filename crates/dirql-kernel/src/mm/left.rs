@@ -23,6 +23,8 @@ pub enum MemoryLeftKind {
     Pages(&'static str),
     /// A mapping of physical memory.
     IoSpace,
+    /// Pages that are locked; the address is the MDL's.
+    LockedPages,
 }
 
 /// Memory that is allocated or mapped.
@@ -46,6 +48,8 @@ impl Kernel {
         let pools = self.mm.pools.borrow();
         let contiguous = self.mm.contiguous.borrow();
         let io_space = self.mm.io_space.borrow();
+        let locked = self.mm.locked.borrow();
+        let reserved = self.mm.reserved.borrow();
         let pool = pools.live().map(|block| MemoryLeft {
             kind: MemoryLeftKind::Pool { tag: block.tag },
             address: block.address,
@@ -70,32 +74,60 @@ impl Kernel {
             .collect()
     }
 
-    /// Reports what `driver`, whose image is `image`, has left behind, and damage to pool that
+    /// Reports everything that `driver`, whose image is `image`, has left behind with `mm`,
+    /// `ex` and `ps`. For the moment after its Unload routine has returned, before its image
+    /// is freed.
+    ///
+    /// # Errors
+    /// [`crate::Stop::Ended`] if a finding ends the run.
+    pub(crate) fn find_left_behind(&self, driver: &str, image: &Range<u64>) -> Ddi<()> {
+        self.find_callbacks_left(driver, image)?;
+        self.find_notify_left(driver, image)?;
+        self.find_lookasides_left(driver, image)?;
+        self.find_memory_left(driver, image)
+    }
+
+    /// Reports memory that `driver`, whose image is `image`, has left behind, and damage to pool that
     /// was not noticed before. For the moment after its Unload routine has returned.
     ///
-    /// Findings: `POOL_LEAK`, `IO_SPACE_LEFT`, `POOL_OVERRUN`, `USE_AFTER_FREE`.
+    /// Findings: `POOL_LEAK`, `IO_SPACE_LEFT`, `MDL_STATE`, `POOL_OVERRUN`, `USE_AFTER_FREE`.
     ///
     /// # Errors
     /// [`crate::Stop::Ended`] if a finding ends the run.
     pub(crate) fn find_memory_left(&self, driver: &str, image: &Range<u64>) -> Ddi<()> {
         self.pool_check()?;
         for left in self.memory_left_by(image) {
-            let (rule, what, verb) = match left.kind {
-                MemoryLeftKind::Pool { tag } => (
-                    ids::POOL_LEAK,
-                    format!("pool, tag {}", super::pool_memory::tag_text(tag)),
-                    "allocated",
-                ),
-                MemoryLeftKind::Pages(name) => (ids::POOL_LEAK, String::from(name), "allocated"),
-                MemoryLeftKind::IoSpace => {
-                    (ids::IO_SPACE_LEFT, String::from("mapped memory"), "mapped")
+            let (rule, what, earlier) = match left.kind {
+                MemoryLeftKind::Pool { tag } => {
+                    let tag = super::pool_memory::tag_text(tag);
+                    (
+                        ids::POOL_LEAK,
+                        format!("{} bytes of pool, tag {tag},", left.bytes),
+                        "allocated here",
+                    )
                 }
+                MemoryLeftKind::Pages(name) => (
+                    ids::POOL_LEAK,
+                    format!("{} bytes of {name}", left.bytes),
+                    "allocated here",
+                ),
+                MemoryLeftKind::IoSpace => (
+                    ids::IO_SPACE_LEFT,
+                    format!("{} bytes mapped", left.bytes),
+                    "mapped here",
+                ),
+                MemoryLeftKind::LockedPages => (
+                    ids::MDL_STATE,
+                    String::from("locked pages of the MDL"),
+                    "locked here",
+                ),
             };
             let message = format!(
-                "{driver} was unloaded and left {} bytes of {what} at {:#x}",
-                left.bytes, left.address
+                "{driver} was unloaded and left {what} at {:#x}",
+                left.address
             );
-            self.find(rule, message, Some((format!("{verb} here"), left.place)))?;
+            let earlier = Some((String::from(earlier), left.place));
+            self.find(rule, message, earlier)?;
         }
         Ok(())
     }

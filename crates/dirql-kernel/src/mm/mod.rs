@@ -15,9 +15,15 @@ mod contiguous;
 mod image;
 mod io_space;
 mod left;
+mod mdl;
+mod mdl_lock;
+mod mdl_map;
+#[cfg(test)]
+mod mdl_tests;
 mod page_runs;
 mod pool;
 mod pool_memory;
+mod section;
 mod slab;
 mod system;
 
@@ -26,11 +32,18 @@ use core::cell::RefCell;
 use contiguous::Contiguous;
 use image::Images;
 use io_space::IoSpace;
+use mdl_lock::Locked;
+use mdl_map::{Mapped, Reserved};
 use pool::Pools;
+use section::Sections;
 use system::System;
 
 pub use left::{MemoryLeft, MemoryLeftKind};
 pub use pool::PoolBlock;
+pub use section::ImageSection;
+
+pub(crate) use contiguous::{Reach, RunKind};
+pub(crate) use pool_memory::Fill;
 
 /// The state of memory management.
 #[derive(Default)]
@@ -40,4 +53,8 @@ pub(crate) struct Mm {
     images: RefCell<Images>,
     contiguous: RefCell<Contiguous>,
     io_space: RefCell<IoSpace>,
+    locked: RefCell<Locked>,
+    mapped: RefCell<Mapped>,
+    reserved: RefCell<Reserved>,
+    sections: RefCell<Sections>,
 }

@@ -1,0 +1,5 @@
+//! The registry.
+
+/// The state of the registry.
+#[derive(Default)]
+pub(crate) struct Cm {}

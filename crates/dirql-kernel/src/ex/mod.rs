@@ -1,0 +1,33 @@
+//! The executive's services for drivers: pool by its public names, lists, locks for threads,
+//! callbacks, exceptions.
+//!
+//! Source: WDK reference, the `Ex` routines; the page of each is named at its method.
+
+mod callback;
+mod exception;
+mod fast_mutex;
+mod interlocked;
+mod lookaside;
+mod misc;
+mod pool;
+mod probe;
+mod resource;
+mod slist;
+mod work_item;
+
+use alloc::collections::BTreeMap;
+use core::cell::{Cell, RefCell};
+
+pub use callback::CallbackLeft;
+
+/// The state of the executive.
+#[derive(Default)]
+pub(crate) struct Ex {
+    callbacks: RefCell<callback::Callbacks>,
+    lookasides: RefCell<BTreeMap<u64, lookaside::Lookaside>>,
+    resources: RefCell<BTreeMap<u64, resource::Resource>>,
+    /// Events that waits for resources use, when nobody waits.
+    free_events: RefCell<alloc::vec::Vec<u64>>,
+    uuids: Cell<u64>,
+    work_items: RefCell<BTreeMap<u64, dirql_rules::Place>>,
+}
