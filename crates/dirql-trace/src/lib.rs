@@ -1,1 +1,36 @@
-//! Placeholder header.
+//! What happened in a run, and the forms in which it can be read.
+//!
+//! Events come from the kernel ([`dirql_kernel::Event`]) and go to an [`EventSink`]:
+//!
+//! - [`Recorder`] keeps the last ones in memory, up to a limit;
+//! - [`Stream`] writes each one as it happens, as text ([`Form::Text`]), as a JSON value per line
+//!   ([`Form::JsonLines`]) or for the viewers of the Chrome trace format ([`Form::Chrome`]);
+//! - [`Counters`] counts, in memory that does not grow with the length of a run;
+//! - [`Both`] gives every event to two of them.
+//!
+//! # Invariants
+//! - Nothing here knows who reads a trace, or why the run went as it did.
+//! - The same events give the same bytes: no clock, no addresses of the host.
+//!
+//! [`EventSink`]: dirql_kernel::EventSink
+#![forbid(unsafe_code)]
+
+mod chrome;
+mod counters;
+mod json_lines;
+mod names;
+mod record;
+mod recorder;
+mod sink;
+mod stream;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+pub use counters::{Counters, VectorCounters};
+pub use json_lines::SCHEMA;
+pub use names::{Names, Numbers};
+pub use recorder::{Entry, Recorder, Recording};
+pub use sink::Both;
+pub use stream::{Form, Stream, write_all};
