@@ -1,0 +1,49 @@
+//! What driver code does without calling an export: privileged instructions and accesses to
+//! addresses that are not memory.
+//!
+//! Driver code runs natively. Port accesses, CR8, `cli` and the like fault in an ordinary
+//! process, and so do accesses to device memory and KUSER_SHARED_DATA, which are never
+//! mapped. The handler decodes the instruction and does what the processor would:
+//! - what is privileged is done by a few lines each ([`emulate`]);
+//! - a memory access is done by running the same instruction with a buffer as its memory
+//!   operand ([`stub`], [`execute`]), between a read from and a write to the device ([`bus`]);
+//! - string instructions go element by element ([`strings`]);
+//! - everything else is a fault, which the kernel judges outside the handler
+//!   ([`trampoline`]); interrupts that became due are delivered from there as well.
+//!
+//! # Invariants
+//! - The handler runs no driver code, never leaves its stack, and takes bounded time.
+//! - It knows the kernel and the host only as a [`Machine`].
+//! - It allocates only when it sees an instruction for the first time. It can do so because
+//!   it interrupts driver code, which is never inside the allocator.
+//! - Interrupted code finds every register and flag as it left them.
+//!
+//! Not modelled: `int 0x80` and `syscall` reach Linux; AMX; masked vector accesses,
+//! gathers and scatters to device memory, and those of more than 64 bytes.
+
+mod bus;
+mod cache;
+mod decode;
+mod emulate;
+mod exception;
+mod execute;
+mod fault;
+mod handler;
+mod install;
+mod interrupt_flag;
+mod machine;
+mod operation;
+mod registers;
+mod state;
+mod strings;
+mod stub;
+mod trampoline;
+mod vector;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use fault::{Fault, FaultAccess, FaultKind};
+pub(crate) use install::{Attached, attach, forget};
+pub(crate) use machine::Machine;
+pub(crate) use trampoline::Context;
