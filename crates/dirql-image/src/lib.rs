@@ -25,6 +25,7 @@ mod function;
 mod headers;
 mod image;
 mod import;
+pub mod inf;
 mod layout;
 mod load_config;
 mod names;
