@@ -151,6 +151,98 @@ rules! {
         "a driver deletes its device objects and symbolic links before it is unloaded",
         "call IoDeleteDevice in the remove path or in Unload",
         "Writing an Unload Routine", "";
+    ROUTINE_IRQL = 200, Error,
+        "a driver's routine returns at the IRQL at which it was called",
+        "restore what you raise, release what you lock, on every path",
+        "Managing Hardware Priorities; bug check 0xC9, parameter 5", "0xC9 0x5, 0xC8";
+    NOT_IO_OBJECT = 203, Error,
+        "what is handed to the I/O manager as a device, driver or file object is one",
+        "do not use an object after its last reference or after IoDeleteDevice",
+        "Bug check 0xC9, parameter 4", "0xC9 0x4, memory damage";
+    DELETED_ATTACHED = 204, Error,
+        "a device is detached before it is deleted",
+        "call IoDetachDevice with the lower device, then IoDeleteDevice",
+        "Removing a Device in a Function Driver", "a jump to freed memory";
+    DETACH_UNATTACHED = 205, Error,
+        "IoDetachDevice is given the device that was attached to",
+        "pass what IoAttachDeviceToDeviceStack returned, once",
+        "wdm.IoDetachDevice, Parameters", "0x0A or nothing";
+    IRP_MISUSE = 206, Error,
+        "an IRP is initialised, reused and freed by the routines made for how it was made, by its owner",
+        "IoFreeIrp for IoAllocateIrp, IoReuseIrp between uses, nothing for what the I/O manager frees",
+        "Creating IRPs for Lower-Level Drivers; bug check 0xC9, parameters 1 to 3", "0xC9 0x1 to 0x3";
+    CANCEL_ROUTINE_LEFT = 207, Error,
+        "an IRP has no cancel routine when it is completed or sent to the next driver",
+        "IoSetCancelRoutine(Irp, NULL) first, and leave the IRP alone if that returns NULL",
+        "Implementing a Cancel Routine; bug check 0xC9, parameters 7 and 0x229", "0xC9 0x7, 0xC9 0x229";
+    PENDING_MISMATCH = 208, Error,
+        "a dispatch routine returns STATUS_PENDING exactly for IRPs that it marked pending",
+        "call IoMarkIrpPending before the IRP can be completed, and return STATUS_PENDING then",
+        "IRP handling: returning STATUS_PENDING (wdm.IoMarkIrpPending, Remarks)", "0xC9 0x224, lost completions";
+    STATUS_MISMATCH = 209, Error,
+        "a dispatch routine returns the status with which it completed the IRP",
+        "keep the status in a variable; the IRP is not yours after IoCompleteRequest",
+        "Completing IRPs; bug check 0xC9, parameter 0x224", "0xC9 0x224";
+    COMPLETED_PENDING = 210, Error,
+        "an IRP is completed with a final status",
+        "set IoStatus.Status to something else than STATUS_PENDING",
+        "Bug check 0xC9, parameter 6", "0xC9 0x6";
+    PENDING_NOT_PASSED_ON = 211, Error,
+        "a completion routine that lets its IRP go up marks it pending if PendingReturned is set",
+        "if (Irp->PendingReturned) IoMarkIrpPending(Irp); before returning STATUS_CONTINUE_COMPLETION",
+        "Implementing an IoCompletion Routine; bug check 0xC9, parameter 0x228", "0xC9 0x228";
+    CANCEL_LOCK_KEPT = 212, Error,
+        "a cancel routine releases the cancel spin lock",
+        "call IoReleaseCancelSpinLock with Irp->CancelIrql",
+        "Implementing a Cancel Routine", "0xC7, a deadlock";
+    INFORMATION_TOO_LARGE = 213, Error,
+        "IoStatus.Information is not more than the caller's buffer",
+        "limit it to the length in the stack location; more leaks kernel memory or overruns the caller",
+        "Failure to Check the Size of Buffers", "memory damage";
+    IRP_NOT_TAKEN_BACK = 214, Error,
+        "a driver that allocates an IRP takes it back in its completion routine",
+        "return STATUS_MORE_PROCESSING_REQUIRED, and free or reuse the IRP",
+        "Using IoCompletion Routines", "0x0A or memory damage";
+    REMOVE_LOCK = 215, Error,
+        "a remove lock is initialised, and released once with each tag that it was acquired with",
+        "pair IoAcquireRemoveLock and IoReleaseRemoveLock on every path",
+        "Using Remove Locks", "0xC4 0xDF, a hang in IoReleaseRemoveLockAndWait";
+    WORK_ITEM = 216, Error,
+        "a work item is not queued, freed or initialised while it is queued",
+        "guard the item with a flag, or allocate one for each use",
+        "Bug check 0xE4", "0xE4 WORKER_INVALID";
+    TIMER_MISUSE = 217, Error,
+        "IoInitializeTimer is called once for a device, and before IoStartTimer",
+        "initialise the timer in AddDevice",
+        "I/O Timer Routines; bug check 0xC9, parameter 0xA", "0xC9 0xA";
+    ERROR_LOG_ENTRY = 218, Error,
+        "an error log entry is written or freed once",
+        "after IoWriteErrorLogEntry the entry is not yours any more",
+        "wdm.IoWriteErrorLogEntry", "memory damage";
+    WMI_REGISTERED_TWICE = 219, Warning,
+        "a WMI provider is registered once and deregistered at removal",
+        "pair WMIREG_ACTION_REGISTER with WMIREG_ACTION_DEREGISTER",
+        "Registering as a WMI Data Provider", "";
+    OBJECT_COUNT = 220, Error,
+        "an object's references are taken and given back in pairs",
+        "one ObDereferenceObject for each ObReferenceObject and each routine that returns a reference",
+        "Life Cycle of an Object; bug check 0x18", "0x18 REFERENCE_BY_POINTER";
+    DEVICE_INITIALIZING = 221, Error,
+        "AddDevice clears DO_DEVICE_INITIALIZING",
+        "clear it as the last thing; until then nobody can attach or open",
+        "Writing an AddDevice Routine; bug check 0xC9, parameter 0x22C", "0xC9 0x22C";
+    NO_STACK_LOCATION = 222, Error,
+        "an IRP has a stack location for each driver that it is sent to",
+        "allocate it with the StackSize of the device that it is sent to, after attaching",
+        "Bug check 0x35", "0x35 NO_MORE_IRP_STACK_LOCATIONS";
+    PNP_MUST_SUCCEED = 223, Error,
+        "stop, remove, surprise removal and the cancel requests are not failed",
+        "set STATUS_SUCCESS and pass them on",
+        "Plug and Play Minor IRPs, the request's page", "0xC9";
+    NEXT_POWER_IRP = 224, Error,
+        "before Windows Vista, every driver of a stack calls PoStartNextPowerIrp for each power IRP",
+        "call it before IoSkipCurrentIrpStackLocation or in the completion routine; newer systems ignore it",
+        "Calling PoStartNextPowerIrp", "0x9F DRIVER_POWER_STATE_FAILURE";
     POOL_LEVEL = 300, Error,
         "paged pool is allocated and freed at or below APC_LEVEL",
         "use nonpaged pool for what is touched at DISPATCH_LEVEL or above",

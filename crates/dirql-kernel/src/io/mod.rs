@@ -1,0 +1,90 @@
+//! The I/O manager: drivers, devices, requests, plug and play.
+//!
+//! What drivers see lies in driver-visible memory and is the truth for the members that
+//! they read and write; what must not break when a driver overwrites that memory is kept
+//! here, by address.
+
+mod attach;
+mod build;
+mod call;
+mod cancel;
+mod complete;
+mod configuration;
+mod controller;
+mod csq;
+mod device;
+mod device_queue;
+mod driver;
+mod error_log;
+mod file;
+mod interface;
+pub mod interrupt;
+mod irp;
+mod list;
+mod named_event;
+mod notification;
+pub mod pnp;
+mod property;
+mod remove_lock;
+mod request;
+mod shutdown;
+mod start_io;
+mod symbolic_link;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod timer;
+mod user;
+mod wmi;
+mod work_item;
+
+use core::cell::RefCell;
+
+use alloc::collections::{BTreeMap, BTreeSet};
+
+pub use driver::{DriverImage, UnloadError};
+pub use error_log::ErrorLogEntry;
+pub(crate) use work_item::Job;
+pub use request::{FileHandle, Outcome as RequestOutcome, Request, RequestKind};
+
+/// The state of this part of the kernel.
+#[derive(Default)]
+pub(crate) struct Io {
+    pub(crate) ob: crate::ob::Ob,
+    pub(crate) po: crate::po::Po,
+    drivers: RefCell<BTreeMap<u64, driver::Driver>>,
+    devices: RefCell<BTreeMap<u64, device::Device>>,
+    irps: irp::Irps,
+    frames: call::Frames,
+    files: RefCell<BTreeMap<u64, file::File>>,
+    interfaces: RefCell<BTreeMap<alloc::string::String, interface::Interface>>,
+    remove_locks: RefCell<BTreeMap<u64, remove_lock::Tags>>,
+    work: work_item::Work,
+    timers: RefCell<BTreeMap<u64, timer::Timer>>,
+    shutdown: RefCell<shutdown::Shutdown>,
+    error_log: RefCell<error_log::ErrorLog>,
+    wmi_providers: RefCell<BTreeSet<u64>>,
+    notifications: notification::Notifications,
+    requests: request::Requests,
+    users: user::Users,
+    configuration: core::cell::Cell<u64>,
+    /// The DPC that calls the routines of I/O timers; 0 before it is needed.
+    timer_dpc: core::cell::Cell<u64>,
+    /// System memory that is free for 16-byte variables of ours.
+    cells: RefCell<alloc::vec::Vec<u64>>,
+    /// System memory that is free for events of ours.
+    events: RefCell<alloc::vec::Vec<u64>>,
+    pub(crate) pnp: pnp::Pnp,
+}
+
+/// Pool of `NonPagedPool`, by its number.
+const NONPAGED: u32 = 0;
+
+/// Pool of `PagedPool`, by its number.
+const PAGED: u32 = 1;
+
+/// Four characters as a pool tag.
+const fn tag(name: &[u8; 4]) -> u32 {
+    u32::from_le_bytes(*name)
+}

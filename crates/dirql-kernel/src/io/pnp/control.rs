@@ -1,0 +1,466 @@
+//! The plug and play manager: adding, starting, stopping and removing devices.
+//!
+//! All of it runs on a thread at PASSIVE_LEVEL.
+//!
+//! Source: WDK, "State Transitions for PnP Devices", "Starting a Device", "Stopping a
+//! Device", "Removing a Device"; the pages of the minor function codes.
+
+use alloc::format;
+use alloc::string::String;
+
+use dirql_abi::NtStatus;
+use dirql_abi::irp::{major, minor_pnp};
+use dirql_abi::pnp::DeviceCapabilities;
+use dirql_abi::stack_parameters::{
+    StackParametersDeviceCapabilities, StackParametersDeviceRelations,
+    StackParametersFilterResourceRequirements, StackParametersStartDevice,
+};
+use dirql_rules::ids;
+
+use super::lists::{Form, resource_list};
+use super::{Node, NodeState};
+use crate::hal::{Assignment, MessagePolicy};
+use crate::io::driver::zeroed;
+use crate::io::notification::TargetEvent;
+use crate::{Ddi, DriverPtr, Kernel};
+
+/// Why a device was not started, stopped or removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PnpError {
+    /// No physical device object is at this address.
+    #[error("{0:#x} is not a physical device object")]
+    NoDevice(u64),
+    /// No driver was chosen for the device.
+    #[error("no driver was chosen for the device")]
+    NoDriver,
+    /// The device is in another state.
+    #[error("the device is {0:?}")]
+    State(NodeState),
+    /// AddDevice failed.
+    #[error("AddDevice returned {0}")]
+    AddDevice(NtStatus),
+    /// The driver did not agree.
+    #[error("the driver answered {request} with {status}")]
+    Refused {
+        /// The request.
+        request: &'static str,
+        /// Its answer.
+        status: NtStatus,
+    },
+}
+
+/// The result of an operation of the plug and play manager.
+pub(super) type Answer = Ddi<Result<(), PnpError>>;
+
+impl Kernel {
+    /// Makes `driver` the function driver of a device.
+    ///
+    /// # Errors
+    /// [`PnpError::NoDevice`].
+    pub fn choose_driver(&self, physical_device: u64, driver: u64) -> Result<(), PnpError> {
+        if self.node(physical_device).is_none() {
+            return Err(PnpError::NoDevice(physical_device));
+        }
+        self.change_node(physical_device, |node| node.driver = Some(driver));
+        Ok(())
+    }
+
+    /// Starts a device: AddDevice if that has not happened, the driver's say on the resources,
+    /// and IRP_MN_START_DEVICE with what the device is given.
+    ///
+    /// - Findings: an interrupt that stays connected after a start that failed.
+    ///
+    /// # Errors
+    /// The run's end. The inner error says what did not work; after a failed start the device
+    /// is removed again, as Windows does.
+    pub fn start_device(&self, physical_device: u64) -> Answer {
+        let Some(node) = self.node(physical_device) else {
+            return Ok(Err(PnpError::NoDevice(physical_device)));
+        };
+        match node.state {
+            NodeState::Enumerated => {
+                let Some(driver) = node.driver else {
+                    return Ok(Err(PnpError::NoDriver));
+                };
+                let status = self.add_device(driver, physical_device)?;
+                if !status.is_success() {
+                    return Ok(Err(PnpError::AddDevice(status)));
+                }
+                self.change_node(physical_device, |node| node.state = NodeState::Added);
+            }
+            NodeState::Added | NodeState::Stopped => {}
+            NodeState::Started | NodeState::SurpriseRemoved => {
+                return Ok(Err(PnpError::State(node.state)));
+            }
+        }
+        let assignment = self.agree_on_resources(physical_device, &node)?;
+        let status = self.send_start(physical_device, &node, &assignment)?;
+        if !status.is_success() {
+            let places = self.connections_of_device(physical_device);
+            self.report_left_connected(places, "a start that failed")?;
+            self.send_remove(physical_device)?;
+            return Ok(Err(PnpError::Refused {
+                request: "IRP_MN_START_DEVICE",
+                status,
+            }));
+        }
+        self.change_node(physical_device, |node| node.state = NodeState::Started);
+        self.ask_started_device(physical_device)?;
+        Ok(Ok(()))
+    }
+
+    /// The requirements as the bus reports them and the driver's stack changes them, and what
+    /// the device is given for them.
+    ///
+    /// Of the driver's changes the number of messages is followed; ranges stay, as they do
+    /// on a machine whose firmware has placed them.
+    fn agree_on_resources(&self, physical_device: u64, node: &Node) -> Ddi<Assignment> {
+        let offered = self.assign_resources(node.device, node.messages);
+        let top = self.top_of_stack(physical_device);
+        let query = self.send_request(top, None, |stack| {
+            stack.major_function = major::IRP_MJ_PNP;
+            stack.minor_function = minor_pnp::IRP_MN_QUERY_RESOURCE_REQUIREMENTS;
+        })?;
+        if !query.status.is_success() || query.information == 0 {
+            return Ok(offered);
+        }
+        let before = self.messages_wanted(query.information)?;
+        let filter = StackParametersFilterResourceRequirements {
+            io_resource_requirement_list: query.information,
+        };
+        // As Windows does it, the list is where a driver may find it in the status block too.
+        let filtered = self.send_request_with(top, None, query.information, |stack| {
+            stack.major_function = major::IRP_MJ_PNP;
+            stack.minor_function = minor_pnp::IRP_MN_FILTER_RESOURCE_REQUIREMENTS;
+            stack.set_parameters(&filter);
+        })?;
+        let list = if filtered.status.is_success() && filtered.information != 0 {
+            filtered.information
+        } else {
+            query.information
+        };
+        let after = self.messages_wanted(list)?;
+        self.pool_free(list, None)?;
+        if after == before {
+            return Ok(offered);
+        }
+        let limit = node
+            .messages
+            .and_then(|policy| policy.limit)
+            .unwrap_or(u32::MAX);
+        let policy = MessagePolicy {
+            supported: after > 0,
+            limit: Some(after.min(limit)),
+        };
+        Ok(self.assign_resources(node.device, Some(policy)))
+    }
+
+    fn send_start(
+        &self,
+        physical_device: u64,
+        node: &Node,
+        assignment: &Assignment,
+    ) -> Ddi<NtStatus> {
+        let raw = self.list_in_pool(resource_list(node, assignment, Form::Raw))?;
+        let translated = self.list_in_pool(resource_list(node, assignment, Form::Translated))?;
+        let (Some(raw), Some(translated)) = (raw, translated) else {
+            return Ok(NtStatus::INSUFFICIENT_RESOURCES);
+        };
+        let parameters = StackParametersStartDevice {
+            allocated_resources: raw,
+            allocated_resources_translated: translated,
+        };
+        let top = self.top_of_stack(physical_device);
+        let outcome = self.send_request(top, None, |stack| {
+            stack.major_function = major::IRP_MJ_PNP;
+            stack.minor_function = minor_pnp::IRP_MN_START_DEVICE;
+            stack.set_parameters(&parameters);
+        })?;
+        for list in [raw, translated] {
+            if list != 0 {
+                self.pool_free(list, None)?;
+            }
+        }
+        Ok(outcome.status)
+    }
+
+    /// A list in pool: its address, 0 for none; `None` without memory.
+    fn list_in_pool(&self, list: Option<alloc::vec::Vec<u8>>) -> Ddi<Option<u64>> {
+        let Some(bytes) = list else {
+            return Ok(Some(0));
+        };
+        let memory = self.allocate_zeroed(bytes.len() as u64, crate::io::tag(b"PpRl"))?;
+        if memory == 0 {
+            return Ok(None);
+        }
+        self.write_bytes(memory, &bytes)?;
+        Ok(Some(memory))
+    }
+
+    /// What Windows asks a device that has started.
+    fn ask_started_device(&self, physical_device: u64) -> Ddi<()> {
+        self.query_capabilities(physical_device)?;
+        let top = self.top_of_stack(physical_device);
+        self.send_simple(
+            top,
+            major::IRP_MJ_PNP,
+            minor_pnp::IRP_MN_QUERY_PNP_DEVICE_STATE,
+        )?;
+        self.query_bus_relations(physical_device)
+    }
+
+    /// Asks for a device's capabilities.
+    fn query_capabilities(&self, physical_device: u64) -> Ddi<NtStatus> {
+        let block = self.allocate_zeroed(
+            size_of::<DeviceCapabilities>() as u64,
+            crate::io::tag(b"PpCa"),
+        )?;
+        if block == 0 {
+            return Ok(NtStatus::INSUFFICIENT_RESOURCES);
+        }
+        let capabilities = DeviceCapabilities {
+            size: size_of::<DeviceCapabilities>() as u16,
+            version: 1,
+            address: u32::MAX,
+            ui_number: u32::MAX,
+            ..zeroed()
+        };
+        self.write(DriverPtr::new(block), capabilities)?;
+        let top = self.top_of_stack(physical_device);
+        let outcome = self.send_request(top, None, |stack| {
+            stack.major_function = major::IRP_MJ_PNP;
+            stack.minor_function = minor_pnp::IRP_MN_QUERY_CAPABILITIES;
+            stack.set_parameters(&StackParametersDeviceCapabilities {
+                capabilities: block,
+            });
+        })?;
+        self.pool_free(block, None)?;
+        Ok(outcome.status)
+    }
+
+    /// Asks for a device's children. A list that a driver gives is freed, and the references
+    /// in it given back: devices below drivers under test are not enumerated.
+    pub(super) fn query_bus_relations(&self, physical_device: u64) -> Ddi<()> {
+        let top = self.top_of_stack(physical_device);
+        let relation = StackParametersDeviceRelations {
+            type_: dirql_abi::pnp::device_relation_type::BusRelations,
+        };
+        let outcome = self.send_request(top, None, |stack| {
+            stack.major_function = major::IRP_MJ_PNP;
+            stack.minor_function = minor_pnp::IRP_MN_QUERY_DEVICE_RELATIONS;
+            stack.set_parameters(&relation);
+        })?;
+        if !outcome.status.is_success() || outcome.information == 0 {
+            return Ok(());
+        }
+        let count = self.read(DriverPtr::<u32>::new(outcome.information))?;
+        for index in 0..count.min(256) {
+            let child =
+                self.read(DriverPtr::<u64>::new(outcome.information + 8).element(index as usize))?;
+            self.obf_dereference_object(child)?;
+        }
+        self.pool_free(outcome.information, None)
+    }
+
+    /// Stops a device for rebalancing: IRP_MN_QUERY_STOP_DEVICE and IRP_MN_STOP_DEVICE.
+    ///
+    /// - Findings: an interrupt that is still connected afterwards; a request that must
+    ///   succeed and did not.
+    ///
+    /// # Errors
+    /// The run's end. The inner error says that the driver did not agree; it has been sent
+    /// IRP_MN_CANCEL_STOP_DEVICE then and goes on.
+    pub fn stop_device(&self, physical_device: u64) -> Answer {
+        if let Err(error) = self.expect_state(physical_device, NodeState::Started) {
+            return Ok(Err(error));
+        }
+        let top = self.top_of_stack(physical_device);
+        let status =
+            self.send_simple(top, major::IRP_MJ_PNP, minor_pnp::IRP_MN_QUERY_STOP_DEVICE)?;
+        if !status.is_success() {
+            self.send_certain(physical_device, minor_pnp::IRP_MN_CANCEL_STOP_DEVICE)?;
+            return Ok(Err(PnpError::Refused {
+                request: "IRP_MN_QUERY_STOP_DEVICE",
+                status,
+            }));
+        }
+        self.send_certain(physical_device, minor_pnp::IRP_MN_STOP_DEVICE)?;
+        let places = self.connections_of_device(physical_device);
+        self.report_left_connected(places, "IRP_MN_STOP_DEVICE")?;
+        self.change_node(physical_device, |node| node.state = NodeState::Stopped);
+        self.take_resources_of(physical_device);
+        Ok(Ok(()))
+    }
+
+    /// Removes a device: IRP_MN_QUERY_REMOVE_DEVICE unless it is gone already, and
+    /// IRP_MN_REMOVE_DEVICE.
+    ///
+    /// - Findings: an interrupt that is still connected, a device that is still attached; a
+    ///   request that must succeed and did not.
+    ///
+    /// # Errors
+    /// The run's end. The inner error says that the driver did not agree; it has been sent
+    /// IRP_MN_CANCEL_REMOVE_DEVICE then and goes on.
+    pub fn remove_device(&self, physical_device: u64) -> Answer {
+        let Some(node) = self.node(physical_device) else {
+            return Ok(Err(PnpError::NoDevice(physical_device)));
+        };
+        match node.state {
+            NodeState::Enumerated => return Ok(Err(PnpError::State(node.state))),
+            NodeState::SurpriseRemoved => {}
+            NodeState::Added | NodeState::Started | NodeState::Stopped => {
+                if let Some(status) = self.query_remove(physical_device)? {
+                    return Ok(Err(PnpError::Refused {
+                        request: "IRP_MN_QUERY_REMOVE_DEVICE",
+                        status,
+                    }));
+                }
+            }
+        }
+        self.send_remove(physical_device)?;
+        Ok(Ok(()))
+    }
+
+    /// Asks whether a device may be removed; the status of whoever is against it.
+    fn query_remove(&self, physical_device: u64) -> Ddi<Option<NtStatus>> {
+        let mut status = self.target_event(physical_device, TargetEvent::QueryRemove)?;
+        if status.is_success() {
+            let top = self.top_of_stack(physical_device);
+            status = self.send_simple(
+                top,
+                major::IRP_MJ_PNP,
+                minor_pnp::IRP_MN_QUERY_REMOVE_DEVICE,
+            )?;
+        }
+        if status.is_success() {
+            return Ok(None);
+        }
+        self.send_certain(physical_device, minor_pnp::IRP_MN_CANCEL_REMOVE_DEVICE)?;
+        self.target_event(physical_device, TargetEvent::RemoveCancelled)?;
+        Ok(Some(status))
+    }
+
+    /// Asks a device whether it may be removed and then does not: IRP_MN_QUERY_REMOVE_DEVICE
+    /// and IRP_MN_CANCEL_REMOVE_DEVICE.
+    ///
+    /// # Errors
+    /// As [`Kernel::remove_device`].
+    pub fn cancel_remove_device(&self, physical_device: u64) -> Answer {
+        if let Err(error) = self.expect_state(physical_device, NodeState::Started) {
+            return Ok(Err(error));
+        }
+        if let Some(status) = self.query_remove(physical_device)? {
+            return Ok(Err(PnpError::Refused {
+                request: "IRP_MN_QUERY_REMOVE_DEVICE",
+                status,
+            }));
+        }
+        self.send_certain(physical_device, minor_pnp::IRP_MN_CANCEL_REMOVE_DEVICE)?;
+        self.target_event(physical_device, TargetEvent::RemoveCancelled)?;
+        Ok(Ok(()))
+    }
+
+    /// Asks a device whether it may be stopped and then does not: IRP_MN_QUERY_STOP_DEVICE
+    /// and IRP_MN_CANCEL_STOP_DEVICE.
+    ///
+    /// # Errors
+    /// As [`Kernel::stop_device`].
+    pub fn cancel_stop_device(&self, physical_device: u64) -> Answer {
+        if let Err(error) = self.expect_state(physical_device, NodeState::Started) {
+            return Ok(Err(error));
+        }
+        let top = self.top_of_stack(physical_device);
+        let status =
+            self.send_simple(top, major::IRP_MJ_PNP, minor_pnp::IRP_MN_QUERY_STOP_DEVICE)?;
+        self.send_certain(physical_device, minor_pnp::IRP_MN_CANCEL_STOP_DEVICE)?;
+        if status.is_success() {
+            return Ok(Ok(()));
+        }
+        Ok(Err(PnpError::Refused {
+            request: "IRP_MN_QUERY_STOP_DEVICE",
+            status,
+        }))
+    }
+
+    /// The device is gone: IRP_MN_SURPRISE_REMOVAL. IRP_MN_REMOVE_DEVICE follows with
+    /// [`Kernel::remove_device`], when all handles are closed.
+    ///
+    /// # Errors
+    /// The run's end.
+    pub fn surprise_remove_device(&self, physical_device: u64) -> Answer {
+        let Some(node) = self.node(physical_device) else {
+            return Ok(Err(PnpError::NoDevice(physical_device)));
+        };
+        if !matches!(node.state, NodeState::Started | NodeState::Stopped) {
+            return Ok(Err(PnpError::State(node.state)));
+        }
+        self.change_node(physical_device, |node| {
+            node.state = NodeState::SurpriseRemoved
+        });
+        self.send_certain(physical_device, minor_pnp::IRP_MN_SURPRISE_REMOVAL)?;
+        Ok(Ok(()))
+    }
+
+    /// IRP_MN_REMOVE_DEVICE and the look at what is left.
+    fn send_remove(&self, physical_device: u64) -> Ddi<()> {
+        self.send_certain(physical_device, minor_pnp::IRP_MN_REMOVE_DEVICE)?;
+        let places = self.connections_of_device(physical_device);
+        self.report_left_connected(places, "IRP_MN_REMOVE_DEVICE")?;
+        for device in self.stack_of(physical_device).into_iter().skip(1) {
+            let created = self.with_device(device, |d| d.created.clone());
+            let message = format!(
+                "{} is still attached after IRP_MN_REMOVE_DEVICE; IoDetachDevice and IoDeleteDevice are due there",
+                self.device_text(device)
+            );
+            let earlier = created.map(|place| (String::from("the device was created here"), place));
+            self.find(ids::DEVICE_LEFT, message, earlier)?;
+        }
+        self.disable_interfaces(physical_device)?;
+        self.target_event(physical_device, TargetEvent::RemoveComplete)?;
+        let gone = self
+            .node(physical_device)
+            .is_some_and(|node| node.state == NodeState::SurpriseRemoved);
+        self.take_resources_of(physical_device);
+        if gone {
+            self.io.pnp.nodes.borrow_mut().remove(&physical_device);
+            self.io_delete_device(physical_device)?;
+        } else {
+            self.change_node(physical_device, |node| node.state = NodeState::Enumerated);
+        }
+        Ok(())
+    }
+
+    fn take_resources_of(&self, physical_device: u64) {
+        if let Some(device) = self.device_of_pdo(physical_device) {
+            self.take_resources(device);
+        }
+    }
+
+    /// Sends a request that a driver must not fail.
+    fn send_certain(&self, physical_device: u64, minor: u8) -> Ddi<()> {
+        let top = self.top_of_stack(physical_device);
+        let status = self.send_simple(top, major::IRP_MJ_PNP, minor)?;
+        if status.is_success() {
+            return Ok(());
+        }
+        let name = minor_pnp::name(minor).unwrap_or("the request");
+        self.find(
+            ids::PNP_MUST_SUCCEED,
+            format!("{name} was completed with {status}; it must succeed"),
+            None,
+        )
+    }
+
+    pub(super) fn expect_state(
+        &self,
+        physical_device: u64,
+        state: NodeState,
+    ) -> Result<(), PnpError> {
+        match self.node(physical_device) {
+            None => Err(PnpError::NoDevice(physical_device)),
+            Some(node) if node.state == state => Ok(()),
+            Some(node) => Err(PnpError::State(node.state)),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Power of devices: the bus driver's part, and what the bench asks for.
+//!
+//! Source: WDK, "Handling Device Power-Up IRPs", "Handling Device Power-Down IRPs",
+//! "IRP_MN_SET_POWER", "IRP_MN_QUERY_POWER".
+
+use dirql_abi::NtStatus;
+use dirql_abi::irp::{Irp, minor_power};
+use dirql_abi::power::{device_power_state, power_state_type};
+use dirql_abi::stack_parameters::StackParametersPower;
+
+use super::NodeState;
+use super::control::{Answer, PnpError};
+use crate::{Ddi, DriverPtr, Kernel, at};
+
+impl Kernel {
+    /// DispatchPower of the bus driver.
+    ///
+    /// # Errors
+    /// As [`Kernel::iof_complete_request`].
+    pub fn bus_power(&self, device: u64, irp: u64) -> Ddi<NtStatus> {
+        let stack = self.read(self.current_location(irp)?)?;
+        let wish = stack.parameters::<StackParametersPower>();
+        let known = matches!(
+            stack.minor_function,
+            minor_power::IRP_MN_SET_POWER | minor_power::IRP_MN_QUERY_POWER
+        );
+        let sets_device = stack.minor_function == minor_power::IRP_MN_SET_POWER
+            && wish.type_ == power_state_type::DevicePowerState;
+        if sets_device {
+            self.set_device_power(device, wish.state);
+            self.po_set_power_state(device, wish.type_, wish.state)?;
+        }
+        self.po_start_next_power_irp(irp)?;
+        let status = at!(DriverPtr::<Irp>::new(irp), Irp, io_status.status);
+        if known {
+            self.write(status, NtStatus::SUCCESS)?;
+        }
+        let status = self.read(status)?;
+        self.iof_complete_request(irp, 0)?;
+        Ok(status)
+    }
+
+    /// The bus switches a device: below D0 its registers do not answer.
+    pub(super) fn set_device_power(&self, physical_device: u64, state: u32) {
+        let Some(node) = self.node(physical_device) else {
+            return;
+        };
+        self.change_node(physical_device, |node| node.power = state);
+        if node.pci.is_some() {
+            self.set_decoding(node.device, state == device_power_state::PowerDeviceD0);
+        }
+    }
+
+    /// Puts a started device into a device power state: the query for less power, then
+    /// IRP_MN_SET_POWER.
+    ///
+    /// # Errors
+    /// The run's end. The inner error says that the driver did not agree to less power.
+    pub fn set_power(&self, physical_device: u64, state: u32) -> Answer {
+        if let Err(error) = self.expect_state(physical_device, NodeState::Started) {
+            return Ok(Err(error));
+        }
+        if state != device_power_state::PowerDeviceD0 {
+            let status =
+                self.send_power(physical_device, minor_power::IRP_MN_QUERY_POWER, state)?;
+            if !status.is_success() {
+                return Ok(Err(PnpError::Refused {
+                    request: "IRP_MN_QUERY_POWER",
+                    status,
+                }));
+            }
+        }
+        let status = self.send_power(physical_device, minor_power::IRP_MN_SET_POWER, state)?;
+        if status.is_success() {
+            return Ok(Ok(()));
+        }
+        Ok(Err(PnpError::Refused {
+            request: "IRP_MN_SET_POWER",
+            status,
+        }))
+    }
+
+    /// Sends a device power request through the stack and waits for it.
+    fn send_power(&self, physical_device: u64, minor: u8, state: u32) -> Ddi<NtStatus> {
+        self.power_request(
+            physical_device,
+            minor,
+            power_state_type::DevicePowerState,
+            state,
+        )
+    }
+}

@@ -1,0 +1,442 @@
+//! Requests that the bench makes, as an application would, and the ones that plug and play
+//! and power management make.
+//!
+//! All of these run on kernel threads and may wait.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+
+use dirql_abi::NtStatus;
+use dirql_abi::irp::{IoStackLocation, Irp, irp_flags, major};
+
+use super::build::ControlBuffers;
+use super::irp::Origin;
+use super::user::UserBuffer;
+use crate::{Ddi, DriverPtr, Kernel, at};
+
+/// FILE_READ_DATA, FILE_WRITE_DATA and SYNCHRONIZE: what an application opens a device with.
+const ACCESS: u32 = 0x10_0003;
+
+/// An open device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileHandle {
+    handle: u64,
+    file: u64,
+}
+
+impl FileHandle {
+    /// Address of the file object.
+    #[must_use]
+    pub const fn file_object(self) -> u64 {
+        self.file
+    }
+}
+
+/// A request that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Request(u64);
+
+/// What to ask of a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RequestKind {
+    /// IRP_MJ_READ.
+    Read {
+        /// Bytes wanted.
+        length: u32,
+        /// Byte offset.
+        offset: i64,
+    },
+    /// IRP_MJ_WRITE.
+    Write {
+        /// What to write.
+        data: Vec<u8>,
+        /// Byte offset.
+        offset: i64,
+    },
+    /// IRP_MJ_DEVICE_CONTROL, or IRP_MJ_INTERNAL_DEVICE_CONTROL.
+    Control {
+        /// The control code, whose method decides how data is passed.
+        code: u32,
+        /// Input data.
+        input: Vec<u8>,
+        /// Bytes of the output buffer.
+        output_length: u32,
+        /// As another driver would send it, from kernel mode.
+        internal: bool,
+    },
+    /// IRP_MJ_FLUSH_BUFFERS.
+    Flush,
+}
+
+/// How a request ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// `IoStatus.Status`.
+    pub status: NtStatus,
+    /// `IoStatus.Information`.
+    pub information: u64,
+    /// What the caller's output buffer holds: at most `information` bytes of it, and nothing
+    /// after an error.
+    pub data: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Pending {
+    irp: u64,
+    event: u64,
+    input: Option<UserBuffer>,
+    output: Option<UserBuffer>,
+    outcome: Option<Outcome>,
+}
+
+/// All requests that are under way or not yet looked at.
+#[derive(Default)]
+pub(super) struct Requests {
+    last: Cell<u64>,
+    pending: RefCell<BTreeMap<Request, Pending>>,
+    by_irp: RefCell<BTreeMap<u64, Request>>,
+}
+
+impl Kernel {
+    /// Opens a device by name, as an application does. On a thread.
+    ///
+    /// # Errors
+    /// The run's end. The inner result is the status of opening.
+    pub fn open(&self, name: &str) -> Ddi<Result<FileHandle, NtStatus>> {
+        let file = match self.open_by_name(name, ACCESS)? {
+            Ok(file) => file,
+            Err(status) => return Ok(Err(status)),
+        };
+        self.handle_to(file).map(Ok)
+    }
+
+    /// Opens a device by its object, as one opens a device interface. On a thread.
+    ///
+    /// # Errors
+    /// As [`Kernel::open`].
+    pub fn open_object(&self, device: u64) -> Ddi<Result<FileHandle, NtStatus>> {
+        if !self.is_device(device) {
+            return Ok(Err(NtStatus::NO_SUCH_DEVICE));
+        }
+        match self.open_device(device, "", ACCESS)? {
+            Ok(file) => self.handle_to(file).map(Ok),
+            Err(status) => Ok(Err(status)),
+        }
+    }
+
+    fn handle_to(&self, file: u64) -> Ddi<FileHandle> {
+        let handle = self.ob_create_handle(file, ACCESS)?;
+        self.obf_dereference_object(file)?;
+        Ok(FileHandle { handle, file })
+    }
+
+    /// Closes an open device: IRP_MJ_CLEANUP, and IRP_MJ_CLOSE when no request holds the file
+    /// any more. On a thread.
+    ///
+    /// # Errors
+    /// The run's end.
+    pub fn close(&self, file: FileHandle) -> Ddi<NtStatus> {
+        self.zw_close(file.handle)
+    }
+
+    /// Sends a request; it may be under way when this returns. On a thread.
+    ///
+    /// # Errors
+    /// The run's end.
+    pub fn submit(&self, file: FileHandle, kind: &RequestKind) -> Ddi<Request> {
+        let request = self.new_request()?;
+        if self.ob_of_handle(file.handle) != Some(file.file) {
+            self.settle(request, failed(NtStatus::INVALID_HANDLE))?;
+            return Ok(request);
+        }
+        let device = self.top_of_stack(self.device_of_file(file.file)?);
+        let irp = self.irp_for(device, Origin::Manager)?;
+        if irp == 0 || !self.fill(request, irp, device, kind)? {
+            if irp != 0 {
+                self.release_irp(irp)?;
+            }
+            self.settle(request, failed(NtStatus::INSUFFICIENT_RESOURCES))?;
+            return Ok(request);
+        }
+        self.dispatch(request, irp, device, Some(file.file))?;
+        Ok(request)
+    }
+
+    /// Waits until a request is complete. On a thread.
+    ///
+    /// # Errors
+    /// The run's end.
+    pub fn wait_request(&self, request: Request) -> Ddi<Outcome> {
+        let event = self
+            .io
+            .requests
+            .pending
+            .borrow()
+            .get(&request)
+            .map(|pending| pending.event);
+        let Some(event) = event else {
+            return Ok(failed(NtStatus::INVALID_HANDLE));
+        };
+        self.wait_for(event, None)?;
+        let done = self.io.requests.pending.borrow_mut().remove(&request);
+        self.give_event(event);
+        Ok(done
+            .and_then(|pending| pending.outcome)
+            .unwrap_or(failed(NtStatus::UNSUCCESSFUL)))
+    }
+
+    /// Whether a request is complete.
+    #[must_use]
+    pub fn request_is_done(&self, request: Request) -> bool {
+        let pending = self.io.requests.pending.borrow();
+        pending
+            .get(&request)
+            .is_none_or(|pending| pending.outcome.is_some())
+    }
+
+    /// Cancels a request. Returns whether it had a cancel routine.
+    ///
+    /// # Errors
+    /// The run's end.
+    pub fn cancel_request(&self, request: Request) -> Ddi<bool> {
+        let irp = {
+            let pending = self.io.requests.pending.borrow();
+            pending
+                .get(&request)
+                .filter(|pending| pending.outcome.is_none())
+                .map(|pending| pending.irp)
+        };
+        match irp {
+            Some(irp) => Ok(self.io_cancel_irp(irp)? != 0),
+            None => Ok(false),
+        }
+    }
+
+    /// Sends a request and waits until it is complete. On a thread.
+    ///
+    /// # Errors
+    /// The run's end.
+    pub fn request(&self, file: FileHandle, kind: &RequestKind) -> Ddi<Outcome> {
+        let request = self.submit(file, kind)?;
+        self.wait_request(request)
+    }
+
+    /// Sends a request without data to `device` and waits for it. `fill` writes the stack
+    /// location. The status begins as NOT_SUPPORTED.
+    pub(crate) fn send_request(
+        &self,
+        device: u64,
+        file: Option<u64>,
+        fill: impl FnOnce(&mut IoStackLocation),
+    ) -> Ddi<Outcome> {
+        self.send_request_with(device, file, 0, fill)
+    }
+
+    /// As [`Kernel::send_request`], with a first value for `IoStatus.Information`.
+    pub(crate) fn send_request_with(
+        &self,
+        device: u64,
+        file: Option<u64>,
+        information: u64,
+        fill: impl FnOnce(&mut IoStackLocation),
+    ) -> Ddi<Outcome> {
+        let request = self.new_request()?;
+        let irp = self.irp_for(device, Origin::Manager)?;
+        if irp == 0 {
+            self.settle(request, failed(NtStatus::INSUFFICIENT_RESOURCES))?;
+        } else {
+            let next = self.next_location(irp)?;
+            let mut stack = self.read(next)?;
+            fill(&mut stack);
+            self.write(next, stack)?;
+            let pointer = DriverPtr::<Irp>::new(irp);
+            self.write(at!(pointer, Irp, io_status.status), NtStatus::NOT_SUPPORTED)?;
+            self.write(at!(pointer, Irp, io_status.information), information)?;
+            self.dispatch(request, irp, device, file)?;
+        }
+        self.wait_request(request)
+    }
+
+    /// Sends a request of this kind without parameters; its status.
+    pub(crate) fn send_simple(&self, device: u64, function: u8, minor: u8) -> Ddi<NtStatus> {
+        let outcome = self.send_request(device, None, |stack| {
+            stack.major_function = function;
+            stack.minor_function = minor;
+        })?;
+        Ok(outcome.status)
+    }
+
+    fn new_request(&self) -> Ddi<Request> {
+        let requests = &self.io.requests;
+        let request = Request(requests.last.get() + 1);
+        requests.last.set(request.0);
+        let pending = Pending {
+            event: self.take_event()?,
+            ..Pending::default()
+        };
+        requests.pending.borrow_mut().insert(request, pending);
+        Ok(request)
+    }
+
+    fn dispatch(&self, request: Request, irp: u64, device: u64, file: Option<u64>) -> Ddi<()> {
+        self.io.requests.by_irp.borrow_mut().insert(irp, request);
+        if let Some(pending) = self.io.requests.pending.borrow_mut().get_mut(&request) {
+            pending.irp = irp;
+        }
+        if let Some(file) = file {
+            let stack = self.next_location(irp)?;
+            self.write(at!(stack, IoStackLocation, file_object), file)?;
+            self.write(
+                at!(DriverPtr::<Irp>::new(irp), Irp, original_file_object),
+                file,
+            )?;
+        }
+        self.iof_call_driver(device, irp)?;
+        Ok(())
+    }
+
+    /// Fills in a request of an application. Whether there was memory.
+    fn fill(&self, request: Request, irp: u64, device: u64, kind: &RequestKind) -> Ddi<bool> {
+        let pointer = DriverPtr::<Irp>::new(irp);
+        match kind {
+            RequestKind::Flush => {
+                self.fill_transfer(irp, device, major::IRP_MJ_FLUSH_BUFFERS, 0, 0, 0, 1)
+            }
+            RequestKind::Read { length, offset } => {
+                let Some(output) = self.output_for(request, *length)? else {
+                    return Ok(false);
+                };
+                self.write(at!(pointer, Irp, flags), irp_flags::IRP_READ_OPERATION)?;
+                self.fill_transfer(irp, device, major::IRP_MJ_READ, output, *length, *offset, 1)
+            }
+            RequestKind::Write { data, offset } => {
+                let Some(input) = self.input_for(request, data)? else {
+                    return Ok(false);
+                };
+                self.write(at!(pointer, Irp, flags), irp_flags::IRP_WRITE_OPERATION)?;
+                self.fill_transfer(
+                    irp,
+                    device,
+                    major::IRP_MJ_WRITE,
+                    input,
+                    data.len() as u32,
+                    *offset,
+                    1,
+                )
+            }
+            RequestKind::Control {
+                code,
+                input,
+                output_length,
+                internal,
+            } => {
+                let Some(input_buffer) = self.input_for(request, input)? else {
+                    return Ok(false);
+                };
+                let Some(output) = self.output_for(request, *output_length)? else {
+                    return Ok(false);
+                };
+                let buffers = ControlBuffers {
+                    input: input_buffer,
+                    input_length: input.len() as u32,
+                    output,
+                    output_length: *output_length,
+                    mode: u8::from(!internal),
+                };
+                self.fill_control(irp, *code, *internal, buffers)
+            }
+        }
+    }
+
+    /// The user's output buffer: its address, 0 for none; `None` without memory.
+    fn output_for(&self, request: Request, length: u32) -> Ddi<Option<u64>> {
+        if length == 0 {
+            return Ok(Some(0));
+        }
+        let Some(buffer) = self.user_buffer(length)? else {
+            return Ok(None);
+        };
+        if let Some(pending) = self.io.requests.pending.borrow_mut().get_mut(&request) {
+            pending.output = Some(buffer);
+        }
+        Ok(Some(buffer.address))
+    }
+
+    /// The user's input buffer with its data; as [`Kernel::output_for`].
+    fn input_for(&self, request: Request, data: &[u8]) -> Ddi<Option<u64>> {
+        if data.is_empty() {
+            return Ok(Some(0));
+        }
+        let Ok(length) = u32::try_from(data.len()) else {
+            return Ok(None);
+        };
+        let Some(buffer) = self.user_buffer(length)? else {
+            return Ok(None);
+        };
+        self.write_bytes(buffer.address, data)?;
+        if let Some(pending) = self.io.requests.pending.borrow_mut().get_mut(&request) {
+            pending.input = Some(buffer);
+        }
+        Ok(Some(buffer.address))
+    }
+
+    /// The end of a request that the bench or the system made.
+    pub(super) fn finish_request(&self, irp: u64) -> Ddi<()> {
+        self.return_buffered_data(irp)?;
+        self.free_mdls(irp)?;
+        let body = self.read(DriverPtr::<Irp>::new(irp))?;
+        let request = self.io.requests.by_irp.borrow_mut().remove(&irp);
+        self.release_irp(irp)?;
+        let Some(request) = request else {
+            return Ok(());
+        };
+        let output = self
+            .io
+            .requests
+            .pending
+            .borrow()
+            .get(&request)
+            .and_then(|pending| pending.output);
+        let data = match output {
+            Some(output) if !body.io_status.status.is_error() => {
+                let length = body.io_status.information.min(output.length.into());
+                self.read_bytes(output.address, length as usize)?
+            }
+            _ => Vec::new(),
+        };
+        let outcome = Outcome {
+            status: body.io_status.status,
+            information: body.io_status.information,
+            data,
+        };
+        self.settle(request, outcome)
+    }
+
+    /// Stores how a request ended and wakes whoever waits for it.
+    fn settle(&self, request: Request, outcome: Outcome) -> Ddi<()> {
+        let settled = {
+            let mut pending = self.io.requests.pending.borrow_mut();
+            pending.get_mut(&request).map(|pending| {
+                pending.outcome = Some(outcome);
+                (pending.event, pending.input.take(), pending.output.take())
+            })
+        };
+        let Some((event, input, output)) = settled else {
+            return Ok(());
+        };
+        for buffer in [input, output].into_iter().flatten() {
+            self.free_user_buffer(buffer);
+        }
+        self.ke_set_event(DriverPtr::new(event), 0, 0)?;
+        Ok(())
+    }
+}
+
+fn failed(status: NtStatus) -> Outcome {
+    Outcome {
+        status,
+        information: 0,
+        data: Vec::new(),
+    }
+}

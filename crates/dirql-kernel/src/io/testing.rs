@@ -1,0 +1,38 @@
+//! The kernel's own routines, for the test platform.
+
+use crate::{Ddi, DriverPtr, Kernel};
+
+type Code = fn(&Kernel, &[u64]) -> Ddi<u64>;
+
+/// The routine behind a `dirql:` name.
+pub(crate) fn builtin(name: &str) -> Option<Code> {
+    Some(match name {
+        "dirql:InvalidDeviceRequest" => |k, a| k.invalid_device_request(a[0], a[1]).map(u64::from),
+        "dirql:UnloadSafeCompletion" => {
+            |k, a| k.unload_safe_completion(a[0], a[1], a[2]).map(u64::from)
+        }
+        "dirql:SignalCompletion" => |k, a| k.signal_completion(a[0], a[1], a[2]).map(u64::from),
+        "dirql:PowerCompletion" => |k, a| k.power_completion(a[1]).map(u64::from),
+        "dirql:CsqCancel" => |k, a| k.csq_cancel(a[0], a[1]).map(|()| 0),
+        "dirql:IoTimerDpc" => |k, _| k.io_timer_dpc().map(|()| 0),
+        "dirql:BusPnp" => |k, a| k.bus_pnp(a[0], a[1]).map(u64::from),
+        "dirql:BusPower" => |k, a| k.bus_power(a[0], a[1]).map(u64::from),
+        "dirql:BusSystemControl" => |k, a| k.bus_system_control(a[0], a[1]).map(u64::from),
+        "dirql:BusReference" => |k, a| k.bus_reference(a[0]).map(|()| 0),
+        "dirql:BusDereference" => |k, a| k.bus_dereference(a[0]).map(|()| 0),
+        "dirql:BusTranslateAddress" => |k, a| {
+            k.bus_translate_address(a[1], DriverPtr::new(a[4]))
+                .map(u64::from)
+        },
+        "dirql:BusGetDmaAdapter" => |_, _| Ok(0),
+        "dirql:BusGetData" => |k, a| {
+            k.bus_get_data(a[0], a[1] as u32, a[2], a[3] as u32, a[4] as u32)
+                .map(u64::from)
+        },
+        "dirql:BusSetData" => |k, a| {
+            k.bus_set_data(a[0], a[1] as u32, a[2], a[3] as u32, a[4] as u32)
+                .map(u64::from)
+        },
+        _ => return None,
+    })
+}

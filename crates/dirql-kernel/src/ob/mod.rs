@@ -1,0 +1,33 @@
+//! Objects: counts, handles and names.
+//!
+//! An object's body lies in driver-visible memory; everything that counts about it is kept
+//! here, so that a driver that overwrites the body cannot break the counts.
+//!
+//! Not modelled: security descriptors (every open is granted), sessions, private
+//! namespaces.
+
+mod handle;
+mod name;
+mod object;
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use core::cell::{Cell, RefCell};
+
+pub use object::ObjectKind;
+pub(crate) use object::keep;
+
+/// The state of this part of the kernel.
+#[derive(Default)]
+pub(crate) struct Ob {
+    objects: RefCell<BTreeMap<u64, object::Object>>,
+    handles: RefCell<BTreeMap<u64, handle::Handle>>,
+    last_handle: Cell<u64>,
+    names: RefCell<BTreeMap<String, name::Named>>,
+    /// Address of each type's object, as drivers compare it.
+    types: RefCell<BTreeMap<ObjectKind, u64>>,
+    /// Address of each exported variable that holds such an address.
+    variables: RefCell<BTreeMap<ObjectKind, u64>>,
+}
