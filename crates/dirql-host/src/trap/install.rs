@@ -82,6 +82,27 @@ pub(crate) fn forget(range: &Range<u64>) {
     }
 }
 
+/// Makes `rdtsc` and `rdtscp` trap in this thread, so that drivers see the computer's time
+/// and runs are alike. Off unless asked for: it applies to all code of the thread, and
+/// Linux' own clocks read the counter in the process (`clock_gettime` without a system
+/// call), so they would show the computer's time as well, and only while a machine is
+/// attached.
+///
+/// # Errors
+/// What Linux says when it cannot.
+pub(crate) fn trap_time_stamp_counter(trap: bool) -> io::Result<()> {
+    let mode = if trap {
+        libc::PR_TSC_SIGSEGV
+    } else {
+        libc::PR_TSC_ENABLE
+    };
+    // SAFETY: the call changes what two instructions do in this thread, nothing else.
+    if unsafe { libc::prctl(libc::PR_SET_TSC, mode) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 fn install() -> io::Result<[Action; 5]> {
     let mut before = [const { MaybeUninit::<libc::sigaction>::zeroed() }; 5];
     for (signal, before) in SIGNALS.into_iter().zip(&mut before) {
@@ -117,16 +138,20 @@ pub(super) fn pass_on(signal: c_int, info: &libc::siginfo_t, registers: &Registe
             .text("\n")
             .write();
     }
-    let place = SIGNALS.iter().position(|known| *known == signal);
-    let before = place.and_then(|place| BEFORE.get().map(|before| before[place].0.get()));
     // SAFETY: all zeros is the default action, without flags.
     let default: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
-    let action = before.map_or(&raw const default, |before| before.cast_const());
+    let sent = info.si_code <= 0;
+    let place = SIGNALS.iter().position(|known| *known == signal);
+    let before = place.and_then(|place| BEFORE.get().map(|before| before[place].0.get()));
+    // Rust's own handler, which was there before, names stack overflows and leaves the rest to
+    // the exception's coming back; what was sent does not.
+    let action = before
+        .filter(|_| !sent)
+        .map_or(&raw const default, |before| before.cast_const());
     // SAFETY: both pointers are valid.
     unsafe { libc::sigaction(signal, action, ptr::null_mut()) };
-    if info.si_code <= 0 {
-        // SAFETY: sends this thread the signal again; it was not an exception that would come
-        // back by itself.
+    if sent {
+        // SAFETY: sends this thread the signal again.
         unsafe { libc::raise(signal) };
     }
 }

@@ -14,8 +14,9 @@
 //! # Invariants
 //! - The handler runs no driver code, never leaves its stack, and takes bounded time.
 //! - It knows the kernel and the host only as a [`Machine`].
-//! - It allocates only when it sees an instruction for the first time. It can do so because
-//!   it interrupts driver code, which is never inside the allocator.
+//! - What it interrupts is driver code, which is never inside the allocator and holds no
+//!   borrow: so the handler itself, and the devices that it asks, can allocate. It does so
+//!   only when it sees an instruction for the first time.
 //! - Interrupted code finds every register and flag as it left them.
 //!
 //! Not modelled: `int 0x80` and `syscall` reach Linux; AMX; masked vector accesses,
@@ -44,6 +45,11 @@ mod vector;
 mod tests;
 
 pub(crate) use fault::{Fault, FaultAccess, FaultKind};
+#[cfg_attr(
+    not(test),
+    expect(unused_imports, reason = "an option that nothing switches on yet")
+)]
+pub(crate) use install::trap_time_stamp_counter;
 pub(crate) use install::{Attached, attach, forget};
 pub(crate) use machine::Machine;
 pub(crate) use trampoline::Context;

@@ -38,7 +38,9 @@ thread_local! {
 }
 
 /// Takes the handler's stack away before it is freed with the thread.
-struct Owner(Box<State>);
+struct Owner {
+    _state: Box<State>,
+}
 
 impl Drop for Owner {
     fn drop(&mut self) {
@@ -99,7 +101,7 @@ pub(super) fn prepare() -> io::Result<&'static State> {
         return Err(io::Error::last_os_error());
     }
     CURRENT.set(&raw const *state);
-    OWNER.with_borrow_mut(|owner| *owner = Some(Owner(state)));
+    OWNER.with_borrow_mut(|owner| *owner = Some(Owner { _state: state }));
     current().ok_or_else(|| io::Error::other("the state was just made"))
 }
 

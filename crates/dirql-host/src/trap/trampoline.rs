@@ -18,8 +18,10 @@ use super::state::{self, State};
 /// in-process driver is compiled with the red zone of the System V convention.
 const RED_ZONE: u64 = 128;
 
-/// A stack must have this much room to be run on.
-const LEAST_ROOM: u64 = 0x2000;
+/// A stack must have this much room to be run on. What runs there is the kernel's code and
+/// nested routines of drivers; it is better to say that the stack is exhausted while only
+/// driver code is on it than in the middle of that.
+const LEAST_ROOM: u64 = 0x8000;
 
 /// IF is what an ordinary process has; all else is clear.
 const PLAIN_FLAGS: u64 = 0x202;

@@ -1,5 +1,6 @@
 //! Small pieces of machine code, run natively with a machine of our own around them.
 
+mod bugs;
 mod cost;
 mod faults;
 mod flags;

@@ -3,6 +3,7 @@ use dirql_chips::Width;
 use super::runner::Runner;
 use super::twin::Asked;
 use crate::trap::fault::FaultKind;
+use crate::trap::trap_time_stamp_counter;
 
 #[test]
 fn in_reads_all_widths_and_keeps_what_the_width_does_not_cover() {
@@ -199,4 +200,19 @@ fn halt_is_the_kernels() {
     let runner = Runner::new();
     runner.run(&[0xF4], &mut runner.registers());
     assert_eq!(runner.twin.take_asked(), [Asked::Halt]);
+}
+
+#[test]
+fn the_time_stamp_counter_is_the_kernels_when_asked_for() {
+    let runner = Runner::new();
+    runner.load(&[0x0F, 0x31, 0x0F, 0x01, 0xF9]); // rdtsc; rdtscp
+    let mut registers = runner.registers();
+    trap_time_stamp_counter(true).unwrap();
+    runner.go(&mut registers);
+    trap_time_stamp_counter(false).unwrap();
+    assert_eq!(
+        (registers.general[0], registers.general[2]),
+        (0x3333_4444, 0x1111_2222)
+    );
+    assert_eq!(registers.general[1], 0);
 }

@@ -11,7 +11,7 @@ use crate::trap::{Attached, attach, forget};
 
 /// Bytes of the code, and of the stack.
 const CODE: usize = 0x4000;
-const STACK: usize = 0x1_0000;
+const STACK: usize = 0x4_0000;
 
 /// All registers that driver code has.
 #[derive(Clone, PartialEq, Eq)]

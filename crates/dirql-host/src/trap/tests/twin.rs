@@ -38,6 +38,8 @@ pub(super) struct Twin {
     pub(super) memory: RefCell<Vec<Range<u64>>>,
     pub(super) code: Cell<(u64, u64)>,
     pub(super) guard: Cell<(u64, u64)>,
+    /// Where the checked copy starts, and where it goes on after a fault.
+    pub(super) copy: Cell<(u64, u64)>,
     pub(super) stack: Cell<(u64, u64)>,
     pub(super) attention: Cell<bool>,
     pub(super) on_attend: RefCell<Option<Attend>>,
@@ -62,6 +64,7 @@ impl Twin {
             memory: RefCell::default(),
             code: Cell::default(),
             guard: Cell::default(),
+            copy: Cell::default(),
             stack: Cell::default(),
             attention: Cell::new(false),
             on_attend: RefCell::default(),
@@ -211,8 +214,9 @@ impl Machine for Twin {
         Ok(())
     }
 
-    fn copy_fixup(&self, _instruction: u64) -> Option<u64> {
-        None
+    fn copy_fixup(&self, instruction: u64) -> Option<u64> {
+        let (start, landing) = self.copy.get();
+        (start..landing).contains(&instruction).then_some(landing)
     }
 
     fn image_of(&self, address: u64) -> Option<Range<u64>> {
