@@ -4,6 +4,22 @@
 //! [`Image::lay_out`] makes the bytes that belong into memory at some address. Nothing here maps
 //! or runs anything: the output is bytes and descriptions.
 //!
+//! ```no_run
+//! use dirql_image::Image;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let image = Image::parse(&std::fs::read("edu.sys")?)?;
+//! let mut laid_out = image.lay_out(0x7000_0000_0000)?;
+//! laid_out.bind(|import| match import.to_string().as_str() {
+//!     "ntoskrnl.exe!DbgPrint" => 0x1000,
+//!     _ => 0x2000,
+//! });
+//! laid_out.set_security_cookie(0x1234_5678_9abc);
+//! // laid_out.bytes() belong at 0x7000_0000_0000, protected as image.regions() says.
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Sources: Microsoft, "PE Format"; `winnt.h` of the Windows SDK; for what the kernel requires
 //! beyond them, the WDK documentation of drivers.
 //!

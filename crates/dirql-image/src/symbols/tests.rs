@@ -434,6 +434,31 @@ fn malformed_pdbs_are_errors() {
 }
 
 #[test]
+fn streams_that_share_pages_are_read_up_to_a_limit() {
+    // Every module says that its symbols are in one stream as long as half of the file.
+    let load = |modules: usize| {
+        let mut streams = pdb_streams();
+        let module: Vec<u8> = streams[3][64..144].to_vec();
+        streams[6] = [words([4]), vec![0; 0x1_0000]].concat();
+        streams[3].splice(64..144, module.repeat(modules));
+        let size = (module.len() * modules) as u32;
+        streams[3][24..28].copy_from_slice(&size.to_le_bytes());
+        for module in streams[3][64..64 + size as usize].chunks_mut(80) {
+            module[36..40].copy_from_slice(&4u32.to_le_bytes());
+            module[44..48].copy_from_slice(&0u32.to_le_bytes());
+        }
+        symbols(&driver_with_pdb(), Some(&msf(&streams))).map(|_| ())
+    };
+    assert_eq!(load(3), Ok(()));
+    assert!(
+        load(64)
+            .unwrap_err()
+            .to_string()
+            .contains("stream size is 0x10004, must be at most")
+    );
+}
+
+#[test]
 fn a_file_that_is_no_pdb_is_an_error() {
     let error = |pdb: &[u8]| {
         symbols(&driver_with_pdb(), Some(pdb))

@@ -331,3 +331,31 @@ fn function_entries_are_whole_and_in_order() {
     let image = driver(|pe| pe.words(at::PDATA, &[0, 0, 0]));
     assert_eq!(image.functions().len(), 1);
 }
+
+#[test]
+fn the_text_of_all_names_has_a_limit() {
+    // `count` exports share one name; the limit is 2,048 names of 4,096 characters.
+    let parse = |count: u32, length: usize| {
+        let mut pe = crate::builder::Pe::driver();
+        pe.directories[1] = (0, 0);
+        pe.directories[13] = (0, 0);
+        let last = pe.sections.last_mut().unwrap();
+        last.data.resize(0x8000, 0);
+        last.virtual_size = 0x8000;
+        pe.size_of_image = 0x1_0000;
+        let e = at::EXPORTS;
+        pe.words(e + 12, &[0, 0, 1, count, e + 0x28, 0x9000, 0xd000]);
+        pe.words(0x9000, &vec![0xe000; count as usize]);
+        pe.put(0xe000, &vec![b'n'; length]);
+        crate::Image::parse(&pe.build()).map(|image| image.exports().exports.len())
+    };
+    assert_eq!(parse(2048, 4096), Ok(2048));
+    assert_eq!(
+        parse(2049, 4096).unwrap_err().to_string(),
+        "export directory: more than 8388608 bytes of names in one image",
+    );
+    assert_eq!(
+        parse(1, 4097).unwrap_err().to_string(),
+        "export directory: export name at RVA 0xe000 does not end within 4096 bytes",
+    );
+}

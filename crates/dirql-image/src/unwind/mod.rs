@@ -7,6 +7,7 @@
 
 mod epilogue;
 mod info;
+mod scope;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use crate::image::Image;
 use crate::unwind::epilogue::{Adjust, Epilogue};
 
 pub use crate::unwind::info::{Code, FrameRegister, Handler, Operation, Tail, UnwindInfo};
+pub use crate::unwind::scope::{Guard, Scope};
 
 /// How many entries a chain may have; Windows gives up after as many.
 pub const MAX_CHAIN: usize = 32;

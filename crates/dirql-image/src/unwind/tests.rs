@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Code, Frame, FrameRegister, Gpr, Handler, MAX_CHAIN, Operation, Registers, Tail, UnwindError,
-    UnwindInfo, Xmm,
+    Code, Frame, FrameRegister, Gpr, Guard, Handler, MAX_CHAIN, Operation, Registers, Scope, Tail,
+    UnwindError, UnwindInfo, Xmm,
 };
 use crate::builder::{BASE, Pe, at};
 use crate::{Function, Image};
@@ -464,4 +464,65 @@ fn unwind_data_past_the_end_is_an_error() {
         error.to_string(),
         "UnwindCode at RVA 0x9000 takes 0x2 bytes, 0x0 are there"
     );
+}
+
+#[test]
+fn scopes_say_what_guards_a_stretch() {
+    let mut pe = Pe::driver();
+    pe.words(0x2500, &[3, 0x1000, 0x1010, 1, 0x1030]);
+    pe.words(
+        0x2514,
+        &[0x1010, 0x1018, 0x1040, 0x1031, 0x1018, 0x1020, 0x1050, 0],
+    );
+    pe.sections[6].virtual_size = 0x1000;
+    pe.sections[6].data.resize(0x1000, 0);
+    pe.words(0x8fe0, &[1]);
+    pe.words(0x8ff0, &[1]);
+    let image = Image::parse(&pe.build()).unwrap();
+    let scope = |begin, end, guard| Scope { begin, end, guard };
+    assert_eq!(
+        image.scopes(0x2500).unwrap(),
+        [
+            scope(0x1000, 0x1010, Guard::Always { target: 0x1030 }),
+            scope(
+                0x1010,
+                0x1018,
+                Guard::Except {
+                    filter: 0x1040,
+                    target: 0x1031
+                }
+            ),
+            scope(0x1018, 0x1020, Guard::Finally { routine: 0x1050 }),
+        ],
+    );
+    assert_eq!(image.scopes(0x8fe0).unwrap().len(), 1);
+    assert_eq!(
+        image.scopes(0x8ff0).unwrap_err().to_string(),
+        "scope table at RVA 0x8ff4 takes 0x10 bytes, 0xc are there",
+    );
+}
+
+#[test]
+fn more_pops_than_registers_are_no_epilogue() {
+    let is = |count: usize| {
+        let code: Vec<u8> = std::iter::repeat_n(0x58, count).chain([0xc3]).collect();
+        let words: Vec<u64> = (0..count as u64).chain([RETURN]).collect();
+        epilogue(&code, &PLAIN_INFO, &words).is_some()
+    };
+    assert!(is(16));
+    assert!(!is(17));
+}
+
+#[test]
+fn epilogues_at_the_end_of_the_image_are_read_no_further() {
+    let mut pe = Pe::driver();
+    pe.sections[6].data.resize(0x1000, 0x90);
+    pe.sections[6].virtual_size = 0x1000;
+    pe.words(at::PDATA, &[0x8ff0, 0x9000, at::UNWIND, 0, 0, 0]);
+    pe.put(at::UNWIND, &[1, 0, 0, 0]);
+    pe.put(0x8fff, &[0x48]);
+    let image = Image::parse(&pe.build()).unwrap();
+    let mut registers = at_offset(0x7fff);
+    unwind(&image, &mut registers, &[RETURN]);
+    assert_eq!(registers.rip, RETURN);
 }
