@@ -219,6 +219,16 @@ impl Kernel {
         if gsi < u32::from(PINS) { Ok(gsi) } else { Err(PlugError::NoLine { gsi }) }
     }
 
+    /// The device that is wired to a line, the first one if several are.
+    pub(crate) fn device_on_line(&self, gsi: u32) -> (Option<DeviceId>, Option<LineWish>) {
+        let slots = self.hal.slots.borrow();
+        let found = slots.iter().enumerate().find_map(|(index, slot)| {
+            let (_, wish) = slot.lines.iter().find(|(line, _)| *line == gsi)?;
+            Some((DeviceId(index as u32), *wish))
+        });
+        (found.map(|(device, _)| device), found.map(|(_, wish)| wish))
+    }
+
     /// The number of devices.
     pub(crate) fn device_count(&self) -> u32 {
         self.hal.slots.borrow().len() as u32

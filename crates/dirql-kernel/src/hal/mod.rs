@@ -5,6 +5,7 @@
 mod access;
 mod assign;
 mod dma;
+mod legacy;
 mod machine;
 mod messages;
 mod route;

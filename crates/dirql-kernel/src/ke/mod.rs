@@ -1,5 +1,6 @@
 //! The kernel core: processors, IRQL, interrupts, DPCs, threads, waits, time.
 
+mod bug_check;
 mod clock;
 mod dispatch;
 mod dpc;
@@ -10,6 +11,7 @@ mod irql;
 mod mutex;
 mod processor;
 mod query;
+mod region;
 mod scheduler;
 mod semaphore;
 mod spin_lock;

@@ -13,6 +13,7 @@ use zerocopy::FromZeros;
 use crate::at;
 use crate::ke::ProcessorId;
 use crate::ke::wait::Wait;
+use crate::ob::{self, ObjectKind};
 use crate::platform::StrandId;
 use crate::stop::{Ddi, Stop};
 use crate::{DriverPtr, Kernel};
@@ -54,6 +55,9 @@ pub(crate) const NORMAL_PRIORITY: u8 = 8;
 
 /// Highest priority.
 pub(crate) const HIGH_PRIORITY: u8 = 31;
+
+/// THREAD_ALL_ACCESS of wdm.h.
+const THREAD_ALL_ACCESS: u32 = 0x1F_FFFF;
 
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
 enum State {
@@ -107,6 +111,7 @@ impl Kernel {
             exit_status: NtStatus::SUCCESS,
             stack,
         });
+        self.ob_register(kthread, ObjectKind::Thread, ob::keep);
         self.make_ready(thread);
         thread
     }
@@ -338,7 +343,7 @@ impl Kernel {
     /// IRQL: PASSIVE_LEVEL. Source: WDK reference, wdm.PsCreateSystemThread.
     pub fn ps_create_system_thread(&self, handle: DriverPtr<u64>, routine: u64, context: u64) -> Ddi<NtStatus> {
         let thread = self.spawn_thread("system thread", NORMAL_PRIORITY, ThreadBody::Driver { routine, context });
-        let value = self.insert_thread_handle(self.kthread_of(thread));
+        let value = self.ob_create_handle(self.kthread_of(thread), THREAD_ALL_ACCESS)?;
         self.write(handle, value)?;
         Ok(NtStatus::SUCCESS)
     }

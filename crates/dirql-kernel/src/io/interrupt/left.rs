@@ -67,7 +67,8 @@ impl Kernel {
         let image = start..start.saturating_add(u64::from(size));
         self.report_left_connected(self.connections_into(&image), "the driver was unloaded")?;
         self.check_queues(&image, "the driver was unloaded")?;
-        self.find_memory_left(&self.driver_name(driver), &image)
+        let name = self.driver_name(driver).unwrap_or_default();
+        self.find_memory_left(&name, &image)
     }
 
     /// Findings for what is still active in a device object that is deleted.

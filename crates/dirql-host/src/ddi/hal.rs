@@ -1,0 +1,31 @@
+//! The HAL's routines for drivers that know their hardware without plug and play.
+
+use dirql_kernel::DriverPtr;
+
+use super::exports;
+
+exports! {
+    fn HalGetInterruptVector(
+        _interface: i32,
+        _bus: u32,
+        level: u32,
+        _vector: u32,
+        irql: DriverPtr<u8>,
+        affinity: DriverPtr<u64>,
+    ) -> u32 = |k| k.hal_get_interrupt_vector(level, irql, affinity);
+    fn HalGetBusDataByOffset(kind: u32, bus: u32, slot: u32, buffer: u64, offset: u32, length: u32) -> u32
+        = |k| k.hal_get_bus_data_by_offset(kind, (bus, slot), buffer, (offset, length));
+    fn HalGetBusData(kind: u32, bus: u32, slot: u32, buffer: u64, length: u32) -> u32
+        = |k| k.hal_get_bus_data_by_offset(kind, (bus, slot), buffer, (0, length));
+    fn HalSetBusDataByOffset(kind: u32, bus: u32, slot: u32, buffer: u64, offset: u32, length: u32) -> u32
+        = |k| k.hal_set_bus_data_by_offset(kind, (bus, slot), buffer, (offset, length));
+    fn HalSetBusData(kind: u32, bus: u32, slot: u32, buffer: u64, length: u32) -> u32
+        = |k| k.hal_set_bus_data_by_offset(kind, (bus, slot), buffer, (0, length));
+    fn HalTranslateBusAddress(
+        interface: i32,
+        _bus: u32,
+        address: u64,
+        space: DriverPtr<u32>,
+        translated: DriverPtr<u64>,
+    ) -> u8 = |k| k.hal_translate_bus_address(interface, address, space, translated);
+}

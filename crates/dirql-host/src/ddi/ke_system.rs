@@ -1,0 +1,23 @@
+//! Bug checks, regions, and the debugger that is not there.
+
+use dirql_abi::NtStatus;
+
+use super::{Nothing, exports};
+
+exports! {
+    fn KeBugCheckEx(code: u32, p1: u64, p2: u64, p3: u64, p4: u64) -> Nothing
+        = |k| k.ke_bug_check_ex(code, [p1, p2, p3, p4]).map(Nothing::from);
+    fn KeBugCheck(code: u32) -> Nothing = |k| k.ke_bug_check_ex(code, [0; 4]).map(Nothing::from);
+    fn KeEnterCriticalRegion() -> Nothing = |k| k.ke_enter_critical_region().map(Nothing::from);
+    fn KeLeaveCriticalRegion() -> Nothing = |k| k.ke_leave_critical_region().map(Nothing::from);
+    fn KeEnterGuardedRegion() -> Nothing = |k| k.ke_enter_guarded_region().map(Nothing::from);
+    fn KeLeaveGuardedRegion() -> Nothing = |k| k.ke_leave_guarded_region().map(Nothing::from);
+    fn KeAreApcsDisabled() -> u8 = |k| k.ke_are_apcs_disabled();
+    fn KeAreAllApcsDisabled() -> u8 = |k| k.ke_are_all_apcs_disabled();
+    fn KeGetRecommendedSharedDataAlignment() -> u32 = |_k| Ok(64);
+    fn KdChangeOption(_option: u32, _in_length: u32, _in: u64, _out_length: u32, _out: u64, _needed: u64) -> NtStatus
+        = |k| k.kd_change_option();
+    fn KdRefreshDebuggerNotPresent() -> u8 = |_k| Ok(1);
+    fn KdEnableDebugger() -> NtStatus = |_k| Ok(NtStatus::DEBUGGER_INACTIVE);
+    fn KdDisableDebugger() -> NtStatus = |_k| Ok(NtStatus::DEBUGGER_INACTIVE);
+}
