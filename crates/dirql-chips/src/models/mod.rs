@@ -14,7 +14,8 @@ use alloc::vec::Vec;
 use crate::button::{self, Button};
 use crate::device::{Device, Region};
 use crate::edu::{self, Edu};
-use crate::pci::{Description, Function, Space};
+use crate::msix::{self, MsixDevice};
+use crate::pci::{Description, Function, MsiOffer, Space};
 use crate::uart16550::{self, Uart16550};
 use crate::wire::{Polarity, Trigger};
 
@@ -76,6 +77,22 @@ pub const MODELS: &[Model] = &[
             "dma_mask",
             "address bits that reach memory (default 0xfffffff)",
         )],
+    },
+    Model {
+        name: "msix",
+        kind: Kind::Pci,
+        doc: "a PCI device of many queues, each with its own MSI-X message",
+        options: &[
+            option("queues", "how many queues, 1..=2048 (default 4)"),
+            option(
+                "messages",
+                "MSI-X table entries, 1..=2048 (default as many as queues)",
+            ),
+            option(
+                "msi",
+                "messages of an MSI capability beside it, 0 to 32 (default 0: none)",
+            ),
+        ],
     },
     Model {
         name: "uart16550",
@@ -150,6 +167,7 @@ pub fn build(name: &str, options: &[(&str, &str)]) -> Result<PluggedDevice, Mode
     match model.name {
         "button" => build_button(&options),
         "edu" => build_edu(&options),
+        "msix" => build_msix(&options),
         "uart16550" => build_uart16550(&options),
         // The test `every_model_in_the_table_can_be_built` keeps the table and this together.
         _ => Err(ModelError::unknown_model(name)),
@@ -159,6 +177,31 @@ pub fn build(name: &str, options: &[(&str, &str)]) -> Result<PluggedDevice, Mode
 fn build_edu(options: &Options<'_>) -> Result<PluggedDevice, ModelError> {
     let dma_mask = options.number("dma_mask", edu::spec::DMA_MASK, 0..=u64::MAX)?;
     Ok(pci(Box::new(Edu::new(dma_mask)), edu::spec::description()))
+}
+
+fn build_msix(options: &Options<'_>) -> Result<PluggedDevice, ModelError> {
+    let queues = options.number("queues", 4, 1..=2048)?;
+    let messages = options.number("messages", queues, 1..=2048)?;
+    let counts = [
+        ("0", 0),
+        ("1", 1),
+        ("2", 2),
+        ("4", 4),
+        ("8", 8),
+        ("16", 16),
+        ("32", 32),
+    ];
+    let msi = match options.choice("msi", 0, &counts)? {
+        0 => None,
+        messages => Some(MsiOffer {
+            messages,
+            address_64: true,
+            per_vector_mask: true,
+        }),
+    };
+    // Both at most 2048.
+    let device = Box::new(MsixDevice::new(queues as u16));
+    Ok(pci(device, msix::spec::description(messages as u16, msi)))
 }
 
 fn build_button(options: &Options<'_>) -> Result<PluggedDevice, ModelError> {

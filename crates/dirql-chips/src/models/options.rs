@@ -247,10 +247,11 @@ fn parse_number(text: &str) -> Option<u64> {
     u64::from_str_radix(digits, radix).ok()
 }
 
-/// The name that is at most two edits away and nearest, the first of equals.
+/// The nearest name that is at most two edits and less than half its length away, the first of
+/// equals.
 fn nearest(text: &str, names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     let near = names.map(|name| (distance(text, name), name));
-    let near = near.filter(|&(distance, name)| distance <= 2 && distance < name.len());
+    let near = near.filter(|&(distance, name)| distance <= 2 && 2 * distance < name.len());
     near.min_by_key(|&(distance, _)| distance)
         .map(|(_, name)| name)
 }

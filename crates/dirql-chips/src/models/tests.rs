@@ -68,6 +68,8 @@ fn options_change_what_is_built() {
             "button,port=0x300,line=5,trigger=edge",
             "button,port=0xfffc,line=239",
             "edu,dma_mask=0xffffffffffffffff",
+            "msix",
+            "msix,queues=2048,messages=1,msi=32",
             "uart16550",
             "uart16550,port=0x2f8,line=3"
         ]),
@@ -76,6 +78,8 @@ legacy button at 0x280 line 10 Level
 legacy button at 0x300 line 5 Edge
 legacy button at 0xfffc line 239 Level
 pci edu 11e81234
+pci msix d1421234
+pci msix d1421234
 legacy uart16550 at 0x3f8 line 4 Edge
 legacy uart16550 at 0x2f8 line 3 Edge
 
@@ -96,10 +100,10 @@ fn what_is_wrong_is_said_with_a_hint() {
             "button,line=1,line=1"
         ]),
         str![[r#"
-no model `edo`, did you mean `edu`?; models: button, edu, uart16550
-no model `Button`, did you mean `button`?; models: button, edu, uart16550
-no model `toaster`; models: button, edu, uart16550
-no model ``; models: button, edu, uart16550
+no model `edo`, did you mean `edu`?; models: button, edu, msix, uart16550
+no model `Button`, did you mean `button`?; models: button, edu, msix, uart16550
+no model `toaster`; models: button, edu, msix, uart16550
+no model ``; models: button, edu, msix, uart16550
 model `edu` has no option `dma-mask`, did you mean `dma_mask`?; options: dma_mask
 model `edu` has no option `port`; options: dma_mask
 option `line` is given twice
@@ -122,6 +126,9 @@ fn values_are_strict() {
             "button,port=0xfffd",
             "uart16550,port=0xfff9",
             "edu,dma_mask=0x10000000000000000",
+            "msix,queues=2049",
+            "msix,messages=0",
+            "msix,msi=3",
             "button,trigger=levle",
             "button,trigger=Edge",
         ]),
@@ -136,6 +143,9 @@ option `line` is `0b`, not a number (decimal, or hexadecimal after 0x)
 option `port` is 0xfffd, not in 0x0..=0xfffc
 option `port` is 0xfff9, not in 0x0..=0xfff8
 option `dma_mask` is `0x10000000000000000`, not a number (decimal, or hexadecimal after 0x)
+option `queues` is 2049, not in 1..=2048
+option `messages` is 0, not in 1..=2048
+option `msi` is `3`; it takes: 0, 1, 2, 4, 8, 16, 32
 option `trigger` is `levle`, did you mean `level`?; it takes: edge, level
 option `trigger` is `Edge`, did you mean `edge`?; it takes: edge, level
 
