@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use dirql_kernel::{Access, BadAddress, CallSite, Kernel, Outcome, Platform, Stop, StrandId};
 
+use crate::exception::{Active, Pending};
 use crate::loader::LoadedImage;
 use crate::memory::{AddressSpace, MemoryError};
 use crate::native;
@@ -47,6 +48,11 @@ pub(crate) struct LinuxPlatform {
     pub(crate) data: RefCell<BTreeMap<&'static str, u64>>,
     /// The routine that the kernel called last, on the running strand.
     routine: Cell<u64>,
+    /// The exception that is being handled on the running strand, since the kernel last
+    /// called a driver; null if none is.
+    pub(crate) active: Cell<*const Active>,
+    /// What is to be done when a routine has returned to [`exception::cpu::capture`].
+    pub(crate) pending: Cell<Option<(Pending, u64)>>,
     /// Where this program is; in-process drivers are part of it.
     own_code: Range<u64>,
     /// Whether an in-process driver was loaded.
@@ -70,6 +76,8 @@ impl LinuxPlatform {
             images: RefCell::default(),
             data: RefCell::default(),
             routine: Cell::new(0),
+            active: Cell::new(std::ptr::null()),
+            pending: Cell::new(None),
             own_code: native::module_of(call_driver as *const () as u64).unwrap_or(0..0),
             has_native: Cell::new(false),
             in_driver: Cell::new(false),
@@ -105,6 +113,14 @@ impl LinuxPlatform {
     pub(crate) fn allow_native(&self) {
         self.space.allow_process_memory();
         self.has_native.set(true);
+    }
+
+    /// Calls driver code on behalf of the driver's routine that runs already.
+    pub(crate) fn call_within(&self, routine: u64, arguments: &[u64]) -> u64 {
+        self.in_driver.set(true);
+        let result = call_driver(routine, arguments);
+        self.in_driver.set(false);
+        result
     }
 
     /// Whether `instruction` is in this program.
@@ -172,9 +188,9 @@ impl Platform for LinuxPlatform {
 
     fn call(&self, routine: u64, arguments: &[u64]) -> u64 {
         let before = self.routine.replace(routine);
-        self.in_driver.set(true);
-        let result = call_driver(routine, arguments);
-        self.in_driver.set(false);
+        let active = self.active.replace(std::ptr::null());
+        let result = self.call_within(routine, arguments);
+        self.active.set(active);
         self.routine.set(before);
         result
     }
@@ -197,10 +213,12 @@ impl Platform for LinuxPlatform {
 
     fn suspend(&self) {
         let routine = self.routine.replace(0);
+        let active = self.active.replace(std::ptr::null());
         let floats = FloatControl::take();
         self.strands.suspend();
         self.in_driver.set(false);
         floats.give_back();
+        self.active.set(active);
         self.routine.set(routine);
     }
 

@@ -10,8 +10,17 @@ use dirql_abi::NtStatus;
 use dirql_kernel::{CallSite, Ddi, DriverPtr, Kernel, Outcome, Platform, Stop};
 use dirql_rules::{IrqlRule, ids};
 
-use crate::{exception, run};
+use crate::exception::raise_at_call;
+use crate::run;
 
+mod exception;
+mod hal;
+mod io_interrupt;
+mod ke_dispatcher;
+mod ke_dpc;
+mod ke_irql;
+mod ke_query;
+mod ke_system;
 mod system_routine;
 #[cfg(test)]
 mod testing;
@@ -169,6 +178,15 @@ pub fn all() -> impl Iterator<Item = &'static Export> {
 /// The families, in no order that matters.
 fn families() -> Vec<&'static [Export]> {
     vec![
+        exception::DIRECT,
+        exception::EXPORTS,
+        hal::EXPORTS,
+        io_interrupt::EXPORTS,
+        ke_dispatcher::EXPORTS,
+        ke_dpc::EXPORTS,
+        ke_irql::EXPORTS,
+        ke_query::EXPORTS,
+        ke_system::EXPORTS,
         system_routine::EXPORTS,
         #[cfg(test)]
         testing::ROUTINES,
@@ -201,12 +219,26 @@ pub(crate) fn enter<R: Answer>(
     answer
 }
 
+/// As [`enter`], for the few exports that are about the call itself: nothing is checked or
+/// recorded, and a failure ends the run.
+pub(crate) fn enter_directly<R>(body: impl FnOnce(&Kernel, CallSite) -> Result<R, Stop>) -> R {
+    let platform = run::platform();
+    let site = platform.call_site();
+    let kernel = run::current_kernel();
+    let driver = platform.leave_driver();
+    let answer = match std::panic::catch_unwind(AssertUnwindSafe(|| body(kernel, site))) {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(stop)) => run::stop(kernel, stop),
+        Err(payload) => platform.strands.leave_with_panic(payload),
+    };
+    platform.enter_driver(driver);
+    answer
+}
+
 /// Returns if an exception is to be raised where the driver called.
 #[cold]
 fn leave(kernel: &Kernel, site: CallSite, stop: Stop) {
-    match std::panic::catch_unwind(AssertUnwindSafe(|| {
-        exception::raise_at_call(kernel, site, stop)
-    })) {
+    match std::panic::catch_unwind(AssertUnwindSafe(|| raise_at_call(kernel, site, stop))) {
         Ok(Ok(())) => {}
         Ok(Err(stop)) => run::stop(kernel, stop),
         Err(payload) => run::platform().strands.leave_with_panic(payload),

@@ -1,0 +1,79 @@
+//! Exceptions: raising, unwinding, looking at the stack.
+
+use dirql_abi::NtStatus;
+use dirql_abi::exception::Context;
+use dirql_kernel::{DriverPtr, Kernel, Stop};
+
+use crate::ddi::{Export, Nothing, enter_directly, exports};
+use crate::exception::{Pending, after_return, c_handler, cpu, unwind};
+use crate::run;
+
+exports! {
+    fn ExRaiseStatus(status: i32) -> Nothing = |_k| Err(raise(NtStatus(status)));
+    fn ExRaiseAccessViolation() -> Nothing = |_k| Err(raise(NtStatus::ACCESS_VIOLATION));
+    fn ExRaiseDatatypeMisalignment() -> Nothing = |_k| Err(raise(NtStatus::DATATYPE_MISALIGNMENT));
+    fn RtlLookupFunctionEntry(address: u64, base: DriverPtr<u64>, _history: u64) -> u64
+        = |k| run::platform().lookup_function_entry(k, address, base);
+    fn RtlPcToFileHeader(address: u64, base: DriverPtr<u64>) -> u64
+        = |k| {
+            let found = run::platform().image_at(address).map_or(0, |image| image.base());
+            k.write(base, found)?;
+            Ok(found)
+        };
+    fn RtlVirtualUnwind(
+        _type: u32, base: u64, address: u64, _function: u64,
+        context: DriverPtr<Context>, data: DriverPtr<u64>, frame: DriverPtr<u64>, _saved: u64,
+    ) -> u64
+        = |k| run::platform().virtual_unwind(k, base, address, context, data, frame);
+}
+
+/// Exports that are about the call itself.
+pub(super) const DIRECT: &[Export] = &[
+    Export {
+        name: "__C_specific_handler",
+        irql: None,
+        shim: c_handler::c_specific_handler as *const (),
+    },
+    Export {
+        name: "RtlCaptureContext",
+        irql: None,
+        shim: cpu::capture_context as *const (),
+    },
+    Export {
+        name: "RtlUnwind",
+        irql: None,
+        shim: unwind as *const (),
+    },
+    Export {
+        name: "RtlUnwindEx",
+        irql: None,
+        shim: unwind as *const (),
+    },
+];
+
+fn raise(code: NtStatus) -> Stop {
+    Stop::Exception {
+        code,
+        parameters: [0; 4],
+    }
+}
+
+/// `VOID RtlUnwindEx(TargetFrame, TargetIp, ExceptionRecord, ReturnValue, OriginalContext,
+/// HistoryTable)`; RtlUnwind has the first four. Where to start is known without a context.
+extern "win64" fn unwind(target_frame: u64, target_ip: u64, record: u64, return_value: u64) -> u64 {
+    enter_directly(|_: &Kernel, site| {
+        let request = unwind::Request {
+            target_frame,
+            target_ip,
+            record,
+            return_value,
+        };
+        let no_stack = dirql_kernel::BadAddress {
+            address: site.stack_pointer,
+            write: true,
+        };
+        after_return(site, Pending::Unwind(request))
+            .map(|()| 0)
+            .map_err(|()| Stop::BadAddress(no_stack))
+    })
+}

@@ -1,0 +1,226 @@
+//! Walking the frames of driver code.
+
+use std::ptr;
+
+use dirql_abi::NtStatus;
+use dirql_abi::exception::{Context, DispatcherContext, RuntimeFunction};
+use dirql_image::unwind::{Frame, Handler};
+use dirql_kernel::{Ddi, DriverPtr, Kernel, Platform, Stop};
+use zerocopy::{FromZeros, IntoBytes};
+
+use crate::exception::Active;
+use crate::exception::cpu::Cpu;
+use crate::loader::LoadedImage;
+use crate::run::LinuxPlatform;
+
+/// More frames than a stack of 256 KiB can hold; a chain that goes round ends here.
+const MOST_FRAMES: u32 = 0x4000;
+
+/// A walk from some registers outwards.
+pub(super) struct Walk<'a> {
+    platform: &'a LinuxPlatform,
+    /// The registers in the frame that comes next.
+    pub(super) cpu: Cpu,
+    /// The exception during whose handling the frames so far were made.
+    pub(super) outer: *const Active,
+    left: u32,
+}
+
+/// One frame of a driver. It owns nothing, because a handler may not return.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DriverFrame {
+    /// Where the image with its code is.
+    base: u64,
+    /// Address of its RUNTIME_FUNCTION, 0 if it has none or no handler.
+    function_entry: u64,
+    /// What the unwind data says.
+    pub(super) frame: Frame,
+    /// The registers in it.
+    pub(super) cpu: Cpu,
+    /// The registers in its caller.
+    caller: Cpu,
+    /// Whether it was reached through the frames of another exception's handler.
+    pub(super) nested: bool,
+}
+
+impl<'a> Walk<'a> {
+    /// Starts with the frame that `cpu` is in.
+    pub(super) fn new(platform: &'a LinuxPlatform, cpu: &Cpu) -> Self {
+        Self {
+            platform,
+            cpu: *cpu,
+            outer: platform.active.get(),
+            left: MOST_FRAMES,
+        }
+    }
+
+    /// The next frame; `None` where the kernel called the driver, or where nothing can be
+    /// made of the stack.
+    pub(super) fn frame(&mut self) -> Option<DriverFrame> {
+        let mut nested = false;
+        self.left = self.left.checked_sub(1)?;
+        let image = loop {
+            match self.platform.image_at(self.cpu.rip) {
+                Some(image) if image.image().is_some() => break image,
+                _ => self.leave_handler()?,
+            }
+            nested = true;
+        };
+        let mut registers = self.cpu.registers();
+        let space = &self.platform.space;
+        let read = |address| {
+            let mut bytes = [0; 8];
+            space.read(address, &mut bytes).ok()?;
+            Some(u64::from_le_bytes(bytes))
+        };
+        let frame = image
+            .image()?
+            .unwind(image.base(), &mut registers, read)
+            .ok()?;
+        let mut caller = self.cpu;
+        caller.set_registers(&registers);
+        let entry = frame
+            .handler
+            .and_then(|_| function_entry(self.platform, &image, self.cpu.rip));
+        let (base, function_entry) = (image.base(), entry.unwrap_or(0));
+        Some(DriverFrame {
+            base,
+            function_entry,
+            frame,
+            cpu: self.cpu,
+            caller,
+            nested,
+        })
+    }
+
+    /// Goes on with the caller of `frame`.
+    pub(super) fn leave(&mut self, frame: &DriverFrame) {
+        self.cpu = frame.caller;
+    }
+
+    /// The kernel called this code to handle an exception: goes on where that was raised.
+    fn leave_handler(&mut self) -> Option<()> {
+        // SAFETY: null, or an exception that is being handled: `call_handler` keeps it in its
+        // frame, further out on this stack, until the handler returns, and takes it off the
+        // list then; a jump past that frame takes it off too.
+        let active = unsafe { self.outer.as_ref() }?;
+        self.cpu = active.cpu;
+        self.outer = active.outer;
+        Some(())
+    }
+}
+
+impl DriverFrame {
+    /// Address of the language handler.
+    pub(super) fn handler(&self, wanted: impl Fn(&Handler) -> bool) -> Option<u64> {
+        let handler = self.frame.handler.filter(wanted)?;
+        Some(self.base + u64::from(handler.rva))
+    }
+
+    /// What a language handler is told about its frame.
+    pub(super) fn dispatcher_context(&self, context: u64) -> DispatcherContext {
+        let mut dispatcher = DispatcherContext::new_zeroed();
+        dispatcher.control_pc = self.cpu.rip;
+        dispatcher.image_base = self.base;
+        dispatcher.function_entry = self.function_entry;
+        dispatcher.establisher_frame = self.frame.establisher;
+        dispatcher.context_record = context;
+        if let Some(handler) = self.frame.handler {
+            dispatcher.language_handler = self.base + u64::from(handler.rva);
+            dispatcher.handler_data = self.base + u64::from(handler.data);
+        }
+        dispatcher
+    }
+}
+
+impl LinuxPlatform {
+    /// `PRUNTIME_FUNCTION RtlLookupFunctionEntry(ControlPc, *ImageBase, HistoryTable)`: the
+    /// entry for the code at `address`, or NULL; `*ImageBase` is set if an image is there.
+    pub(crate) fn lookup_function_entry(
+        &self,
+        kernel: &Kernel,
+        address: u64,
+        base: DriverPtr<u64>,
+    ) -> Ddi<u64> {
+        let Some(image) = self.image_at(address) else {
+            return Ok(0);
+        };
+        kernel.write(base, image.base())?;
+        Ok(function_entry(self, &image, address).unwrap_or(0))
+    }
+
+    /// `PEXCEPTION_ROUTINE RtlVirtualUnwind(...)`: changes `*context` from inside the function
+    /// at `address` to right after the call in its caller. Returns the language handler that
+    /// applies, with its data in `*data`, or NULL.
+    pub(crate) fn virtual_unwind(
+        &self,
+        kernel: &Kernel,
+        base: u64,
+        address: u64,
+        context: DriverPtr<Context>,
+        data: DriverPtr<u64>,
+        frame: DriverPtr<u64>,
+    ) -> Ddi<u64> {
+        let mut record = kernel.read(context)?;
+        record.rip = address;
+        let mut walk = Walk {
+            platform: self,
+            cpu: Cpu::from_context(&record),
+            outer: ptr::null(),
+            left: 1,
+        };
+        let Some(found) = walk.frame().filter(|found| found.base == base) else {
+            return Err(Stop::Exception {
+                code: NtStatus::BAD_STACK,
+                parameters: [0; 4],
+            });
+        };
+        kernel.write(
+            context,
+            Context {
+                p1_home: record.p1_home,
+                ..found.caller.to_context()
+            },
+        )?;
+        kernel.write(frame, found.frame.establisher)?;
+        let Some(handler) = found.frame.handler else {
+            return Ok(0);
+        };
+        kernel.write(data, base + u64::from(handler.data))?;
+        Ok(base + u64::from(handler.rva))
+    }
+}
+
+/// Where in its image's memory the RUNTIME_FUNCTION for `address` is. For a stretch that is
+/// part of a function it is the stretch's own.
+pub(super) fn function_entry(
+    platform: &LinuxPlatform,
+    image: &LoadedImage,
+    address: u64,
+) -> Option<u64> {
+    let rva = u32::try_from(address.checked_sub(image.base())?).ok()?;
+    let function = image.image()?.function_at(rva)?;
+    let (table, bytes) = exception_directory(platform, image.base())?;
+    let size = size_of::<RuntimeFunction>() as u64;
+    let entries = (0..bytes / size).map(|index| table + index * size);
+    // Few drivers have more than some thousand; the table is sorted, but nothing makes it so.
+    entries.into_iter().find(|entry| {
+        let mut found = RuntimeFunction::new_zeroed();
+        platform.read(*entry, found.as_mut_bytes()).is_ok()
+            && (found.begin_address, found.end_address) == (function.begin, function.end)
+    })
+}
+
+/// Address and size of the exception directory, from the headers in memory.
+fn exception_directory(platform: &LinuxPlatform, base: u64) -> Option<(u64, u64)> {
+    const E_LFANEW: u64 = 0x3C;
+    // Signature, file header, and the optional header up to the fourth directory.
+    const EXCEPTION: u64 = 4 + 20 + 112 + 3 * 8;
+    let read = |address| {
+        let mut bytes = [0; 4];
+        platform.read(address, &mut bytes).ok()?;
+        Some(u64::from(u32::from_le_bytes(bytes)))
+    };
+    let entry = base + read(base + E_LFANEW)? + EXCEPTION;
+    Some((base + read(entry)?, read(entry + 4)?))
+}
