@@ -1,2 +1,82 @@
 //! The project's own commands: `cargo xtask COMMAND`.
-fn main() {}
+//!
+//! Everything that is asked of a change is asked by [`gates`], on a developer's machine and in
+//! CI alike; nothing is checked in CI that cannot be run here.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command's output is what it is for"
+)]
+
+mod book;
+mod gates;
+mod layers;
+mod licences;
+mod lints;
+mod no_std;
+mod problem;
+mod samples;
+mod setup;
+mod suite;
+mod summary;
+mod task;
+mod tree;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use tree::Tree;
+
+const USAGE: &str = "\
+The project's own commands.
+
+Usage: cargo xtask COMMAND
+
+  setup               installs what the tests need, or says what to install
+  test                setup, then every test
+  ci                  everything that is asked of a change: format, clippy, lints, docs, tests, …
+  lint                the house lints alone, without compiling anything else
+  samples [--check]   builds the bundled drivers again; with --check only compares
+  rules [--check]     writes the book's page of rules; with --check only compares
+  examples [--bless]  runs the commands that README and book show; with --bless takes their output
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if let ["-h" | "--help" | "help"] = arguments[..] {
+        print!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
+    match run(&arguments) {
+        Some(Ok(())) => ExitCode::SUCCESS,
+        Some(Err(error)) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+        None => {
+            eprint!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Runs a command; `None` if there is no such command.
+fn run(arguments: &[&str]) -> Option<Result<()>> {
+    let tree = Tree::here();
+    Some(match arguments {
+        ["setup"] => setup::run(),
+        ["test"] => suite::run(&tree, samples::Compilers::Any),
+        ["ci"] => gates::run(&tree),
+        ["lint"] => lints::run(&tree),
+        ["samples"] => samples::update(&tree),
+        ["samples", "--check"] => samples::check(&tree, samples::Compilers::Bundled),
+        ["rules"] => book::rules::write(&tree),
+        ["rules", "--check"] => problem::none(book::rules::check(&tree)),
+        ["examples"] => book::examples::run(&tree, book::examples::Mode::Compare),
+        ["examples", "--bless"] => book::examples::run(&tree, book::examples::Mode::Bless),
+        _ => return None,
+    })
+}

@@ -1,0 +1,7 @@
+//! The book under `docs/`: what is generated, and what is checked without a tool to build it.
+
+pub(crate) mod contents;
+pub(crate) mod examples;
+pub(crate) mod links;
+pub(crate) mod notes;
+pub(crate) mod rules;
