@@ -15,6 +15,8 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 mod claim;
 mod config;
@@ -23,6 +25,8 @@ mod kernel;
 mod platform;
 mod report;
 mod stop;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod ob;
 pub mod po;
 

@@ -7,8 +7,6 @@
 //! let status = bench.on_thread(move |kernel| kernel.io_do_something(routine));
 //! ```
 
-extern crate std;
-
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::rc::{Rc, Weak};
