@@ -107,6 +107,8 @@ fn any_width_that_covers_the_acknowledge_byte_acknowledges() {
         (2, Width::U8, 0x02, false),
         (0, Width::U16, 0xFFFF, false),
         (3, Width::U8, 0xFF, false),
+        (0, Width::U8, 0x0001_0000, false),
+        (0, Width::U16, 0x0001_0000, false),
         (u64::MAX, Width::U64, u64::MAX, false),
     ] {
         let (mut button, mut out) = (Button::new(), Effects::new());

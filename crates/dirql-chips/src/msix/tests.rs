@@ -111,6 +111,19 @@ fn each_queue_has_its_message_up_to_2048() {
 }
 
 #[test]
+fn an_interrupt_without_a_completion_leaves_the_source_as_it_is() {
+    let (mut device, mut out) = (MsixDevice::new(1), Effects::new());
+    let effect = |level| Effect::Interrupt { source: 0, level };
+    assert!(device.stimulate(&Stimulus::Interrupt(0), &mut out));
+    assert_eq!(out, [effect(Level::High), effect(Level::Low)]);
+    device.write(Region(0), 0x100, Width::U32, 1, &mut out);
+    device.timer(0, &mut out);
+    out.clear();
+    assert!(device.stimulate(&Stimulus::Interrupt(0), &mut out));
+    assert_eq!(out, [effect(Level::High)]);
+}
+
+#[test]
 fn other_accesses_do_nothing() {
     let (mut device, mut out) = (MsixDevice::new(1), Effects::new());
     let mut read = |region, at, width| device.read(Region(region), at, width, &mut out);

@@ -77,24 +77,21 @@ impl Pic8259 {
     /// The processor acknowledges and gets a vector. With nothing pending it is that of input 7,
     /// and nothing is in service.
     pub fn acknowledge(&mut self) -> Vector {
-        match self.primary.pending() {
-            Some(CASCADE) => {
-                let input = self.secondary.pending();
-                if let Some(input) = input {
-                    self.secondary.acknowledge(input);
-                }
+        match (self.primary.pending(), self.secondary.pending()) {
+            (Some(CASCADE), Some(input)) => {
+                self.secondary.acknowledge(input);
                 self.primary.acknowledge(CASCADE);
                 // The output of the secondary chip goes low with the acknowledgement, so what it
                 // still has is another edge.
                 self.primary.drive(CASCADE, false);
                 self.update_cascade();
-                Vector(self.secondary.vector(input.unwrap_or(7)))
+                Vector(self.secondary.vector(input))
             }
-            Some(input) => {
+            (Some(input), _) => {
                 self.primary.acknowledge(input);
                 Vector(self.primary.vector(input))
             }
-            None => Vector(self.primary.vector(7)),
+            (None, _) => Vector(self.primary.vector(7)),
         }
     }
 

@@ -324,6 +324,80 @@ fn initialisation_words_may_be_fewer() {
 }
 
 #[test]
+fn a_change_of_the_trigger_makes_no_edge_and_forgets_one() {
+    assert_data_eq!(
+        script("up 5, 4d0=20, 4d0=0, down 5, 4d0=20, up 5, 4d0=0"),
+        str![[r#"
+up 5    -> INT
+4d0=20  -> INT
+4d0=0   ->
+down 5  ->
+4d0=20  ->
+up 5    -> INT
+4d0=0   ->
+
+"#]]
+    );
+}
+
+#[test]
+fn the_vector_base_has_five_bits() {
+    assert_data_eq!(
+        script("20=11, 21=57, 21=4, 21=1, up 1, ack"),
+        str![[r#"
+20=11   ->
+21=57   ->
+21=4    ->
+21=1    ->
+up 1    -> INT
+ack     -> 0x51
+
+"#]]
+    );
+}
+
+#[test]
+fn rotation_at_automatic_ends_can_be_switched_off() {
+    assert_data_eq!(
+        script("20=13, 21=30, 21=3, 20=80, 20=0, up 5, ack, down 5, up 5, up 6, ack"),
+        str![[r#"
+20=13   ->
+21=30   ->
+21=3    ->
+20=80   ->
+20=0    ->
+up 5    -> INT
+ack     -> 0x35
+down 5  ->
+up 5    -> INT
+up 6    -> INT
+ack     -> 0x35 INT
+
+"#]]
+    );
+}
+
+#[test]
+fn a_second_request_of_the_secondary_chip_is_another_edge() {
+    assert_data_eq!(
+        script("a0=11, a1=38, a1=2, a1=3, up 8, up 9, ack, 20=20, ack, 20=20"),
+        str![[r#"
+a0=11   ->
+a1=38   ->
+a1=2    ->
+a1=3    ->
+up 8    -> INT
+up 9    -> INT
+ack     -> 0x38
+20=20   -> INT
+ack     -> 0x39
+20=20   ->
+
+"#]]
+    );
+}
+
+#[test]
 fn not_every_line_can_be_level_triggered() {
     assert_data_eq!(
         script("4d0=ff, 4d0?, 4d1=ff, 4d1?"),

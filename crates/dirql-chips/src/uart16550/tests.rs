@@ -599,6 +599,46 @@ r 5        -> 60
 }
 
 #[test]
+fn enabling_fifos_interrupts_at_once_and_forgets_the_last_character() {
+    assert_data_eq!(
+        script("w 4 8, w 1 2, r 2, rx 1f, settle, r 0, r 0, w 2 1, r 2, r 0, w 2 5, r 2"),
+        str![[r#"
+w 4 8      ->
+w 1 2      -> IRQ
+r 2        -> 02 no IRQ
+rx 1f      ->
+settle     ->
+r 0        -> 1f
+r 0        -> 1f
+w 2 1      -> IRQ
+r 2        -> c2 no IRQ
+r 0        -> 00
+w 2 5      ->
+r 2        -> c1
+
+"#]]
+    );
+}
+
+#[test]
+fn a_write_during_the_delay_keeps_the_fifo_filled() {
+    assert_data_eq!(
+        script("w 3 3, w 2 1, w 0 41, w 0 42, tick, r 5, settle, r 5"),
+        str![[r#"
+w 3 3      ->
+w 2 1      ->
+w 0 41     ->
+w 0 42     ->
+tick       ->
+r 5        -> 00
+settle     -> out [41] out [42]
+r 5        -> 60
+
+"#]]
+    );
+}
+
+#[test]
 fn words_are_as_long_as_the_line_control_says() {
     assert_data_eq!(
         script("w 3 0, w 0 ff, rx ff, settle, r 0, w 3 2, w 0 ff, settle"),

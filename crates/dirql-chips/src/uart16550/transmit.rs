@@ -81,7 +81,6 @@ impl Uart16550 {
         }
         transmitter.waiting.push_back(byte);
         transmitter.has_interrupt = false;
-        transmitter.is_delayed = false;
         transmitter.had_two |= transmitter.waiting.len() >= 2;
         self.start_transmission(out);
     }
