@@ -15,12 +15,18 @@ use crate::run;
 
 mod exception;
 mod hal;
+mod io_bus;
+mod io_device;
 mod io_interrupt;
+mod io_irp;
+mod io_system;
 mod ke_dispatcher;
 mod ke_dpc;
 mod ke_irql;
 mod ke_query;
 mod ke_system;
+mod ob;
+mod po;
 mod system_routine;
 #[cfg(test)]
 mod testing;
@@ -134,13 +140,6 @@ pub(crate) use exports;
 /// Declares routines of the kernel's own drivers, in the form of [`exports!`]. Drivers
 /// reach them through pointers that they find in a driver object, not by name:
 /// `BusDispatch` is `routine("dirql:BusDispatch")`. The table is the constant `ROUTINES`.
-#[cfg_attr(
-    not(test),
-    expect(
-        unused_macros,
-        reason = "for the kernel's own drivers, which are not there yet"
-    )
-)]
 macro_rules! routines {
     ($($(#[$attribute:meta])* fn $name:ident($($argument:ident: $type:ty),* $(,)?) -> $answer:ty = |$k:ident| $body:expr;)*) => {
         $(
@@ -161,13 +160,6 @@ macro_rules! routines {
         ];
     };
 }
-#[cfg_attr(
-    not(test),
-    expect(
-        unused_imports,
-        reason = "for the kernel's own drivers, which are not there yet"
-    )
-)]
 pub(crate) use routines;
 
 /// Every export and every routine of the kernel's own drivers.
@@ -181,12 +173,21 @@ fn families() -> Vec<&'static [Export]> {
         exception::DIRECT,
         exception::EXPORTS,
         hal::EXPORTS,
+        io_bus::ROUTINES,
+        io_device::EXPORTS,
         io_interrupt::EXPORTS,
+        io_irp::EXPORTS,
+        io_irp::ROUTINES,
+        io_system::EXPORTS,
+        io_system::ROUTINES,
         ke_dispatcher::EXPORTS,
         ke_dpc::EXPORTS,
         ke_irql::EXPORTS,
         ke_query::EXPORTS,
         ke_system::EXPORTS,
+        ob::EXPORTS,
+        po::EXPORTS,
+        po::ROUTINES,
         system_routine::EXPORTS,
         #[cfg(test)]
         testing::ROUTINES,

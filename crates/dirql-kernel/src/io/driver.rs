@@ -254,15 +254,17 @@ impl Kernel {
                 )?;
             }
         }
+        // Windows frees the extensions with the driver object.
+        let extensions = self.with_driver_mut(driver, |d| core::mem::take(&mut d.extensions));
+        for (_, extension) in extensions.unwrap_or_default() {
+            self.pool_free(extension, None)?;
+        }
         self.check_driver_left(driver)
     }
 
     fn forget_driver(&self, driver: u64) -> Ddi<()> {
         let record = self.io.drivers.borrow_mut().remove(&driver);
         if let Some(record) = record {
-            for (_, extension) in record.extensions {
-                self.pool_free(extension, None)?;
-            }
             self.name_remove(&format!(r"\Driver\{}", record.image.name));
         }
         Ok(())
