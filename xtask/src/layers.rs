@@ -18,7 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("dirql-trace",  &["dirql-abi", "dirql-chips", "dirql-rules", "dirql-kernel"]),
     ("dirql-host",   &["dirql-abi", "dirql-chips", "dirql-rules", "dirql-kernel", "dirql-image"]),
     ("dirql",        &["dirql-abi", "dirql-chips", "dirql-rules", "dirql-kernel", "dirql-image", "dirql-trace", "dirql-host"]),
-    ("xtask",        &["dirql-rules"]),
+    ("xtask",        &["dirql-chips", "dirql-rules"]),
 ];
 
 /// A package as `cargo metadata` describes it.

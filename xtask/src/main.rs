@@ -39,7 +39,7 @@ Usage: cargo xtask COMMAND
   ci                  everything that is asked of a change: format, clippy, lints, docs, tests, …
   lint                the house lints alone, without compiling anything else
   samples [--check]   builds the bundled drivers again; with --check only compares
-  rules [--check]     writes the book's page of rules; with --check only compares
+  pages [--check]     writes the book's pages of rules and models; with --check only compares
   examples [--bless]  runs the commands that README and book show; with --bless takes their output
 ";
 
@@ -73,8 +73,8 @@ fn run(arguments: &[&str]) -> Option<Result<()>> {
         ["lint"] => lints::run(&tree),
         ["samples"] => samples::update(&tree),
         ["samples", "--check"] => samples::check(&tree, samples::Compilers::Bundled),
-        ["rules"] => book::rules::write(&tree),
-        ["rules", "--check"] => problem::none(book::rules::check(&tree)),
+        ["pages"] => book::pages::write(&tree),
+        ["pages", "--check"] => problem::none(book::pages::check(&tree)),
         ["examples"] => book::examples::run(&tree, book::examples::Mode::Compare),
         ["examples", "--bless"] => book::examples::run(&tree, book::examples::Mode::Bless),
         _ => return None,

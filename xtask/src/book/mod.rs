@@ -3,5 +3,7 @@
 pub(crate) mod contents;
 pub(crate) mod examples;
 pub(crate) mod links;
+mod models;
 pub(crate) mod notes;
-pub(crate) mod rules;
+pub(crate) mod pages;
+mod rules;

@@ -1,41 +1,17 @@
 //! The book's page of rules, written from the table that the program has.
 
 use std::fmt::Write as _;
-use std::fs;
 
-use anyhow::{Context as _, Result};
 use dirql_rules::{ENTRY_IRQL, IrqlRule, RULES, Rule, Severity};
 
-use crate::problem::Problem;
-use crate::tree::Tree;
+use super::pages::cell;
 
-const PAGE: &str = "docs/src/rules.md";
-
-/// # Errors
-/// If the page cannot be written.
-pub(crate) fn write(tree: &Tree) -> Result<()> {
-    fs::write(tree.path(PAGE), page()).with_context(|| format!("cannot write {PAGE}"))
-}
-
-/// # Errors
-/// If the page cannot be read.
-pub(crate) fn check(tree: &Tree) -> Result<Vec<Problem>> {
-    if tree.read(PAGE)? == page() {
-        return Ok(Vec::new());
-    }
-    Ok(vec![Problem::new(
-        PAGE,
-        None,
-        "is not what the table of rules gives; run `cargo xtask rules`",
-    )])
-}
-
-fn page() -> String {
+pub(super) fn page() -> String {
     let mut page = String::from(
         "# Rules\n\n\
-         <!-- Written by `cargo xtask rules`; change crates/dirql-rules/src/table.rs instead. -->\n\n\
+         <!-- Written by `cargo xtask pages`; change crates/dirql-rules/src/table.rs instead. -->\n\n\
          A finding names the rule that was broken. IDs are permanent: a rule that goes away leaves its number behind.\n\n\
-         | rule | severity | a driver must know |\n|---|---|---|\n",
+         | rule | severity | what it says |\n|---|---|---|\n",
     );
     for rule in RULES {
         let anchor = rule.id.to_string().to_lowercase();
@@ -108,10 +84,6 @@ fn sentence(text: &str) -> String {
     }
 }
 
-fn cell(text: &str) -> String {
-    text.replace('|', "\\|")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,10 +102,5 @@ mod tests {
                 rule.ddi
             );
         }
-    }
-
-    #[test]
-    fn a_pipe_does_not_end_a_cell() {
-        assert_eq!(cell("a | b"), "a \\| b");
     }
 }

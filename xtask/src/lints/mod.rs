@@ -31,6 +31,6 @@ fn check(tree: &Tree) -> Result<Vec<Problem>> {
     problems.extend(book::links::check(&files, &|path| tree.path(path).exists()));
     problems.extend(book::contents::check(&files));
     problems.extend(book::notes::check(&files));
-    problems.extend(book::rules::check(tree)?);
+    problems.extend(book::pages::check(tree)?);
     Ok(problems)
 }
