@@ -13,6 +13,7 @@ use crate::loader::{self, ImageLocation, LoadError, LoadedImage, Loader};
 use crate::memory::MemoryError;
 use crate::native;
 use crate::run::{self, LinuxPlatform};
+use crate::trap;
 
 /// Why a computer could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -157,6 +158,16 @@ impl Host {
         }
     }
 
+    /// Has drivers read the computer's own time with `rdtsc`, so that runs are alike. Off
+    /// unless asked for, because it counts for all code of this thread: Linux' clocks, which
+    /// read the counter too, show the computer's time as well, until this is switched off.
+    ///
+    /// # Errors
+    /// What Linux says when it cannot.
+    pub fn trap_time_stamp_counter(&self, trap: bool) -> std::io::Result<()> {
+        trap::trap_time_stamp_counter(trap)
+    }
+
     /// Lets everything run until there is nothing left to do, or until the run ends.
     pub fn run_until_idle(&self) -> RunState {
         self.kernel.run_until_idle()
@@ -204,6 +215,8 @@ impl Drop for Host {
         if self.platform.strands.on_strand() {
             eprint_and_abort();
         }
+        // Nothing to be done if Linux refuses what it allowed before.
+        let _ = trap::trap_time_stamp_counter(false);
         run::set_kernel(std::ptr::null());
         run::set_platform(std::ptr::null());
     }
