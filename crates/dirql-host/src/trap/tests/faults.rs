@@ -88,6 +88,24 @@ fn an_access_over_the_end_of_the_device_window_faults_there_and_touches_no_devic
 }
 
 #[test]
+fn an_exchange_that_cannot_be_written_back_changes_no_register() {
+    let runner = Runner::new();
+    runner.twin.read_only.set(layout::DEVICE.end);
+    let mut registers = runner.registers();
+    registers.general[0] = layout::DEVICE.end - 4;
+    registers.general[3] = 0x77;
+    let before = registers.general;
+    // xadd [rax], rbx
+    runner.run(&[0x48, 0x0F, 0xC1, 0x18], &mut registers);
+    let fault = runner.twin.take_fault().unwrap();
+    assert_eq!(
+        (fault.access, fault.address),
+        (FaultAccess::Write, layout::DEVICE.end)
+    );
+    assert_eq!(registers.general, before);
+}
+
+#[test]
 fn addresses_that_are_none_are_protection_faults() {
     let runner = Runner::new();
     let wild = 0x1234_5678_9ABC_DEF0;

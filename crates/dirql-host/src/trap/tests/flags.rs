@@ -154,3 +154,38 @@ fn an_interrupt_between_sti_and_hlt_waits_for_hlt() {
         (2, 0)
     );
 }
+
+#[test]
+fn a_last_call_out_of_the_image_returns_into_searched_code() {
+    let runner = Runner::new();
+    let base = runner.code_address();
+    let mut code = vec![
+        0xE8, 0x04, 0x00, 0x00, 0x00, // 00: call 09
+        0x9C, 0x5B, // 05: pushfq; pop rbx
+        0xEB, 0x04, // 07: jmp 0d
+        0xFA, // 09: cli
+        0xFF, 0xE1, // 0a: jmp rcx, to where the kernel would be
+        0x90, 0xFB, // 0d: sti
+        0xEB, 0x31, // 0e: jmp 41
+    ];
+    code.resize(0x40, 0x90);
+    code.push(0xC3); // 40: ret, outside the image
+    runner.twin.code.set((base, base + 0x40));
+    let mut registers = runner.registers();
+    registers.general[1] = base + 0x40;
+    runner.run(&code, &mut registers);
+    assert_eq!(
+        (runner.twin.take_fault(), registers.general[3] & IF),
+        (None, 0)
+    );
+}
+
+#[test]
+fn patches_end_with_the_code_that_they_were_made_for() {
+    let runner = Runner::new();
+    let mut registers = runner.registers();
+    runner.run(&[0xFA, 0x9C, 0x5B, 0xFB], &mut registers);
+    // The same place holds a real hlt now.
+    runner.run(&[0x90, 0xF4, 0x5B, 0x53], &mut registers);
+    assert_eq!(runner.twin.take_asked(), [Asked::Halt]);
+}

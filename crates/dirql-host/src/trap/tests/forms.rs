@@ -12,7 +12,7 @@ use super::runner::{Registers, Runner};
 use super::twin::Asked;
 use crate::trap::decode::{classify, decode};
 use crate::trap::fault::FaultKind;
-use crate::trap::operation::{MemoryOperation, Operation};
+use crate::trap::operation::{MemoryOperation, Operation, Segment};
 use crate::trap::stub::{NoStub, Stubs};
 
 /// Bytes around the operand, which is near the middle.
@@ -528,6 +528,28 @@ fn addresses_are_computed_as_the_processor_does() {
         (registers.general[1], registers.general[4]),
         (runner.stack_pointer(), runner.stack_pointer())
     );
+}
+
+#[test]
+fn segments_move_the_address() {
+    let runner = Runner::new();
+    runner.twin.device.borrow_mut()[5] = 0x55;
+    for (prefix, segment) in [(0x64, Segment::Fs), (0x65, Segment::Gs)] {
+        if segment == Segment::Gs {
+            // SAFETY: nothing of Rust or the C library uses gs; ARCH_SET_GS.
+            unsafe { libc::syscall(libc::SYS_arch_prctl, 0x1001, 0x7000) };
+            assert_eq!(segment.base(), 0x7000);
+        }
+        let mut registers = runner.registers();
+        registers.general[3] = (layout::DEVICE.start + 5).wrapping_sub(segment.base());
+        runner.run(&[prefix, 0x8A, 0x03], &mut registers); // mov al, fs:[rbx]
+        assert_eq!(
+            (runner.twin.take_fault(), registers.general[0]),
+            (None, 0x55)
+        );
+    }
+    // SAFETY: as above.
+    unsafe { libc::syscall(libc::SYS_arch_prctl, 0x1001, 0) };
 }
 
 #[test]

@@ -236,3 +236,24 @@ fn a_fault_on_the_memory_side_leaves_the_elements_before_it_done() {
         (2, layout::DEVICE.start + 2)
     );
 }
+
+#[test]
+fn a_short_address_size_uses_the_low_halves_of_registers() {
+    let runner = Runner::new();
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_32BIT;
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: a new mapping touches nothing else.
+    let low = unsafe { libc::mmap(std::ptr::null_mut(), 0x1000, protection, flags, -1, 0) };
+    assert_ne!(low, libc::MAP_FAILED);
+    let low = low.expose_provenance() as u64;
+    runner.twin.memory.borrow_mut().push(low..low + 0x1000);
+    let mut registers = runner.registers();
+    registers.general[1] = 0xAAAA_0000_0000_0002;
+    registers.general[2] = 0x33;
+    registers.general[7] = 0xBBBB_0000_0000_0000 | low;
+    runner.run(&[0x67, 0xF3, 0x6C], &mut registers); // rep insb to edi, ecx times
+    assert_eq!(runner.twin.take_asked().len(), 2);
+    assert_eq!((registers.general[1], registers.general[7]), (0, low + 2));
+    // SAFETY: the mapping is the test's own.
+    unsafe { libc::munmap(std::ptr::with_exposed_provenance_mut(low as usize), 0x1000) };
+}

@@ -3,6 +3,7 @@ use std::ptr;
 
 use super::Random;
 use super::runner::{Registers, Runner};
+use crate::trap::Context;
 
 fn random_registers(runner: &Runner, random: &mut Random) -> Registers {
     let mut registers = runner.registers();
@@ -127,9 +128,55 @@ fn driver_code_that_runs_meanwhile_can_trap_and_be_interrupted() {
 #[test]
 fn what_stops_a_strand_can_change_its_registers() {
     let runner = Runner::new();
+    let mut random = Random(4);
+    let before = random_registers(&runner, &mut random);
+    let stack_pointer = runner.stack_pointer() - 0x3000;
+    let seen = std::rc::Rc::new(std::cell::Cell::new(0));
+    let sees = seen.clone();
+    *runner.twin.on_stop.borrow_mut() = Some(Box::new(move |context: &mut Context| {
+        sees.set(context.xmm(9));
+        for (number, register) in context.general.iter_mut().enumerate() {
+            *register = 0x1111 * (number as u64 + 1);
+        }
+        context.general[4] = stack_pointer;
+        // Nested-task and the trap flag do not survive; they would stop the stopping.
+        context.flags = 0x4797;
+        context.set_xmm(9, 0x99);
+    }));
+    let mut after = before.clone();
+    runner.run(&[0x0F, 0x0B], &mut after);
+    let xmm = |registers: &Registers, number: usize| {
+        u128::from_le_bytes(
+            registers.vectors[160 + 16 * number..][..16]
+                .try_into()
+                .unwrap(),
+        )
+    };
+    assert_eq!(
+        (runner.twin.stops.get(), runner.twin.stopped_at.get()),
+        (1, runner.code_address())
+    );
+    assert_eq!(seen.get(), xmm(&before, 9));
+    assert_eq!((xmm(&after, 9), xmm(&after, 8)), (0x99, xmm(&before, 8)));
+    let mut expected: [u64; 16] = std::array::from_fn(|number| 0x1111 * (number as u64 + 1));
+    expected[4] = stack_pointer;
+    assert_eq!(after.general, expected);
+    assert_eq!(after.flags & 0x4FD5, 0x0695);
+}
+
+#[test]
+fn vector_registers_that_were_not_in_use_can_be_set() {
+    let runner = Runner::new();
+    *runner.twin.on_stop.borrow_mut() = Some(Box::new(|context: &mut Context| {
+        assert_eq!(context.xmm(3), 0);
+        context.set_xmm(3, u128::MAX);
+    }));
     let mut registers = runner.registers();
-    registers.general[3] = 7;
+    // Everything in its initial state.
+    registers.vectors[512..520].fill(0);
     runner.run(&[0x0F, 0x0B], &mut registers);
-    assert_eq!((runner.twin.stops.get(), registers.general[3]), (1, 7));
-    assert_eq!(runner.twin.stopped_at.get(), runner.code_address());
+    assert_eq!(
+        registers.vectors[160 + 48..][..17],
+        [[0xFF; 16].as_slice(), &[0]].concat()
+    );
 }

@@ -16,6 +16,9 @@ pub(super) const DEVICE_BYTES: usize = 0x4000;
 /// What is done when the machine is attended to.
 type Attend = Box<dyn Fn() -> Ddi<()>>;
 
+/// What is done to the registers of code that is stopped.
+type ChangeContext = Box<dyn Fn(&mut Context)>;
+
 /// Something that the machine was asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
@@ -38,11 +41,14 @@ pub(super) struct Twin {
     pub(super) memory: RefCell<Vec<Range<u64>>>,
     pub(super) code: Cell<(u64, u64)>,
     pub(super) guard: Cell<(u64, u64)>,
+    /// One page of zeros that can be read and not written, and is not really there.
+    pub(super) read_only: Cell<u64>,
     /// Where the checked copy starts, and where it goes on after a fault.
     pub(super) copy: Cell<(u64, u64)>,
     pub(super) stack: Cell<(u64, u64)>,
     pub(super) attention: Cell<bool>,
     pub(super) on_attend: RefCell<Option<Attend>>,
+    pub(super) on_stop: RefCell<Option<ChangeContext>>,
     pub(super) attended: Cell<u32>,
     pub(super) faulted: Cell<Option<Fault>>,
     pub(super) unsupported: RefCell<Vec<String>>,
@@ -64,10 +70,12 @@ impl Twin {
             memory: RefCell::default(),
             code: Cell::default(),
             guard: Cell::default(),
+            read_only: Cell::new(1),
             copy: Cell::default(),
             stack: Cell::default(),
             attention: Cell::new(false),
             on_attend: RefCell::default(),
+            on_stop: RefCell::default(),
             attended: Cell::new(0),
             faulted: Cell::new(None),
             unsupported: RefCell::default(),
@@ -199,6 +207,10 @@ impl Machine for Twin {
     }
 
     fn read(&self, address: u64, into: &mut [u8]) -> Result<(), BadAddress> {
+        if address & !0xFFF == self.read_only.get() {
+            into.fill(0);
+            return Ok(());
+        }
         self.check(address, into.len(), false)?;
         let from = std::ptr::with_exposed_provenance::<u8>(address as usize);
         // SAFETY: the test says that this is its memory.
@@ -268,5 +280,8 @@ impl Machine for Twin {
         self.stops.set(self.stops.get() + 1);
         self.stopped_at.set(context.rip);
         context.rip = self.exit.get();
+        if let Some(change) = &*self.on_stop.borrow() {
+            change(context);
+        }
     }
 }
