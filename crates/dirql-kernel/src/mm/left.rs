@@ -68,8 +68,22 @@ impl Kernel {
             bytes: mapping.bytes,
             place: mapping.place.clone(),
         });
+        let locked = locked.live().map(|(mdl, place)| MemoryLeft {
+            kind: MemoryLeftKind::LockedPages,
+            address: mdl,
+            bytes: 0,
+            place: place.clone(),
+        });
+        let reserved = reserved.live().map(|(address, bytes, place)| MemoryLeft {
+            kind: MemoryLeftKind::Pages("reserved addresses"),
+            address,
+            bytes,
+            place: place.clone(),
+        });
         pool.chain(pages)
             .chain(mapped)
+            .chain(locked)
+            .chain(reserved)
             .filter(|left| image.contains(&left.place.address))
             .collect()
     }

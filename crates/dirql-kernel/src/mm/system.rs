@@ -42,12 +42,14 @@ impl System {
 impl Kernel {
     /// Takes `bytes` of memory for a structure that drivers can see: zeroed, 16-aligned,
     /// never freed. Returns 0 when the region of 256 MiB is used up.
-    pub(crate) fn allocate_system(&self, bytes: u64) -> u64 {
+    #[must_use]
+    pub fn allocate_system(&self, bytes: u64) -> u64 {
         self.allocate_system_aligned(bytes, 16)
     }
 
     /// As [`Kernel::allocate_system`], whole pages.
-    pub(crate) fn allocate_system_pages(&self, bytes: u64) -> u64 {
+    #[must_use]
+    pub fn allocate_system_pages(&self, bytes: u64) -> u64 {
         let Some(bytes) = bytes.checked_next_multiple_of(PAGE) else {
             return 0;
         };
