@@ -86,8 +86,9 @@ impl Kernel {
         assignment
     }
 
-    /// What a device has now.
-    pub(crate) fn assignment(&self, device: DeviceId) -> Option<Assignment> {
+    /// What a device has now; `None` while it is not started.
+    #[must_use]
+    pub fn assignment(&self, device: DeviceId) -> Option<Assignment> {
         self.with_slot(device, |slot| slot.assignment.clone())?
     }
 

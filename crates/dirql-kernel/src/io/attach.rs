@@ -2,6 +2,7 @@
 //!
 //! Source: WDK, "Device Objects and Device Stacks"; the pages of the routines.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use dirql_abi::NtStatus;
@@ -21,6 +22,14 @@ impl Kernel {
             at = above;
         }
         stack
+    }
+
+    /// The name of the first device above a physical device that has one: what an application
+    /// opens if the driver offers no interface.
+    #[must_use]
+    pub fn name_of_stack(&self, physical_device: u64) -> Option<String> {
+        let above = self.stack_of(physical_device).into_iter().skip(1);
+        above.filter_map(|device| self.ob_name(device)).next()
     }
 
     /// The top of the stack that `device` is in.

@@ -24,7 +24,7 @@ const TURN: u64 = 256;
 /// Why [`Kernel::run_until_idle`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunState {
-    /// Every processor is idle and no delay is running.
+    /// Every processor is idle and no delay is running, or what was waited for has happened.
     Idle,
     /// The run has ended; see [`Kernel::outcome`].
     Ended,
@@ -93,9 +93,19 @@ impl Kernel {
 
     /// Lets everything run until there is nothing left to do. Called outside strands.
     pub fn run_until_idle(&self) -> RunState {
+        self.run_until(&|| false)
+    }
+
+    /// Lets everything run until `done`, or until there is nothing left to do: a driver with a
+    /// periodic timer always has something left. `done` is asked whenever a processor gives up
+    /// its turn, and when time is about to pass. Called outside strands.
+    pub fn run_until(&self, done: &dyn Fn() -> bool) -> RunState {
         loop {
             if self.has_ended() {
                 return RunState::Ended;
+            }
+            if done() {
+                return RunState::Idle;
             }
             self.bury_threads();
             if let Some(processor) = self.next_processor() {
