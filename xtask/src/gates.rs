@@ -7,7 +7,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::book::examples;
 use crate::samples::Compilers;
@@ -19,32 +19,40 @@ type Gate = (&'static str, fn(&Tree) -> Result<()>);
 
 const GATES: &[Gate] = &[
     ("format", format),
-    ("house lints", lints::run),
+    ("lints", lints::run),
     ("layers", |tree| problem::none(layers::check(tree))),
     ("licences", |tree| problem::none(licences::check(tree))),
     ("clippy", clippy),
-    ("no_std", no_std::check),
+    ("no-std", no_std::check),
     ("documentation", documentation),
-    ("first command", first_command),
+    ("first-command", first_command),
     ("examples", |tree| {
         examples::run(tree, examples::Mode::Compare)
     }),
     ("tests", |tree| suite::run(tree, Compilers::Bundled)),
 ];
 
-/// Runs every gate, and stops at the first that fails.
+/// Runs the gate of that name, or all, and stops at the first that fails.
 ///
 /// # Errors
-/// Of the gate that failed.
-pub(crate) fn run(tree: &Tree) -> Result<()> {
+/// Of the gate that failed; or there is none of that name.
+pub(crate) fn run(tree: &Tree, only: Option<&str>) -> Result<()> {
+    let gates: Vec<&Gate> = GATES
+        .iter()
+        .filter(|(name, _)| only.is_none_or(|only| only == *name))
+        .collect();
+    if gates.is_empty() {
+        let names: Vec<&str> = GATES.iter().map(|(name, _)| *name).collect();
+        bail!("there is no such gate; there are {}", names.join(", "));
+    }
     let mut times = Vec::new();
-    for (name, gate) in GATES {
+    for (name, gate) in gates {
         eprintln!("=== {name}");
         let start = Instant::now();
         gate(tree).with_context(|| format!("the gate \"{name}\" failed"))?;
         times.push(format!("{name} {} s", start.elapsed().as_secs()));
     }
-    eprintln!("=== all gates passed: {}", times.join(", "));
+    eprintln!("=== passed: {}", times.join(", "));
     Ok(())
 }
 
@@ -95,4 +103,18 @@ fn first_command(tree: &Tree) -> Result<()> {
         .args(["run", "--locked", "--release"])
         .args(command.split_whitespace())
         .run()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gate_that_does_not_exist_is_an_error() {
+        let error = run(&Tree::here(), Some("no-such-gate")).unwrap_err();
+        assert!(
+            error.to_string().contains("format, lints, layers"),
+            "{error}"
+        );
+    }
 }

@@ -18,6 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("dirql-trace",  &["dirql-abi", "dirql-chips", "dirql-rules", "dirql-kernel"]),
     ("dirql-host",   &["dirql-abi", "dirql-chips", "dirql-rules", "dirql-kernel", "dirql-image"]),
     ("dirql",        &["dirql-abi", "dirql-chips", "dirql-rules", "dirql-kernel", "dirql-image", "dirql-trace", "dirql-host"]),
+    ("dirql-benches", &["dirql-abi", "dirql-chips", "dirql-rules", "dirql-kernel", "dirql-image", "dirql-trace", "dirql-host", "dirql"]),
     ("xtask",        &["dirql-chips", "dirql-rules"]),
 ];
 
@@ -29,6 +30,8 @@ pub(crate) struct Package {
     pub(crate) license: Option<String>,
     pub(crate) description: Option<String>,
     pub(crate) repository: Option<String>,
+    /// The registries that it may go to; `None`: any.
+    pub(crate) publish: Option<Vec<String>>,
     /// Where it comes from; `None`: from here.
     pub(crate) source: Option<String>,
     pub(crate) dependencies: Vec<Dependency>,
@@ -49,13 +52,17 @@ struct Metadata {
     packages: Vec<Package>,
 }
 
-/// Every package that Cargo.lock names, ours and others.
+/// The computer that we run on; what others would need is not looked at.
+const PLATFORM: &str = "x86_64-unknown-linux-gnu";
+
+/// Every package that can be linked, ours and others.
 ///
 /// # Errors
 /// If cargo cannot say.
 pub(crate) fn packages(tree: &Tree) -> Result<Vec<Package>> {
     let text = Task::cargo(tree.root())
         .args(["metadata", "--locked", "--format-version", "1"])
+        .args(["--filter-platform", PLATFORM])
         .output()?;
     let metadata: Metadata = serde_json::from_str(&text).context("cargo metadata")?;
     Ok(metadata.packages)
@@ -94,8 +101,11 @@ fn layer_problems(package: &Package) -> Vec<Problem> {
         .collect()
 }
 
-/// What a package needs to be published.
+/// What a package needs to be published, if it is to be.
 fn manifest_problems(package: &Package) -> Vec<Problem> {
+    if package.publish.as_ref().is_some_and(Vec::is_empty) {
+        return Vec::new();
+    }
     let fields = [
         ("description", package.description.is_some()),
         ("license", package.license.is_some()),
@@ -123,6 +133,7 @@ mod tests {
             license: Some(String::from("MIT")),
             description: Some(String::from("what it is")),
             repository: None,
+            publish: None,
             source: None,
             dependencies: dependencies.collect(),
         }
@@ -160,7 +171,8 @@ mod tests {
 
     #[test]
     fn a_manifest_that_lacks_a_field_is_a_problem() {
-        let problems = manifest_problems(&package("dirql-abi", &[]));
+        let abi = package("dirql-abi", &[]);
+        let problems = manifest_problems(&abi);
         assert_eq!(
             problems,
             [Problem::new(
@@ -169,6 +181,11 @@ mod tests {
                 "its manifest has no repository"
             )]
         );
+        let kept = Package {
+            publish: Some(Vec::new()),
+            ..abi
+        };
+        assert_eq!(manifest_problems(&kept), []);
     }
 
     #[test]

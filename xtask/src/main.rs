@@ -36,8 +36,8 @@ Usage: cargo xtask COMMAND
 
   setup               installs what the tests need, or says what to install
   test                setup, then every test
-  ci                  everything that is asked of a change: format, clippy, lints, docs, tests, …
-  lint                the house lints alone, without compiling anything else
+  ci [GATE]           everything that is asked of a change, or one gate of it: format, lints,
+                      layers, licences, clippy, no-std, documentation, first-command, examples, tests
   samples [--check]   builds the bundled drivers again; with --check only compares
   pages [--check]     writes the book's pages of rules and models; with --check only compares
   examples [--bless]  runs the commands that README and book show; with --bless takes their output
@@ -69,8 +69,8 @@ fn run(arguments: &[&str]) -> Option<Result<()>> {
     Some(match arguments {
         ["setup"] => setup::run(),
         ["test"] => suite::run(&tree, samples::Compilers::Any),
-        ["ci"] => gates::run(&tree),
-        ["lint"] => lints::run(&tree),
+        ["ci"] => gates::run(&tree, None),
+        ["ci", gate] => gates::run(&tree, Some(gate)),
         ["samples"] => samples::update(&tree),
         ["samples", "--check"] => samples::check(&tree, samples::Compilers::Bundled),
         ["pages"] => book::pages::write(&tree),
