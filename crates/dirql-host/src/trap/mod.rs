@@ -44,12 +44,7 @@ mod vector;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use fault::{Fault, FaultAccess, FaultKind};
-#[cfg_attr(
-    not(test),
-    expect(unused_imports, reason = "an option that nothing switches on yet")
-)]
-pub(crate) use install::trap_time_stamp_counter;
-pub(crate) use install::{Attached, attach, forget};
+pub(crate) use fault::Fault;
+pub(crate) use install::{Attached, attach, forget, trap_time_stamp_counter};
 pub(crate) use machine::Machine;
 pub(crate) use trampoline::Context;
