@@ -66,7 +66,11 @@ pub const MODELS: &[Model] = &[
         options: &[
             option("port", "first of 4 ports, 0x0..=0xfffc (default 0x280)"),
             option("line", "number of its line, 0..=239 (default 10)"),
-            option("trigger", "level or edge (default level)"),
+            option(
+                "line2",
+                "number of a second line, 0..=239, for the release (default: none)",
+            ),
+            option("trigger", "of its lines: level or edge (default level)"),
         ],
     },
     Model {
@@ -206,10 +210,18 @@ fn build_msix(options: &Options<'_>) -> Result<PluggedDevice, ModelError> {
 
 fn build_button(options: &Options<'_>) -> Result<PluggedDevice, ModelError> {
     let size = button::spec::WINDOW;
+    let mut lines = vec![line(options, 10, Trigger::Level)?];
+    let mut device = Button::new();
+    if options.is_given("line2") {
+        // At most 239.
+        let number = options.number("line2", 0, 0..=239)? as u8;
+        lines.push(LegacyLine { number, ..lines[0] });
+        device = Button::with_release_line();
+    }
     Ok(PluggedDevice::Legacy(LegacyDevice {
-        device: Box::new(Button::new()),
+        device: Box::new(device),
         windows: vec![ports(options, 0x280, size)?],
-        lines: vec![line(options, 10, Trigger::Level)?],
+        lines,
     }))
 }
 

@@ -226,6 +226,10 @@ impl<'a> Options<'a> {
             })
     }
 
+    pub(super) fn is_given(&self, option: &str) -> bool {
+        self.get(option).is_some()
+    }
+
     fn get(&self, option: &str) -> Option<&'a str> {
         self.given
             .iter()

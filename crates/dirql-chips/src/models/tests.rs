@@ -21,16 +21,22 @@ fn script(lines: &[&str]) -> String {
                 function.config().read32(0)
             ),
             Ok(PluggedDevice::Legacy(legacy)) => format!(
-                "legacy {} at {:#x} line {} {:?}\n",
+                "legacy {} at {:#x}{}\n",
                 legacy.device.model(),
                 legacy.windows[0].base,
-                legacy.lines[0].number,
-                legacy.lines[0].trigger
+                legacy_lines(&legacy.lines)
             ),
             Err(error) => format!("{error}\n"),
         };
     }
     text
+}
+
+fn legacy_lines(lines: &[LegacyLine]) -> String {
+    let text = lines
+        .iter()
+        .map(|line| format!(" line {} {:?}", line.number, line.trigger));
+    text.collect()
 }
 
 #[test]
@@ -67,6 +73,8 @@ fn options_change_what_is_built() {
             "button",
             "button,port=0x300,line=5,trigger=edge",
             "button,port=0xfffc,line=239",
+            "button,line2=11",
+            "button,line=5,line2=5,trigger=edge",
             "edu,dma_mask=0xffffffffffffffff",
             "msix",
             "msix,queues=2048,messages=1,msi=32",
@@ -77,6 +85,8 @@ fn options_change_what_is_built() {
 legacy button at 0x280 line 10 Level
 legacy button at 0x300 line 5 Edge
 legacy button at 0xfffc line 239 Level
+legacy button at 0x280 line 10 Level line 11 Level
+legacy button at 0x280 line 5 Edge line 5 Edge
 pci edu 11e81234
 pci msix d1421234
 pci msix d1421234
@@ -117,6 +127,7 @@ fn values_are_strict() {
     assert_data_eq!(
         script(&[
             "button,line=240",
+            "button,line2=240",
             "button,line=-1",
             "button,line=+1",
             "button,line=",
@@ -134,6 +145,7 @@ fn values_are_strict() {
         ]),
         str![[r#"
 option `line` is 240, not in 0..=239
+option `line2` is 240, not in 0..=239
 option `line` is `-1`, not a number (decimal, or hexadecimal after 0x)
 option `line` is `+1`, not a number (decimal, or hexadecimal after 0x)
 option `line` is ``, not a number (decimal, or hexadecimal after 0x)
