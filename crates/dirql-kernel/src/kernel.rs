@@ -12,7 +12,7 @@ use crate::event::{Event, EventSink};
 use crate::platform::Platform;
 use crate::report::Report;
 use crate::stop::Ddi;
-use crate::{cm, ex, hal, io, ke, mm, ps};
+use crate::{cm, ex, hal, io, ke, mm, ps, rtl};
 
 /// How a run ended before it was idle.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,7 @@ pub struct Kernel {
     pub(crate) ex: ex::Ex,
     pub(crate) cm: cm::Cm,
     pub(crate) ps: ps::Ps,
+    pub(crate) rtl: rtl::Rtl,
     pub(crate) report: Report,
     outcome: RefCell<Option<Outcome>>,
     ended: Cell<bool>,
@@ -61,6 +62,7 @@ impl Kernel {
             ex: ex::Ex::default(),
             cm: cm::Cm::default(),
             ps: ps::Ps::default(),
+            rtl: rtl::Rtl::default(),
             report: Report::default(),
             outcome: RefCell::new(None),
             ended: Cell::new(false),

@@ -295,6 +295,14 @@ rules! {
         "a driver removes its notify routines before it is unloaded",
         "call PsRemoveLoadImageNotifyRoutine and its relatives in Unload",
         "ntddk.PsSetLoadImageNotifyRoutine, Remarks", "a jump to freed code";
+    PRINT_LEVEL = 370, Error,
+        "text with wide characters is formatted at PASSIVE_LEVEL",
+        "print %wZ, %ws and their relatives from thread code, or convert the text there",
+        "wdm.DbgPrint, Remarks", "0xA, 0xD1: the conversion tables are pageable";
+    ASSERTION = 371, Error,
+        "an assertion in the driver holds",
+        "see the assertion's text; it is the driver author's own rule",
+        "wdm.ASSERT", "a break into the debugger";
 }
 
 /// The rule with this ID.

@@ -10,6 +10,7 @@
 
 pub mod layout;
 
+mod access;
 mod address;
 mod contiguous;
 mod image;

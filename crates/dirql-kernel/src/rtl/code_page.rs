@@ -48,12 +48,20 @@ pub(super) fn downcase(unit: u16) -> u16 {
 }
 
 fn change_case(unit: u16, case: impl Fn(char) -> (Option<char>, Option<char>)) -> u16 {
-    let Some(character) = char::from_u32(unit.into()) else { return unit };
-    let (Some(changed), None) = case(character) else { return unit };
+    let Some(character) = char::from_u32(unit.into()) else {
+        return unit;
+    };
+    let (Some(changed), None) = case(character) else {
+        return unit;
+    };
     let changed = u32::from(changed);
     // U+00B5 has its upper case outside the code page and keeps it there.
     let leaves = unit >= 0x80 && changed < 0x80 || unit == 0xB5;
-    if leaves { unit } else { u16::try_from(changed).unwrap_or(unit) }
+    if leaves {
+        unit
+    } else {
+        u16::try_from(changed).unwrap_or(unit)
+    }
 }
 
 #[cfg(test)]
@@ -72,7 +80,13 @@ mod tests {
     #[test]
     fn case_is_one_unit_for_one() {
         let up = |c: char| char::from_u32(upcase(c as u16).into()).unwrap();
-        for (from, to) in [('a', 'A'), ('z', 'Z'), ('{', '{'), ('\u{e9}', '\u{c9}'), ('\u{ff}', '\u{178}')] {
+        for (from, to) in [
+            ('a', 'A'),
+            ('z', 'Z'),
+            ('{', '{'),
+            ('\u{e9}', '\u{c9}'),
+            ('\u{ff}', '\u{178}'),
+        ] {
             assert_eq!(up(from), to);
         }
         for same in ['\u{df}', '\u{131}', '\u{17f}', '\u{b5}', '1'] {

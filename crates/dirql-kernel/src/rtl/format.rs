@@ -23,7 +23,7 @@ const MOST_PADDING: usize = 0x1_0000;
 
 /// Text while it is formatted: UTF-16 units, or bytes of the ANSI code page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Width {
+pub enum Width {
     /// `char`.
     Narrow,
     /// `wchar_t`.
@@ -85,7 +85,10 @@ impl Format<'_> {
 
     fn take(&mut self, text: &str) -> bool {
         let starts = text.len() <= self.rest.len()
-            && text.bytes().zip(self.rest).all(|(byte, unit)| u16::from(byte) == *unit);
+            && text
+                .bytes()
+                .zip(self.rest)
+                .all(|(byte, unit)| u16::from(byte) == *unit);
         if starts {
             self.rest = &self.rest[text.len()..];
         }
@@ -95,7 +98,9 @@ impl Format<'_> {
     fn digits(&mut self) -> usize {
         let mut value = 0usize;
         while let Some(unit @ 0x30..=0x39) = self.rest.first().copied() {
-            value = value.saturating_mul(10).saturating_add(usize::from(unit - 0x30));
+            value = value
+                .saturating_mul(10)
+                .saturating_add(usize::from(unit - 0x30));
             self.rest = &self.rest[1..];
         }
         value
@@ -105,7 +110,13 @@ impl Format<'_> {
     fn spec(&mut self, arguments: &mut Arguments<'_>) -> Ddi<Spec> {
         let mut spec = Spec::default();
         loop {
-            match self.rest.first().copied().map(u32::from).and_then(char::from_u32) {
+            match self
+                .rest
+                .first()
+                .copied()
+                .map(u32::from)
+                .and_then(char::from_u32)
+            {
                 Some('-') => spec.left = true,
                 Some('+') => spec.plus = true,
                 Some(' ') => spec.space = true,
@@ -152,7 +163,10 @@ impl Format<'_> {
             return size;
         }
         let before_integer = self.rest.first() == Some(&u16::from(b'I'))
-            && self.rest.get(1).is_some_and(|unit| b"diouxX".iter().any(|byte| u16::from(*byte) == *unit));
+            && self
+                .rest
+                .get(1)
+                .is_some_and(|unit| b"diouxX".iter().any(|byte| u16::from(*byte) == *unit));
         if before_integer {
             self.rest = &self.rest[1..];
             return Size::Long64;
@@ -174,7 +188,9 @@ fn units(text: &str) -> Vec<u16> {
 
 impl Spec {
     fn pad(&self, field: Field, out: &mut Vec<u16>) {
-        let padding = self.width.saturating_sub(field.prefix.len() + field.text.len());
+        let padding = self
+            .width
+            .saturating_sub(field.prefix.len() + field.text.len());
         let fill = |out: &mut Vec<u16>, byte: u8| {
             out.extend(core::iter::repeat_n(u16::from(byte), padding));
         };
@@ -202,7 +218,11 @@ impl Spec {
             (Size::Short, false) => i64::from(slot as u16),
             (_, false) => i64::from(slot as u32),
         };
-        if signed { (value < 0, value.unsigned_abs()) } else { (false, value as u64) }
+        if signed {
+            (value < 0, value.unsigned_abs())
+        } else {
+            (false, value as u64)
+        }
     }
 
     fn number(&mut self, slot: u64, conversion: char) -> Field {
@@ -248,7 +268,11 @@ fn digits_of(value: u64, radix: u64, upper: bool) -> Vec<u16> {
     let mut left = value;
     while left > 0 {
         let digit = char::from_digit((left % radix) as u32, radix as u32).unwrap_or('?');
-        digits.push(if upper { digit.to_ascii_uppercase() } else { digit } as u16);
+        digits.push(if upper {
+            digit.to_ascii_uppercase()
+        } else {
+            digit
+        } as u16);
         left /= radix;
     }
     digits.reverse();
@@ -266,14 +290,19 @@ impl Kernel {
     pub(crate) fn format(&self, format: &[u16], width: Width, arguments: u64) -> Ddi<Vec<u16>> {
         let mut out = Vec::new();
         let mut format = Format { rest: format };
-        let mut arguments = Arguments { kernel: self, next: arguments };
+        let mut arguments = Arguments {
+            kernel: self,
+            next: arguments,
+        };
         while let Some(unit) = format.next() {
             if unit != u16::from(b'%') {
                 out.push(unit);
                 continue;
             }
             let mut spec = format.spec(&mut arguments)?;
-            let Some(conversion) = format.next() else { break };
+            let Some(conversion) = format.next() else {
+                break;
+            };
             let known = char::from_u32(conversion.into()).unwrap_or('\0');
             let field = match known {
                 'd' | 'i' | 'u' | 'o' | 'x' | 'X' => spec.number(arguments.next()?, known),
@@ -302,35 +331,62 @@ impl Kernel {
         Ok(out)
     }
 
-    fn format_string(&self, spec: &Spec, conversion: char, width: Width, address: u64) -> Ddi<Field> {
+    fn format_string(
+        &self,
+        spec: &Spec,
+        conversion: char,
+        width: Width,
+        address: u64,
+    ) -> Ddi<Field> {
         if address == 0 {
-            return Ok(Field { prefix: Vec::new(), text: shorten(units("(null)"), spec.precision) });
+            return Ok(Field {
+                prefix: Vec::new(),
+                text: shorten(units("(null)"), spec.precision),
+            });
         }
         let limit = spec.precision.unwrap_or(usize::MAX);
         let text = match character_width(spec, conversion, width) {
             Width::Wide => in_width(self.read_wide_string(address, limit)?, Width::Wide, width),
-            Width::Narrow => in_width(widen(&self.read_string(address, limit)?), Width::Narrow, width),
+            Width::Narrow => in_width(
+                widen(&self.read_string(address, limit)?),
+                Width::Narrow,
+                width,
+            ),
         };
-        Ok(Field { prefix: Vec::new(), text: shorten(text, spec.precision) })
+        Ok(Field {
+            prefix: Vec::new(),
+            text: shorten(text, spec.precision),
+        })
     }
 
     /// `%Z`: a STRING, or a UNICODE_STRING with `w` or `l`.
     fn format_counted(&self, spec: &Spec, width: Width, address: u64) -> Ddi<Field> {
         if address == 0 {
-            return Ok(Field { prefix: Vec::new(), text: units("(null)") });
+            return Ok(Field {
+                prefix: Vec::new(),
+                text: units("(null)"),
+            });
         }
         let string = self.read(DriverPtr::<UnicodeString>::new(address))?;
         if string.buffer == 0 {
-            return Ok(Field { prefix: Vec::new(), text: units("(null)") });
+            return Ok(Field {
+                prefix: Vec::new(),
+                text: units("(null)"),
+            });
         }
         let bytes = self.read_bytes(string.buffer, string.length.into())?;
         let text = if spec.size == Size::Long {
-            let pairs = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
+            let pairs = bytes
+                .chunks_exact(2)
+                .map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
             in_width(pairs.collect(), Width::Wide, width)
         } else {
             in_width(widen(&bytes), Width::Narrow, width)
         };
-        Ok(Field { prefix: Vec::new(), text })
+        Ok(Field {
+            prefix: Vec::new(),
+            text,
+        })
     }
 }
 
@@ -356,16 +412,29 @@ fn character_width(spec: &Spec, conversion: char, width: Width) -> Width {
 /// Converts between the code page and UTF-16 if `from` and `to` differ.
 fn in_width(text: Vec<u16>, from: Width, to: Width) -> Vec<u16> {
     match (from, to) {
-        (Width::Narrow, Width::Wide) => text.into_iter().map(|unit| code_page::to_unicode(unit as u8)).collect(),
-        (Width::Wide, Width::Narrow) => text.into_iter().map(|unit| code_page::from_unicode(unit).into()).collect(),
+        (Width::Narrow, Width::Wide) => text
+            .into_iter()
+            .map(|unit| code_page::to_unicode(unit as u8))
+            .collect(),
+        (Width::Wide, Width::Narrow) => text
+            .into_iter()
+            .map(|unit| code_page::from_unicode(unit).into())
+            .collect(),
         _ => text,
     }
 }
 
 fn character(spec: &Spec, conversion: char, width: Width, slot: u64) -> Field {
     let from = character_width(spec, conversion, width);
-    let unit = if from == Width::Wide { slot as u16 } else { u16::from(slot as u8) };
-    Field { prefix: Vec::new(), text: in_width(alloc::vec![unit], from, width) }
+    let unit = if from == Width::Wide {
+        slot as u16
+    } else {
+        u16::from(slot as u8)
+    };
+    Field {
+        prefix: Vec::new(),
+        text: in_width(alloc::vec![unit], from, width),
+    }
 }
 
 fn shorten(mut text: Vec<u16>, precision: Option<usize>) -> Vec<u16> {
@@ -388,7 +457,10 @@ mod tests {
     fn text_on(bench: &Bench, width: Width, format: &str, arguments: &[u64]) -> String {
         let slots = bench.variable(8 * arguments.len() as u64);
         for (index, argument) in arguments.iter().enumerate() {
-            bench.kernel.write(DriverPtr::<u64>::new(slots).element(index), *argument).unwrap();
+            bench
+                .kernel
+                .write(DriverPtr::<u64>::new(slots).element(index), *argument)
+                .unwrap();
         }
         String::from_utf16_lossy(&bench.kernel.format(&units(format), width, slots).unwrap())
     }
@@ -463,7 +535,10 @@ mod tests {
         assert_eq!(text(Width::Narrow, "[%*d]", &[-4i64 as u64, 1]), "[1   ]");
         assert_eq!(text(Width::Narrow, "[%.*d]", &[3, 1]), "[001]");
         assert_eq!(text(Width::Narrow, "[%.*d]", &[u64::MAX, 1]), "[1]");
-        assert_eq!(text(Width::Narrow, "%*d", &[i32::MIN as u32 as u64, 1]).len(), MOST_PADDING);
+        assert_eq!(
+            text(Width::Narrow, "%*d", &[i32::MIN as u32 as u64, 1]).len(),
+            MOST_PADDING
+        );
     }
 
     #[test]
@@ -483,7 +558,16 @@ mod tests {
         let narrow = bench.variable(8);
         bench.kernel.write_bytes(narrow, b"caf\xE9\0").unwrap();
         let wide = bench.variable(16);
-        bench.kernel.write_bytes(wide, &units("g\u{e9}\u{3b1}\0").iter().flat_map(|u| u.to_le_bytes()).collect::<Vec<_>>()).unwrap();
+        bench
+            .kernel
+            .write_bytes(
+                wide,
+                &units("g\u{e9}\u{3b1}\0")
+                    .iter()
+                    .flat_map(|u| u.to_le_bytes())
+                    .collect::<Vec<_>>(),
+            )
+            .unwrap();
         let n = |format: &str, argument| text_on(&bench, Width::Narrow, format, &[argument]);
         let w = |format: &str, argument| text_on(&bench, Width::Wide, format, &[argument]);
         // Narrow output is bytes of code page 1252, which is Latin-1 here.
@@ -513,20 +597,39 @@ mod tests {
         bench.kernel.write_bytes(page + 4094, b"ab").unwrap();
         assert_eq!(text_on(&bench, Width::Narrow, "%.2s", &[page + 4094]), "ab");
         let slots = bench.variable(8);
-        bench.kernel.write(DriverPtr::<u64>::new(slots), page + 4094).unwrap();
-        assert!(bench.kernel.format(&units("%s"), Width::Narrow, slots).is_err());
+        bench
+            .kernel
+            .write(DriverPtr::<u64>::new(slots), page + 4094)
+            .unwrap();
+        assert!(
+            bench
+                .kernel
+                .format(&units("%s"), Width::Narrow, slots)
+                .is_err()
+        );
     }
 
     #[test]
     fn counted_strings_end_at_their_length() {
         let bench = Bench::new(Config::default());
         let unicode = bench.unicode("counted");
-        assert_eq!(text_on(&bench, Width::Narrow, "[%wZ]", &[unicode]), "[counted]");
-        assert_eq!(text_on(&bench, Width::Wide, "[%9wZ]", &[unicode]), "[  counted]");
+        assert_eq!(
+            text_on(&bench, Width::Narrow, "[%wZ]", &[unicode]),
+            "[counted]"
+        );
+        assert_eq!(
+            text_on(&bench, Width::Wide, "[%9wZ]", &[unicode]),
+            "[  counted]"
+        );
         let ansi = bench.variable(16);
         let buffer = bench.variable(8);
         bench.kernel.write_bytes(buffer, b"ansi!").unwrap();
-        let header = UnicodeString { length: 4, maximum_length: 8, padding4: 0, buffer };
+        let header = UnicodeString {
+            length: 4,
+            maximum_length: 8,
+            padding4: 0,
+            buffer,
+        };
         bench.kernel.write(DriverPtr::new(ansi), header).unwrap();
         assert_eq!(text_on(&bench, Width::Narrow, "%Z", &[ansi]), "ansi");
         assert_eq!(text_on(&bench, Width::Wide, "%Z", &[ansi]), "ansi");

@@ -4,8 +4,20 @@
 //! routines that the kernel exports are as the C run-time library's reference has them.
 
 mod code_page;
+mod convert;
 mod format;
+mod memory;
 mod own_string;
+mod print;
+mod string;
 mod text;
 
-pub(crate) use format::Width;
+pub use format::Width;
+pub use print::Room;
+pub use string::CountedString;
+
+/// The state of the run-time library.
+#[derive(Default)]
+pub(crate) struct Rtl {
+    printed: print::Printed,
+}

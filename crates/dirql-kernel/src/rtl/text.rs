@@ -41,10 +41,14 @@ impl Kernel {
             let to_page_end = (PAGE - at % PAGE) as usize;
             let mut chunk = [0; 128];
             // A unit can lie across two pages.
-            let length = (to_page_end.max(2) & !1).min(chunk.len()).min((limit - text.len()).saturating_mul(2));
+            let length = (to_page_end.max(2) & !1)
+                .min(chunk.len())
+                .min((limit - text.len()).saturating_mul(2));
             let chunk = &mut chunk[..length];
             self.platform().read(at, chunk)?;
-            let units = chunk.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
+            let units = chunk
+                .chunks_exact(2)
+                .map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
             let before = text.len();
             text.extend(units.take_while(|unit| *unit != 0));
             if text.len() - before < length / 2 {
@@ -56,17 +60,29 @@ impl Kernel {
     }
 
     /// Writes units in the width of their string: bytes, or UTF-16.
-    pub(crate) fn write_units(&self, address: u64, units: &[u16], width: super::format::Width) -> Ddi<()> {
+    pub(crate) fn write_units(
+        &self,
+        address: u64,
+        units: &[u16],
+        width: super::format::Width,
+    ) -> Ddi<()> {
         let bytes: Vec<u8> = match width {
             super::format::Width::Narrow => units.iter().map(|unit| *unit as u8).collect(),
-            super::format::Width::Wide => units.iter().flat_map(|unit| unit.to_le_bytes()).collect(),
+            super::format::Width::Wide => {
+                units.iter().flat_map(|unit| unit.to_le_bytes()).collect()
+            }
         };
         self.write_bytes(address, &bytes)?;
         Ok(())
     }
 
     /// The characters before the terminator, in units, whichever the width.
-    pub(crate) fn read_units(&self, address: u64, limit: usize, width: super::format::Width) -> Ddi<Vec<u16>> {
+    pub(crate) fn read_units(
+        &self,
+        address: u64,
+        limit: usize,
+        width: super::format::Width,
+    ) -> Ddi<Vec<u16>> {
         match width {
             super::format::Width::Narrow => {
                 let bytes = self.read_string(address, limit)?;
@@ -97,7 +113,10 @@ mod tests {
             let wide = kernel.read_wide_string(memory + start, usize::MAX).unwrap();
             assert_eq!(wide.len(), 150, "{start}");
         }
-        assert_eq!(kernel.read_wide_string(memory + 4000, 3).unwrap(), [0x7878; 3]);
+        assert_eq!(
+            kernel.read_wide_string(memory + 4000, 3).unwrap(),
+            [0x7878; 3]
+        );
         assert_eq!(kernel.read_string(memory + 4000, 0).unwrap(), []);
     }
 
@@ -108,7 +127,10 @@ mod tests {
         let page = kernel.pool_allocate(0, 4096, 1).unwrap();
         kernel.write_bytes(page + 4092, &[b'a', 0, 0, 0]).unwrap();
         assert_eq!(kernel.read_string(page + 4092, usize::MAX).unwrap(), b"a");
-        assert_eq!(kernel.read_wide_string(page + 4092, usize::MAX).unwrap(), [b'a'.into()]);
+        assert_eq!(
+            kernel.read_wide_string(page + 4092, usize::MAX).unwrap(),
+            [b'a'.into()]
+        );
         kernel.write_bytes(page + 4095, b"b").unwrap();
         assert!(kernel.read_string(page + 4095, usize::MAX).is_err());
         assert!(kernel.read_wide_string(page + 4095, usize::MAX).is_err());
