@@ -21,6 +21,13 @@ use crate::{Event, Kernel, Outcome};
 /// makes it: long enough to be cheap, short enough that a polling loop sees progress.
 const TURN: u64 = 256;
 
+/// Virtual time for which one call waits for delays: a minute, longer than any driver's
+/// longest.
+const PATIENCE_100NS: u64 = 60 * 10_000_000;
+
+/// Delays for which one call waits however long they take.
+const PATIENCE_ALARMS: u32 = 1000;
+
 /// Why [`Kernel::run_until_idle`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunState {
@@ -114,7 +121,9 @@ impl Kernel {
                 self.platform().resume(strand);
                 continue;
             }
-            if self.pass_time_to_next_event() {
+            let patient = alarms < PATIENCE_ALARMS || self.time_100ns() < patience;
+            if patient && self.pass_time_to_next_event() {
+                alarms += 1;
                 continue;
             }
             match self.processors().iter().find_map(|processor| Some((processor.id, processor.spin.get()?))) {
@@ -129,10 +138,10 @@ impl Kernel {
         self.set_current_processor(processor);
         match spin {
             Spin::Lock(lock) => {
-                self.deadlock(lock);
+                let _ = self.deadlock(lock);
             }
             Spin::Dpcs => {
-                self.find_fatal(
+                let _ = self.find_fatal(
                     ids::DEADLOCK,
                     String::from("KeFlushQueuedDpcs waits for a DPC that never ends"),
                     None,
@@ -198,7 +207,8 @@ impl Kernel {
     fn idle_loop(&self) {
         loop {
             self.processor().context.set(Context::Idle);
-            if self.take_pending().is_err() {
+            if let Err(stop) = self.take_pending() {
+                self.end_with(&stop);
                 return;
             }
             match self.take_ready_thread() {
