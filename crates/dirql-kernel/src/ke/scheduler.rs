@@ -103,10 +103,15 @@ impl Kernel {
         self.run_until(&|| false)
     }
 
-    /// Lets everything run until `done`, or until there is nothing left to do: a driver with a
-    /// periodic timer always has something left. `done` is asked whenever a processor gives up
-    /// its turn, and when time is about to pass. Called outside strands.
+    /// Lets everything run until `done`, or until there is nothing left to do. `done` is asked
+    /// whenever a processor gives up its turn, and when time is about to pass. Called outside
+    /// strands.
+    ///
+    /// A driver with a periodic timer always has something left. So this gives up when
+    /// [`PATIENCE_100NS`] of virtual time and [`PATIENCE_ALARMS`] delays have passed.
     pub fn run_until(&self, done: &dyn Fn() -> bool) -> RunState {
+        let patience = self.time_100ns().saturating_add(PATIENCE_100NS);
+        let mut alarms = 0;
         loop {
             if self.has_ended() {
                 return RunState::Ended;
