@@ -32,5 +32,5 @@ pub use counters::{Counters, VectorCounters};
 pub use json_lines::SCHEMA;
 pub use names::{Names, Numbers};
 pub use recorder::{Entry, Recorder, Recording};
-pub use sink::Both;
+pub use sink::{All, Both};
 pub use stream::{Form, Stream, write_all};

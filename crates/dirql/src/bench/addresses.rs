@@ -1,0 +1,123 @@
+//! Addresses in words: image, function and source line.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use dirql_host::LoadedImage;
+use dirql_image::symbols::{Location, Symbols};
+use dirql_trace::Names;
+
+/// Knows every image that was loaded. Symbols are read when the first address in their image is
+/// asked for.
+#[derive(Default)]
+pub(crate) struct Addresses(RefCell<Vec<Known>>);
+
+struct Known {
+    image: Rc<LoadedImage>,
+    directory: Option<PathBuf>,
+    symbols: Option<Option<Rc<Symbols>>>,
+}
+
+/// An address of a driver in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodePlace {
+    /// The image, for example `edu.sys`.
+    pub image: String,
+    /// Bytes from its base.
+    pub rva: u64,
+    /// The function and the bytes from its start.
+    pub function: Option<(String, u32)>,
+    /// The file and the line.
+    pub source: Option<String>,
+}
+
+impl fmt::Display for CodePlace {
+    /// As in `edu.sys!EduIsr+0x12 (edu.c:52)`, or `edu.sys+0x1012`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.function {
+            Some((name, 0)) => write!(f, "{}!{name}", self.image)?,
+            Some((name, offset)) => write!(f, "{}!{name}+{offset:#x}", self.image)?,
+            None => write!(f, "{}+{:#x}", self.image, self.rva)?,
+        }
+        self.source
+            .as_ref()
+            .map_or(Ok(()), |source| write!(f, " ({source})"))
+    }
+}
+
+impl fmt::Debug for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Addresses")
+            .field("images", &self.0.borrow().len())
+            .finish()
+    }
+}
+
+impl Addresses {
+    /// Makes an image known. Its PDB may be in `directory`.
+    pub(crate) fn add(&self, image: Rc<LoadedImage>, directory: Option<PathBuf>) {
+        self.0.borrow_mut().push(Known {
+            image,
+            directory,
+            symbols: None,
+        });
+    }
+
+    /// What is at `address`. For an address to which a call returns, `call` asks for the call.
+    pub(crate) fn describe(&self, address: u64, call: bool) -> Option<CodePlace> {
+        let mut images = self.0.borrow_mut();
+        let inside = address.wrapping_sub(u64::from(call));
+        // The latest image at an address is the one that is meant.
+        let known = images
+            .iter_mut()
+            .rev()
+            .find(|known| known.image.range().contains(&inside))?;
+        let rva = inside - known.image.base();
+        let location = known
+            .symbols()
+            .and_then(|symbols| symbols.lookup(u32::try_from(rva).ok()?));
+        Some(CodePlace {
+            image: known.image.name().into(),
+            rva: rva + u64::from(call),
+            function: location
+                .as_ref()
+                .and_then(|location| function(location, call)),
+            source: location
+                .as_ref()
+                .and_then(Location::source)
+                .map(ToString::to_string),
+        })
+    }
+}
+
+fn function(location: &Location, call: bool) -> Option<(String, u32)> {
+    let name = location.function()?;
+    Some((name.into(), location.offset + u32::from(call)))
+}
+
+impl Known {
+    fn symbols(&mut self) -> Option<Rc<Symbols>> {
+        let (image, directory) = (&self.image, &self.directory);
+        let load = || Some(Rc::new(load(image, directory.as_ref())?));
+        self.symbols.get_or_insert_with(load).clone()
+    }
+}
+
+fn load(image: &LoadedImage, directory: Option<&PathBuf>) -> Option<Symbols> {
+    let parsed = image.image()?;
+    let pdb = directory.and_then(|directory| {
+        let name = parsed.code_view().ok()??.file_name().to_owned();
+        std::fs::read(directory.join(name)).ok()
+    });
+    // A PDB of another build, or a broken one, is as good as none.
+    let with_pdb = pdb.and_then(|pdb| Symbols::load(parsed, image.file(), Some(&pdb)).ok());
+    with_pdb.or_else(|| Symbols::load(parsed, image.file(), None).ok())
+}
+
+impl Names for Addresses {
+    fn name(&self, address: u64) -> Option<String> {
+        self.describe(address, false).map(|place| place.to_string())
+    }
+}

@@ -1,0 +1,183 @@
+//! Putting a computer together.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use dirql_chips::models::{self, PluggedDevice};
+use dirql_host::Host;
+use dirql_kernel::{Config, EventSink, WindowsVersion};
+use dirql_trace::{All, Counters, Recorder};
+
+use super::driver::Driver;
+use super::error::BenchError;
+use super::state::{BenchDevice, State};
+use super::{Addresses, Bench, identity, plug};
+use crate::scenario::DeviceSpec;
+
+/// A computer to be put together; see [`Bench`].
+#[derive(Default)]
+pub struct Builder {
+    config: Config,
+    devices: Vec<DeviceSpec>,
+    drivers: Vec<Driver>,
+    recorded: usize,
+    uncounted: bool,
+    sinks: Vec<MakeSink>,
+}
+
+/// Makes a sink when the images are known that give names to addresses.
+type MakeSink = Box<dyn FnOnce(Rc<dyn dirql_trace::Names>) -> Box<dyn EventSink>>;
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder")
+            .field("config", &self.config)
+            .field("devices", &self.devices)
+            .field("drivers", &self.drivers)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Builder {
+    /// How many processors it has, 1..=256; 1 if this is not called.
+    #[must_use]
+    pub const fn processors(mut self, processors: u16) -> Self {
+        self.config.processors = processors;
+        self
+    }
+
+    /// Which Windows it runs; Windows 10 if this is not called.
+    #[must_use]
+    pub const fn windows(mut self, windows: WindowsVersion) -> Self {
+        self.config.windows = windows;
+        self
+    }
+
+    /// Steps after which a run ends without a verdict.
+    #[must_use]
+    pub const fn max_steps(mut self, steps: u64) -> Self {
+        self.config.max_steps = steps;
+        self
+    }
+
+    /// Ends the run at the first finding.
+    #[must_use]
+    pub const fn stop_at_finding(mut self) -> Self {
+        self.config.stop_at_finding = true;
+        self
+    }
+
+    /// Plugs a device in.
+    #[must_use]
+    pub fn device(mut self, device: DeviceSpec) -> Self {
+        self.devices.push(device);
+        self
+    }
+
+    /// Installs a driver.
+    #[must_use]
+    pub fn driver(mut self, driver: Driver) -> Self {
+        self.drivers.push(driver);
+        self
+    }
+
+    /// Keeps the last `limit` events for [`Bench::events`].
+    #[must_use]
+    pub const fn record(mut self, limit: usize) -> Self {
+        self.recorded = limit;
+        self
+    }
+
+    /// Counts nothing, which makes every event cheaper.
+    #[must_use]
+    pub const fn without_counters(mut self) -> Self {
+        self.uncounted = true;
+        self
+    }
+
+    /// Tells events to a sink, which is made with the names of the drivers' addresses.
+    #[must_use]
+    pub fn sink<S: EventSink + 'static>(
+        mut self,
+        make: impl FnOnce(Rc<dyn dirql_trace::Names>) -> S + 'static,
+    ) -> Self {
+        self.sinks.push(Box::new(|names| Box::new(make(names))));
+        self
+    }
+
+    /// Makes the computer with its devices. No driver is loaded yet: [`Bench::load`] is next.
+    ///
+    /// # Errors
+    /// A device cannot be plugged in, an INF does not know it, or there is a bench in this thread
+    /// already.
+    pub fn build(self) -> Result<Bench, BenchError> {
+        if !(1..=256).contains(&self.config.processors) {
+            return Err(BenchError::Processors(self.config.processors));
+        }
+        let windows = self.config.windows;
+        let host = Rc::new(Host::new(self.config)?);
+        let state = State::new(Rc::downgrade(&host));
+        for spec in self.devices {
+            let ids = identity::hardware_ids(pci_identity(&spec)?, &spec.model);
+            let installed = identity::install(&spec, &ids, &self.drivers, windows)?;
+            let id = plug::plug(host.kernel(), &spec)?;
+            let device = BenchDevice {
+                spec,
+                id,
+                installed,
+                physical: None,
+                starts: Vec::new(),
+            };
+            state.devices.borrow_mut().push(device);
+        }
+        let addresses = Rc::new(Addresses::default());
+        let counters = Counters::default();
+        let mut sinks: Vec<Box<dyn EventSink>> = Vec::new();
+        if !self.uncounted {
+            sinks.push(Box::new(counters.clone()));
+        }
+        let recording = (self.recorded > 0).then(|| {
+            let (recorder, recording) = Recorder::new(self.recorded);
+            sinks.push(Box::new(recorder));
+            recording
+        });
+        sinks.extend(self.sinks.into_iter().map(|make| make(addresses.clone())));
+        if !sinks.is_empty() {
+            // One sink, the usual case, is told directly.
+            let sink = if sinks.len() == 1 {
+                sinks.pop()
+            } else {
+                Some(Box::new(All(sinks)) as _)
+            };
+            host.kernel().set_event_sink(sink);
+        }
+        Ok(Bench {
+            host,
+            state,
+            addresses,
+            counters,
+            recording,
+            waiting: RefCell::new(self.drivers),
+        })
+    }
+}
+
+/// Vendor and device of a PCI model.
+fn pci_identity(spec: &DeviceSpec) -> Result<Option<(u16, u16)>, BenchError> {
+    let options: Vec<(&str, &str)> = spec
+        .options
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    let built = models::build(&spec.model, &options);
+    match built.map_err(|error| BenchError::Model {
+        device: spec.name.clone(),
+        error,
+    })? {
+        PluggedDevice::Pci(function) => {
+            let identity = &function.description().identity;
+            Ok(Some((identity.vendor, identity.device)))
+        }
+        PluggedDevice::Legacy(_) => Ok(None),
+    }
+}

@@ -1,0 +1,131 @@
+//! Drivers before they are loaded: code and INF.
+
+use std::path::{Path, PathBuf};
+
+use dirql_host::native;
+use dirql_image::inf::{self, Inf};
+use dirql_kernel::WindowsVersion;
+
+use super::error::BenchError;
+
+/// A driver to load: a `.sys` file, its bytes, or Rust functions in this process.
+#[derive(Clone, Debug)]
+pub struct Driver {
+    pub(super) name: String,
+    pub(super) code: Code,
+    pub(super) inf: Option<InfFile>,
+    /// Where its symbols may be, beside its image.
+    pub(super) directory: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Code {
+    Image(Vec<u8>),
+    Native(native::Entry),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct InfFile {
+    pub(super) file: String,
+    inf: Inf,
+}
+
+impl Driver {
+    /// The `.sys` file at `path`. Its PDB is looked for beside it.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn file(path: impl AsRef<Path>) -> Result<Self, BenchError> {
+        let path = path.as_ref();
+        let bytes = read(path)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let directory = path.parent().map(Path::to_path_buf);
+        Ok(Self {
+            directory,
+            ..Self::image(name, bytes)
+        })
+    }
+
+    /// The bytes of a `.sys` file of this name.
+    #[must_use]
+    pub fn image(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
+        Self {
+            name: name.into(),
+            code: Code::Image(bytes.into()),
+            inf: None,
+            directory: None,
+        }
+    }
+
+    /// A Rust function with the Win64 convention that is a DriverEntry; see
+    /// [`dirql_host::native`].
+    #[must_use]
+    pub fn native(name: impl Into<String>, entry: native::Entry) -> Self {
+        Self {
+            name: name.into(),
+            code: Code::Native(entry),
+            inf: None,
+            directory: None,
+        }
+    }
+
+    /// Installs it with the INF at `path`.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not an INF.
+    pub fn inf_file(self, path: impl AsRef<Path>) -> Result<Self, BenchError> {
+        let path = path.as_ref();
+        let bytes = read(path)?;
+        self.inf(path.display().to_string(), &bytes)
+    }
+
+    /// Installs it with an INF, given as the bytes of a file of this name.
+    ///
+    /// # Errors
+    /// It is not an INF.
+    pub fn inf(mut self, file: impl Into<String>, bytes: &[u8]) -> Result<Self, BenchError> {
+        let file = file.into();
+        let inf = Inf::parse(bytes).map_err(|error| BenchError::Inf {
+            file: file.clone(),
+            error,
+        })?;
+        self.inf = Some(InfFile { file, inf });
+        Ok(self)
+    }
+
+    /// The name of its service: the file's name without extension.
+    #[must_use]
+    pub fn service(&self) -> &str {
+        self.name
+            .rsplit_once('.')
+            .map_or(&self.name, |(stem, _)| stem)
+    }
+}
+
+impl InfFile {
+    /// The devices that it installs on this Windows.
+    pub(super) fn devices(&self, windows: WindowsVersion) -> Result<Vec<inf::Device>, BenchError> {
+        let (major, minor, build) = windows.numbers();
+        let product = match windows {
+            WindowsVersion::Server2003 => inf::ProductType::Server,
+            _ => inf::ProductType::Workstation,
+        };
+        let target = inf::Target {
+            major,
+            minor,
+            build,
+            product,
+        };
+        self.inf.devices(target).map_err(|error| BenchError::Inf {
+            file: self.file.clone(),
+            error,
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, BenchError> {
+    std::fs::read(path).map_err(|error| BenchError::File {
+        path: path.display().to_string(),
+        error,
+    })
+}

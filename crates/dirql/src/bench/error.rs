@@ -1,0 +1,167 @@
+//! Why the bench did not do something.
+
+use dirql_abi::NtStatus;
+use dirql_chips::models::ModelError;
+use dirql_host::{HostError, LoadError};
+use dirql_image::inf::InfError;
+use dirql_kernel::Outcome;
+use dirql_kernel::hal::PlugError;
+use dirql_kernel::io::UnloadError;
+use dirql_kernel::io::pnp::PnpError;
+
+/// Why the bench did not do something.
+///
+/// What is wrong with a driver's behaviour is not an error but a finding, see
+/// [`Bench::findings`](crate::Bench::findings).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BenchError {
+    /// A file cannot be read.
+    #[error("{path}: {error}")]
+    File {
+        /// Its path, as it was given.
+        path: String,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// A computer has 1 to 256 processors.
+    #[error("a computer has 1 to 256 processors, not {0}")]
+    Processors(u16),
+    /// No computer could be made.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// A device's model is unknown or does not take its options.
+    #[error("device `{device}`: {error}")]
+    Model {
+        /// The device.
+        device: String,
+        /// What is wrong.
+        error: ModelError,
+    },
+    /// A device has no place in the computer.
+    #[error("device `{device}`: {error}")]
+    Plug {
+        /// The device.
+        device: String,
+        /// What is wrong.
+        error: PlugError,
+    },
+    /// An INF cannot be used.
+    #[error("{file}:{error}")]
+    Inf {
+        /// The INF.
+        file: String,
+        /// What is wrong with it, and where.
+        error: InfError,
+    },
+    /// An INF does not know a device.
+    #[error("{file} has no device with the hardware ID of `{device}`, {hardware_id}")]
+    NotInInf {
+        /// The INF.
+        file: String,
+        /// The device.
+        device: String,
+        /// Its first hardware ID.
+        hardware_id: String,
+    },
+    /// A driver is not one that Windows would load, or needs more than there is.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The driver's image has no entry point: it is loaded for others, never by itself.
+    #[error("{0} has no entry point")]
+    NoEntryPoint(String),
+    /// The kernel has no driver object for it: its name is taken.
+    #[error("{driver}: the driver object was refused with {status}")]
+    DriverObject {
+        /// The driver.
+        driver: String,
+        /// The kernel's answer.
+        status: NtStatus,
+    },
+    /// DriverEntry failed; the driver is not loaded any more.
+    #[error("{driver}: DriverEntry returned {status}")]
+    DriverEntry {
+        /// The driver.
+        driver: String,
+        /// What it returned.
+        status: NtStatus,
+    },
+    /// There is no device of this name.
+    #[error("there is no device `{0}`")]
+    NoDevice(String),
+    /// There is no driver of this name, or it is not loaded.
+    #[error("there is no loaded driver `{0}`")]
+    NoDriver(String),
+    /// Nothing is open under this name.
+    #[error("`{0}` is not open")]
+    NotOpen(String),
+    /// The device has neither an enabled interface nor a name.
+    #[error("`{0}` has no interface that is enabled, so an application cannot open it")]
+    NothingToOpen(String),
+    /// Plug and play or power management did not get its way.
+    #[error("`{device}`: {error}")]
+    Pnp {
+        /// The device.
+        device: String,
+        /// Why.
+        error: PnpError,
+    },
+    /// The driver did not open or close.
+    #[error("`{target}`: {what} failed with {status}")]
+    Status {
+        /// What was opened or closed.
+        target: String,
+        /// What was tried.
+        what: &'static str,
+        /// The driver's answer.
+        status: NtStatus,
+    },
+    /// The device's model has no such input.
+    #[error("device `{device}` is {what}: its model has no such input")]
+    NoInput {
+        /// The device.
+        device: String,
+        /// What was done to it, as in "pressed".
+        what: &'static str,
+    },
+    /// The driver cannot be unloaded.
+    #[error("{driver}: {error}")]
+    Unload {
+        /// The driver.
+        driver: String,
+        /// Why.
+        error: UnloadError,
+    },
+    /// It has not come to its end, and nothing happens any more.
+    #[error("{0} has not come to its end, and nothing is left that could end it")]
+    StillWaiting(&'static str),
+    /// The run has ended: the system stopped, a finding ended it, or its steps are used up.
+    #[error("the run has ended: {}", outcome(.0))]
+    Ended(Option<Outcome>),
+}
+
+fn outcome(outcome: &Option<Outcome>) -> String {
+    match outcome {
+        Some(Outcome::BugCheck { bug_check, .. }) => format!("bug check {bug_check}"),
+        Some(Outcome::Finding) => "a finding does not let it go on".into(),
+        Some(Outcome::Budget) => "its steps are used up".into(),
+        None => "before this".into(),
+    }
+}
+
+impl BenchError {
+    /// The status with which a driver said no, if that is what happened.
+    #[must_use]
+    pub const fn status(&self) -> Option<NtStatus> {
+        match self {
+            Self::DriverObject { status, .. }
+            | Self::DriverEntry { status, .. }
+            | Self::Status { status, .. }
+            | Self::Pnp {
+                error: PnpError::AddDevice(status) | PnpError::Refused { status, .. },
+                ..
+            } => Some(*status),
+            _ => None,
+        }
+    }
+}

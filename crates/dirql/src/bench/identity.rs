@@ -1,0 +1,133 @@
+//! What an INF says about a device: who it is, which driver it gets, how many messages.
+
+use dirql_image::inf::{self, RegistryData};
+use dirql_kernel::WindowsVersion;
+use dirql_kernel::hal::MessagePolicy;
+use dirql_kernel::io::pnp::Identity;
+
+use super::driver::Driver;
+use super::error::BenchError;
+use crate::scenario::DeviceSpec;
+
+/// Source: WDK, "Enabling Message-Signaled Interrupts in the Registry".
+const MESSAGES: &str = r"Interrupt Management\MessageSignaledInterruptProperties";
+
+/// A device's identity and the index of its driver.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Installed {
+    pub(super) identity: Identity,
+    pub(super) driver: Option<usize>,
+}
+
+/// The hardware IDs that a device has without an INF's help, best first. Those of PCI devices are
+/// the ones that INFs use.
+pub(super) fn hardware_ids(pci: Option<(u16, u16)>, model: &str) -> Vec<String> {
+    match pci {
+        Some((vendor, device)) => vec![format!(r"PCI\VEN_{vendor:04X}&DEV_{device:04X}")],
+        None => vec![
+            format!(r"DIRQL\{model}"),
+            format!(r"ROOT\{}", model.to_uppercase()),
+        ],
+    }
+}
+
+/// Finds the driver of a device and what its INF says about it.
+///
+/// A device goes to the driver that its specification names, else to the first whose INF knows
+/// it, else to the first without an INF.
+pub(super) fn install(
+    spec: &DeviceSpec,
+    ids: &[String],
+    drivers: &[Driver],
+    windows: WindowsVersion,
+) -> Result<Installed, BenchError> {
+    let named = match &spec.driver {
+        None => None,
+        Some(name) => {
+            let found = drivers
+                .iter()
+                .position(|driver| driver.service().eq_ignore_ascii_case(name));
+            Some(found.ok_or_else(|| BenchError::NoDriver(name.clone()))?)
+        }
+    };
+    let mut without_inf = None;
+    let mut refused = None;
+    for (index, driver) in drivers.iter().enumerate() {
+        if named.is_some_and(|named| named != index) {
+            continue;
+        }
+        let Some(inf) = &driver.inf else {
+            without_inf.get_or_insert(index);
+            continue;
+        };
+        let devices = inf.devices(windows)?;
+        match devices.iter().find(|device| knows(device, ids)) {
+            Some(device) => return Ok(installed(device, ids, index)),
+            None => refused.get_or_insert(&inf.file),
+        };
+    }
+    match (without_inf, refused) {
+        (Some(driver), _) => Ok(Installed {
+            driver: Some(driver),
+            ..without(ids)
+        }),
+        (None, Some(file)) => Err(BenchError::NotInInf {
+            file: file.clone(),
+            device: spec.name.clone(),
+            hardware_id: ids.first().cloned().unwrap_or_default(),
+        }),
+        (None, None) => Ok(without(ids)),
+    }
+}
+
+/// PCI IDs are the bus driver's to say; the others are ours.
+fn own_ids(ids: &[String]) -> Vec<String> {
+    ids.iter()
+        .filter(|id| !id.starts_with(r"PCI\"))
+        .cloned()
+        .collect()
+}
+
+fn without(ids: &[String]) -> Installed {
+    let identity = Identity {
+        hardware_ids: own_ids(ids),
+        ..Identity::default()
+    };
+    Installed {
+        identity,
+        driver: None,
+    }
+}
+
+/// Whether an INF's device is one with these IDs. A longer ID of the INF names a revision or a
+/// subsystem, which the models do not tell apart.
+fn knows(device: &inf::Device, ids: &[String]) -> bool {
+    device.hardware_ids.iter().any(|known| {
+        ids.iter().any(|id| {
+            known
+                .get(..id.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(id))
+                && (known.len() == id.len() || known[id.len()..].starts_with('&'))
+        })
+    })
+}
+
+fn installed(device: &inf::Device, ids: &[String], driver: usize) -> Installed {
+    let number = |name| match device.hardware_value(MESSAGES, name) {
+        Some(RegistryData::Dword(value)) => Some(*value),
+        _ => None,
+    };
+    let messages = MessagePolicy {
+        supported: number("MSISupported") == Some(1),
+        limit: number("MessageNumberLimit"),
+    };
+    let identity = Identity {
+        hardware_ids: own_ids(ids),
+        description: Some(device.description.clone()).filter(|text| !text.is_empty()),
+        messages: Some(messages),
+    };
+    Installed {
+        identity,
+        driver: Some(driver),
+    }
+}

@@ -1,0 +1,595 @@
+//! The bench: a simulated computer with devices and drivers, and what one can do to them.
+
+mod addresses;
+mod builder;
+mod driver;
+mod error;
+mod identity;
+mod plug;
+pub(crate) mod state;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use dirql_abi::NtStatus;
+use dirql_chips::Stimulus;
+use dirql_host::Host;
+use dirql_kernel::hal::{DeviceId, Resource};
+use dirql_kernel::io::{Request, RequestKind, RequestOutcome};
+use dirql_kernel::ke::{RunState, ThreadBody};
+use dirql_kernel::{Ddi, DriverPtr, Kernel, Outcome};
+use dirql_rules::Finding;
+use dirql_trace::{Counters, Recording};
+
+pub(crate) use addresses::Addresses;
+pub use addresses::CodePlace;
+pub use builder::Builder;
+pub use driver::Driver;
+pub use error::BenchError;
+use state::{Answer, State};
+
+use crate::scenario::{DeviceRequest, Target, ThreadSpec};
+
+/// After the end of what was asked for, the computer goes on for at most this long, in 100 ns of
+/// virtual time: a driver's periodic timer must not keep it busy for ever.
+pub(crate) const SETTLE_100NS: u64 = 10_000_000;
+
+/// A simulated computer with its devices and drivers.
+///
+/// Made by [`Bench::builder`]. Each method does one thing and returns when that has come to its
+/// end, or when nothing is left that could end it. What interrupts do meanwhile has happened
+/// then, too.
+///
+/// There is one bench at a time in a thread, and one in a process; see [`Host`].
+///
+/// ```
+/// use dirql::{Bench, BenchError, Driver};
+/// use dirql::scenario::{DeviceSpec, Interrupts};
+///
+/// # let samples = concat!(env!("CARGO_MANIFEST_DIR"), "/../../samples");
+/// let sample = format!("{samples}/edu-fully-specified/edu-fully-specified");
+/// let bench = Bench::builder()
+///     .processors(2)
+///     .device(DeviceSpec::new("edu0", "edu").interrupts(Interrupts::Msi(1)))
+///     .driver(Driver::file(format!("{sample}.sys"))?.inf_file(format!("{sample}.inf"))?)
+///     .build()?;
+/// bench.load()?;
+/// bench.start("edu0")?;
+/// bench.open("edu0")?;
+/// bench.write("edu0", &[5, 0, 0, 0])?.expect_success()?;
+/// let five_factorial = bench.read("edu0", 4)?.expect_success()?;
+/// assert_eq!(five_factorial.data, [120, 0, 0, 0]);
+/// bench.close("edu0")?;
+/// bench.remove("edu0")?;
+/// bench.unload()?;
+/// assert_eq!(bench.findings(), []);
+/// # Ok::<(), BenchError>(())
+/// ```
+pub struct Bench {
+    host: Rc<Host>,
+    state: Rc<State>,
+    addresses: Rc<Addresses>,
+    counters: Counters,
+    recording: Option<Recording>,
+    /// Drivers that are not in memory yet.
+    waiting: RefCell<Vec<Driver>>,
+}
+
+/// How a request ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// `IoStatus.Status`.
+    pub status: NtStatus,
+    /// `IoStatus.Information`.
+    pub information: u64,
+    /// What came back.
+    pub data: Vec<u8>,
+    handle: String,
+}
+
+impl Completion {
+    fn new(handle: &str, outcome: RequestOutcome) -> Self {
+        let RequestOutcome {
+            status,
+            information,
+            data,
+        } = outcome;
+        Self {
+            status,
+            information,
+            data,
+            handle: handle.into(),
+        }
+    }
+
+    /// Makes a request that failed an error.
+    ///
+    /// # Errors
+    /// The status is not a success.
+    pub fn expect_success(self) -> Result<Self, BenchError> {
+        if self.status.is_success() {
+            return Ok(self);
+        }
+        Err(BenchError::Status {
+            target: self.handle,
+            what: "the request",
+            status: self.status,
+        })
+    }
+}
+
+/// A request that is under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a request that nobody asks for stays under way"]
+pub struct Pending {
+    request: Request,
+    handle: String,
+}
+
+impl Bench {
+    /// A computer to be put together.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The kernel, for everything that the bench has no method for.
+    #[must_use]
+    pub fn kernel(&self) -> &Kernel {
+        self.host.kernel()
+    }
+
+    /// The host: images, exports.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Puts every driver into memory and runs its DriverEntry, in the order in which they were
+    /// given.
+    ///
+    /// # Errors
+    /// The first driver that cannot be loaded.
+    pub fn load(&self) -> Result<(), BenchError> {
+        loop {
+            let next = {
+                let mut waiting = self.waiting.borrow_mut();
+                if waiting.is_empty() {
+                    None
+                } else {
+                    Some(waiting.remove(0))
+                }
+            };
+            match next {
+                Some(driver) => self.load_driver(driver)?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn load_driver(&self, driver: Driver) -> Result<(), BenchError> {
+        let index = self.map(&driver)?;
+        let state = self.state.clone();
+        self.on_thread("DriverEntry", move |kernel| {
+            state.start_driver(kernel, index)
+        })
+    }
+
+    /// Puts a driver into memory; its number.
+    fn map(&self, driver: &Driver) -> Result<usize, BenchError> {
+        let source = match &driver.code {
+            driver::Code::Image(bytes) => dirql_host::DriverSource::Image(bytes),
+            driver::Code::Native(entry) => dirql_host::DriverSource::Native { entry: *entry },
+        };
+        let loaded = self.host.load_driver(&driver.name, source)?;
+        if let Some(image) = self.host.images().pop() {
+            self.addresses.add(image, driver.directory.clone());
+        }
+        let mut drivers = self.state.drivers.borrow_mut();
+        drivers.push(state::BenchDriver {
+            service: driver.service().into(),
+            loaded: Some(loaded),
+            object: None,
+        });
+        Ok(drivers.len() - 1)
+    }
+
+    /// Starts a device: AddDevice of its driver the first time, then IRP_MN_START_DEVICE.
+    ///
+    /// # Errors
+    /// The driver did not start it, or it is not in a state to be started.
+    pub fn start(&self, device: &str) -> Result<(), BenchError> {
+        self.request_device("starting", device, DeviceRequest::Start)
+    }
+
+    /// Stops a device: IRP_MN_QUERY_STOP_DEVICE and IRP_MN_STOP_DEVICE.
+    ///
+    /// # Errors
+    /// The driver did not agree, or the device is not started.
+    pub fn stop(&self, device: &str) -> Result<(), BenchError> {
+        self.request_device("stopping", device, DeviceRequest::Stop)
+    }
+
+    /// Removes a device: IRP_MN_QUERY_REMOVE_DEVICE and IRP_MN_REMOVE_DEVICE.
+    ///
+    /// # Errors
+    /// The driver did not agree, or the device was not started.
+    pub fn remove(&self, device: &str) -> Result<(), BenchError> {
+        self.request_device("removing", device, DeviceRequest::Remove)
+    }
+
+    /// Pulls a device out: IRP_MN_SURPRISE_REMOVAL. [`Bench::remove`] is due when nobody has it
+    /// open any more.
+    ///
+    /// # Errors
+    /// The device was not started.
+    pub fn surprise_remove(&self, device: &str) -> Result<(), BenchError> {
+        self.request_device("surprise removal", device, DeviceRequest::SurpriseRemove)
+    }
+
+    /// Brings a device to a power state, 0..=3 for D0 to D3.
+    ///
+    /// # Errors
+    /// The driver did not agree, or the device is not started.
+    pub fn set_power(&self, device: &str, state: u8) -> Result<(), BenchError> {
+        self.request_device(
+            "the change of power",
+            device,
+            DeviceRequest::Power(state.min(3)),
+        )
+    }
+
+    fn request_device(
+        &self,
+        what: &'static str,
+        device: &str,
+        request: DeviceRequest,
+    ) -> Result<(), BenchError> {
+        let (state, device) = (self.state.clone(), device.to_owned());
+        self.on_thread(what, move |kernel| {
+            state.request_device(kernel, &device, request)
+        })
+    }
+
+    /// Opens a device as an application does: its first interface, or it by its own name. A name
+    /// that begins with a backslash is one of the object manager's namespace.
+    ///
+    /// # Errors
+    /// There is nothing to open, or the driver did not open.
+    pub fn open(&self, name: &str) -> Result<(), BenchError> {
+        self.open_as(name, name)
+    }
+
+    /// As [`Bench::open`], and calls what was opened `handle`: a device may be open more than
+    /// once.
+    ///
+    /// # Errors
+    /// As [`Bench::open`].
+    pub fn open_as(&self, name: &str, handle: &str) -> Result<(), BenchError> {
+        let target = if name.starts_with('\\') {
+            Target::Path(name.into())
+        } else {
+            Target::Device(name.into())
+        };
+        let (state, handle) = (self.state.clone(), handle.to_owned());
+        self.on_thread("opening", move |kernel| {
+            state.open(kernel, &target, &handle)
+        })
+    }
+
+    /// Closes what was opened: IRP_MJ_CLEANUP, and IRP_MJ_CLOSE when no request is under way.
+    ///
+    /// # Errors
+    /// Nothing of this name is open.
+    pub fn close(&self, handle: &str) -> Result<(), BenchError> {
+        let (state, handle) = (self.state.clone(), handle.to_owned());
+        self.on_thread("closing", move |kernel| state.close(kernel, &handle))
+    }
+
+    /// Reads at most `length` bytes.
+    ///
+    /// # Errors
+    /// Nothing of this name is open, or the request does not come to its end.
+    pub fn read(&self, handle: &str, length: u32) -> Result<Completion, BenchError> {
+        self.request(handle, RequestKind::Read { length, offset: 0 })
+    }
+
+    /// Writes.
+    ///
+    /// # Errors
+    /// As [`Bench::read`].
+    pub fn write(&self, handle: &str, data: &[u8]) -> Result<Completion, BenchError> {
+        self.request(
+            handle,
+            RequestKind::Write {
+                data: data.to_vec(),
+                offset: 0,
+            },
+        )
+    }
+
+    /// Sends a device control request.
+    ///
+    /// # Errors
+    /// As [`Bench::read`].
+    pub fn ioctl(
+        &self,
+        handle: &str,
+        code: u32,
+        input: &[u8],
+        output_length: u32,
+    ) -> Result<Completion, BenchError> {
+        let input = input.to_vec();
+        self.request(
+            handle,
+            RequestKind::Control {
+                code,
+                input,
+                output_length,
+                internal: false,
+            },
+        )
+    }
+
+    /// Sends a request and waits for its end.
+    ///
+    /// # Errors
+    /// As [`Bench::read`].
+    pub fn request(&self, handle: &str, request: RequestKind) -> Result<Completion, BenchError> {
+        let pending = self.submit(handle, request)?;
+        match self.poll(&pending)? {
+            Some(completion) => Ok(completion),
+            None => Err(BenchError::StillWaiting("the request")),
+        }
+    }
+
+    /// Sends a request, and lets it be under way.
+    ///
+    /// # Errors
+    /// Nothing of this name is open.
+    pub fn submit(&self, handle: &str, request: RequestKind) -> Result<Pending, BenchError> {
+        let file = self.state.handle(handle)?;
+        let request = self.on_thread("sending", move |kernel| {
+            kernel.submit(file, &request).map(Ok)
+        })?;
+        Ok(Pending {
+            request,
+            handle: handle.into(),
+        })
+    }
+
+    /// How a request has ended, after everything that can happen by itself has happened; `None`
+    /// while it is under way.
+    ///
+    /// # Errors
+    /// The run has ended.
+    pub fn poll(&self, pending: &Pending) -> Result<Option<Completion>, BenchError> {
+        let request = pending.request;
+        self.run(|kernel| kernel.request_is_done(request))?;
+        if !self.kernel().request_is_done(request) {
+            return Ok(None);
+        }
+        let outcome = self.on_thread("the request", move |kernel| {
+            kernel.wait_request(request).map(Ok)
+        })?;
+        Ok(Some(Completion::new(&pending.handle, outcome)))
+    }
+
+    /// Cancels a request that is under way, as closing an application does. Whether it could be
+    /// cancelled.
+    ///
+    /// # Errors
+    /// The run has ended.
+    pub fn cancel(&self, pending: &Pending) -> Result<bool, BenchError> {
+        let request = pending.request;
+        self.on_thread("cancelling", move |kernel| {
+            kernel.cancel_request(request).map(Ok)
+        })
+    }
+
+    /// Somebody presses a button and holds it.
+    ///
+    /// # Errors
+    /// The device's model has no button.
+    pub fn press(&self, device: &str) -> Result<(), BenchError> {
+        self.stimulate(device, Stimulus::Press)
+    }
+
+    /// Somebody lets go of a button.
+    ///
+    /// # Errors
+    /// The device's model has no button.
+    pub fn release(&self, device: &str) -> Result<(), BenchError> {
+        self.stimulate(device, Stimulus::Release)
+    }
+
+    /// Bytes arrive at a device's other end.
+    ///
+    /// # Errors
+    /// The device's model receives nothing.
+    pub fn receive(&self, device: &str, data: &[u8]) -> Result<(), BenchError> {
+        self.stimulate(device, Stimulus::Receive(data.to_vec()))
+    }
+
+    /// The world outside does something to a device. The interrupt that this may cause is taken
+    /// before this returns, if a processor takes it.
+    ///
+    /// # Errors
+    /// The device's model has no such input.
+    pub fn stimulate(&self, device: &str, stimulus: Stimulus) -> Result<(), BenchError> {
+        let (state, device) = (self.state.clone(), device.to_owned());
+        self.on_thread("the input", move |kernel| {
+            state.stimulate(kernel, &device, &stimulus)
+        })
+    }
+
+    /// Unloads the first driver.
+    ///
+    /// # Errors
+    /// It is not loaded or has no Unload routine.
+    pub fn unload(&self) -> Result<(), BenchError> {
+        let state = self.state.clone();
+        self.on_thread("unloading", move |kernel| state.unload(kernel, None))
+    }
+
+    /// Unloads a driver by the name of its service.
+    ///
+    /// # Errors
+    /// It is not loaded or has no Unload routine.
+    pub fn unload_driver(&self, service: &str) -> Result<(), BenchError> {
+        let (state, service) = (self.state.clone(), service.to_owned());
+        self.on_thread("unloading", move |kernel| {
+            state.unload(kernel, Some(&service))
+        })
+    }
+
+    /// Lets everything happen that happens by itself, delays included: until nothing is left, or
+    /// until a second of virtual time has passed if something is always left.
+    ///
+    /// # Errors
+    /// The run has ended.
+    pub fn run_until_idle(&self) -> Result<(), BenchError> {
+        let end = self.kernel().time_100ns().saturating_add(SETTLE_100NS);
+        self.run(|kernel| kernel.time_100ns() >= end)
+    }
+
+    /// Runs `body` on a kernel thread of its own, at PASSIVE_LEVEL, and returns what it returned.
+    ///
+    /// # Errors
+    /// `body` has not come to its end and waits for something that does not happen, or the run
+    /// has ended.
+    pub fn on_kernel_thread<R: 'static>(
+        &self,
+        body: impl FnOnce(&Kernel) -> Ddi<R> + 'static,
+    ) -> Result<R, BenchError> {
+        self.on_thread("the thread", move |kernel| body(kernel).map(Ok))
+    }
+
+    fn on_thread<R: 'static>(
+        &self,
+        what: &'static str,
+        body: impl FnOnce(&Kernel) -> Answer<R> + 'static,
+    ) -> Result<R, BenchError> {
+        let slot = Rc::new(RefCell::new(None));
+        let result = slot.clone();
+        let body = move |kernel: &Kernel| {
+            let answer = body(kernel)?;
+            *result.borrow_mut() = Some(answer);
+            Ok(())
+        };
+        self.kernel().spawn_thread(
+            "bench",
+            ThreadSpec::PRIORITY,
+            ThreadBody::Native(Box::new(body)),
+        );
+        let ended = self.run(|_| slot.borrow().is_some());
+        // The thread may have come to its end in the step that ended the run.
+        match slot.take() {
+            Some(answer) => answer,
+            None => ended.and(Err(BenchError::StillWaiting(what))),
+        }
+    }
+
+    /// Runs the computer until `done`, or until nothing is left to do.
+    pub(crate) fn run(&self, done: impl Fn(&Kernel) -> bool) -> Result<(), BenchError> {
+        loop {
+            let kernel = self.kernel();
+            if kernel.run_until(&|| done(kernel)) == RunState::Ended {
+                return Err(BenchError::Ended(kernel.outcome()));
+            }
+            let waiters = self.state.idle_waiters.take();
+            if waiters.is_empty() || done(kernel) {
+                return Ok(());
+            }
+            let wake = move |kernel: &Kernel| {
+                for event in waiters {
+                    kernel.ke_set_event(DriverPtr::new(event), 0, 0)?;
+                }
+                Ok(())
+            };
+            kernel.spawn_thread(
+                "bench",
+                ThreadSpec::PRIORITY,
+                ThreadBody::Native(Box::new(wake)),
+            );
+        }
+    }
+
+    /// What has been found, in order.
+    #[must_use]
+    pub fn findings(&self) -> Vec<Finding> {
+        self.kernel().findings()
+    }
+
+    /// How the run ended early, if it did.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.kernel().outcome()
+    }
+
+    /// The events that were recorded; empty unless [`Builder::record`] asked for them.
+    #[must_use]
+    pub fn events(&self) -> Vec<dirql_trace::Entry> {
+        self.recording
+            .as_ref()
+            .map(Recording::entries)
+            .unwrap_or_default()
+    }
+
+    /// How often things have happened. Counts nothing after [`Builder::without_counters`].
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The bytes that have left at a device's other end since this was last asked.
+    ///
+    /// # Errors
+    /// There is no such device.
+    pub fn output(&self, device: &str) -> Result<Vec<u8>, BenchError> {
+        self.state.take_sent(self.kernel(), device)
+    }
+
+    /// What a device has been given at its latest start; empty before.
+    ///
+    /// # Errors
+    /// There is no such device.
+    pub fn resources(&self, device: &str) -> Result<Vec<Resource>, BenchError> {
+        let device = self.state.device(device)?;
+        Ok(device
+            .starts
+            .last()
+            .map(|assignment| assignment.resources.clone())
+            .unwrap_or_default())
+    }
+
+    /// The machine's number of a device.
+    ///
+    /// # Errors
+    /// There is no such device.
+    pub fn device_id(&self, device: &str) -> Result<DeviceId, BenchError> {
+        Ok(self.state.device(device)?.id)
+    }
+
+    /// What is at an address of a driver.
+    #[must_use]
+    pub fn describe(&self, address: u64) -> Option<CodePlace> {
+        self.addresses.describe(address, false)
+    }
+
+    pub(crate) const fn state(&self) -> &Rc<State> {
+        &self.state
+    }
+
+    pub(crate) const fn addresses(&self) -> &Rc<Addresses> {
+        &self.addresses
+    }
+}
+
+impl std::fmt::Debug for Bench {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bench")
+            .field("host", &self.host)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,61 @@
+//! From what a scenario says about a device to what the machine takes.
+
+use dirql_chips::Trigger;
+use dirql_chips::models::{self, LegacyDevice, PluggedDevice};
+use dirql_kernel::Kernel;
+use dirql_kernel::hal::{DeviceId, LegacyWindow, LineWish, MessageWish, Plug, Socket};
+
+use super::error::BenchError;
+use crate::scenario::{DeviceSpec, Interrupts};
+
+/// Builds the device and plugs it in.
+pub(super) fn plug(kernel: &Kernel, spec: &DeviceSpec) -> Result<DeviceId, BenchError> {
+    let options: Vec<(&str, &str)> = spec
+        .options
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    let built = models::build(&spec.model, &options);
+    let built = built.map_err(|error| BenchError::Model {
+        device: spec.name.clone(),
+        error,
+    })?;
+    let socket = match built {
+        PluggedDevice::Pci(function) => Socket::Pci(function),
+        PluggedDevice::Legacy(device) => legacy(device, spec.shared),
+    };
+    let interrupts = match spec.interrupts {
+        None => MessageWish::Default,
+        Some(Interrupts::Line) => MessageWish::Line,
+        Some(Interrupts::Msi(messages)) => MessageWish::Msi(messages),
+        Some(Interrupts::Msix(messages)) => MessageWish::Msix(messages),
+    };
+    let plug = Plug {
+        name: spec.name.clone(),
+        socket,
+        interrupts,
+        gsi: spec.line.map(u32::from),
+    };
+    kernel.plug(plug).map_err(|error| BenchError::Plug {
+        device: spec.name.clone(),
+        error,
+    })
+}
+
+fn legacy(device: LegacyDevice, shared: Option<bool>) -> Socket {
+    let windows = device.windows.iter().map(|window| LegacyWindow {
+        space: window.space,
+        base: Some(window.base),
+        size: window.size,
+    });
+    let lines = device.lines.iter().map(|line| LineWish {
+        gsi: Some(line.number.into()),
+        trigger: line.trigger,
+        shared: shared.unwrap_or(line.trigger == Trigger::Level),
+    });
+    Socket::Legacy {
+        windows: windows.collect(),
+        lines: lines.collect(),
+        device: device.device,
+    }
+}

@@ -1,0 +1,382 @@
+//! What the bench does on the threads of the simulated computer.
+//!
+//! Every operation runs on a kernel thread and returns `Ddi<Result<_, BenchError>>`: outside, the
+//! run's end; inside, why it did not work.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::{Rc, Weak};
+
+use dirql_chips::Stimulus;
+use dirql_host::{Host, LoadedDriver};
+use dirql_kernel::hal::{Assignment, DeviceId};
+use dirql_kernel::io::{FileHandle, RequestKind, RequestOutcome};
+use dirql_kernel::{Ddi, DriverPtr, Kernel};
+
+use super::error::BenchError;
+use super::identity::Installed;
+use crate::scenario::{DeviceRequest, DeviceSpec, Target};
+
+pub(crate) type Answer<T> = Ddi<Result<T, BenchError>>;
+
+/// Passes an inner error up.
+macro_rules! inner {
+    ($result:expr) => {
+        match $result {
+            Ok(value) => value,
+            Err(error) => return Ok(Err(error)),
+        }
+    };
+}
+
+/// A device of the bench.
+#[derive(Clone, Debug)]
+pub(crate) struct BenchDevice {
+    pub(crate) spec: DeviceSpec,
+    pub(crate) id: DeviceId,
+    pub(crate) installed: Installed,
+    /// Physical device object, once its driver is loaded.
+    pub(crate) physical: Option<u64>,
+    /// What it was given at each start.
+    pub(crate) starts: Vec<Assignment>,
+}
+
+/// A driver of the bench.
+#[derive(Clone, Debug)]
+pub(crate) struct BenchDriver {
+    pub(crate) service: String,
+    pub(crate) loaded: Option<LoadedDriver>,
+    /// Its driver object, while it is loaded.
+    pub(crate) object: Option<u64>,
+}
+
+/// What threads of the bench share.
+pub(crate) struct State {
+    /// Not the owner: a thread that never ends must not keep the computer.
+    pub(crate) host: Weak<Host>,
+    pub(crate) devices: RefCell<Vec<BenchDevice>>,
+    pub(crate) drivers: RefCell<Vec<BenchDriver>>,
+    handles: RefCell<BTreeMap<String, FileHandle>>,
+    /// Events of threads that wait until nothing happens.
+    pub(crate) idle_waiters: RefCell<Vec<u64>>,
+}
+
+impl State {
+    pub(crate) fn new(host: Weak<Host>) -> Rc<Self> {
+        Rc::new(Self {
+            host,
+            devices: RefCell::default(),
+            drivers: RefCell::default(),
+            handles: RefCell::default(),
+            idle_waiters: RefCell::default(),
+        })
+    }
+
+    pub(crate) fn device(&self, name: &str) -> Result<BenchDevice, BenchError> {
+        let devices = self.devices.borrow();
+        let found = devices.iter().find(|device| device.spec.name == name);
+        found
+            .cloned()
+            .ok_or_else(|| BenchError::NoDevice(name.into()))
+    }
+
+    fn change_device(&self, name: &str, change: impl FnOnce(&mut BenchDevice)) {
+        let mut devices = self.devices.borrow_mut();
+        if let Some(device) = devices.iter_mut().find(|device| device.spec.name == name) {
+            change(device);
+        }
+    }
+
+    /// A driver by name, or the first one.
+    pub(crate) fn driver(&self, name: Option<&str>) -> Result<(usize, BenchDriver), BenchError> {
+        let drivers = self.drivers.borrow();
+        let matches = |driver: &BenchDriver| {
+            name.is_none_or(|name| driver.service.eq_ignore_ascii_case(name))
+        };
+        let found = drivers
+            .iter()
+            .enumerate()
+            .find(|(_, driver)| matches(driver));
+        let found = found.map(|(index, driver)| (index, driver.clone()));
+        found.ok_or_else(|| BenchError::NoDriver(name.unwrap_or("the first").into()))
+    }
+
+    pub(crate) fn handle(&self, name: &str) -> Result<FileHandle, BenchError> {
+        self.handles
+            .borrow()
+            .get(name)
+            .copied()
+            .ok_or_else(|| BenchError::NotOpen(name.into()))
+    }
+
+    /// Runs DriverEntry of a driver that is in memory.
+    pub(crate) fn start_driver(&self, kernel: &Kernel, index: usize) -> Answer<()> {
+        let Some(BenchDriver {
+            service,
+            loaded: Some(loaded),
+            ..
+        }) = self.drivers.borrow().get(index).cloned()
+        else {
+            return Ok(Err(BenchError::NoDriver(format!("number {index}"))));
+        };
+        let Some(image) = loaded.driver_image() else {
+            return Ok(Err(BenchError::NoEntryPoint(service)));
+        };
+        let object = match kernel.create_driver(&image)? {
+            Ok(object) => object,
+            Err(status) => {
+                return Ok(Err(BenchError::DriverObject {
+                    driver: service,
+                    status,
+                }));
+            }
+        };
+        let status = kernel.run_driver_entry(object)?;
+        if !status.is_success() {
+            self.take_image(&loaded);
+            return Ok(Err(BenchError::DriverEntry {
+                driver: service,
+                status,
+            }));
+        }
+        if let Some(host) = self.host.upgrade() {
+            host.discard_init(&loaded);
+        }
+        if let Some(driver) = self.drivers.borrow_mut().get_mut(index) {
+            driver.object = Some(object);
+        }
+        Ok(Ok(()))
+    }
+
+    fn take_image(&self, loaded: &LoadedDriver) {
+        if let Some(host) = self.host.upgrade() {
+            host.remove_image(loaded);
+        }
+    }
+
+    /// Unloads a driver by name, or the first one.
+    pub(crate) fn unload(&self, kernel: &Kernel, name: Option<&str>) -> Answer<()> {
+        let (index, driver) = inner!(self.driver(name));
+        let Some(object) = driver.object else {
+            return Ok(Err(BenchError::NoDriver(driver.service)));
+        };
+        if let Err(error) = kernel.unload_driver(object)? {
+            return Ok(Err(BenchError::Unload {
+                driver: driver.service,
+                error,
+            }));
+        }
+        if let Some(loaded) = &driver.loaded {
+            self.take_image(loaded);
+        }
+        if let Some(driver) = self.drivers.borrow_mut().get_mut(index) {
+            driver.object = None;
+        }
+        Ok(Ok(()))
+    }
+
+    /// The physical device object of a device, made when it is first needed.
+    fn physical(&self, kernel: &Kernel, device: &BenchDevice) -> Answer<u64> {
+        let known = device
+            .physical
+            .filter(|physical| kernel.node(*physical).is_some());
+        if let Some(physical) = known {
+            return Ok(Ok(physical));
+        }
+        let name = &device.spec.name;
+        let physical = match kernel.enumerate_device(device.id, &device.installed.identity)? {
+            Ok(physical) => physical,
+            Err(status) => {
+                return Ok(Err(BenchError::Status {
+                    target: name.clone(),
+                    what: "enumeration",
+                    status,
+                }));
+            }
+        };
+        self.change_device(name, |device| device.physical = Some(physical));
+        Ok(Ok(physical))
+    }
+
+    /// Plug and play, or power management.
+    pub(crate) fn request_device(
+        &self,
+        kernel: &Kernel,
+        name: &str,
+        request: DeviceRequest,
+    ) -> Answer<()> {
+        let device = inner!(self.device(name));
+        let physical = inner!(self.physical(kernel, &device)?);
+        let wrong = |error| BenchError::Pnp {
+            device: name.into(),
+            error,
+        };
+        if request == DeviceRequest::Start {
+            let driver = device
+                .installed
+                .driver
+                .and_then(|index| self.drivers.borrow().get(index)?.object);
+            if let Some(driver) = driver {
+                inner!(kernel.choose_driver(physical, driver).map_err(wrong));
+            }
+        }
+        let answer = match request {
+            DeviceRequest::Start => kernel.start_device(physical)?,
+            DeviceRequest::Stop => kernel.stop_device(physical)?,
+            DeviceRequest::Remove => kernel.remove_device(physical)?,
+            DeviceRequest::SurpriseRemove => kernel.surprise_remove_device(physical)?,
+            // DEVICE_POWER_STATE counts from PowerDeviceD0 = 1.
+            DeviceRequest::Power(state) => kernel.set_power(physical, u32::from(state) + 1)?,
+        };
+        inner!(answer.map_err(wrong));
+        if request == DeviceRequest::Start {
+            let assignment = kernel.assignment(device.id).unwrap_or_default();
+            self.change_device(name, |device| device.starts.push(assignment));
+        }
+        Ok(Ok(()))
+    }
+
+    /// Opens what a device offers and keeps it as `handle`.
+    pub(crate) fn open(&self, kernel: &Kernel, target: &Target, handle: &str) -> Answer<()> {
+        let (name, path) = match target {
+            Target::Path(path) => (path, Some(path.clone())),
+            Target::Device(name) => {
+                let device = inner!(self.device(name));
+                let physical = inner!(self.physical(kernel, &device)?);
+                (
+                    name,
+                    kernel
+                        .interfaces_of(physical)
+                        .into_iter()
+                        .next()
+                        .or_else(|| kernel.name_of_stack(physical)),
+                )
+            }
+        };
+        let Some(path) = path else {
+            return Ok(Err(BenchError::NothingToOpen(name.clone())));
+        };
+        match kernel.open(&path)? {
+            Ok(file) => {
+                let replaced = self.handles.borrow_mut().insert(handle.into(), file);
+                if let Some(replaced) = replaced {
+                    kernel.close(replaced)?;
+                }
+                Ok(Ok(()))
+            }
+            Err(status) => Ok(Err(BenchError::Status {
+                target: name.clone(),
+                what: "opening",
+                status,
+            })),
+        }
+    }
+
+    /// Closes what was opened as `handle`.
+    pub(crate) fn close(&self, kernel: &Kernel, handle: &str) -> Answer<()> {
+        let file = inner!(self.handle(handle));
+        self.handles.borrow_mut().remove(handle);
+        let status = kernel.close(file)?;
+        if status.is_success() {
+            return Ok(Ok(()));
+        }
+        Ok(Err(BenchError::Status {
+            target: handle.into(),
+            what: "closing",
+            status,
+        }))
+    }
+
+    /// Sends a request and waits for its end.
+    pub(crate) fn request(
+        &self,
+        kernel: &Kernel,
+        handle: &str,
+        request: &RequestKind,
+    ) -> Answer<RequestOutcome> {
+        let file = inner!(self.handle(handle));
+        kernel.request(file, request).map(Ok)
+    }
+
+    /// Does something to a device from outside, and lets it interrupt.
+    pub(crate) fn stimulate(&self, kernel: &Kernel, name: &str, stimulus: &Stimulus) -> Answer<()> {
+        let device = inner!(self.device(name));
+        let known = kernel.stimulate(device.id, stimulus);
+        kernel.yield_point()?;
+        if known {
+            return Ok(Ok(()));
+        }
+        Ok(Err(BenchError::NoInput {
+            device: name.into(),
+            what: stimulus_name(stimulus),
+        }))
+    }
+
+    /// Each interrupt source fires once.
+    pub(crate) fn interrupt_once(&self, kernel: &Kernel, name: &str) -> Answer<()> {
+        let device = inner!(self.device(name));
+        let natural = [
+            Stimulus::Press,
+            Stimulus::Release,
+            Stimulus::Receive(b"U".to_vec()),
+        ];
+        let mut known = false;
+        for stimulus in &natural {
+            known |= kernel.stimulate(device.id, stimulus);
+            kernel.yield_point()?;
+        }
+        if known {
+            return Ok(Ok(()));
+        }
+        for source in 0..=u16::MAX {
+            if !kernel.stimulate(device.id, &Stimulus::Interrupt(source)) {
+                break;
+            }
+            known = true;
+            kernel.yield_point()?;
+        }
+        if known {
+            return Ok(Ok(()));
+        }
+        Ok(Err(BenchError::NoInput {
+            device: name.into(),
+            what: "made to interrupt",
+        }))
+    }
+
+    /// What has left at a device's other end since this was last asked.
+    pub(crate) fn take_sent(&self, kernel: &Kernel, name: &str) -> Result<Vec<u8>, BenchError> {
+        Ok(kernel.take_sent(self.device(name)?.id))
+    }
+
+    /// Waits until nothing else happens.
+    pub(crate) fn wait_idle(&self, kernel: &Kernel) -> Ddi<()> {
+        let event = kernel.allocate_system(64);
+        kernel.ke_initialize_event(DriverPtr::new(event), 0, 0)?;
+        self.idle_waiters.borrow_mut().push(event);
+        kernel.ke_wait_for_single_object(event, 0, 0, 0, DriverPtr::NULL)?;
+        Ok(())
+    }
+
+    /// Sleeps in virtual time; at least one unit of 100 ns.
+    pub(crate) fn sleep(&self, kernel: &Kernel, duration: std::time::Duration) -> Ddi<()> {
+        let units = i64::try_from(duration.as_nanos().div_ceil(100))
+            .unwrap_or(i64::MAX)
+            .max(1);
+        let interval = kernel.allocate_system(8);
+        kernel.write(DriverPtr::new(interval), -units)?;
+        kernel.ke_delay_execution_thread(DriverPtr::new(interval))?;
+        Ok(())
+    }
+}
+
+/// What was done, as in "pressed".
+pub(crate) const fn stimulus_name(stimulus: &Stimulus) -> &'static str {
+    match stimulus {
+        Stimulus::Press => "pressed",
+        Stimulus::Release => "released",
+        Stimulus::Receive(_) => "sent bytes",
+        Stimulus::Serial(_) => "sent a serial event",
+        Stimulus::Interrupt(_) => "made to interrupt",
+    }
+}

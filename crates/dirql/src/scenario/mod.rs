@@ -1,0 +1,356 @@
+//! Scenario files: a computer, its devices, drivers, and what happens to them.
+//!
+//! A scenario is TOML. Reading one is strict: a key that means nothing is an error with the key
+//! that was probably meant, and all errors of a file are reported at once, each with its place.
+//!
+//! ```
+//! use dirql::scenario::{Action, Scenario};
+//! use dirql_chips::Stimulus;
+//!
+//! let scenario = Scenario::parse("press.toml", r#"
+//!     [driver]
+//!     image = "panel.sys"
+//!
+//!     [[device]]
+//!     name = "button0"
+//!     model = "button"
+//!
+//!     [[thread]]
+//!     steps = [{ start = "button0" }, { press = "button0" }]
+//! "#)?;
+//! let press = Action::Stimulus { device: "button0".into(), stimulus: Stimulus::Press };
+//! assert_eq!(scenario.threads[0].steps[1].action, press);
+//! # Ok::<(), dirql::scenario::ScenarioError>(())
+//! ```
+
+mod decode;
+mod near;
+mod parse;
+mod problem;
+mod step;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dirql_abi::NtStatus;
+use dirql_chips::Stimulus;
+use dirql_kernel::WindowsVersion;
+use dirql_kernel::io::RequestKind;
+
+pub(crate) use near::nearest;
+pub use problem::{Problem, ScenarioError};
+
+/// What a scenario file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Scenario {
+    /// The file, as it was named, for messages; empty if there is none.
+    pub file: String,
+    /// `[machine]`
+    pub machine: MachineSpec,
+    /// `[driver]` or `[[driver]]`
+    pub drivers: Vec<DriverSpec>,
+    /// `[[device]]`
+    pub devices: Vec<DeviceSpec>,
+    /// `[[thread]]`
+    pub threads: Vec<ThreadSpec>,
+}
+
+/// The computer. What is left out takes the command line's value or the default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MachineSpec {
+    /// Number of processors, 1..=256.
+    pub processors: Option<u16>,
+    /// The Windows version to be.
+    pub windows: Option<WindowsVersion>,
+    /// Steps after which a run ends without a verdict.
+    pub max_steps: Option<u64>,
+}
+
+/// A driver to load.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DriverSpec {
+    /// The `.sys` file, beside the scenario unless it is an absolute path.
+    pub image: PathBuf,
+    /// Its INF.
+    pub inf: Option<PathBuf>,
+}
+
+impl DriverSpec {
+    /// A driver without an INF.
+    #[must_use]
+    pub fn new(image: impl Into<PathBuf>) -> Self {
+        Self {
+            image: image.into(),
+            inf: None,
+        }
+    }
+
+    /// The name of its service: the file's name without `.sys`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.image
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    }
+}
+
+/// Which interrupts a PCI device is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupts {
+    /// Its line.
+    Line,
+    /// Up to so many messages of its MSI capability.
+    Msi(u16),
+    /// Up to so many messages of its MSI-X capability.
+    Msix(u16),
+}
+
+/// A device of the computer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeviceSpec {
+    /// Its name, unique in the scenario.
+    pub name: String,
+    /// The built-in model, see [`dirql_chips::models::MODELS`].
+    pub model: String,
+    /// Options of the model.
+    pub options: Vec<(String, String)>,
+    /// Which interrupts it is given; what its INF allows and the device can, if left out.
+    pub interrupts: Option<Interrupts>,
+    /// The line that a PCI device's pin is wired to.
+    pub line: Option<u8>,
+    /// Whether other devices may be on the lines of a device without a bus; without it,
+    /// level-triggered lines are shared and edge-triggered ones are not.
+    pub shared: Option<bool>,
+    /// The name of its driver; the one whose INF knows it, or the first, if left out.
+    pub driver: Option<String>,
+}
+
+impl DeviceSpec {
+    /// A device named `name`, of the built-in model `model`, without options.
+    #[must_use]
+    pub fn new(name: impl Into<String>, model: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            model: model.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Sets an option of the model.
+    #[must_use]
+    pub fn option(mut self, name: impl Into<String>, value: impl ToString) -> Self {
+        self.options.push((name.into(), value.to_string()));
+        self
+    }
+
+    /// Says which interrupts it is given.
+    #[must_use]
+    pub const fn interrupts(mut self, interrupts: Interrupts) -> Self {
+        self.interrupts = Some(interrupts);
+        self
+    }
+
+    /// Wires a PCI device's pin to a line.
+    #[must_use]
+    pub const fn line(mut self, line: u8) -> Self {
+        self.line = Some(line);
+        self
+    }
+
+    /// Says whether others may be on its lines.
+    #[must_use]
+    pub const fn shared(mut self, shared: bool) -> Self {
+        self.shared = Some(shared);
+        self
+    }
+
+    /// Gives it to the driver of that name.
+    #[must_use]
+    pub fn driver(mut self, name: impl Into<String>) -> Self {
+        self.driver = Some(name.into());
+        self
+    }
+}
+
+/// A thread of the scenario: steps one after the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ThreadSpec {
+    /// Its priority, 1..=31.
+    pub priority: u8,
+    /// What it does.
+    pub steps: Vec<Step>,
+}
+
+impl ThreadSpec {
+    /// Priority of a thread whose file does not say one: that of a normal application.
+    pub const PRIORITY: u8 = 8;
+
+    /// A thread of normal priority.
+    #[must_use]
+    pub const fn new(steps: Vec<Step>) -> Self {
+        Self {
+            priority: Self::PRIORITY,
+            steps,
+        }
+    }
+}
+
+/// One step of a thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Step {
+    /// What is done.
+    pub action: Action,
+    /// The line of the file that says so; 0 if there is none.
+    pub line: u32,
+}
+
+impl From<Action> for Step {
+    fn from(action: Action) -> Self {
+        Self { action, line: 0 }
+    }
+}
+
+/// The status that a step expects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Expect {
+    /// Any status for which NT_SUCCESS is true.
+    #[default]
+    Success,
+    /// Whatever it is.
+    Any,
+    /// This one.
+    Exactly(NtStatus),
+}
+
+impl Expect {
+    /// Whether `status` is one of those expected.
+    #[must_use]
+    pub fn allows(self, status: NtStatus) -> bool {
+        match self {
+            Self::Success => status.is_success(),
+            Self::Any => true,
+            Self::Exactly(expected) => status == expected,
+        }
+    }
+}
+
+impl std::fmt::Display for Expect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Success => f.write_str("success"),
+            Self::Any => f.write_str("any status"),
+            Self::Exactly(status) => status.fmt(f),
+        }
+    }
+}
+
+/// What plug and play or power management does with a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceRequest {
+    /// Starts it; the first time, AddDevice comes before.
+    Start,
+    /// Stops it for rebalancing.
+    Stop,
+    /// Removes it in an orderly way.
+    Remove,
+    /// It was pulled out. `Remove` is due after the last handle is closed.
+    SurpriseRemove,
+    /// Brings it to a power state, 0..=3 for D0 to D3.
+    Power(u8),
+}
+
+/// What a step does. `device` is always the name of a device, `handle` that of something that was
+/// opened before: the device's, unless the step that opened it gave another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action {
+    /// Plug and play, or power management.
+    Device {
+        /// Which device.
+        device: String,
+        /// What is done with it.
+        request: DeviceRequest,
+        /// How it is to end.
+        expect: Expect,
+    },
+    /// An application opens a device.
+    Open {
+        /// What it opens.
+        target: Target,
+        /// How later steps call what it got.
+        handle: String,
+        /// How it is to end.
+        expect: Expect,
+        /// Nothing is wrong if there is nothing to open.
+        if_possible: bool,
+    },
+    /// The application closes it.
+    Close {
+        /// What.
+        handle: String,
+        /// How it is to end.
+        expect: Expect,
+    },
+    /// The application reads, writes or asks for something, and waits until that is done.
+    Request {
+        /// Of what.
+        handle: String,
+        /// What.
+        request: RequestKind,
+        /// How it is to end.
+        expect: Expect,
+        /// The data that is to come back.
+        expect_data: Option<Vec<u8>>,
+    },
+    /// The world outside the computer does something to a device.
+    Stimulus {
+        /// To which.
+        device: String,
+        /// What.
+        stimulus: Stimulus,
+    },
+    /// Each interrupt source of a device fires once, as naturally as the model can: a button is
+    /// pressed and released, a serial port receives.
+    InterruptOnce {
+        /// Which device.
+        device: String,
+    },
+    /// These bytes have left at a device's other end since the last such step.
+    ExpectSent {
+        /// Which device.
+        device: String,
+        /// What has left.
+        data: Vec<u8>,
+    },
+    /// The thread sleeps, in virtual time.
+    Sleep(Duration),
+    /// The thread waits until nothing else happens, delays of devices included.
+    WaitIdle,
+    /// A driver is unloaded.
+    Unload {
+        /// Which; the first one, if none is named.
+        driver: Option<String>,
+        /// Nothing is wrong if the driver has no Unload routine.
+        if_possible: bool,
+    },
+}
+
+/// What is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A device of the scenario: its first interface, or the device by itself.
+    Device(String),
+    /// A name in the object manager's namespace, such as `\Device\Name` or `\??\Name`.
+    Path(String),
+}

@@ -1,0 +1,381 @@
+//! From TOML to a [`Scenario`].
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use dirql_chips::models::{self, Kind, ModelError};
+use dirql_kernel::WindowsVersion;
+use toml::de::{DeTable, DeValue};
+
+use super::decode::{Problems, Table, Value, array, choice, not_one_of, scalar, wrong_kind};
+use super::problem::{Problem, ScenarioError};
+use super::step::{self, Names};
+use super::{DeviceSpec, DriverSpec, Interrupts, MachineSpec, Scenario, ThreadSpec};
+
+/// The most devices that a scenario may have: those of a PCI bus.
+const MOST_DEVICES: usize = 32;
+
+/// The most threads that a scenario may have.
+const MOST_THREADS: usize = 64;
+
+impl Scenario {
+    /// Reads the text of a scenario file. `file` is its name, for messages; paths in it are as
+    /// they are written there.
+    ///
+    /// # Errors
+    /// The text is not TOML, or not a scenario. The error has every problem that was found.
+    pub fn parse(file: &str, text: &str) -> Result<Self, ScenarioError> {
+        let document = match DeTable::parse(text) {
+            Ok(document) => document,
+            Err(error) => {
+                let span = error.span().unwrap_or(0..0);
+                let problem = Problem::new("this is not TOML", span, error.message());
+                return Err(ScenarioError::new(file, text, vec![problem]));
+            }
+        };
+        let problems = Problems::default();
+        let mut scenario = Reader {
+            text,
+            problems: &problems,
+        }
+        .scenario(document.get_ref());
+        let problems = problems.into_inner();
+        if !problems.is_empty() {
+            return Err(ScenarioError::new(file, text, problems));
+        }
+        scenario.file = file.into();
+        Ok(scenario)
+    }
+
+    /// Takes paths in it to be relative to `directory`.
+    #[must_use]
+    pub fn in_directory(mut self, directory: &Path) -> Self {
+        for driver in &mut self.drivers {
+            driver.image = directory.join(&driver.image);
+            driver.inf = driver.inf.take().map(|inf| directory.join(inf));
+        }
+        self
+    }
+}
+
+struct Reader<'t> {
+    text: &'t str,
+    problems: &'t Problems,
+}
+
+impl<'t> Reader<'t> {
+    fn scenario(&self, document: &'t DeTable<'t>) -> Scenario {
+        let table = Table::new(document, 0..self.text.len(), "a scenario", self.problems);
+        let machine = table
+            .value("machine")
+            .map(|value| self.machine(value))
+            .unwrap_or_default();
+        let drivers = table
+            .value("driver")
+            .map(|value| self.drivers(value))
+            .unwrap_or_default();
+        let driver_names: Vec<String> = drivers.iter().map(DriverSpec::name).collect();
+        let device_values = table
+            .value("device")
+            .map(|value| self.tables(value, MOST_DEVICES));
+        let mut models = BTreeMap::new();
+        let devices = device_values.unwrap_or_default().into_iter();
+        let devices = devices
+            .filter_map(|value| self.device(value, &driver_names, &mut models))
+            .collect();
+        let thread_values = table
+            .value("thread")
+            .map(|value| self.tables(value, MOST_THREADS));
+        let names = Names {
+            devices: &models,
+            drivers: &driver_names,
+        };
+        let threads = thread_values.unwrap_or_default().into_iter();
+        let threads = threads
+            .filter_map(|value| self.thread(value, &names))
+            .collect();
+        table.finish();
+        Scenario {
+            file: String::new(),
+            machine,
+            drivers,
+            devices,
+            threads,
+        }
+    }
+
+    fn machine(&self, value: &'t Value<'t>) -> MachineSpec {
+        let Some(table) = Table::of(value, "[machine]", self.problems) else {
+            return MachineSpec::default();
+        };
+        let names = WindowsVersion::ALL.map(WindowsVersion::name);
+        let windows = table
+            .value("windows")
+            .and_then(|value| choice(value, "a Windows version", &names, self.problems))
+            .and_then(|name| name.parse().ok());
+        let machine = MachineSpec {
+            processors: table.number("processors", 1..=256),
+            windows,
+            max_steps: table.number("max_steps", 1..=u64::MAX),
+        };
+        table.finish();
+        machine
+    }
+
+    fn drivers(&self, value: &'t Value<'t>) -> Vec<DriverSpec> {
+        let values = match value.get_ref() {
+            DeValue::Array(values) => values.iter().collect(),
+            _ => vec![value],
+        };
+        let mut drivers = Vec::<DriverSpec>::new();
+        for value in values {
+            let Some(driver) = self.driver(value) else {
+                continue;
+            };
+            if drivers
+                .iter()
+                .any(|other| other.name().eq_ignore_ascii_case(&driver.name()))
+            {
+                let title = format!("there is a driver named `{}` already", driver.name());
+                self.problems
+                    .add(Problem::new(title, value.span(), "a second one"));
+            }
+            drivers.push(driver);
+        }
+        drivers
+    }
+
+    fn driver(&self, value: &'t Value<'t>) -> Option<DriverSpec> {
+        let table = Table::of(value, "[driver]", self.problems)?;
+        let path = |key| table.text(key).map(PathBuf::from);
+        let image = table.required_text("image").map(PathBuf::from);
+        let inf = path("inf");
+        table.finish();
+        Some(DriverSpec { image: image?, inf })
+    }
+
+    fn tables(&self, value: &'t Value<'t>, most: usize) -> Vec<&'t Value<'t>> {
+        let values = match value.get_ref() {
+            DeValue::Table(_) => {
+                let title = "expected an array of tables";
+                self.problems.add(
+                    wrong_kind(value, title, value.get_ref())
+                        .note("write its name in double brackets: [[...]]"),
+                );
+                return Vec::new();
+            }
+            _ => array(value, self.problems).unwrap_or_default(),
+        };
+        if values.len() > most {
+            let title = format!("there are {} of these", values.len());
+            self.problems
+                .add(Problem::new(title, value.span(), format!("at most {most}")));
+        }
+        values
+    }
+
+    fn device(
+        &self,
+        value: &'t Value<'t>,
+        drivers: &[String],
+        models: &mut BTreeMap<String, Option<Kind>>,
+    ) -> Option<DeviceSpec> {
+        let table = Table::of(value, "a device", self.problems)?;
+        let name = table.required_text("name");
+        let model_names: Vec<&str> = models::MODELS.iter().map(|model| model.name).collect();
+        let model = table
+            .required("model")
+            .and_then(|value| choice(value, "a model", &model_names, self.problems));
+        let kind = model.and_then(models::find).map(|model| model.kind);
+        if let Some(name) = name
+            && models.insert(name.to_owned(), kind).is_some()
+        {
+            let span = table.value("name").map_or(value.span(), Value::span);
+            self.problems.add(Problem::new(
+                format!("there is a device named `{name}` already"),
+                span,
+                "a second one",
+            ));
+        }
+        let mut device = DeviceSpec {
+            name: name.unwrap_or_default().to_owned(),
+            model: model.unwrap_or_default().to_owned(),
+            options: self.options(&table),
+            interrupts: table
+                .value("interrupts")
+                .and_then(|value| self.interrupts(value, kind)),
+            line: table.number("line", 0..=239),
+            shared: table.boolean("shared"),
+            driver: self.driver_of(&table, drivers),
+        };
+        if kind == Some(Kind::Legacy)
+            && let Some(line) = device.line.take()
+        {
+            device.options.push(("line".into(), line.to_string()));
+        }
+        self.check_model(&table, &device);
+        if kind == Some(Kind::Pci) && device.shared.is_some() {
+            let span = table.value("shared").map_or(value.span(), Value::span);
+            self.problems.add(Problem::new(
+                "PCI interrupts are always shared",
+                span,
+                "means nothing for this model",
+            ));
+        }
+        table.finish();
+        (!device.name.is_empty() && !device.model.is_empty()).then_some(device)
+    }
+
+    fn driver_of(&self, table: &Table<'t>, drivers: &[String]) -> Option<String> {
+        let value = table.value("driver")?;
+        let names: Vec<&str> = drivers.iter().map(String::as_str).collect();
+        choice(value, "a driver of this scenario", &names, self.problems).map(Into::into)
+    }
+
+    fn options(&self, table: &Table<'t>) -> Vec<(String, String)> {
+        let Some(value) = table.value("options") else {
+            return Vec::new();
+        };
+        let DeValue::Table(entries) = value.get_ref() else {
+            self.problems
+                .add(wrong_kind(value, "options are a table", value.get_ref()));
+            return Vec::new();
+        };
+        let mut options = Vec::new();
+        for (key, value) in entries {
+            match scalar(value.get_ref()) {
+                Some(text) => options.push((key.get_ref().to_string(), text)),
+                None => self.problems.add(wrong_kind(
+                    value,
+                    "expected a string or a number",
+                    value.get_ref(),
+                )),
+            }
+        }
+        options
+    }
+
+    /// Has the model look at its options, and says where it does not like them.
+    fn check_model(&self, table: &Table<'t>, device: &DeviceSpec) {
+        if device.model.is_empty() {
+            return;
+        }
+        let options: Vec<(&str, &str)> = device
+            .options
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let Err(error) = models::build(&device.model, &options) else {
+            return;
+        };
+        let (span, fix) = match &error {
+            ModelError::UnknownOption { option, hint, .. } => {
+                let span = self
+                    .option_key(table, option)
+                    .or_else(|| table.value("line").map(Value::span));
+                (
+                    span,
+                    hint.map(|hint| ("one with a similar name exists".to_owned(), hint.to_owned())),
+                )
+            }
+            ModelError::NotANumber { option, .. } | ModelError::OutOfRange { option, .. } => (
+                self.option_value(table, option)
+                    .or_else(|| table.value("line").map(Value::span)),
+                None,
+            ),
+            ModelError::NotAChoice { option, hint, .. } => {
+                let fix = hint.map(|hint| {
+                    (
+                        "one with a similar name exists".to_owned(),
+                        format!("\"{hint}\""),
+                    )
+                });
+                (self.option_value(table, option), fix)
+            }
+            _ => (table.value("line").map(Value::span), None),
+        };
+        let span = span.unwrap_or(table.span.clone());
+        self.problems
+            .add(Problem::new(error.to_string(), span, "not for this model").perhaps(fix));
+    }
+
+    fn option_key(&self, table: &Table<'t>, option: &str) -> Option<Range<usize>> {
+        self.option(table, option).map(|(key, _)| key)
+    }
+
+    fn option_value(&self, table: &Table<'t>, option: &str) -> Option<Range<usize>> {
+        self.option(table, option).map(|(_, value)| value)
+    }
+
+    fn option(&self, table: &Table<'t>, option: &str) -> Option<(Range<usize>, Range<usize>)> {
+        let DeValue::Table(entries) = table.value("options")?.get_ref() else {
+            return None;
+        };
+        let (key, value) = entries.iter().find(|(key, _)| key.get_ref() == option)?;
+        Some((key.span(), value.span()))
+    }
+
+    fn interrupts(&self, value: &'t Value<'t>, kind: Option<Kind>) -> Option<Interrupts> {
+        let table = Table::of(value, "`interrupts`", self.problems)?;
+        let kinds = ["line", "msi", "msix"];
+        let found = table.required("kind");
+        let chosen =
+            found.and_then(|value| choice(value, "a kind of interrupt", &kinds, self.problems));
+        let messages = table.number("messages", 1..=2048_u16);
+        let wrong = |value: &Value<'_>, label: &str| {
+            self.problems.add(Problem::new(
+                "this device has no messages",
+                value.span(),
+                label,
+            ));
+        };
+        if kind == Some(Kind::Legacy) && chosen.is_some_and(|chosen| chosen != "line") {
+            found
+                .into_iter()
+                .for_each(|value| wrong(value, "only \"line\" for this model"));
+        }
+        if let (Some("line"), Some(value)) = (chosen, table.value("messages")) {
+            wrong(value, "means nothing for a line");
+        }
+        table.finish();
+        match chosen? {
+            "line" => Some(Interrupts::Line),
+            "msi" => Some(Interrupts::Msi(messages.unwrap_or(u16::MAX))),
+            _ => Some(Interrupts::Msix(messages.unwrap_or(u16::MAX))),
+        }
+    }
+
+    fn thread(&self, value: &'t Value<'t>, names: &Names<'_>) -> Option<ThreadSpec> {
+        let table = Table::of(value, "a thread", self.problems)?;
+        let priority = table
+            .number("priority", 1..=31)
+            .unwrap_or(ThreadSpec::PRIORITY);
+        let steps = table
+            .required("steps")
+            .and_then(|value| array(value, self.problems))
+            .unwrap_or_default();
+        let steps = steps.into_iter().filter_map(|value| {
+            let line = 1 + self.text[..value.span().start.min(self.text.len())]
+                .matches('\n')
+                .count();
+            step::read(value, line as u32, names, self.problems)
+        });
+        let thread = ThreadSpec {
+            priority,
+            steps: steps.collect(),
+        };
+        table.finish();
+        Some(thread)
+    }
+}
+
+/// The device names that steps may use.
+pub(super) fn device_names<'n>(models: &'n BTreeMap<String, Option<Kind>>) -> Vec<&'n str> {
+    models.keys().map(String::as_str).collect()
+}
+
+/// So that a step can complain about a device as this file does.
+pub(super) fn unknown_device(span: Range<usize>, name: &str, names: &[&str]) -> Problem {
+    not_one_of(span, name, "a device of this scenario", names)
+}
