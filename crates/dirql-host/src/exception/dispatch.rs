@@ -33,6 +33,7 @@ pub(super) fn dispatch(
     let mut walk = Walk::new(platform, cpu);
     let active = Active {
         cpu: *cpu,
+        dispatcher: std::ptr::null(),
         outer: platform.active.get(),
     };
     while on_stack && let Some(frame) = walk.frame() {

@@ -23,6 +23,8 @@ pub(super) struct Walk<'a> {
     pub(super) cpu: Cpu,
     /// The exception during whose handling the frames so far were made.
     pub(super) outer: *const Active,
+    /// How many scopes of the next frame have had their termination handlers called.
+    scope_index: u32,
     left: u32,
 }
 
@@ -39,6 +41,8 @@ pub(super) struct DriverFrame {
     pub(super) cpu: Cpu,
     /// The registers in its caller.
     caller: Cpu,
+    /// How many of its scopes are not to be looked at any more.
+    scope_index: u32,
     /// Whether it was reached through the frames of another exception's handler.
     pub(super) nested: bool,
 }
@@ -50,6 +54,7 @@ impl<'a> Walk<'a> {
             platform,
             cpu: *cpu,
             outer: platform.active.get(),
+            scope_index: 0,
             left: MOST_FRAMES,
         }
     }
@@ -83,12 +88,14 @@ impl<'a> Walk<'a> {
             .handler
             .and_then(|_| function_entry(self.platform, &image, self.cpu.rip));
         let (base, function_entry) = (image.base(), entry.unwrap_or(0));
+        let scope_index = self.scope_index;
         Some(DriverFrame {
             base,
             function_entry,
             frame,
             cpu: self.cpu,
             caller,
+            scope_index,
             nested,
         })
     }
@@ -96,15 +103,19 @@ impl<'a> Walk<'a> {
     /// Goes on with the caller of `frame`.
     pub(super) fn leave(&mut self, frame: &DriverFrame) {
         self.cpu = frame.caller;
+        self.scope_index = 0;
     }
 
-    /// The kernel called this code to handle an exception: goes on where that was raised.
+    /// The kernel called this code to handle an exception: goes on where that was raised. If
+    /// it was called to end a frame, what of it is ended stays so ("collided unwind").
     fn leave_handler(&mut self) -> Option<()> {
         // SAFETY: null, or an exception that is being handled: `call_handler` keeps it in its
         // frame, further out on this stack, until the handler returns, and takes it off the
         // list then; a jump past that frame takes it off too.
         let active = unsafe { self.outer.as_ref() }?;
         self.cpu = active.cpu;
+        // SAFETY: null, or a value in the frame that called `call_handler` and waits for it.
+        self.scope_index = unsafe { active.dispatcher.as_ref() }.map_or(0, |told| told.scope_index);
         self.outer = active.outer;
         Some(())
     }
@@ -125,6 +136,7 @@ impl DriverFrame {
         dispatcher.function_entry = self.function_entry;
         dispatcher.establisher_frame = self.frame.establisher;
         dispatcher.context_record = context;
+        dispatcher.scope_index = self.scope_index;
         if let Some(handler) = self.frame.handler {
             dispatcher.language_handler = self.base + u64::from(handler.rva);
             dispatcher.handler_data = self.base + u64::from(handler.data);
@@ -167,6 +179,7 @@ impl LinuxPlatform {
             platform: self,
             cpu: Cpu::from_context(&record),
             outer: ptr::null(),
+            scope_index: 0,
             left: 1,
         };
         let Some(found) = walk.frame().filter(|found| found.base == base) else {

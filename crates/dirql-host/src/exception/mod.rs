@@ -14,7 +14,7 @@
 //! The walk ends where the kernel called the driver. Windows goes on through frames of its
 //! own, so that `__try` around IofCallDriver catches what the lower driver raises; here
 //! that is not handled, and the system stops. Not modelled: the floating-point control
-//! word is not restored, and unwinds that collide.
+//! word is not restored.
 //!
 //! Source: Microsoft, "x64 exception handling"; `winnt.h`; WDK reference, "Handling
 //! Exceptions".
@@ -28,7 +28,7 @@ pub(crate) mod unwind;
 use std::panic::AssertUnwindSafe;
 
 use dirql_abi::NtStatus;
-use dirql_abi::exception::{ExceptionRecord, MAXIMUM_PARAMETERS};
+use dirql_abi::exception::{DispatcherContext, ExceptionRecord, MAXIMUM_PARAMETERS};
 use dirql_kernel::{CallSite, Kernel, Outcome, Platform, Stop};
 
 use crate::exception::cpu::Cpu;
@@ -49,6 +49,9 @@ pub(crate) enum Pending {
 pub(crate) struct Active {
     /// Where the walk goes on when it comes to the frames that called the handler.
     cpu: Cpu,
+    /// While the stack is unwound: what the termination handlers were told. Null while a
+    /// handler is looked for.
+    dispatcher: *const DispatcherContext,
     /// The exception during whose handling this one was raised, or null.
     outer: *const Active,
 }

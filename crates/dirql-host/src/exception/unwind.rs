@@ -57,6 +57,7 @@ pub(super) fn unwind(
             dispatcher.target_ip = request.target_ip;
             let active = Active {
                 cpu: frame.cpu,
+                dispatcher: &raw const dispatcher,
                 outer: walk.outer,
             };
             let arguments = [

@@ -1,0 +1,99 @@
+//! A driver that was built by clang in MSVC mode handles exceptions.
+
+use std::cell::Cell;
+use std::path::Path;
+use std::rc::Rc;
+
+use dirql_abi::NtStatus;
+use dirql_host::{DriverSource, Host};
+use dirql_image::ExportTarget;
+use dirql_kernel::ke::{RunState, ThreadBody};
+use dirql_kernel::{Config, Kernel, Outcome};
+
+/// Runs an export of the driver as its entry point. Returns its address too.
+fn run(host: &Host, export: &str) -> (RunState, Option<NtStatus>, u64) {
+    let file =
+        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/drivers/seh.sys")).unwrap();
+    let loaded = host
+        .load_driver("seh.sys", DriverSource::Image(&file))
+        .unwrap();
+    let mut image = loaded.driver_image().unwrap();
+    let export = loaded
+        .image()
+        .image()
+        .unwrap()
+        .exports()
+        .by_name(export)
+        .unwrap();
+    let ExportTarget::Rva(rva) = export.target else {
+        panic!("it is not forwarded")
+    };
+    image.entry = image.base + u64::from(rva);
+    let object = host.kernel().create_driver(&image).unwrap().unwrap();
+    let status = Rc::new(Cell::new(None));
+    let slot = status.clone();
+    let body = move |kernel: &Kernel| {
+        slot.set(Some(kernel.run_driver_entry(object)?));
+        Ok(())
+    };
+    host.kernel()
+        .spawn_thread("test", 8, ThreadBody::Native(Box::new(body)));
+    (host.run_until_idle(), status.get(), image.entry)
+}
+
+/// The export finds that all was right.
+fn is_right(export: &str) {
+    let host = Host::new(Config::default()).unwrap();
+    let (state, status, _) = run(&host, export);
+    assert_eq!(
+        (state, status, host.kernel().outcome()),
+        (RunState::Idle, Some(NtStatus(1)), None)
+    );
+}
+
+macro_rules! behaviours {
+    ($($test:ident = $export:literal;)*) => { $(
+        #[test]
+        fn $test() {
+            is_right($export);
+        }
+    )* };
+}
+
+behaviours! {
+    a_fault_in_a_function_without_a_frame_is_handled_by_its_caller = "without_frame";
+    termination_handlers_of_three_frames_run_from_the_inside_out = "three_frames";
+    a_routine_that_raises_does_so_where_it_was_called = "raised";
+    a_bad_pointer_given_to_a_routine_is_an_exception = "bad_argument";
+    a_filter_that_declines_leaves_it_to_the_next = "search_goes_on";
+    a_filter_can_repair_the_registers = "continues";
+    an_exception_in_a_handler_goes_further_out = "in_handler";
+    a_filter_can_handle_an_exception_of_its_own = "in_filter";
+    an_exception_in_a_termination_handler_takes_over = "in_finally";
+    a_division_by_zero_is_an_exception = "divides";
+    a_thousand_exceptions_are_as_good_as_one = "often";
+    vector_registers_are_restored = "floats";
+    a_context_is_captured_as_the_caller_sees_it = "captures";
+}
+
+#[test]
+fn an_exception_that_nobody_handles_stops_the_system() {
+    let host = Host::new(Config::default()).unwrap();
+    let (state, status, entry) = run(&host, "unhandled");
+    assert_eq!((state, status), (RunState::Ended, None));
+    let Some(Outcome::BugCheck { bug_check, place }) = host.kernel().outcome() else {
+        panic!("a bug check")
+    };
+    assert_eq!(bug_check.code, 0x7E);
+    assert_eq!(bug_check.parameters[0] as u32, 0xE000_0001);
+    let address = bug_check.parameters[1];
+    assert!(
+        (entry..entry + 64).contains(&address),
+        "after the call of ExRaiseStatus"
+    );
+    assert_eq!(place.address, address);
+    assert_eq!(
+        host.describe(address).unwrap().section.as_deref(),
+        Some(".text")
+    );
+}
