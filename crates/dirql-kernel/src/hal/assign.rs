@@ -34,6 +34,14 @@ pub struct InterruptGrant {
     pub affinity: u64,
 }
 
+impl InterruptGrant {
+    /// How many vectors it stands for: one for a line, one for each message.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.sources.len()
+    }
+}
+
 /// One resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resource {
