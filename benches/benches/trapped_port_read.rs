@@ -1,6 +1,9 @@
 //! One port read of a driver: the fault, decoding, the device's answer, and back. Against the
 //! same instruction under a handler that does nothing but step over it.
-#![expect(unsafe_code, reason = "a fault needs an instruction that faults and a handler for it")]
+#![expect(
+    unsafe_code,
+    reason = "a fault needs an instruction that faults and a handler for it"
+)]
 
 use std::arch::asm;
 use std::ffi::{c_int, c_void};
@@ -28,16 +31,28 @@ fn plug_uart(kernel: &Kernel) {
     let windows = uart
         .windows
         .iter()
-        .map(|window| LegacyWindow { space: window.space, base: Some(window.base), size: window.size })
+        .map(|window| LegacyWindow {
+            space: window.space,
+            base: Some(window.base),
+            size: window.size,
+        })
         .collect();
     let lines = uart
         .lines
         .iter()
-        .map(|line| LineWish { gsi: Some(u32::from(line.number)), trigger: Trigger::Edge, shared: false })
+        .map(|line| LineWish {
+            gsi: Some(u32::from(line.number)),
+            trigger: Trigger::Edge,
+            shared: false,
+        })
         .collect();
     let plug = Plug {
         name: "uart0".into(),
-        socket: Socket::Legacy { device: uart.device, windows, lines },
+        socket: Socket::Legacy {
+            device: uart.device,
+            windows,
+            lines,
+        },
         interrupts: MessageWish::Line,
         gsi: None,
     };
@@ -67,10 +82,16 @@ fn with_empty_handler<R>(body: impl FnOnce() -> R) -> R {
     let mut before = empty;
     // SAFETY: both pointers are valid; the only fault until this is undone is the one that the
     // handler is for.
-    assert_eq!(unsafe { libc::sigaction(libc::SIGSEGV, &raw const empty, &raw mut before) }, 0);
+    assert_eq!(
+        unsafe { libc::sigaction(libc::SIGSEGV, &raw const empty, &raw mut before) },
+        0
+    );
     let result = body();
     // SAFETY: puts back what was there.
-    assert_eq!(unsafe { libc::sigaction(libc::SIGSEGV, &raw const before, ptr::null_mut()) }, 0);
+    assert_eq!(
+        unsafe { libc::sigaction(libc::SIGSEGV, &raw const before, ptr::null_mut()) },
+        0
+    );
     result
 }
 
@@ -79,17 +100,32 @@ fn measure() {
     let read = || nanoseconds(5_000, || assert_eq!(read_port(LINE_STATUS), IDLE));
     let step = || nanoseconds(5_000, || _ = read_port(LINE_STATUS));
     let (measured, reference) = (read(), with_empty_handler(step));
-    report("trapped port read, line status of a uart16550", measured, "empty fault and return", reference, Some(1.3));
+    report(
+        "trapped port read, line status of a uart16550",
+        measured,
+        "empty fault and return",
+        reference,
+        Some(1.3),
+    );
 }
 
 fn main() {
-    let host = Host::new(Config { max_steps: u64::MAX, ..Config::default() }).expect("a computer");
+    let host = Host::new(Config {
+        max_steps: u64::MAX,
+        ..Config::default()
+    })
+    .expect("a computer");
     plug_uart(host.kernel());
     let body = |_: &Kernel| {
         measure();
         Ok(())
     };
-    host.kernel().spawn_thread("bench", 8, ThreadBody::Native(Box::new(body)));
+    host.kernel()
+        .spawn_thread("bench", 8, ThreadBody::Native(Box::new(body)));
     host.run_until_idle();
-    assert!(host.kernel().outcome().is_none(), "{:?}", host.kernel().outcome());
+    assert!(
+        host.kernel().outcome().is_none(),
+        "{:?}",
+        host.kernel().outcome()
+    );
 }
