@@ -11,7 +11,9 @@ use crate::{DriverPtr, Kernel, Stop, at};
 const READ: u8 = major::IRP_MJ_READ;
 
 fn status_of(kernel: &Kernel, irp: u64) -> NtStatus {
-    kernel.read(at!(DriverPtr::<Irp>::new(irp), Irp, io_status.status)).expect("an IRP")
+    kernel
+        .read(at!(DriverPtr::<Irp>::new(irp), Irp, io_status.status))
+        .expect("an IRP")
 }
 
 /// Sends a read request of the kernel's own to a device; the status it ended with.
@@ -20,7 +22,9 @@ fn read(bench: &Bench, device: u64) -> NtStatus {
 }
 
 /// The rules that a dispatch routine breaks.
-fn broken(code: impl Fn(&Kernel, u64, u64) -> crate::Ddi<NtStatus> + 'static) -> alloc::vec::Vec<RuleId> {
+fn broken(
+    code: impl Fn(&Kernel, u64, u64) -> crate::Ddi<NtStatus> + 'static,
+) -> alloc::vec::Vec<RuleId> {
     let bench = bench();
     let driver = driver(&bench, "a");
     on(&bench, driver, READ, code);
@@ -47,12 +51,18 @@ fn a_request_marked_pending_and_completed_breaks_no_rule() {
 
 #[test]
 fn a_forgotten_request_is_found() {
-    assert_eq!(broken(|_, _, _| Ok(NtStatus::SUCCESS)), [ids::IRP_FORGOTTEN]);
+    assert_eq!(
+        broken(|_, _, _| Ok(NtStatus::SUCCESS)),
+        [ids::IRP_FORGOTTEN]
+    );
 }
 
 #[test]
 fn pending_without_the_mark_is_found() {
-    assert_eq!(broken(|_, _, _| Ok(NtStatus::PENDING)), [ids::PENDING_MISMATCH]);
+    assert_eq!(
+        broken(|_, _, _| Ok(NtStatus::PENDING)),
+        [ids::PENDING_MISMATCH]
+    );
     let completed = broken(|kernel, _, irp| {
         complete(kernel, irp, NtStatus::SUCCESS, 0)?;
         Ok(NtStatus::PENDING)
@@ -102,7 +112,11 @@ fn completing_twice_is_bug_check_44() {
         Ok(NtStatus::SUCCESS)
     });
     let device = device(&bench, driver, "");
-    assert!(bench.try_on_thread(move |kernel| kernel.send_simple(device, READ, 0)).is_none());
+    assert!(
+        bench
+            .try_on_thread(move |kernel| kernel.send_simple(device, READ, 0))
+            .is_none()
+    );
     assert!(matches!(bench.stop(), Some(Stop::BugCheck(bug_check)) if bug_check.code == 0x44));
     assert_eq!(bench.rules(), [ids::IRP_COMPLETED_TWICE]);
     assert!(bench.kernel.findings()[0].earlier.is_some());
@@ -140,9 +154,16 @@ fn a_skipping_filter_is_invisible() {
     let (lower, filter) = (driver(&bench, "lower"), driver(&bench, "filter"));
     let bottom = device(&bench, lower, "");
     let top = device(&bench, filter, "");
-    bench.kernel.io_attach_device_to_device_stack(top, bottom).expect("devices");
-    on(&bench, lower, READ, |kernel, _, irp| complete(kernel, irp, NtStatus::END_OF_FILE, 0));
-    on(&bench, filter, READ, move |kernel, _, irp| pass(kernel, bottom, irp));
+    bench
+        .kernel
+        .io_attach_device_to_device_stack(top, bottom)
+        .expect("devices");
+    on(&bench, lower, READ, |kernel, _, irp| {
+        complete(kernel, irp, NtStatus::END_OF_FILE, 0)
+    });
+    on(&bench, filter, READ, move |kernel, _, irp| {
+        pass(kernel, bottom, irp)
+    });
     assert_eq!(read(&bench, top), NtStatus::END_OF_FILE);
     assert!(bench.rules().is_empty());
 }
@@ -153,8 +174,13 @@ fn a_filter_that_changes_the_status_of_a_skipped_request_is_found() {
     let (lower, filter) = (driver(&bench, "lower"), driver(&bench, "filter"));
     let bottom = device(&bench, lower, "");
     let top = device(&bench, filter, "");
-    bench.kernel.io_attach_device_to_device_stack(top, bottom).expect("devices");
-    on(&bench, lower, READ, |kernel, _, irp| complete(kernel, irp, NtStatus::END_OF_FILE, 0));
+    bench
+        .kernel
+        .io_attach_device_to_device_stack(top, bottom)
+        .expect("devices");
+    on(&bench, lower, READ, |kernel, _, irp| {
+        complete(kernel, irp, NtStatus::END_OF_FILE, 0)
+    });
     on(&bench, filter, READ, move |kernel, _, irp| {
         pass(kernel, bottom, irp)?;
         Ok(NtStatus::SUCCESS)
@@ -172,7 +198,10 @@ fn pending_stack(
     let (lower, filter) = (driver(bench, "lower"), driver(bench, "filter"));
     let bottom = device(bench, lower, "");
     let top = device(bench, filter, "");
-    bench.kernel.io_attach_device_to_device_stack(top, bottom).expect("devices");
+    bench
+        .kernel
+        .io_attach_device_to_device_stack(top, bottom)
+        .expect("devices");
     on(bench, lower, READ, |kernel, _, irp| {
         kernel.mark_pending(irp)?;
         let body = move |kernel: &Kernel| complete(kernel, irp, NtStatus::SUCCESS, 7).map(|_| ());
@@ -220,7 +249,10 @@ fn a_completion_routine_can_keep_the_request_and_complete_it_later() {
     let (lower, filter) = (driver(&bench, "lower"), driver(&bench, "filter"));
     let bottom = device(&bench, lower, "");
     let top = device(&bench, filter, "");
-    bench.kernel.io_attach_device_to_device_stack(top, bottom).expect("devices");
+    bench
+        .kernel
+        .io_attach_device_to_device_stack(top, bottom)
+        .expect("devices");
     let below = log.clone();
     on(&bench, lower, READ, move |kernel, _, irp| {
         below.add("lower");
@@ -256,7 +288,9 @@ fn completion_routines_are_called_for_the_outcomes_they_want() {
         let log = Log::default();
         let steps = log.clone();
         let driver = driver(&bench, "a");
-        on(&bench, driver, READ, move |kernel, _, irp| complete(kernel, irp, status, 0));
+        on(&bench, driver, READ, move |kernel, _, irp| {
+            complete(kernel, irp, status, 0)
+        });
         let device = device(&bench, driver, "");
         let routine = bench.routine(move |_, _| {
             steps.add("called");
@@ -271,7 +305,11 @@ fn completion_routines_are_called_for_the_outcomes_they_want() {
             kernel.write(at!(DriverPtr::<Irp>::new(irp), Irp, cancel), cancel)?;
             kernel.iof_call_driver(device, irp)
         });
-        assert_eq!(log.take().len(), usize::from(called), "{control:#x} {status} {cancel}");
+        assert_eq!(
+            log.take().len(),
+            usize::from(called),
+            "{control:#x} {status} {cancel}"
+        );
         // Without the routine, the request goes up past its maker.
         assert_eq!(bench.rules().contains(&ids::IRP_NOT_TAKEN_BACK), !called);
     }
@@ -281,7 +319,9 @@ fn completion_routines_are_called_for_the_outcomes_they_want() {
 fn the_extended_completion_routine_keeps_its_device() {
     let bench = bench();
     let driver = driver(&bench, "a");
-    on(&bench, driver, READ, |kernel, _, irp| complete(kernel, irp, NtStatus::SUCCESS, 0));
+    on(&bench, driver, READ, |kernel, _, irp| {
+        complete(kernel, irp, NtStatus::SUCCESS, 0)
+    });
     let device = device(&bench, driver, "");
     let routine = bench.routine(move |kernel, arguments| {
         assert_eq!((arguments[0], arguments[2]), (0, 0x77));
@@ -290,7 +330,10 @@ fn the_extended_completion_routine_keeps_its_device() {
     });
     let references = bench.on_thread(move |kernel| {
         let irp = kernel.io_allocate_irp(1, 0)?;
-        kernel.write(at!(kernel.next_location(irp)?, IoStackLocation, major_function), READ)?;
+        kernel.write(
+            at!(kernel.next_location(irp)?, IoStackLocation, major_function),
+            READ,
+        )?;
         let set = kernel.io_set_completion_routine_ex(device, irp, routine, 0x77, 1, 1, 1)?;
         assert_eq!(set, NtStatus::SUCCESS);
         kernel.iof_call_driver(device, irp)?;
@@ -307,9 +350,13 @@ fn a_request_without_a_stack_location_left_is_bug_check_35() {
     let device = device(&bench, driver(&bench, "a"), "");
     let kernel = &bench.kernel;
     let irp = kernel.io_allocate_irp(1, 0).expect("memory");
-    kernel.write(at!(DriverPtr::<Irp>::new(irp), Irp, current_location), 1).expect("an IRP");
+    kernel
+        .write(at!(DriverPtr::<Irp>::new(irp), Irp, current_location), 1)
+        .expect("an IRP");
     let stop = kernel.iof_call_driver(device, irp);
-    assert!(matches!(stop, Err(Stop::BugCheck(bug_check)) if bug_check.code == 0x35 && bug_check.parameters[0] == irp));
+    assert!(
+        matches!(stop, Err(Stop::BugCheck(bug_check)) if bug_check.code == 0x35 && bug_check.parameters[0] == irp)
+    );
     assert_eq!(bench.rules(), [ids::NO_STACK_LOCATION]);
 }
 
@@ -335,10 +382,21 @@ fn requests_are_allocated_as_the_macros_of_drivers_expect() {
     let kernel = &bench.kernel;
     let irp = kernel.io_allocate_irp(3, 0).expect("memory");
     let body = kernel.read(DriverPtr::<Irp>::new(irp)).expect("an IRP");
-    assert_eq!((body.type_, body.size, body.stack_count, body.current_location), (6, 208 + 3 * 72, 3, 4));
+    assert_eq!(
+        (
+            body.type_,
+            body.size,
+            body.stack_count,
+            body.current_location
+        ),
+        (6, 208 + 3 * 72, 3, 4)
+    );
     assert_eq!(body.current_stack_location, irp + 208 + 3 * 72);
     let list = at!(DriverPtr::<Irp>::new(irp), Irp, thread_list_entry).address();
-    assert_eq!((body.thread_list_entry.flink, body.thread_list_entry.blink), (list, list));
+    assert_eq!(
+        (body.thread_list_entry.flink, body.thread_list_entry.blink),
+        (list, list)
+    );
     assert_eq!(kernel.io_allocate_irp(0, 0), Ok(0));
     assert_eq!(kernel.io_allocate_irp(0x80, 0), Ok(0));
 }
@@ -348,7 +406,9 @@ fn a_request_in_the_drivers_own_memory_must_fit() {
     let bench = bench();
     let kernel = &bench.kernel;
     let memory = bench.variable(1024);
-    kernel.io_initialize_irp(memory, 208 + 72, 1).expect("it fits");
+    kernel
+        .io_initialize_irp(memory, 208 + 72, 1)
+        .expect("it fits");
     assert!(bench.rules().is_empty());
     assert!(kernel.io_initialize_irp(memory, 208 + 71, 1).is_err());
     assert_eq!(bench.rules(), [ids::IRP_MISUSE]);
@@ -359,7 +419,9 @@ fn reusing_keeps_the_memory_and_sets_the_status() {
     let bench = bench();
     let kernel = &bench.kernel;
     let irp = kernel.io_allocate_irp(2, 0).expect("memory");
-    kernel.write(at!(DriverPtr::<Irp>::new(irp), Irp, current_location), 1).expect("an IRP");
+    kernel
+        .write(at!(DriverPtr::<Irp>::new(irp), Irp, current_location), 1)
+        .expect("an IRP");
     kernel.io_reuse_irp(irp, 0xC000_00BB).expect("an IRP");
     let body = kernel.read(DriverPtr::<Irp>::new(irp)).expect("an IRP");
     assert_eq!((body.current_location, body.stack_count), (3, 2));
@@ -371,7 +433,8 @@ fn freeing_what_the_system_frees_is_found() {
     let bench = bench();
     let device = device(&bench, driver(&bench, "a"), "");
     let stop = bench.try_on_thread(move |kernel| {
-        let irp = kernel.io_build_device_io_control_request(0x22_2000, device, 0, 0, 0, 0, 0, 0, 0)?;
+        let irp =
+            kernel.io_build_device_io_control_request(0x22_2000, device, 0, 0, 0, 0, 0, 0, 0)?;
         kernel.io_free_irp(irp)
     });
     assert!(matches!(stop, Some(Err(Stop::BugCheck(bug_check))) if bug_check.code == 0xC9));
@@ -389,7 +452,10 @@ fn freeing_a_request_that_a_lower_driver_has_is_found() {
     let device = device(&bench, driver, "");
     bench.on_thread(move |kernel| {
         let irp = kernel.io_allocate_irp(1, 0)?;
-        kernel.write(at!(kernel.next_location(irp)?, IoStackLocation, major_function), READ)?;
+        kernel.write(
+            at!(kernel.next_location(irp)?, IoStackLocation, major_function),
+            READ,
+        )?;
         kernel.iof_call_driver(device, irp)?;
         kernel.io_free_irp(irp)
     });
@@ -402,7 +468,9 @@ fn a_master_is_completed_with_its_last_associated_request() {
     let (upper, lower) = (driver(&bench, "upper"), driver(&bench, "lower"));
     let bottom = device(&bench, lower, "");
     let top = device(&bench, upper, "");
-    on(&bench, lower, READ, |kernel, _, irp| complete(kernel, irp, NtStatus::SUCCESS, 0));
+    on(&bench, lower, READ, |kernel, _, irp| {
+        complete(kernel, irp, NtStatus::SUCCESS, 0)
+    });
     on(&bench, upper, READ, move |kernel, _, irp| {
         kernel.mark_pending(irp)?;
         let master = DriverPtr::<Irp>::new(irp);
@@ -410,7 +478,10 @@ fn a_master_is_completed_with_its_last_associated_request() {
         kernel.write(at!(master, Irp, io_status.status), NtStatus::SUCCESS)?;
         for _ in 0..2 {
             let part = kernel.io_make_associated_irp(irp, 1)?;
-            kernel.write(at!(kernel.next_location(part)?, IoStackLocation, major_function), READ)?;
+            kernel.write(
+                at!(kernel.next_location(part)?, IoStackLocation, major_function),
+                READ,
+            )?;
             kernel.iof_call_driver(bottom, part)?;
         }
         Ok(NtStatus::PENDING)
@@ -433,7 +504,9 @@ fn cancelling_calls_the_cancel_routine_with_the_lock_held() {
     let irp = kernel.io_allocate_irp(1, 0).expect("memory");
     assert_eq!(bench.on_thread(move |kernel| kernel.io_cancel_irp(irp)), 0);
     let pointer = DriverPtr::<Irp>::new(irp);
-    kernel.write(at!(pointer, Irp, cancel_routine), routine).expect("an IRP");
+    kernel
+        .write(at!(pointer, Irp, cancel_routine), routine)
+        .expect("an IRP");
     assert_eq!(bench.on_thread(move |kernel| kernel.io_cancel_irp(irp)), 1);
     assert_eq!(kernel.read(at!(pointer, Irp, cancel_routine)), Ok(0));
     assert_eq!(kernel.read(at!(pointer, Irp, cancel)), Ok(1));
@@ -445,7 +518,13 @@ fn a_cancel_routine_that_keeps_the_lock_is_found() {
     let bench = bench();
     let routine = bench.routine(|_, _| Ok(0));
     let irp = bench.kernel.io_allocate_irp(1, 0).expect("memory");
-    bench.kernel.write(at!(DriverPtr::<Irp>::new(irp), Irp, cancel_routine), routine).expect("an IRP");
+    bench
+        .kernel
+        .write(
+            at!(DriverPtr::<Irp>::new(irp), Irp, cancel_routine),
+            routine,
+        )
+        .expect("an IRP");
     bench.try_on_thread(move |kernel| kernel.io_cancel_irp(irp));
     assert_eq!(bench.rules()[0], ids::CANCEL_LOCK_KEPT);
 }

@@ -43,7 +43,12 @@ impl Log {
 
 /// A driver object without an image.
 pub(super) fn driver(bench: &Bench, name: &str) -> u64 {
-    let image = DriverImage { name: String::from(name), base: 0, size: 0, entry: 0 };
+    let image = DriverImage {
+        name: String::from(name),
+        base: 0,
+        size: 0,
+        entry: 0,
+    };
     let driver = bench.kernel.create_driver(&image);
     driver.expect("system memory").expect("the name is free")
 }
@@ -55,31 +60,61 @@ pub(super) fn on(
     function: u8,
     code: impl Fn(&Kernel, u64, u64) -> Ddi<NtStatus> + 'static,
 ) {
-    let routine = bench.routine(move |kernel, arguments| code(kernel, arguments[0], arguments[1]).map(u64::from));
-    let table = at!(DriverPtr::<DriverObject>::new(driver), DriverObject, major_function).cast::<u64>();
-    bench.kernel.write(table.element(usize::from(function)), routine).expect("a driver object");
+    let routine = bench
+        .routine(move |kernel, arguments| code(kernel, arguments[0], arguments[1]).map(u64::from));
+    let table = at!(
+        DriverPtr::<DriverObject>::new(driver),
+        DriverObject,
+        major_function
+    )
+    .cast::<u64>();
+    bench
+        .kernel
+        .write(table.element(usize::from(function)), routine)
+        .expect("a driver object");
 }
 
 /// Sets a driver's AddDevice.
-pub(super) fn on_add(bench: &Bench, driver: u64, code: impl Fn(&Kernel, u64, u64) -> Ddi<NtStatus> + 'static) {
-    let routine = bench.routine(move |kernel, arguments| code(kernel, arguments[0], arguments[1]).map(u64::from));
+pub(super) fn on_add(
+    bench: &Bench,
+    driver: u64,
+    code: impl Fn(&Kernel, u64, u64) -> Ddi<NtStatus> + 'static,
+) {
+    let routine = bench
+        .routine(move |kernel, arguments| code(kernel, arguments[0], arguments[1]).map(u64::from));
     let kernel = &bench.kernel;
-    let extension = kernel.read(at!(DriverPtr::<DriverObject>::new(driver), DriverObject, driver_extension));
+    let extension = kernel.read(at!(
+        DriverPtr::<DriverObject>::new(driver),
+        DriverObject,
+        driver_extension
+    ));
     let extension = DriverPtr::<DriverExtension>::new(extension.expect("a driver object"));
-    kernel.write(at!(extension, DriverExtension, add_device), routine).expect("an extension");
+    kernel
+        .write(at!(extension, DriverExtension, add_device), routine)
+        .expect("an extension");
 }
 
 /// A device of a driver, ready for requests.
 pub(super) fn device(bench: &Bench, driver: u64, name: &str) -> u64 {
     let name = (!name.is_empty()).then(|| String::from(name));
     let kernel = &bench.kernel;
-    let device = kernel.create_device(driver, 64, name, 0x22, 0, 0).expect("memory").expect("the name is free");
-    kernel.change_device_flags(device, device_flags::DO_DEVICE_INITIALIZING, 0).expect("a device");
+    let device = kernel
+        .create_device(driver, 64, name, 0x22, 0, 0)
+        .expect("memory")
+        .expect("the name is free");
+    kernel
+        .change_device_flags(device, device_flags::DO_DEVICE_INITIALIZING, 0)
+        .expect("a device");
     device
 }
 
 /// Completes a request.
-pub(super) fn complete(kernel: &Kernel, irp: u64, status: NtStatus, information: u64) -> Ddi<NtStatus> {
+pub(super) fn complete(
+    kernel: &Kernel,
+    irp: u64,
+    status: NtStatus,
+    information: u64,
+) -> Ddi<NtStatus> {
     let pointer = DriverPtr::<Irp>::new(irp);
     kernel.write(at!(pointer, Irp, io_status.status), status)?;
     kernel.write(at!(pointer, Irp, io_status.information), information)?;
@@ -100,7 +135,9 @@ pub(super) fn stack(kernel: &Kernel, irp: u64) -> Ddi<IoStackLocation> {
 
 /// The device that a device is attached to, kept at the start of its extension.
 pub(super) fn below(kernel: &Kernel, device: u64) -> Ddi<u64> {
-    Ok(kernel.read(DriverPtr::<u64>::new(device + size_of::<DeviceObject>() as u64))?)
+    Ok(kernel.read(DriverPtr::<u64>::new(
+        device + size_of::<DeviceObject>() as u64,
+    ))?)
 }
 
 /// A function driver that handles plug and play as the documentation says and logs it.
@@ -114,38 +151,59 @@ pub(super) fn function_driver(bench: &Bench, name: &str, log: &Log) -> u64 {
             Err(status) => return Ok(status),
         };
         let lower = kernel.io_attach_device_to_device_stack(device, physical_device)?;
-        kernel.write(DriverPtr::new(device + size_of::<DeviceObject>() as u64), lower)?;
+        kernel.write(
+            DriverPtr::new(device + size_of::<DeviceObject>() as u64),
+            lower,
+        )?;
         kernel.change_device_flags(device, device_flags::DO_DEVICE_INITIALIZING, 0)?;
         Ok(NtStatus::SUCCESS)
     });
     let pnp = log.clone();
-    on(bench, driver, major::IRP_MJ_PNP, move |kernel, device, irp| {
-        let minor = stack(kernel, irp)?.minor_function;
-        let lower = below(kernel, device)?;
-        pnp.add(minor_pnp::name(minor).unwrap_or("?"));
-        match minor {
-            minor_pnp::IRP_MN_START_DEVICE => {
-                assert_eq!(kernel.io_forward_irp_synchronously(lower, irp)?, 1);
-                let status = kernel.read(at!(DriverPtr::<Irp>::new(irp), Irp, io_status.status))?;
-                complete(kernel, irp, status, 0)
+    on(
+        bench,
+        driver,
+        major::IRP_MJ_PNP,
+        move |kernel, device, irp| {
+            let minor = stack(kernel, irp)?.minor_function;
+            let lower = below(kernel, device)?;
+            pnp.add(minor_pnp::name(minor).unwrap_or("?"));
+            match minor {
+                minor_pnp::IRP_MN_START_DEVICE => {
+                    assert_eq!(kernel.io_forward_irp_synchronously(lower, irp)?, 1);
+                    let status =
+                        kernel.read(at!(DriverPtr::<Irp>::new(irp), Irp, io_status.status))?;
+                    complete(kernel, irp, status, 0)
+                }
+                minor_pnp::IRP_MN_REMOVE_DEVICE => {
+                    kernel.write(
+                        at!(DriverPtr::<Irp>::new(irp), Irp, io_status.status),
+                        NtStatus::SUCCESS,
+                    )?;
+                    let status = pass(kernel, lower, irp)?;
+                    kernel.io_detach_device(lower)?;
+                    kernel.io_delete_device(device)?;
+                    Ok(status)
+                }
+                _ => pass(kernel, lower, irp),
             }
-            minor_pnp::IRP_MN_REMOVE_DEVICE => {
-                kernel.write(at!(DriverPtr::<Irp>::new(irp), Irp, io_status.status), NtStatus::SUCCESS)?;
-                let status = pass(kernel, lower, irp)?;
-                kernel.io_detach_device(lower)?;
-                kernel.io_delete_device(device)?;
-                Ok(status)
-            }
-            _ => pass(kernel, lower, irp),
-        }
-    });
-    on(bench, driver, major::IRP_MJ_POWER, move |kernel, device, irp| {
-        kernel.po_start_next_power_irp(irp)?;
-        kernel.skip_location(irp)?;
-        kernel.po_call_driver(below(kernel, device)?, irp)
-    });
+        },
+    );
+    on(
+        bench,
+        driver,
+        major::IRP_MJ_POWER,
+        move |kernel, device, irp| {
+            kernel.po_start_next_power_irp(irp)?;
+            kernel.skip_location(irp)?;
+            kernel.po_call_driver(below(kernel, device)?, irp)
+        },
+    );
     let unload = bench.routine(|_, _| Ok(0));
-    let at = at!(DriverPtr::<DriverObject>::new(driver), DriverObject, driver_unload);
+    let at = at!(
+        DriverPtr::<DriverObject>::new(driver),
+        DriverObject,
+        driver_unload
+    );
     bench.kernel.write(at, unload).expect("a driver object");
     driver
 }
