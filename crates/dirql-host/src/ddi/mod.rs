@@ -13,6 +13,9 @@ use dirql_rules::{IrqlRule, ids};
 use crate::exception::raise_at_call;
 use crate::run;
 
+mod crt;
+mod ex;
+mod ex_lock;
 mod exception;
 mod hal;
 mod io_bus;
@@ -25,8 +28,14 @@ mod ke_dpc;
 mod ke_irql;
 mod ke_query;
 mod ke_system;
+mod mm;
+mod mm_mdl;
 mod ob;
 mod po;
+mod print;
+mod ps;
+mod rtl_memory;
+mod rtl_string;
 mod system_routine;
 #[cfg(test)]
 mod testing;
@@ -188,6 +197,16 @@ fn families() -> Vec<&'static [Export]> {
         ob::EXPORTS,
         po::EXPORTS,
         po::ROUTINES,
+        crt::EXPORTS,
+        ex::EXPORTS,
+        ex_lock::EXPORTS,
+        mm::EXPORTS,
+        mm_mdl::EXPORTS,
+        print::EXPORTS,
+        ps::EXPORTS,
+        rtl_memory::EXPORTS,
+        rtl_string::EXPORTS,
+        print::VARIADIC,
         system_routine::EXPORTS,
         #[cfg(test)]
         testing::ROUTINES,

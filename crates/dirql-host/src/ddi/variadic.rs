@@ -18,13 +18,6 @@
 /// first of the others. The table is the constant `VARIADIC`.
 ///
 /// [`DriverPtr<u64>`]: dirql_kernel::DriverPtr
-#[cfg_attr(
-    not(test),
-    expect(
-        unused_macros,
-        reason = "for the families that print, which are not there yet"
-    )
-)]
 macro_rules! variadic_exports {
     ($(fn $name:ident($count:tt, $($fixed:ident: $type:ty),+; $arguments:ident) -> $answer:ty = |$k:ident| $body:expr;)*) => {
         $(
@@ -78,13 +71,6 @@ macro_rules! variadic_exports {
         ];
     };
 }
-#[cfg_attr(
-    not(test),
-    expect(
-        unused_imports,
-        reason = "for the families that print, which are not there yet"
-    )
-)]
 pub(crate) use variadic_exports;
 
 /// Puts the address of the first variable argument where the shim has the argument after
@@ -103,11 +89,4 @@ macro_rules! point_at {
         "lea rax, [rsp + 40]"
     };
 }
-#[cfg_attr(
-    not(test),
-    expect(
-        unused_imports,
-        reason = "for the families that print, which are not there yet"
-    )
-)]
 pub(crate) use point_at;

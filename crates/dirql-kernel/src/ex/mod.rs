@@ -4,7 +4,6 @@
 //! Source: WDK reference, the `Ex` routines; the page of each is named at its method.
 
 mod callback;
-mod exception;
 mod fast_mutex;
 mod interlocked;
 mod lookaside;

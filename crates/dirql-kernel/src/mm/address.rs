@@ -60,4 +60,26 @@ impl Kernel {
     pub fn mm_query_system_size(&self) -> Ddi<u32> {
         Ok(2)
     }
+
+    /// `LOGICAL MmIsDriverVerifying(PDRIVER_OBJECT)`
+    ///
+    /// - IRQL: at or below APC_LEVEL.
+    /// - Returns: FALSE: the checks here are not Driver Verifier's.
+    /// - Findings: none.
+    /// - Source: WDK reference, ntddk.MmIsDriverVerifying.
+    pub fn mm_is_driver_verifying(&self) -> Ddi<u32> {
+        Ok(0)
+    }
+
+    /// `BOOLEAN MmIsThisAnNtAsSystem(VOID)`
+    ///
+    /// - IRQL: any level.
+    /// - Returns: FALSE, a workstation; TRUE for Windows Server 2003.
+    /// - Findings: none.
+    /// - Source: WDK reference, ntddk.MmIsThisAnNtAsSystem.
+    pub fn mm_is_this_an_nt_as_system(&self) -> Ddi<u8> {
+        Ok(u8::from(
+            self.config().windows == crate::WindowsVersion::Server2003,
+        ))
+    }
 }

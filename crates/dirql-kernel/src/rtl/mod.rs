@@ -5,6 +5,7 @@
 
 mod code_page;
 mod convert;
+mod crt;
 mod format;
 mod memory;
 mod own_string;
@@ -12,12 +13,25 @@ mod print;
 mod string;
 mod text;
 
+use core::cell::Cell;
+
+pub use crt::{Change, Span};
 pub use format::Width;
 pub use print::Room;
 pub use string::CountedString;
 
 /// The state of the run-time library.
-#[derive(Default)]
 pub(crate) struct Rtl {
     printed: print::Printed,
+    /// What `rand` goes on from.
+    random: Cell<u32>,
+}
+
+impl Default for Rtl {
+    fn default() -> Self {
+        Self {
+            printed: print::Printed::default(),
+            random: Cell::new(1),
+        }
+    }
 }

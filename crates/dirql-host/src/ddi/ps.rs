@@ -1,0 +1,27 @@
+//! Processes, threads and notify routines.
+
+use dirql_abi::NtStatus;
+use dirql_abi::string::UnicodeString;
+use dirql_kernel::DriverPtr;
+
+use super::exports;
+
+exports! {
+    fn IoGetCurrentProcess() -> u64 = |k| k.io_get_current_process();
+    fn PsGetCurrentProcess() -> u64 = |k| k.io_get_current_process();
+    fn PsGetCurrentProcessId() -> u64 = |k| k.ps_get_current_process_id();
+    fn PsGetCurrentThreadId() -> u64 = |k| k.ps_get_current_thread_id();
+    fn PsGetVersion(major: DriverPtr<u32>, minor: DriverPtr<u32>, build: DriverPtr<u32>, service_pack: DriverPtr<UnicodeString>) -> u8
+        = |k| k.ps_get_version(major, minor, build, service_pack);
+    fn PsIsThreadTerminating(thread: u64) -> u8 = |k| k.ps_is_thread_terminating(thread);
+    fn PsRemoveCreateThreadNotifyRoutine(routine: u64) -> NtStatus
+        = |k| k.ps_remove_create_thread_notify_routine(routine);
+    fn PsRemoveLoadImageNotifyRoutine(routine: u64) -> NtStatus
+        = |k| k.ps_remove_load_image_notify_routine(routine);
+    fn PsSetCreateProcessNotifyRoutine(routine: u64, remove: u8) -> NtStatus
+        = |k| k.ps_set_create_process_notify_routine(routine, remove);
+    fn PsSetCreateThreadNotifyRoutine(routine: u64) -> NtStatus
+        = |k| k.ps_set_create_thread_notify_routine(routine);
+    fn PsSetLoadImageNotifyRoutine(routine: u64) -> NtStatus
+        = |k| k.ps_set_load_image_notify_routine(routine);
+}
