@@ -303,6 +303,10 @@ rules! {
         "an assertion in the driver holds",
         "see the assertion's text; it is the driver author's own rule",
         "wdm.ASSERT", "a break into the debugger";
+    PROCESS_DESTROYED = 450, Error,
+        "a driver writes to and jumps to its own memory only",
+        "the last step that had begun says where to look; a trace (`--trace`) ends with what came before",
+        "dirql: driver code runs natively, and what is not memory of the simulated computer is not protected from it", "any bug check, or silent damage";
 }
 
 /// The rule with this ID.
