@@ -133,7 +133,7 @@ impl Platform for FakePlatform {
 
     fn protect(&self, region: Range<u64>, access: Access) {
         assert!(
-            region.start % PAGE == 0 && region.end % PAGE == 0,
+            region.start.is_multiple_of(PAGE) && region.end.is_multiple_of(PAGE),
             "{region:x?}"
         );
         let mut memory = self.memory.borrow_mut();

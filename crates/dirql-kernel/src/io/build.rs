@@ -215,6 +215,7 @@ impl Kernel {
     }
 
     /// Fills in a read or write request by the device's flags. Whether there was memory.
+    #[expect(clippy::too_many_arguments, reason = "each is a member of the request")]
     pub(super) fn fill_transfer(
         &self,
         irp: u64,

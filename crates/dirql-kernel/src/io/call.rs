@@ -326,6 +326,7 @@ impl Kernel {
     }
 
     /// `IoSkipCurrentIrpStackLocation`, which drivers have inlined.
+    #[cfg(test)]
     pub(crate) fn skip_location(&self, irp: u64) -> Ddi<()> {
         let pointer = DriverPtr::<Irp>::new(irp);
         let location = at!(pointer, Irp, current_location);

@@ -37,11 +37,6 @@ pub(crate) fn initialize(kernel: &Kernel, head: u64) -> Ddi<()> {
     )?)
 }
 
-/// Whether the list has no element.
-pub(crate) fn is_empty(kernel: &Kernel, head: u64) -> Ddi<bool> {
-    Ok(kernel.read(flink(head))? == head)
-}
-
 /// The first element, if there is one.
 pub(crate) fn first(kernel: &Kernel, head: u64) -> Ddi<Option<u64>> {
     let first = kernel.read(flink(head))?;

@@ -7,9 +7,6 @@ use crate::{Ddi, DriverPtr, Kernel};
 /// Handles of the system process have this part set; drivers test for it by the sign.
 const KERNEL_HANDLE: u64 = 0xFFFF_FFFF_8000_0000;
 
-/// THREAD_ALL_ACCESS of Windows Server 2003.
-const THREAD_ALL_ACCESS: u32 = 0x1F_03FF;
-
 /// `NtCurrentProcess()`.
 const CURRENT_PROCESS: u64 = u64::MAX;
 
@@ -169,15 +166,5 @@ impl Kernel {
     /// As [`Kernel::zw_close`].
     pub fn ob_close_handle(&self, handle: u64, _mode: u8) -> Ddi<NtStatus> {
         self.zw_close(handle)
-    }
-}
-
-impl Kernel {
-    /// A handle to a new thread's object, with the object's first reference.
-    pub(crate) fn insert_thread_handle(&self, kthread: u64) -> u64 {
-        self.ob_register(kthread, super::ObjectKind::Thread, super::object::keep);
-        // The object has just been registered.
-        self.ob_create_handle(kthread, THREAD_ALL_ACCESS)
-            .unwrap_or(0)
     }
 }

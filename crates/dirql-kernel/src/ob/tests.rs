@@ -25,7 +25,10 @@ fn object(kernel: &Kernel, name: &str) -> u64 {
 fn names_are_found_without_regard_to_case() {
     let bench = bench();
     let event = object(&bench.kernel, r"\BaseNamedObjects\Ready");
-    let found = bench.kernel.name_resolve(r"\basenamedobjects\READY").expect("it has this name");
+    let found = bench
+        .kernel
+        .name_resolve(r"\basenamedobjects\READY")
+        .expect("it has this name");
     assert_eq!((found.object, found.rest.as_str()), (event, ""));
 }
 
@@ -33,17 +36,32 @@ fn names_are_found_without_regard_to_case() {
 fn what_follows_an_objects_name_is_left_to_the_object() {
     let bench = bench();
     let device = object(&bench.kernel, r"\Device\Disk");
-    let found = bench.kernel.name_resolve(r"\Device\Disk\dir\File.txt").expect("the device is there");
-    assert_eq!((found.object, found.rest.as_str()), (device, r"\dir\File.txt"));
-    assert_eq!(bench.kernel.name_resolve(r"\Device\Disk2"), Err(NtStatus::OBJECT_NAME_NOT_FOUND));
+    let found = bench
+        .kernel
+        .name_resolve(r"\Device\Disk\dir\File.txt")
+        .expect("the device is there");
+    assert_eq!(
+        (found.object, found.rest.as_str()),
+        (device, r"\dir\File.txt")
+    );
+    assert_eq!(
+        bench.kernel.name_resolve(r"\Device\Disk2"),
+        Err(NtStatus::OBJECT_NAME_NOT_FOUND)
+    );
 }
 
 #[test]
 fn links_are_followed_and_keep_what_follows() {
     let bench = bench();
     let device = object(&bench.kernel, r"\Device\Serial0");
-    bench.kernel.link_insert(r"\DosDevices\COM1", r"\Device\Serial0").expect("the name is free");
-    let found = bench.kernel.name_resolve(r"\??\com1\x").expect("the link leads there");
+    bench
+        .kernel
+        .link_insert(r"\DosDevices\COM1", r"\Device\Serial0")
+        .expect("the name is free");
+    let found = bench
+        .kernel
+        .name_resolve(r"\??\com1\x")
+        .expect("the link leads there");
     assert_eq!((found.object, found.rest.as_str()), (device, r"\x"));
     assert!(bench.kernel.link_remove(r"\GLOBAL??\COM1"));
     assert!(!bench.kernel.link_remove(r"\GLOBAL??\COM1"));
@@ -54,7 +72,10 @@ fn a_circle_of_links_leads_nowhere() {
     let bench = bench();
     bench.kernel.link_insert(r"\??\A", r"\??\B").expect("free");
     bench.kernel.link_insert(r"\??\B", r"\??\A").expect("free");
-    assert_eq!(bench.kernel.name_resolve(r"\??\A"), Err(NtStatus::OBJECT_NAME_NOT_FOUND));
+    assert_eq!(
+        bench.kernel.name_resolve(r"\??\A"),
+        Err(NtStatus::OBJECT_NAME_NOT_FOUND)
+    );
 }
 
 #[test]
@@ -62,15 +83,42 @@ fn bad_names_have_the_statuses_of_windows() {
     let bench = bench();
     let kernel = &bench.kernel;
     object(kernel, r"\Device\X");
-    assert_eq!(kernel.link_insert("Device", "x"), Err(NtStatus::OBJECT_PATH_SYNTAX_BAD));
-    assert_eq!(kernel.link_insert("", "x"), Err(NtStatus::OBJECT_PATH_SYNTAX_BAD));
-    assert_eq!(kernel.link_insert(r"\", "x"), Err(NtStatus::OBJECT_NAME_INVALID));
-    assert_eq!(kernel.link_insert(r"\Device\", "x"), Err(NtStatus::OBJECT_NAME_INVALID));
-    assert_eq!(kernel.link_insert(r"\Nowhere\X", "x"), Err(NtStatus::OBJECT_PATH_NOT_FOUND));
-    assert_eq!(kernel.link_insert(r"\device\x", "x"), Err(NtStatus::OBJECT_NAME_COLLISION));
-    assert_eq!(kernel.link_insert(r"\Device", "x"), Err(NtStatus::OBJECT_NAME_COLLISION));
-    assert_eq!(kernel.name_resolve(r"\Nowhere\X"), Err(NtStatus::OBJECT_PATH_NOT_FOUND));
-    assert_eq!(kernel.name_resolve("X"), Err(NtStatus::OBJECT_PATH_SYNTAX_BAD));
+    assert_eq!(
+        kernel.link_insert("Device", "x"),
+        Err(NtStatus::OBJECT_PATH_SYNTAX_BAD)
+    );
+    assert_eq!(
+        kernel.link_insert("", "x"),
+        Err(NtStatus::OBJECT_PATH_SYNTAX_BAD)
+    );
+    assert_eq!(
+        kernel.link_insert(r"\", "x"),
+        Err(NtStatus::OBJECT_NAME_INVALID)
+    );
+    assert_eq!(
+        kernel.link_insert(r"\Device\", "x"),
+        Err(NtStatus::OBJECT_NAME_INVALID)
+    );
+    assert_eq!(
+        kernel.link_insert(r"\Nowhere\X", "x"),
+        Err(NtStatus::OBJECT_PATH_NOT_FOUND)
+    );
+    assert_eq!(
+        kernel.link_insert(r"\device\x", "x"),
+        Err(NtStatus::OBJECT_NAME_COLLISION)
+    );
+    assert_eq!(
+        kernel.link_insert(r"\Device", "x"),
+        Err(NtStatus::OBJECT_NAME_COLLISION)
+    );
+    assert_eq!(
+        kernel.name_resolve(r"\Nowhere\X"),
+        Err(NtStatus::OBJECT_PATH_NOT_FOUND)
+    );
+    assert_eq!(
+        kernel.name_resolve("X"),
+        Err(NtStatus::OBJECT_PATH_SYNTAX_BAD)
+    );
 }
 
 #[test]
@@ -80,7 +128,10 @@ fn the_last_reference_takes_the_name_along() {
     let event = object(kernel, r"\BaseNamedObjects\E");
     kernel.obf_reference_object(event).expect("it is an object");
     assert_eq!(kernel.obf_dereference_object(event), Ok(1));
-    assert_eq!(kernel.ob_name(event), Some(String::from(r"\BaseNamedObjects\E")));
+    assert_eq!(
+        kernel.ob_name(event),
+        Some(String::from(r"\BaseNamedObjects\E"))
+    );
     assert_eq!(kernel.obf_dereference_object(event), Ok(0));
     assert!(kernel.name_resolve(r"\BaseNamedObjects\E").is_err());
 }
@@ -89,8 +140,14 @@ fn the_last_reference_takes_the_name_along() {
 fn a_reference_too_many_given_back_is_bug_check_18() {
     let bench = bench();
     let event = object(&bench.kernel, "");
-    bench.kernel.obf_dereference_object(event).expect("the one reference");
-    let stop = bench.kernel.obf_dereference_object(event).expect_err("none is left");
+    bench
+        .kernel
+        .obf_dereference_object(event)
+        .expect("the one reference");
+    let stop = bench
+        .kernel
+        .obf_dereference_object(event)
+        .expect_err("none is left");
     assert!(matches!(stop, crate::Stop::BugCheck(bug_check) if bug_check.code == 0x18));
     assert_eq!(bench.rules(), [ids::OBJECT_COUNT]);
     assert_eq!(bench.kernel.outcome(), None::<Outcome>);
@@ -102,7 +159,9 @@ fn the_reference_of_a_handle_cannot_be_given_back_by_pointer() {
     let kernel = &bench.kernel;
     let event = object(kernel, "");
     let handle = kernel.ob_create_handle(event, 0).expect("it is an object");
-    kernel.obf_dereference_object(event).expect("the first reference");
+    kernel
+        .obf_dereference_object(event)
+        .expect("the first reference");
     assert!(kernel.obf_dereference_object(event).is_err());
     assert_eq!(kernel.zw_close(handle), Ok(NtStatus::SUCCESS));
     assert_eq!(kernel.ob_kind(event), None);
@@ -114,17 +173,29 @@ fn handles_lead_to_objects_of_the_right_type() {
     let kernel = &bench.kernel;
     let event = object(kernel, "");
     let handle = kernel.ob_create_handle(event, 7).expect("it is an object");
-    let (out, information) = (DriverPtr::new(bench.variable(8)), DriverPtr::new(bench.variable(8)));
+    let (out, information) = (
+        DriverPtr::new(bench.variable(8)),
+        DriverPtr::new(bench.variable(8)),
+    );
     let open = |handle, kind| {
         let object_type = kernel.type_object(kind);
         kernel.ob_reference_object_by_handle(handle, 0, object_type, 0, out, information)
     };
     assert_eq!(open(handle, ObjectKind::Event), Ok(NtStatus::SUCCESS));
-    assert_eq!((kernel.read(out), kernel.read(information)), (Ok(event), Ok([0, 7])));
+    assert_eq!(
+        (kernel.read(out), kernel.read(information)),
+        (Ok(event), Ok([0, 7]))
+    );
     assert_eq!(kernel.ob_references(event), 3);
-    assert_eq!(open(handle, ObjectKind::Thread), Ok(NtStatus::OBJECT_TYPE_MISMATCH));
+    assert_eq!(
+        open(handle, ObjectKind::Thread),
+        Ok(NtStatus::OBJECT_TYPE_MISMATCH)
+    );
     assert_eq!(kernel.read(out), Ok(0));
-    assert_eq!(open(handle + 4, ObjectKind::Event), Ok(NtStatus::INVALID_HANDLE));
+    assert_eq!(
+        open(handle + 4, ObjectKind::Event),
+        Ok(NtStatus::INVALID_HANDLE)
+    );
     assert_eq!(kernel.zw_close(handle + 4), Ok(NtStatus::INVALID_HANDLE));
     assert_eq!(kernel.zw_close(handle), Ok(NtStatus::SUCCESS));
     assert_eq!(kernel.zw_close(handle), Ok(NtStatus::INVALID_HANDLE));
@@ -134,8 +205,17 @@ fn handles_lead_to_objects_of_the_right_type() {
 fn an_exported_type_variable_holds_the_types_address() {
     let bench = bench();
     let kernel = &bench.kernel;
-    let variable = kernel.ob_data_export("IoFileObjectType").expect("ours").expect("exported");
-    assert_eq!(kernel.read(DriverPtr::new(variable)), Ok(kernel.type_object(ObjectKind::File)));
-    assert_eq!(kernel.ob_data_export("IoFileObjectType"), Ok(Some(variable)));
+    let variable = kernel
+        .ob_data_export("IoFileObjectType")
+        .expect("ours")
+        .expect("exported");
+    assert_eq!(
+        kernel.read(DriverPtr::new(variable)),
+        Ok(kernel.type_object(ObjectKind::File))
+    );
+    assert_eq!(
+        kernel.ob_data_export("IoFileObjectType"),
+        Ok(Some(variable))
+    );
     assert_eq!(kernel.ob_data_export("KeNumberProcessors"), Ok(None));
 }

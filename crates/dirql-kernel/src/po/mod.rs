@@ -145,7 +145,6 @@ impl Kernel {
     ///
     /// # Errors
     /// The bug check if the device is none.
-    #[expect(clippy::too_many_arguments, reason = "the signature is the DDI's")]
     pub fn po_request_power_irp(
         &self,
         device: u64,
