@@ -1,5 +1,5 @@
-//! `cargo xtask samples`: the bundled drivers and `iointex/libiointex.a`, built again from
-//! source and required to be the same bytes.
+//! `cargo xtask samples`: the drivers and the library that are bundled as files, built again
+//! from source and required to be the same bytes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,8 @@ const BUNDLED: &[(&str, &[&str], &str)] = &[
         "(GNU Binutils) 2.40",
     ),
     ("/usr/bin/rustc", &["--version"], "rustc 1.63.0"),
+    ("clang", &["--version"], "clang version 14.0.6"),
+    ("lld-link", &["--version"], "LLD 14.0.6"),
 ];
 
 /// Builds and takes what comes out.
@@ -84,41 +86,51 @@ pub(crate) fn check(tree: &Tree, compilers: Compilers) -> Result<()> {
     Ok(())
 }
 
+/// Directories with a script `build` that takes a directory for what it builds.
+const BUILDS: &[&str] = &["iointex", "samples", "crates/dirql-host/tests/drivers"];
+
 /// Builds everything and pairs each file with its bundled twin.
 fn build(tree: &Tree) -> Result<Vec<(PathBuf, PathBuf)>> {
-    let output = tree.target().join("xtask").join("samples");
-    if output.exists() {
-        fs::remove_dir_all(&output)?;
-    }
-    let library = output.join("iointex");
-    let drivers = output.join("samples");
-    Task::new(tree.path("iointex/build")).arg(&library).run()?;
-    Task::new(tree.path("samples/build")).arg(&drivers).run()?;
-    let mut files = vec![(
-        library.join("libiointex.a"),
-        tree.path("iointex/libiointex.a"),
-    )];
-    for sample in samples(tree)? {
-        files.push((
-            drivers.join(format!("{sample}.sys")),
-            tree.path(&format!("samples/{sample}/{sample}.sys")),
-        ));
-    }
-    let built = fs::read_dir(&drivers)?.count();
-    if built != files.len() - 1 {
-        bail!(
-            "samples/build made {built} drivers; samples/ has {}",
-            files.len() - 1
+    let mut files = Vec::new();
+    for directory in BUILDS {
+        let output = tree.target().join("xtask").join("built").join(directory);
+        if output.exists() {
+            fs::remove_dir_all(&output)?;
+        }
+        fs::create_dir_all(&output)?;
+        Task::new(tree.path(directory).join("build"))
+            .arg(&output)
+            .run()?;
+        let bundled = bundled(tree, directory)?;
+        let built = fs::read_dir(&output)?.count();
+        if built != bundled.len() {
+            bail!(
+                "{directory}/build made {built} files; {} are bundled",
+                bundled.len()
+            );
+        }
+        files.extend(
+            bundled
+                .into_iter()
+                .map(|(name, path)| (output.join(name), path)),
         );
     }
     Ok(files)
 }
 
-/// Every directory of samples/ that has a driver in it.
-fn samples(tree: &Tree) -> Result<Vec<String>> {
-    let mut samples = tree.directories("samples")?;
-    samples.retain(|name| tree.path(&format!("samples/{name}/{name}.c")).exists());
-    Ok(samples)
+/// The files of a directory that are built: by name, where they are.
+fn bundled(tree: &Tree, directory: &str) -> Result<Vec<(String, PathBuf)>> {
+    let mut files = Vec::new();
+    let mut add = |name: String, from: &Path| files.push((name.clone(), from.join(name)));
+    if directory == "iointex" {
+        add(String::from("libiointex.a"), &tree.path(directory));
+    }
+    for source in tree.sources(directory)? {
+        if let (Some(stem), Some(from)) = (source.file_stem(), source.parent()) {
+            add(format!("{}.sys", stem.display()), from);
+        }
+    }
+    Ok(files)
 }
 
 fn same(built: &Path, bundled: &Path) -> Result<bool> {
@@ -184,12 +196,23 @@ mod tests {
     }
 
     #[test]
-    fn every_sample_is_a_directory_with_a_source_of_its_name() {
-        let samples = samples(&Tree::here()).unwrap();
-        assert!(
-            samples.contains(&String::from("edu-message-based")),
-            "{samples:?}"
+    fn every_source_in_c_has_a_driver_beside_it() {
+        let here = Tree::here();
+        let samples = bundled(&here, "samples").unwrap();
+        let (_, path) = samples
+            .iter()
+            .find(|(name, _)| name == "edu-message-based.sys")
+            .unwrap();
+        assert_eq!(
+            *path,
+            here.path("samples/edu-message-based/edu-message-based.sys")
         );
+        let drivers = bundled(&here, "crates/dirql-host/tests/drivers").unwrap();
+        assert!(
+            drivers.iter().any(|(name, _)| name == "seh.sys"),
+            "{drivers:?}"
+        );
+        assert_eq!(bundled(&here, "iointex").unwrap().len(), 1);
     }
 
     #[test]

@@ -32,6 +32,12 @@ const NEEDS: &[Need] = &[
         packages: &["rustc", "libstd-rust-dev-windows"],
         is_there: has_windows_rustc,
     },
+    Need {
+        what: "clang with lld and llvm-dlltool",
+        for_what: "building the drivers of dirql-host's tests, which have exception handlers as Microsoft's compiler makes them",
+        packages: &["clang", "lld", "llvm"],
+        is_there: has_clang,
+    },
 ];
 
 fn has_driver_compiler() -> bool {
@@ -42,6 +48,12 @@ fn has_driver_compiler() -> bool {
         && Task::new("x86_64-w64-mingw32-gcc")
             .args(["-E", "-include", "ddk/wdm.h", "-x", "c", "/dev/null"])
             .succeeds()
+}
+
+fn has_clang() -> bool {
+    let tools = ["clang", "lld-link", "llvm-dlltool"];
+    // llvm-dlltool has no option that does nothing and succeeds.
+    tools.iter().all(|tool| Task::new(tool).starts())
 }
 
 /// By path: an installed Rust toolchain has the same command name.

@@ -126,6 +126,12 @@ impl Task {
         self.command.status().is_ok_and(|status| status.success())
     }
 
+    /// Whether it can be started, whatever comes of it. Nothing is shown.
+    pub(crate) fn starts(mut self) -> bool {
+        self.command.stdout(Stdio::null()).stderr(Stdio::null());
+        self.command.status().is_ok()
+    }
+
     fn expect(&self, status: ExitStatus) -> Result<()> {
         if !status.success() {
             bail!("`{self}` failed: {status}");
@@ -143,11 +149,10 @@ impl fmt::Display for Task {
             }
         }
         let program = Path::new(self.command.get_program());
-        write!(
-            f,
-            "{}",
-            program.file_name().unwrap_or(program.as_os_str()).display()
-        )?;
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+        let ours = repository.and_then(|repository| program.strip_prefix(repository).ok());
+        let name = ours.map(Path::as_os_str).or(program.file_name());
+        write!(f, "{}", name.unwrap_or(program.as_os_str()).display())?;
         for argument in self.command.get_args() {
             write!(f, " {}", quoted(argument))?;
         }
@@ -203,6 +208,8 @@ mod tests {
     #[test]
     fn what_does_not_exist_is_an_error() {
         assert!(!Task::new("there-is-no-such-program").succeeds());
+        assert!(!Task::new("there-is-no-such-program").starts());
+        assert!(Task::new("false").starts() && !Task::new("false").succeeds());
         assert!(Task::new("there-is-no-such-program").output().is_err());
     }
 }

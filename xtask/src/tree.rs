@@ -81,19 +81,28 @@ impl Tree {
         Ok(files)
     }
 
-    /// The names of the directories in `relative`, in order.
-    pub(crate) fn directories(&self, relative: &str) -> Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in
-            fs::read_dir(self.path(relative)).with_context(|| format!("cannot list {relative}"))?
-        {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                names.push(entry.file_name().to_string_lossy().into_owned());
+    /// The C sources in `directory` and the directories in it, in order.
+    pub(crate) fn sources(&self, directory: &str) -> Result<Vec<PathBuf>> {
+        let mut sources = Vec::new();
+        let mut list = |directory: &Path| -> Result<Vec<PathBuf>> {
+            let mut directories = Vec::new();
+            for entry in fs::read_dir(directory)
+                .with_context(|| format!("cannot list {}", directory.display()))?
+            {
+                let path = entry?.path();
+                if path.is_dir() {
+                    directories.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "c") {
+                    sources.push(path);
+                }
             }
+            Ok(directories)
+        };
+        for inner in list(&self.path(directory))? {
+            list(&inner)?;
         }
-        names.sort();
-        Ok(names)
+        sources.sort();
+        Ok(sources)
     }
 }
 
