@@ -24,7 +24,7 @@ use dirql_abi::device::{DriverObject, MAJOR_FUNCTIONS};
 use dirql_abi::irp::{IoStackLocation, Irp, major, stack_control};
 use dirql_rules::{BugCheck, Place, ids};
 
-use super::irp::{LOCATION, Progress};
+use super::irp::Progress;
 use crate::{Ddi, DriverPtr, Kernel, at};
 
 /// A dispatch routine that runs.
@@ -323,16 +323,6 @@ impl Kernel {
             ),
         };
         self.find_at(rule, message, self.here_at(routine), None)
-    }
-
-    /// `IoSkipCurrentIrpStackLocation`, which drivers have inlined.
-    #[cfg(test)]
-    pub(crate) fn skip_location(&self, irp: u64) -> Ddi<()> {
-        let pointer = DriverPtr::<Irp>::new(irp);
-        let location = at!(pointer, Irp, current_location);
-        let stack = at!(pointer, Irp, current_stack_location);
-        self.write(location, self.read(location)?.wrapping_add(1))?;
-        Ok(self.write(stack, self.read(stack)?.wrapping_add(LOCATION))?)
     }
 
     /// `IoMarkIrpPending`, which drivers have inlined.

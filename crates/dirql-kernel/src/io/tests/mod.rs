@@ -20,6 +20,7 @@ use dirql_abi::device::{DeviceObject, DriverExtension, DriverObject, device_flag
 use dirql_abi::irp::{IoStackLocation, Irp, major, minor_pnp};
 
 use super::DriverImage;
+use super::irp::LOCATION;
 use crate::testing::Bench;
 use crate::{Config, Ddi, DriverPtr, Kernel, at};
 
@@ -120,6 +121,17 @@ pub(super) fn complete(
     kernel.write(at!(pointer, Irp, io_status.information), information)?;
     kernel.iof_complete_request(irp, 0)?;
     Ok(status)
+}
+
+impl Kernel {
+    /// `IoSkipCurrentIrpStackLocation`, which drivers have inlined.
+    pub(super) fn skip_location(&self, irp: u64) -> Ddi<()> {
+        let pointer = DriverPtr::<Irp>::new(irp);
+        let location = at!(pointer, Irp, current_location);
+        let stack = at!(pointer, Irp, current_stack_location);
+        self.write(location, self.read(location)?.wrapping_add(1))?;
+        Ok(self.write(stack, self.read(stack)?.wrapping_add(LOCATION))?)
+    }
 }
 
 /// Passes a request on without looking at it again.
