@@ -1,6 +1,19 @@
 //! A bench for Windows driver code.
+//!
+//! [`Bench`] is a simulated computer with devices and drivers, one call per thing that is done to
+//! it. A [`scenario::Scenario`] says the same in a file, [`play`] plays it, and the
+//! [`report::Report`] says what happened. The command line is built from these.
+//!
+//! A driver is a `.sys` file as it ships, or Rust functions with the Win64 convention. It runs
+//! natively, in this process: what it does to memory that is not its own can end the process.
+//! The command line therefore runs it in a process of its own.
 
 mod bench;
+mod play;
+pub mod report;
 pub mod scenario;
 
 pub use bench::{Bench, BenchError, Builder, CodePlace, Completion, Driver, Pending};
+pub use play::{Found, MakeSink, Progress, Settings, discover, play};
+
+pub use dirql_kernel::{Outcome, WindowsVersion};

@@ -1,2 +1,13 @@
 //! The command line.
-fn main() {}
+//!
+//! Results go to standard output, everything else to standard error. Exit codes: 0 clean,
+//! 1 findings, 2 usage or scenario error, 3 driver could not be loaded, 4 no verdict, 101 a defect
+//! of dirql, 130 interrupted.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

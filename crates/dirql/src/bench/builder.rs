@@ -26,7 +26,7 @@ pub struct Builder {
 }
 
 /// Makes a sink when the images are known that give names to addresses.
-type MakeSink = Box<dyn FnOnce(Rc<dyn dirql_trace::Names>) -> Box<dyn EventSink>>;
+type MakeSink = Box<dyn FnOnce(Rc<Addresses>) -> Box<dyn EventSink>>;
 
 impl std::fmt::Debug for Builder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -101,7 +101,22 @@ impl Builder {
         mut self,
         make: impl FnOnce(Rc<dyn dirql_trace::Names>) -> S + 'static,
     ) -> Self {
-        self.sinks.push(Box::new(|names| Box::new(make(names))));
+        self.sinks
+            .push(Box::new(|addresses| Box::new(make(addresses))));
+        self
+    }
+
+    pub(crate) fn sink_with_addresses<S: EventSink + 'static>(
+        mut self,
+        make: impl FnOnce(Rc<Addresses>) -> S + 'static,
+    ) -> Self {
+        self.sinks
+            .push(Box::new(|addresses| Box::new(make(addresses))));
+        self
+    }
+
+    pub(crate) fn boxed_sink(mut self, make: crate::play::MakeSink) -> Self {
+        self.sinks.push(Box::new(|addresses| make(addresses)));
         self
     }
 
@@ -180,4 +195,12 @@ fn pci_identity(spec: &DeviceSpec) -> Result<Option<(u16, u16)>, BenchError> {
         }
         PluggedDevice::Legacy(_) => Ok(None),
     }
+}
+
+/// The hardware IDs that a device has without an INF's help; none for a device that cannot be
+/// built.
+pub(crate) fn hardware_ids_of(spec: &DeviceSpec) -> Vec<String> {
+    pci_identity(spec)
+        .map(|pci| identity::hardware_ids(pci, &spec.model))
+        .unwrap_or_default()
 }

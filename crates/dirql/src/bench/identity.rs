@@ -14,9 +14,9 @@ const MESSAGES: &str = r"Interrupt Management\MessageSignaledInterruptProperties
 
 /// A device's identity and the index of its driver.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Installed {
-    pub(super) identity: Identity,
-    pub(super) driver: Option<usize>,
+pub(crate) struct Installed {
+    pub(crate) identity: Identity,
+    pub(crate) driver: Option<usize>,
 }
 
 /// The hardware IDs that a device has without an INF's help, best first. Those of PCI devices are

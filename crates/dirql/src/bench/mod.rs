@@ -24,6 +24,7 @@ use dirql_trace::{Counters, Recording};
 pub(crate) use addresses::Addresses;
 pub use addresses::CodePlace;
 pub use builder::Builder;
+pub(crate) use builder::hardware_ids_of;
 pub use driver::Driver;
 pub use error::BenchError;
 use state::{Answer, State};
@@ -190,6 +191,7 @@ impl Bench {
             service: driver.service().into(),
             loaded: Some(loaded),
             object: None,
+            started: false,
         });
         Ok(drivers.len() - 1)
     }
@@ -492,13 +494,17 @@ impl Bench {
 
     /// Runs the computer until `done`, or until nothing is left to do.
     pub(crate) fn run(&self, done: impl Fn(&Kernel) -> bool) -> Result<(), BenchError> {
+        let kernel = self.kernel();
+        let is_enough = || done(kernel) || self.state.is_idle_overdue(kernel.time_100ns());
         loop {
-            let kernel = self.kernel();
-            if kernel.run_until(&|| done(kernel)) == RunState::Ended {
+            if kernel.run_until(&is_enough) == RunState::Ended {
                 return Err(BenchError::Ended(kernel.outcome()));
             }
-            let waiters = self.state.idle_waiters.take();
-            if waiters.is_empty() || done(kernel) {
+            if done(kernel) {
+                return Ok(());
+            }
+            let waiters = self.state.take_idle_waiters();
+            if waiters.is_empty() {
                 return Ok(());
             }
             let wake = move |kernel: &Kernel| {

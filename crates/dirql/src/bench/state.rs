@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
+use dirql_abi::device::{DriverExtension, DriverObject};
 use dirql_chips::Stimulus;
 use dirql_host::{Host, LoadedDriver};
 use dirql_kernel::hal::{Assignment, DeviceId};
@@ -48,6 +49,8 @@ pub(crate) struct BenchDriver {
     pub(crate) loaded: Option<LoadedDriver>,
     /// Its driver object, while it is loaded.
     pub(crate) object: Option<u64>,
+    /// Its DriverEntry has succeeded.
+    pub(crate) started: bool,
 }
 
 /// What threads of the bench share.
@@ -57,8 +60,9 @@ pub(crate) struct State {
     pub(crate) devices: RefCell<Vec<BenchDevice>>,
     pub(crate) drivers: RefCell<Vec<BenchDriver>>,
     handles: RefCell<BTreeMap<String, FileHandle>>,
-    /// Events of threads that wait until nothing happens.
-    pub(crate) idle_waiters: RefCell<Vec<u64>>,
+    /// Threads that wait until nothing happens: their events, and when they have waited enough,
+    /// in 100 ns units of virtual time.
+    idle_waiters: RefCell<Vec<(u64, u64)>>,
 }
 
 impl State {
@@ -144,6 +148,7 @@ impl State {
         }
         if let Some(driver) = self.drivers.borrow_mut().get_mut(index) {
             driver.object = Some(object);
+            driver.started = true;
         }
         Ok(Ok(()))
     }
@@ -353,9 +358,36 @@ impl State {
     pub(crate) fn wait_idle(&self, kernel: &Kernel) -> Ddi<()> {
         let event = kernel.allocate_system(64);
         kernel.ke_initialize_event(DriverPtr::new(event), 0, 0)?;
-        self.idle_waiters.borrow_mut().push(event);
+        let deadline = kernel.time_100ns().saturating_add(super::SETTLE_100NS);
+        self.idle_waiters.borrow_mut().push((event, deadline));
         kernel.ke_wait_for_single_object(event, 0, 0, 0, DriverPtr::NULL)?;
         Ok(())
+    }
+
+    /// Whether a thread has waited for an idle computer for long enough.
+    pub(crate) fn is_idle_overdue(&self, now: u64) -> bool {
+        self.idle_waiters
+            .borrow()
+            .iter()
+            .any(|(_, deadline)| now >= *deadline)
+    }
+
+    /// The events of threads that wait for an idle computer.
+    pub(crate) fn take_idle_waiters(&self) -> Vec<u64> {
+        self.idle_waiters
+            .take()
+            .into_iter()
+            .map(|(event, _)| event)
+            .collect()
+    }
+
+    /// Whether a driver has an AddDevice routine; without one it finds its devices by itself.
+    pub(crate) fn has_add_device(kernel: &Kernel, driver: u64) -> bool {
+        let object = kernel.read(DriverPtr::<DriverObject>::new(driver));
+        let extension = object.and_then(|object| {
+            kernel.read(DriverPtr::<DriverExtension>::new(object.driver_extension))
+        });
+        extension.is_ok_and(|extension| extension.add_device != 0)
     }
 
     /// Sleeps in virtual time; at least one unit of 100 ns.

@@ -40,7 +40,6 @@ use dirql_chips::Stimulus;
 use dirql_kernel::WindowsVersion;
 use dirql_kernel::io::RequestKind;
 
-pub(crate) use near::nearest;
 pub use problem::{Problem, ScenarioError};
 
 /// What a scenario file says.

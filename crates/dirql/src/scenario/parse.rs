@@ -87,8 +87,10 @@ impl<'t> Reader<'t> {
         let thread_values = table
             .value("thread")
             .map(|value| self.tables(value, MOST_THREADS));
+        let handles = handles(thread_values.as_deref().unwrap_or_default());
         let names = Names {
             devices: &models,
+            handles: &handles,
             drivers: &driver_names,
         };
         let threads = thread_values.unwrap_or_default().into_iter();
@@ -368,6 +370,17 @@ impl<'t> Reader<'t> {
         table.finish();
         Some(thread)
     }
+}
+
+/// The names that steps of these threads give to what they open.
+fn handles(threads: &[&Value<'_>]) -> Vec<String> {
+    let steps = threads
+        .iter()
+        .filter_map(|thread| thread.get_ref().get("steps")?.get_ref().as_array());
+    let handles = steps
+        .flatten()
+        .filter_map(|step| step.get_ref().get("handle")?.get_ref().as_str());
+    handles.map(Into::into).collect()
 }
 
 /// The device names that steps may use.

@@ -18,6 +18,8 @@ use super::{Action, DeviceRequest, Expect, Step, Target};
 /// What steps may refer to.
 pub(super) struct Names<'n> {
     pub(super) devices: &'n BTreeMap<String, Option<Kind>>,
+    /// Names that steps give to what they open.
+    pub(super) handles: &'n [String],
     pub(super) drivers: &'n [String],
 }
 
@@ -212,19 +214,19 @@ impl Reader<'_, '_> {
         Some(name.into())
     }
 
-    /// The name of a handle: `handle` if that is given, else the device's name.
+    /// The name of what was opened: a device, a path, or the name that the step gave it.
     fn handle(&self, key: &'static str) -> Option<String> {
         let value = self.table.value(key)?;
         let name = string(value, self.problems)?;
-        if let Some(handle) = self.table.text("handle") {
-            return Some(handle.into());
-        }
-        if !name.starts_with('\\') && !self.names.devices.contains_key(name) {
-            self.problems.add(unknown_device(
-                value.span(),
-                name,
-                &device_names(self.names.devices),
-            ));
+        let devices = self.names.devices;
+        let known = name.starts_with('\\')
+            || devices.contains_key(name)
+            || self.names.handles.iter().any(|handle| handle == name);
+        if !known {
+            let mut names = device_names(devices);
+            names.extend(self.names.handles.iter().map(String::as_str));
+            self.problems
+                .add(unknown_device(value.span(), name, &names));
             return None;
         }
         Some(name.into())

@@ -1,0 +1,282 @@
+//! The definition of the command line, from which help, completions and manual pages come.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, ValueHint};
+use dirql::WindowsVersion;
+use dirql::scenario::{DeviceSpec, Interrupts};
+use dirql_chips::models::{self, Kind};
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 clean, 1 findings, 2 usage or scenario error, 3 driver could not be loaded, \
+4 no verdict, 101 a defect of dirql, 130 interrupted.";
+
+/// Runs Windows drivers as they ship, and lets their devices interrupt them.
+#[derive(Debug, Parser)]
+#[command(name = "dirql", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// When to use colour; NO_COLOR and CLICOLOR_FORCE count for `auto`
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub(crate) color: Color,
+
+    /// Say only what is wrong
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+
+    /// Say more
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a driver: load it, start its device, interrupt it
+    Run(Run),
+    /// Say what drivers import and what of it is implemented
+    Imports(Imports),
+    /// Explain a rule, or list all of them
+    Explain(Explain),
+    /// List the device models with their options
+    Models,
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, in the language of man
+    Man {
+        /// The page of this command
+        command: Option<String>,
+    },
+}
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  dirql run edu.sys                        play edu.toml if it is there, else the default scenario
+  dirql run edu.sys --device edu           load, start, open, one interrupt, close, remove, unload
+  dirql run edu.sys --scenario busy.toml --processors 2 --windows 7
+  dirql run edu.sys --trace edu.json       and open edu.json in a Perfetto or Chrome trace viewer
+
+`dirql models` lists the device models.";
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = RUN_EXAMPLES)]
+pub(crate) struct Run {
+    /// The driver, a `.sys` file for x64; or a scenario, a `.toml` file that names one
+    #[arg(value_name = "DRIVER.sys", value_hint = ValueHint::FilePath)]
+    pub(crate) driver: PathBuf,
+
+    /// What is to happen; without it, the file of the driver's name with the ending .toml, or
+    /// every device once through its life
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) scenario: Option<PathBuf>,
+
+    /// Plug a device in, in place of a scenario; may be repeated. Keys: name, interrupts (line,
+    /// msi[:N], msix[:N]), line, shared, driver, and the options of the model
+    #[arg(long, value_name = "MODEL[,KEY=VALUE...]", value_parser = device, conflicts_with = "scenario")]
+    pub(crate) device: Vec<DeviceSpec>,
+
+    /// Number of processors, 1 to 256
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) processors: Option<u16>,
+
+    /// The Windows version to be: winxp64, server2003, vista, 7, 8, 8.1, 10, 11
+    #[arg(long, value_name = "VERSION", value_parser = windows_parser())]
+    pub(crate) windows: Option<WindowsVersion>,
+
+    /// Write every event to a file: `.json` for trace viewers, `.jsonl` for programs, else
+    /// text; `-` is standard output
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) trace: Option<PathBuf>,
+
+    /// The form of the report on standard output
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+
+    /// Write the report to a file as well, as JSON if its name ends with .json; may be repeated
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Vec<PathBuf>,
+
+    /// Steps after which the run ends without a verdict
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_steps: Option<u64>,
+
+    /// Seconds of real time after which the run is given up; a last resort, as it makes the
+    /// result depend on the machine
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) time_limit: u32,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Imports {
+    /// The drivers
+    #[arg(value_name = "DRIVER.sys", required = true, value_hint = ValueHint::FilePath)]
+    pub(crate) drivers: Vec<PathBuf>,
+
+    /// Say also what this Windows version does not have
+    #[arg(long, value_name = "VERSION", value_parser = windows_parser())]
+    pub(crate) windows: Option<WindowsVersion>,
+
+    /// The form of the answer
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Explain {
+    /// The rule's ID, for example DQ0104; without it, all rules are listed
+    pub(crate) rule: Option<String>,
+}
+
+/// The form of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Text
+    #[default]
+    Human,
+    /// JSON with a schema version
+    Json,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+impl Color {
+    /// Makes this the choice of everything that is written.
+    pub(crate) fn write_global(self) {
+        let choice = match self {
+            Self::Auto => anstream::ColorChoice::Auto,
+            Self::Always => anstream::ColorChoice::Always,
+            Self::Never => anstream::ColorChoice::Never,
+        };
+        choice.write_global();
+    }
+}
+
+fn windows_parser() -> impl clap::builder::TypedValueParser<Value = WindowsVersion> {
+    use clap::builder::TypedValueParser as _;
+    clap::builder::PossibleValuesParser::new(WindowsVersion::ALL.map(WindowsVersion::name))
+        .try_map(|name| name.parse::<WindowsVersion>())
+}
+
+/// A device such as `edu,interrupts=msi:1,dma_mask=0xff`.
+fn device(text: &str) -> Result<DeviceSpec, String> {
+    let mut parts = text.split(',');
+    let model = parts.next().unwrap_or_default();
+    let kind = models::find(model).map(|model| model.kind);
+    let mut spec = DeviceSpec::new("", model);
+    for part in parts {
+        let (key, value) = part
+            .split_once('=')
+            .ok_or(format!("`{part}` is not KEY=VALUE"))?;
+        match key {
+            "name" => spec.name = value.into(),
+            "interrupts" => spec = spec.interrupts(interrupts(value)?),
+            "driver" => spec = spec.driver(value),
+            "shared" => {
+                spec = spec.shared(
+                    value
+                        .parse()
+                        .map_err(|_| format!("`{part}`: true or false"))?,
+                )
+            }
+            "line" if kind == Some(Kind::Pci) => {
+                spec = spec.line(
+                    value
+                        .parse()
+                        .map_err(|_| format!("`{part}`: a number up to 239"))?,
+                );
+            }
+            _ => spec = spec.option(key, value),
+        }
+    }
+    let options: Vec<(&str, &str)> = spec
+        .options
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    models::build(model, &options).map_err(|error| error.to_string())?;
+    Ok(spec)
+}
+
+fn interrupts(text: &str) -> Result<Interrupts, String> {
+    let (kind, count) = match text.split_once(':') {
+        Some((kind, count)) => (kind, Some(count)),
+        None => (text, None),
+    };
+    let number = |count: &str| {
+        count
+            .parse()
+            .ok()
+            .filter(|count| (1..=2048).contains(count))
+    };
+    let count = match count {
+        Some(count) => {
+            Some(number(count).ok_or(format!("`{count}` is not a number of messages, 1 to 2048"))?)
+        }
+        None => None,
+    };
+    match (kind, count) {
+        ("line", None) => Ok(Interrupts::Line),
+        ("msi", count) => Ok(Interrupts::Msi(count.unwrap_or(u16::MAX))),
+        ("msix", count) => Ok(Interrupts::Msix(count.unwrap_or(u16::MAX))),
+        _ => Err(format!("`{text}` is not line, msi, msi:N, msix or msix:N")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_device_has_options_of_its_own_and_of_its_model() {
+        let spec = device("edu,name=e,interrupts=msi:2,line=17,driver=d,dma_mask=0xff").unwrap();
+        let expected = DeviceSpec::new("e", "edu")
+            .interrupts(Interrupts::Msi(2))
+            .line(17)
+            .driver("d");
+        assert_eq!(spec, expected.option("dma_mask", "0xff"));
+        assert_eq!(
+            device("button,line=3,shared=true").unwrap().options,
+            [("line".into(), "3".into())]
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_device_is_said() {
+        let wrong = |text: &str| device(text).unwrap_err();
+        assert!(wrong("edo").starts_with("no model `edo`, did you mean `edu`?"));
+        assert_eq!(wrong("edu,x"), "`x` is not KEY=VALUE");
+        assert!(wrong("edu,dma=1").starts_with("model `edu` has no option `dma`"));
+        assert_eq!(wrong("edu,line=240x"), "`line=240x`: a number up to 239");
+        assert_eq!(wrong("edu,shared=yes"), "`shared=yes`: true or false");
+    }
+
+    #[test]
+    fn messages_are_counted_from_1_to_2048() {
+        assert_eq!(interrupts("line"), Ok(Interrupts::Line));
+        assert_eq!(interrupts("msi"), Ok(Interrupts::Msi(u16::MAX)));
+        assert_eq!(interrupts("msix:2048"), Ok(Interrupts::Msix(2048)));
+        for wrong in ["msi:0", "msix:2049", "msi:", "line:1", "apic"] {
+            assert!(interrupts(wrong).is_err(), "{wrong}");
+        }
+    }
+}

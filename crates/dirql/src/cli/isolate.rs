@@ -1,0 +1,189 @@
+//! A run in a process of its own.
+//!
+//! A driver runs natively: it can end or damage the process that it is in. So the process splits
+//! early, while it has one thread; the child runs the driver and says through a pipe what happens;
+//! the parent, in which no driver code ever runs, has the last word.
+#![expect(
+    unsafe_code,
+    reason = "fork, signals and alarms have no safe interface"
+)]
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::fd::OwnedFd;
+use std::panic::AssertUnwindSafe;
+
+use dirql::report::{FindingReport, Report};
+use rustix::process::{Pid, Signal, WaitOptions};
+use serde::{Deserialize, Serialize};
+
+use super::Failure;
+
+/// What the child says, one JSON value per line.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Message {
+    /// A step of the scenario begins.
+    Step(String),
+    /// Something was found.
+    Finding(Box<FindingReport>),
+    /// The run is over.
+    Done(Box<Report>),
+    /// There was no run.
+    Failed(Failure),
+}
+
+/// The child's end of the pipe.
+#[derive(Debug)]
+pub(crate) struct Channel(File);
+
+impl Channel {
+    pub(crate) fn send(&mut self, message: &Message) {
+        let Ok(mut line) = serde_json::to_vec(message) else {
+            return;
+        };
+        line.push(b'\n');
+        // Without a parent there is nobody to be told.
+        let _ = self.0.write_all(&line);
+    }
+
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+}
+
+/// How the child ended.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// With a report.
+    Done(Box<Report>),
+    /// Without a run.
+    Failed(Failure),
+    /// The driver's code destroyed it.
+    Destroyed(Destroyed),
+    /// The limit of real time was reached.
+    TooLong(Destroyed),
+    /// Our own code gave up.
+    Panicked,
+}
+
+/// What is known of a run that did not come to its end.
+#[derive(Debug, Default)]
+pub(crate) struct Destroyed {
+    /// How the process ended, in words.
+    pub(crate) how: String,
+    /// The step that had begun.
+    pub(crate) step: Option<String>,
+    /// What had been found.
+    pub(crate) findings: Vec<FindingReport>,
+}
+
+/// Exit status of a child that panicked; also ours then.
+const PANICKED: i32 = 101;
+
+/// Runs `body` in a process of its own, for at most `seconds` of real time. `heard` is told
+/// each step as it begins.
+pub(crate) fn isolated(
+    seconds: u32,
+    body: impl FnOnce(&mut Channel),
+    mut heard: impl FnMut(&str),
+) -> io::Result<Ending> {
+    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    // SAFETY: this process has one thread (the command line starts none before this), so the
+    // child may do everything that this process might have done.
+    let pid = unsafe { libc::fork() };
+    match pid {
+        -1 => Err(io::Error::last_os_error()),
+        0 => {
+            drop(reader);
+            child(seconds, writer, body)
+        }
+        pid => {
+            drop(writer);
+            answer_interrupts();
+            parent(pid, reader, &mut heard)
+        }
+    }
+}
+
+fn child(seconds: u32, writer: OwnedFd, body: impl FnOnce(&mut Channel)) -> ! {
+    // Best effort, both: an orphan must not run on, and what a driver leaves of the process is not
+    // worth a core file.
+    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    let none = rustix::process::Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+    // SAFETY: sets this process's alarm; its signal is not handled, so it ends the process.
+    unsafe { libc::alarm(seconds) };
+    let mut channel = Channel(File::from(writer));
+    let result = std::panic::catch_unwind(AssertUnwindSafe(|| body(&mut channel)));
+    std::process::exit(if result.is_ok() { 0 } else { PANICKED })
+}
+
+fn parent(pid: libc::pid_t, reader: OwnedFd, heard: &mut dyn FnMut(&str)) -> io::Result<Ending> {
+    let mut known = Destroyed::default();
+    let mut ending = None;
+    for line in BufReader::new(File::from(reader)).split(b'\n') {
+        // Lines of a destroyed child may be cut off or anything.
+        let Ok(message) = serde_json::from_slice(&line?) else {
+            continue;
+        };
+        match message {
+            Message::Step(step) => {
+                heard(&step);
+                known.step = Some(step);
+            }
+            Message::Finding(finding) => known.findings.push(*finding),
+            Message::Done(report) => ending = Some(Ending::Done(report)),
+            Message::Failed(failure) => ending = Some(Ending::Failed(failure)),
+        }
+    }
+    let status = loop {
+        match rustix::process::waitpid(Pid::from_raw(pid), WaitOptions::empty()) {
+            Ok(Some((_, status))) => break status,
+            Ok(None) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    };
+    if status.exit_status() == Some(PANICKED) {
+        return Ok(Ending::Panicked);
+    }
+    if let Some(ending) = ending {
+        return Ok(ending);
+    }
+    let signal = status.terminating_signal();
+    known.how = match (signal, status.exit_status()) {
+        (Some(signal), _) => format!("by signal {signal}{}", signal_name(signal)),
+        (None, Some(code)) => format!("with exit status {code}"),
+        (None, None) => "in an unknown way".into(),
+    };
+    if signal == Some(libc::SIGALRM) {
+        return Ok(Ending::TooLong(known));
+    }
+    Ok(Ending::Destroyed(known))
+}
+
+fn signal_name(signal: i32) -> &'static str {
+    match signal {
+        libc::SIGSEGV => " (SIGSEGV)",
+        libc::SIGBUS => " (SIGBUS)",
+        libc::SIGILL => " (SIGILL)",
+        libc::SIGFPE => " (SIGFPE)",
+        libc::SIGTRAP => " (SIGTRAP)",
+        libc::SIGABRT => " (SIGABRT)",
+        libc::SIGKILL => " (SIGKILL)",
+        _ => "",
+    }
+}
+
+/// From now on an interrupt (Ctrl+C) ends this process with 130. The child goes with it.
+fn answer_interrupts() {
+    extern "C" fn interrupted(_signal: libc::c_int) {
+        // SAFETY: `_exit` may be called in a signal handler.
+        unsafe { libc::_exit(130) }
+    }
+    // SAFETY: the handler has the signature that a handler without SA_SIGINFO has, and does only
+    // what a handler may do.
+    unsafe { libc::signal(libc::SIGINT, interrupted as *const () as libc::sighandler_t) };
+}

@@ -1,0 +1,95 @@
+//! Standard output and standard error.
+
+use std::io::{self, Write};
+
+use anstream::{AutoStream, StripStream};
+use anstyle::AnsiColor;
+use dirql::report::Detail;
+
+use super::Failure;
+
+/// Where a command writes.
+pub(crate) struct Output {
+    out: io::BufWriter<AutoStream<io::Stdout>>,
+    err: AutoStream<io::Stderr>,
+    quiet: bool,
+    verbose: bool,
+}
+
+impl Output {
+    pub(crate) fn new(quiet: bool, verbose: bool) -> Self {
+        let out = io::BufWriter::new(AutoStream::auto(io::stdout()));
+        Self {
+            out,
+            err: AutoStream::auto(io::stderr()),
+            quiet,
+            verbose,
+        }
+    }
+
+    /// How much is to be said.
+    pub(crate) const fn detail(&self) -> Detail {
+        match (self.quiet, self.verbose) {
+            (true, _) => Detail::Quiet,
+            (false, true) => Detail::Everything,
+            (false, false) => Detail::Summary,
+        }
+    }
+
+    /// Standard output; styles are stripped if it does not show them.
+    pub(crate) fn results(&mut self) -> &mut dyn Write {
+        &mut self.out
+    }
+
+    /// Whether standard error shows styles.
+    pub(crate) fn is_styled(&self) -> bool {
+        !matches!(self.err.current_choice(), anstream::ColorChoice::Never)
+    }
+
+    /// A line on standard error that one may want to see, unless the command is to be quiet.
+    pub(crate) fn note(&mut self, text: &str) {
+        if !self.quiet {
+            // Nobody is left to be told that standard error is closed.
+            let _ = writeln!(self.err, "{text}");
+        }
+    }
+
+    /// A line on standard error for who asked to hear more.
+    pub(crate) fn detail_note(&mut self, text: &str) {
+        if self.verbose {
+            self.note(text);
+        }
+    }
+
+    /// Says why the command failed.
+    pub(crate) fn fail(&mut self, failure: &Failure) {
+        if failure.message.is_empty() {
+            return;
+        }
+        // What belongs before it comes before it.
+        let _ = self.out.flush();
+        let style = AnsiColor::Red.on_default().bold();
+        // Problems of a scenario bring their own heads.
+        let head = if failure.message.contains("error") && failure.message.contains("-->") {
+            String::new()
+        } else {
+            format!("{style}error{style:#}: ")
+        };
+        let _ = writeln!(self.err, "{head}{}", failure.message);
+        if let Some(help) = &failure.help {
+            let style = AnsiColor::Cyan.on_default().bold();
+            let _ = writeln!(self.err, "{style}help{style:#}: {help}");
+        }
+    }
+
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Text for a file, without styles.
+pub(crate) fn plain(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<Vec<u8>> {
+    let mut stripped = StripStream::new(Vec::new());
+    write(&mut stripped)?;
+    Ok(stripped.into_inner())
+}

@@ -1,0 +1,185 @@
+//! From a bench to a report.
+
+use std::collections::BTreeMap;
+
+use dirql_kernel::Outcome;
+use dirql_kernel::hal::{Assignment, Resource};
+use dirql_rules::{Finding, ids};
+
+use super::ended_without_verdict;
+use super::perform::Log;
+use crate::bench::Bench;
+use crate::bench::state::{BenchDevice, BenchDriver};
+use crate::report::{
+    DeviceReport, DriverReport, FindingReport, InterruptReport, Report, ResourceReport, SCHEMA,
+    Verdict,
+};
+use crate::scenario::Scenario;
+
+pub(super) fn report(bench: &Bench, scenario: &Scenario, log: &Log) -> Report {
+    let config = bench.kernel().config();
+    let outcome = bench.outcome();
+    let findings = findings(bench, outcome.as_ref());
+    let found = findings.iter().any(FindingReport::is_defect);
+    let verdict = match (found, ended_without_verdict(outcome.as_ref())) {
+        (true, _) => Verdict::Findings,
+        (false, true) => Verdict::NoVerdict,
+        (false, false) => Verdict::Clean,
+    };
+    let devices = bench.state().devices.borrow();
+    Report {
+        schema: SCHEMA.into(),
+        verdict,
+        ended_early: outcome
+            .as_ref()
+            .map(|outcome| early(outcome, config.max_steps)),
+        replay: String::new(),
+        windows: config.windows.to_string(),
+        processors: config.processors,
+        scenario: Some(scenario.file.clone()).filter(|file| !file.is_empty()),
+        drivers: bench.state().drivers.borrow().iter().map(driver).collect(),
+        devices: devices
+            .iter()
+            .map(|device| device_report(bench, device))
+            .collect(),
+        steps: log.steps.clone(),
+        interrupts: interrupts(bench, &devices),
+        dpcs: bench.counters().dpcs(),
+        ddi_calls: bench
+            .counters()
+            .ddi_calls()
+            .into_iter()
+            .map(|(name, count)| (name.into(), count))
+            .collect(),
+        findings,
+        step_count: bench.kernel().step(),
+        time_100ns: bench.kernel().time_100ns(),
+    }
+}
+
+fn early(outcome: &Outcome, max_steps: u64) -> String {
+    match outcome {
+        Outcome::BugCheck { bug_check, .. } => format!("the system stopped: {bug_check}"),
+        Outcome::Finding => "it cannot go on after what was found".into(),
+        Outcome::Budget => format!("its {max_steps} steps are used up"),
+    }
+}
+
+/// The kernel's findings; a bug check is one, too.
+fn findings(bench: &Bench, outcome: Option<&Outcome>) -> Vec<FindingReport> {
+    let mut findings = bench.findings();
+    if let Some(Outcome::BugCheck { bug_check, place }) = outcome {
+        findings.push(Finding {
+            rule: ids::BUG_CHECK,
+            message: format!("the system stopped: {bug_check}"),
+            place: place.clone(),
+            earlier: None,
+        });
+    }
+    findings
+        .iter()
+        .map(|finding| FindingReport::new(finding, bench.addresses()))
+        .collect()
+}
+
+fn driver(driver: &BenchDriver) -> DriverReport {
+    let image = driver.loaded.as_ref().map(|loaded| loaded.image());
+    DriverReport {
+        name: image.map_or_else(|| driver.service.clone(), |image| image.name().into()),
+        loaded: driver.started,
+        unloaded: driver.started && driver.object.is_none(),
+    }
+}
+
+fn device_report(bench: &Bench, device: &BenchDevice) -> DeviceReport {
+    let node = device
+        .physical
+        .and_then(|physical| bench.kernel().node(physical));
+    let ids = crate::bench::hardware_ids_of(&device.spec);
+    let own = ids.into_iter().next().unwrap_or_default();
+    // The first of PCI has subsystem and revision in it, which nobody looks for.
+    let known = node
+        .map(|node| node.device_id().to_owned())
+        .filter(|id| !id.starts_with(r"PCI\"));
+    DeviceReport {
+        name: device.spec.name.clone(),
+        model: device.spec.model.clone(),
+        hardware_id: known.unwrap_or(own),
+        starts: device.starts.iter().map(resources).collect(),
+    }
+}
+
+fn resources(assignment: &Assignment) -> Vec<ResourceReport> {
+    let resource = |resource: &Resource| match resource {
+        Resource::Port { base, length } => ResourceReport::Port {
+            base: *base,
+            length: *length,
+        },
+        Resource::Memory { base, length } => ResourceReport::Memory {
+            base: *base,
+            length: *length,
+        },
+        Resource::Interrupt(grant) => ResourceReport::Interrupt {
+            message: grant.message,
+            line: grant.line,
+            count: grant.count() as u32,
+            vector: grant.vector.0,
+            irql: grant.irql.0,
+            latched: grant.latched,
+            shared: grant.shared,
+        },
+    };
+    assignment.resources.iter().map(resource).collect()
+}
+
+/// What each vector that was given to a device led to.
+fn interrupts(bench: &Bench, devices: &[BenchDevice]) -> Vec<InterruptReport> {
+    let mut sources = BTreeMap::<u8, Vec<String>>::new();
+    for device in devices {
+        for (vector, source) in device
+            .starts
+            .iter()
+            .flat_map(|start| sources_of(&device.spec.name, start))
+        {
+            let known = sources.entry(vector).or_default();
+            if !known.contains(&source) {
+                known.push(source);
+            }
+        }
+    }
+    let counted = bench.counters().vectors();
+    let report = |(vector, names): (u8, Vec<String>)| {
+        let counts = counted.get(&vector).cloned().unwrap_or_default();
+        InterruptReport {
+            source: names.join(", "),
+            vector,
+            irql: vector >> 4,
+            isr_calls: counts.isr_calls,
+            claimed: counts.claimed,
+            delivered: counts.delivered,
+        }
+    };
+    sources.into_iter().map(report).collect()
+}
+
+fn sources_of(name: &str, assignment: &Assignment) -> Vec<(u8, String)> {
+    let mut message = 0;
+    let mut sources = Vec::new();
+    for resource in &assignment.resources {
+        let Resource::Interrupt(grant) = resource else {
+            continue;
+        };
+        if !grant.message {
+            sources.push((grant.vector.0, format!("{name} line {}", grant.line)));
+            continue;
+        }
+        for offset in 0..grant.count() as u8 {
+            sources.push((
+                grant.vector.0.wrapping_add(offset),
+                format!("{name} message {message}"),
+            ));
+            message += 1;
+        }
+    }
+    sources
+}

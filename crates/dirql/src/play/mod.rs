@@ -1,0 +1,182 @@
+//! Playing a scenario, and reporting what happened.
+
+mod default;
+mod gather;
+mod perform;
+
+use std::cell::{Cell, RefCell};
+use std::path::Path;
+use std::rc::Rc;
+
+use dirql_kernel::ke::ThreadBody;
+use dirql_kernel::{Event, EventSink, Outcome, Stamp, WindowsVersion};
+use dirql_trace::Names;
+
+use crate::bench::{Addresses, Bench, BenchError, Driver, SETTLE_100NS};
+use crate::report::{FindingReport, Report};
+use crate::scenario::{Scenario, ThreadSpec};
+
+pub use default::{Found, discover};
+use perform::{Log, Thread};
+
+/// What a run is given beside its scenario. What is set here wins over the scenario.
+#[derive(Default)]
+#[non_exhaustive]
+pub struct Settings {
+    /// The Windows version to be.
+    pub windows: Option<WindowsVersion>,
+    /// Number of processors.
+    pub processors: Option<u16>,
+    /// Steps after which the run ends without a verdict.
+    pub max_steps: Option<u64>,
+    /// Told every step of the scenario and every finding as it happens.
+    pub progress: Option<Box<dyn FnMut(Progress)>>,
+    /// Told every event.
+    pub sink: Option<MakeSink>,
+}
+
+/// Makes a sink when the images are known that give names to addresses.
+pub type MakeSink = Box<dyn FnOnce(Rc<dyn Names>) -> Box<dyn EventSink>>;
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings")
+            .field("windows", &self.windows)
+            .field("processors", &self.processors)
+            .field("max_steps", &self.max_steps)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Something that has just happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// A step of the scenario begins.
+    Step(String),
+    /// Something was found.
+    Finding(Box<FindingReport>),
+}
+
+/// Plays a scenario. A scenario without threads plays the default ones: load, and for every
+/// device start, open, one interrupt per source, close, remove; then unload.
+///
+/// # Errors
+/// The scenario's files cannot be read, a device cannot be plugged in, or a driver cannot be
+/// loaded. What is wrong with a driver after that is in the report.
+pub fn play(scenario: &Scenario, settings: Settings) -> Result<Report, BenchError> {
+    let bench = build(scenario, settings)?;
+    match bench.load() {
+        Ok(()) => {}
+        // The run ended in DriverEntry; that is a finding about the driver.
+        Err(BenchError::Ended(_) | BenchError::StillWaiting(_)) => {
+            return Ok(gather::report(&bench, scenario, &Log::default()));
+        }
+        // A driver that says no after it broke a rule is worth more than an error.
+        Err(BenchError::DriverEntry { .. }) if !bench.findings().is_empty() => {
+            return Ok(gather::report(&bench, scenario, &Log::default()));
+        }
+        Err(error) => return Err(error),
+    }
+    let threads = if scenario.threads.is_empty() {
+        vec![default::thread(&bench)]
+    } else {
+        scenario.threads.clone()
+    };
+    let log = run_threads(&bench, &scenario.file, &threads);
+    Ok(gather::report(&bench, scenario, &log))
+}
+
+fn build(scenario: &Scenario, settings: Settings) -> Result<Bench, BenchError> {
+    let mut builder = Bench::builder();
+    if let Some(windows) = settings.windows.or(scenario.machine.windows) {
+        builder = builder.windows(windows);
+    }
+    if let Some(processors) = settings.processors.or(scenario.machine.processors) {
+        builder = builder.processors(processors);
+    }
+    if let Some(steps) = settings.max_steps.or(scenario.machine.max_steps) {
+        builder = builder.max_steps(steps);
+    }
+    for driver in &scenario.drivers {
+        builder = builder.driver(read_driver(&driver.image, driver.inf.as_deref())?);
+    }
+    for device in &scenario.devices {
+        builder = builder.device(device.clone());
+    }
+    if let Some(progress) = settings.progress {
+        builder = builder.sink_with_addresses(|addresses| Teller {
+            progress,
+            addresses,
+        });
+    }
+    if let Some(make) = settings.sink {
+        builder = builder.boxed_sink(make);
+    }
+    builder.build()
+}
+
+fn read_driver(image: &Path, inf: Option<&Path>) -> Result<Driver, BenchError> {
+    let driver = Driver::file(image)?;
+    match inf {
+        Some(inf) => driver.inf_file(inf),
+        None => Ok(driver),
+    }
+}
+
+/// Tells progress.
+struct Teller {
+    progress: Box<dyn FnMut(Progress)>,
+    addresses: Rc<Addresses>,
+}
+
+impl EventSink for Teller {
+    fn record(&mut self, _stamp: Stamp, event: &Event) {
+        match event {
+            Event::Landmark(text) => (self.progress)(Progress::Step(text.clone())),
+            Event::Finding(finding) => {
+                let finding = FindingReport::new(finding, &self.addresses);
+                (self.progress)(Progress::Finding(Box::new(finding)));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Runs the threads of a scenario to their ends, and lets the computer settle.
+fn run_threads(bench: &Bench, file: &str, threads: &[ThreadSpec]) -> Log {
+    let log = Rc::new(RefCell::new(Log::default()));
+    let running = Rc::new(Cell::new(threads.len()));
+    for (number, spec) in threads.iter().enumerate() {
+        let thread = Thread {
+            number,
+            file: file.into(),
+            state: bench.state().clone(),
+            log: log.clone(),
+            several: threads.len() > 1,
+        };
+        let (steps, running) = (spec.steps.clone(), running.clone());
+        let body = move |kernel: &dirql_kernel::Kernel| {
+            let result = thread.perform(kernel, &steps);
+            running.set(running.get() - 1);
+            result
+        };
+        bench.kernel().spawn_thread(
+            "scenario",
+            spec.priority,
+            ThreadBody::Native(Box::new(body)),
+        );
+    }
+    // The end of the run is in the kernel's outcome.
+    let ended = bench.run(|_| running.get() == 0);
+    if ended.is_ok() {
+        perform::find_unfinished(bench, &log.borrow());
+        let end = bench.kernel().time_100ns().saturating_add(SETTLE_100NS);
+        let _ = bench.run(|kernel| kernel.time_100ns() >= end);
+    }
+    log.take()
+}
+
+/// How a run ended, for whoever asks the bench.
+pub(crate) fn ended_without_verdict(outcome: Option<&Outcome>) -> bool {
+    matches!(outcome, Some(Outcome::Budget))
+}

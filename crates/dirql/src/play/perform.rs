@@ -1,0 +1,373 @@
+//! The steps of one thread.
+
+use std::cell::RefCell;
+use std::fmt::Write;
+use std::rc::Rc;
+
+use dirql_abi::NtStatus;
+use dirql_kernel::io::{RequestKind, UnloadError};
+use dirql_kernel::{Ddi, Kernel};
+use dirql_rules::ids;
+
+use crate::bench::state::{State, stimulus_name};
+use crate::bench::{Bench, BenchError};
+use crate::report::StepReport;
+use crate::scenario::{Action, DeviceRequest, Expect, Step, Target};
+
+/// What threads have done so far.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    pub(super) steps: Vec<StepReport>,
+}
+
+/// A thread of the scenario.
+pub(super) struct Thread {
+    pub(super) number: usize,
+    pub(super) file: String,
+    pub(super) state: Rc<State>,
+    pub(super) log: Rc<RefCell<Log>>,
+    /// Whether there are other threads, so that a step says whose it is.
+    pub(super) several: bool,
+}
+
+/// Whether a thread goes on after a step.
+type GoOn = bool;
+
+impl Thread {
+    /// Does the steps. After one that did not end as expected the rest is left out: it would
+    /// only repeat what went wrong.
+    pub(super) fn perform(&self, kernel: &Kernel, steps: &[Step]) -> Ddi<()> {
+        for (index, step) in steps.iter().enumerate() {
+            let entry = self.begin(kernel, step);
+            if !self.step(kernel, step, entry)? {
+                self.skip(&steps[index + 1..]);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a step is, for messages.
+    fn place(&self, step: &Step) -> String {
+        let mut place = String::new();
+        if !self.file.is_empty() && step.line > 0 {
+            let _ = write!(place, "{}:{}: ", self.file, step.line);
+        }
+        place
+    }
+
+    fn begin(&self, kernel: &Kernel, step: &Step) -> usize {
+        let what = describe(&step.action);
+        let landmark = if self.several {
+            format!("thread {}: {what}", self.number)
+        } else {
+            what.clone()
+        };
+        kernel.landmark(landmark);
+        let mut log = self.log.borrow_mut();
+        log.steps.push(StepReport {
+            thread: self.number as u32,
+            line: step.line,
+            step: what,
+            place: self.place(step),
+            result: None,
+            met: true,
+        });
+        log.steps.len() - 1
+    }
+
+    fn skip(&self, steps: &[Step]) {
+        for step in steps {
+            self.log.borrow_mut().steps.push(StepReport {
+                thread: self.number as u32,
+                line: step.line,
+                step: describe(&step.action),
+                place: self.place(step),
+                result: Some("left out".into()),
+                met: true,
+            });
+        }
+    }
+
+    fn end(&self, entry: usize, result: impl Into<String>, met: bool) {
+        if let Some(step) = self.log.borrow_mut().steps.get_mut(entry) {
+            step.result = Some(result.into());
+            step.met &= met;
+        }
+    }
+
+    fn step(&self, kernel: &Kernel, step: &Step, entry: usize) -> Ddi<GoOn> {
+        let state = &self.state;
+        match &step.action {
+            Action::Device {
+                device,
+                request,
+                expect,
+            } => {
+                let answer = state.request_device(kernel, device, *request)?;
+                self.judge(kernel, step, entry, answer, *expect)
+            }
+            Action::Open {
+                target,
+                handle,
+                expect,
+                if_possible,
+            } => {
+                let answer = state.open(kernel, target, handle)?;
+                if *if_possible && matches!(answer, Err(BenchError::NothingToOpen(_))) {
+                    self.end(entry, "nothing to open", true);
+                    return Ok(true);
+                }
+                self.judge(kernel, step, entry, answer, *expect)
+            }
+            Action::Close { handle, expect } => {
+                if self.never_opened(step, handle) {
+                    self.end(entry, "nothing to close", true);
+                    return Ok(true);
+                }
+                let answer = state.close(kernel, handle)?;
+                self.judge(kernel, step, entry, answer, *expect)
+            }
+            Action::Request {
+                handle,
+                request,
+                expect,
+                expect_data,
+            } => self.request(
+                kernel,
+                step,
+                entry,
+                (handle, request),
+                *expect,
+                expect_data.as_deref(),
+            ),
+            Action::Stimulus { device, stimulus } => {
+                let answer = state.stimulate(kernel, device, stimulus)?;
+                self.judge(kernel, step, entry, answer, Expect::Success)
+            }
+            Action::InterruptOnce { device } => {
+                let answer = state.interrupt_once(kernel, device)?;
+                self.judge(kernel, step, entry, answer, Expect::Success)
+            }
+            Action::ExpectSent { device, data } => {
+                self.expect_sent(kernel, step, entry, device, data)
+            }
+            Action::Sleep(duration) => {
+                state.sleep(kernel, *duration)?;
+                self.end(entry, "done", true);
+                Ok(true)
+            }
+            Action::WaitIdle => {
+                state.wait_idle(kernel)?;
+                self.end(entry, "done", true);
+                Ok(true)
+            }
+            Action::Unload {
+                driver,
+                if_possible,
+            } => {
+                let answer = state.unload(kernel, driver.as_deref())?;
+                if *if_possible
+                    && matches!(
+                        answer,
+                        Err(BenchError::Unload {
+                            error: UnloadError::NoRoutine,
+                            ..
+                        })
+                    )
+                {
+                    self.end(entry, "the driver has no Unload routine and stays", true);
+                    return Ok(true);
+                }
+                self.judge(kernel, step, entry, answer, Expect::Success)
+            }
+        }
+    }
+
+    /// A handle that an optional step did not get. Such a step has no line of a file.
+    fn never_opened(&self, step: &Step, handle: &str) -> bool {
+        step.line == 0 && self.state.handle(handle).is_err()
+    }
+
+    fn judge(
+        &self,
+        kernel: &Kernel,
+        step: &Step,
+        entry: usize,
+        answer: Result<(), BenchError>,
+        expect: Expect,
+    ) -> Ddi<GoOn> {
+        let status = match &answer {
+            Ok(()) => Some(NtStatus::SUCCESS),
+            Err(error) => error.status(),
+        };
+        let text = match &answer {
+            Ok(()) if !has_status(&step.action) => "done".into(),
+            Ok(()) => NtStatus::SUCCESS.to_string(),
+            Err(error) => error.to_string(),
+        };
+        let met = status.map_or(expect == Expect::Any, |status| expect.allows(status));
+        self.end(entry, text.clone(), met);
+        if met {
+            return Ok(true);
+        }
+        self.find(kernel, step, &format!("expected {expect}, was: {text}"))?;
+        Ok(false)
+    }
+
+    fn request(
+        &self,
+        kernel: &Kernel,
+        step: &Step,
+        entry: usize,
+        (handle, request): (&str, &RequestKind),
+        expect: Expect,
+        expect_data: Option<&[u8]>,
+    ) -> Ddi<GoOn> {
+        let outcome = match self.state.request(kernel, handle, request)? {
+            Ok(outcome) => outcome,
+            Err(error) => return self.judge(kernel, step, entry, Err(error), expect),
+        };
+        let mut text = outcome.status.to_string();
+        if outcome.information > 0 {
+            let _ = write!(text, ", {} bytes", outcome.information);
+        }
+        if !outcome.data.is_empty() {
+            let _ = write!(text, ": {}", hex(&outcome.data));
+        }
+        let met = expect.allows(outcome.status);
+        self.end(entry, text, met);
+        if !met {
+            self.find(
+                kernel,
+                step,
+                &format!("expected {expect}, was: {}", outcome.status),
+            )?;
+            return Ok(false);
+        }
+        if let Some(expected) = expect_data
+            && expected != outcome.data
+        {
+            self.end(
+                entry,
+                format!("{}: {}", outcome.status, hex(&outcome.data)),
+                false,
+            );
+            let text = format!(
+                "expected the data {}, was: {}",
+                hex(expected),
+                hex(&outcome.data)
+            );
+            self.find(kernel, step, &text)?;
+        }
+        Ok(true)
+    }
+
+    fn expect_sent(
+        &self,
+        kernel: &Kernel,
+        step: &Step,
+        entry: usize,
+        device: &str,
+        data: &[u8],
+    ) -> Ddi<GoOn> {
+        let sent = match self.state.take_sent(kernel, device) {
+            Ok(sent) => sent,
+            Err(error) => return self.judge(kernel, step, entry, Err(error), Expect::Success),
+        };
+        self.end(entry, hex(&sent), sent == data);
+        if sent != data {
+            self.find(
+                kernel,
+                step,
+                &format!("expected {}, was: {}", hex(data), hex(&sent)),
+            )?;
+        }
+        Ok(true)
+    }
+
+    fn find(&self, kernel: &Kernel, step: &Step, what: &str) -> Ddi<()> {
+        let message = format!("{}{}: {what}", self.place(step), describe(&step.action));
+        kernel.find(ids::EXPECTATION, message, None)
+    }
+}
+
+/// Steps that never came to their end while nothing happens any more.
+pub(super) fn find_unfinished(bench: &Bench, log: &Log) {
+    for step in log.steps.iter().filter(|step| step.result.is_none()) {
+        let message = format!(
+            "{}{} does not come to its end, and nothing is left that could end it",
+            step.place, step.step
+        );
+        // The only error is that the run has ended, and it has.
+        let _ = bench.kernel().find(ids::EXPECTATION, message, None);
+    }
+}
+
+/// Whether a driver answers a step with a status.
+const fn has_status(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Device { .. } | Action::Open { .. } | Action::Close { .. }
+    )
+}
+
+/// A step in words, close to how a scenario writes it.
+fn describe(action: &Action) -> String {
+    match action {
+        Action::Device {
+            device, request, ..
+        } => match request {
+            DeviceRequest::Start => format!("start {device}"),
+            DeviceRequest::Stop => format!("stop {device}"),
+            DeviceRequest::Remove => format!("remove {device}"),
+            DeviceRequest::SurpriseRemove => format!("surprise_remove {device}"),
+            DeviceRequest::Power(state) => format!("power {device} D{state}"),
+        },
+        Action::Open {
+            target: Target::Device(name) | Target::Path(name),
+            ..
+        } => format!("open {name}"),
+        Action::Close { handle, .. } => format!("close {handle}"),
+        Action::Request {
+            handle, request, ..
+        } => match request {
+            RequestKind::Read { length, .. } => format!("read {handle} {length} bytes"),
+            RequestKind::Write { data, .. } => format!("write {handle} {}", hex(data)),
+            RequestKind::Control {
+                code,
+                internal: false,
+                ..
+            } => format!("ioctl {handle} {code:#x}"),
+            RequestKind::Control { code, .. } => format!("internal ioctl {handle} {code:#x}"),
+            RequestKind::Flush => format!("flush {handle}"),
+        },
+        Action::Stimulus { device, stimulus } => format!("{device} is {}", stimulus_name(stimulus)),
+        Action::InterruptOnce { device } => format!("interrupt {device}"),
+        Action::ExpectSent { device, .. } => format!("expect_sent {device}"),
+        Action::Sleep(duration) => format!("sleep {duration:?}"),
+        Action::WaitIdle => "wait_idle".into(),
+        Action::Unload {
+            driver: Some(driver),
+            ..
+        } => format!("unload {driver}"),
+        Action::Unload { .. } => "unload".into(),
+    }
+}
+
+/// Bytes as a scenario writes them, shortened if there are many.
+fn hex(bytes: &[u8]) -> String {
+    const SHOWN: usize = 16;
+    if bytes.is_empty() {
+        return "nothing".into();
+    }
+    let mut text = String::new();
+    for (index, byte) in bytes.iter().take(SHOWN).enumerate() {
+        let space = if index > 0 && index % 2 == 0 { " " } else { "" };
+        let _ = write!(text, "{space}{byte:02x}");
+    }
+    if bytes.len() > SHOWN {
+        let _ = write!(text, " ... ({} bytes)", bytes.len());
+    }
+    text
+}
