@@ -19,7 +19,8 @@
 //!   only when it sees an instruction for the first time.
 //! - Interrupted code finds every register and flag as it left them.
 //!
-//! Not modelled: `int 0x80` and `syscall` reach Linux; AMX; masked vector accesses,
+//! Not modelled: `int 0x80` and `syscall` reach Linux; AMX; the processor's number in what a
+//! trapped `rdtscp` reads (0); masked vector accesses,
 //! gathers and scatters to device memory, and those of more than 64 bytes.
 
 mod bus;
