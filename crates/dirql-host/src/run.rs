@@ -242,8 +242,14 @@ impl Platform for LinuxPlatform {
         if entry == 0 || self.space.read(entry, &mut return_address).is_err() {
             return CallSite::default();
         }
+        let return_address = u64::from_le_bytes(return_address);
+        // The kernel itself calls its own drivers through thunks. That place is in this
+        // process, at an address that differs from run to run, and no driver's.
+        if !self.space.is_driver_code(return_address) {
+            return CallSite::default();
+        }
         CallSite {
-            return_address: u64::from_le_bytes(return_address),
+            return_address,
             stack_pointer: entry + 8,
         }
     }

@@ -33,7 +33,7 @@ use crate::machine::CurrentMachine;
 use crate::trap;
 
 /// RAM that the host itself fills: thunks, data exports, the image of an in-process driver.
-pub(crate) const HOST: Range<u64> = layout::SYSTEM.end..layout::SYSTEM.end + 0x1000_0000;
+pub(crate) const HOST: Range<u64> = layout::PLATFORM;
 
 const _: () = {
     assert!(HOST.end <= RAM.end);
@@ -102,6 +102,13 @@ impl AddressSpace {
     /// drivers keep their constants there.
     pub(crate) fn allow_process_memory(&self) {
         self.process_memory.set(true);
+    }
+
+    /// Whether code at `address` can be a driver's: in the computer's memory, or in this
+    /// process while a driver of it is loaded.
+    #[inline]
+    pub(crate) fn is_driver_code(&self, address: u64) -> bool {
+        RAM.contains(&address) || self.process_memory.get()
     }
 
     /// Copies from the computer's memory.

@@ -54,6 +54,9 @@ pub const SYSTEM: Range<u64> = ram(0x8000_0000)..ram(0x9000_0000);
 /// Addresses that drivers reserve for mappings; never accessible.
 pub const RESERVED: Range<u64> = ram(0x9000_0000)..ram(0xA000_0000);
 
+/// What the platform itself puts in sight of drivers: thunks, exported variables.
+pub const PLATFORM: Range<u64> = ram(0xA000_0000)..ram(0xB000_0000);
+
 /// User buffers of requests.
 pub const USER: Range<u64> = 0x1000_0000_0000..0x1000_1000_0000;
 
@@ -114,6 +117,18 @@ pub const fn pages_spanned(address: u64, bytes: u64) -> u64 {
     // Neither addition can overflow for the lengths that an MDL can hold.
     (offset + bytes).div_ceil(PAGE)
 }
+
+const _: () = {
+    let parts = [
+        CONTIGUOUS, IMAGES, NONPAGED_POOL, PAGED_POOL, STACKS, SYSTEM, RESERVED, PLATFORM,
+    ];
+    let mut at = 1;
+    while at < parts.len() {
+        assert!(parts[at - 1].end <= parts[at].start, "the parts of RAM do not overlap");
+        at += 1;
+    }
+    assert!(PLATFORM.end <= RAM.end);
+};
 
 #[cfg(test)]
 mod tests {
