@@ -150,6 +150,16 @@ fn outcome(outcome: &Option<Outcome>) -> String {
 }
 
 impl BenchError {
+    /// What went wrong, without the name of the device or handle that it went wrong with.
+    pub(crate) fn brief(&self) -> String {
+        match self {
+            Self::Pnp { error, .. } => error.to_string(),
+            Self::Status { status, .. } => status.to_string(),
+            Self::Unload { error, .. } => error.to_string(),
+            other => other.to_string(),
+        }
+    }
+
     /// The status with which a driver said no, if that is what happened.
     #[must_use]
     pub const fn status(&self) -> Option<NtStatus> {

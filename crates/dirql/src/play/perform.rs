@@ -204,7 +204,7 @@ impl Thread {
         let text = match &answer {
             Ok(()) if !has_status(&step.action) => "done".into(),
             Ok(()) => NtStatus::SUCCESS.to_string(),
-            Err(error) => error.to_string(),
+            Err(error) => error.brief(),
         };
         let met = status.map_or(expect == Expect::Any, |status| expect.allows(status));
         self.end(entry, text.clone(), met);

@@ -61,6 +61,10 @@ fn write_summary(out: &mut dyn Write, report: &Report, detail: Detail) -> io::Re
         "{BOLD}Windows {}, {} {processors}{BOLD:#}",
         report.windows, report.processors
     )?;
+    match &report.scenario {
+        Some(file) => writeln!(out, "  scenario {file}")?,
+        None => writeln!(out, "  no scenario: every device once through its life")?,
+    }
     for driver in &report.drivers {
         let life = match (driver.loaded, driver.unloaded) {
             (false, _) => "DriverEntry did not succeed",

@@ -384,7 +384,7 @@ fn handles(threads: &[&Value<'_>]) -> Vec<String> {
 }
 
 /// The device names that steps may use.
-pub(super) fn device_names<'n>(models: &'n BTreeMap<String, Option<Kind>>) -> Vec<&'n str> {
+pub(super) fn device_names(models: &BTreeMap<String, Option<Kind>>) -> Vec<&str> {
     models.keys().map(String::as_str).collect()
 }
 

@@ -428,7 +428,7 @@ impl Reader<'_, '_> {
                 .add(problem.note("for example \"0500 0000\"; spaces do not count"));
             return None;
         }
-        if digits.len() % 2 != 0 {
+        if !digits.len().is_multiple_of(2) {
             let title = format!("{} hexadecimal digits are not whole bytes", digits.len());
             self.problems.add(Problem::new(
                 title,

@@ -1,1 +1,624 @@
+//! Reading scenarios: every key once, and what is wrong with files.
 
+use std::time::Duration;
+
+use dirql_abi::NtStatus;
+use dirql_chips::Stimulus;
+use dirql_kernel::WindowsVersion;
+use dirql_kernel::io::RequestKind;
+use snapbox::prelude::*;
+use snapbox::{assert_data_eq, str};
+
+use super::step::ALL_ACTIONS;
+use super::{Action, DeviceRequest, DeviceSpec, DriverSpec, Expect, Interrupts, Scenario, Target};
+
+/// A computer with one device of each kind, and these steps.
+fn with_steps(steps: &str) -> String {
+    format!(
+        r#"
+[driver]
+image = "panel.sys"
+
+[[device]]
+name = "edu0"
+model = "edu"
+
+[[device]]
+name = "button0"
+model = "button"
+
+[[thread]]
+steps = [
+{steps}
+]
+"#
+    )
+}
+
+fn steps(text: &str) -> Vec<Action> {
+    let scenario = Scenario::parse("test.toml", &with_steps(text)).unwrap();
+    let steps = scenario.threads[0].steps.iter();
+    steps.map(|step| step.action.clone()).collect()
+}
+
+fn step(text: &str) -> Action {
+    let mut all = steps(&format!("{{ {text} }}"));
+    assert_eq!(all.len(), 1);
+    all.remove(0)
+}
+
+fn wrong(text: &str) -> String {
+    Scenario::parse("test.toml", text)
+        .expect_err("it is wrong")
+        .to_string()
+}
+
+/// The problems of one step, without the file around it.
+fn wrong_step(text: &str) -> String {
+    let error = Scenario::parse("test.toml", &with_steps(&format!("{{ {text} }}")));
+    let error = error.expect_err("it is wrong");
+    let problem = |problem: &super::Problem| {
+        let fix = problem
+            .fix
+            .as_ref()
+            .map(|(_, _, text)| format!(" => {text}"));
+        format!(
+            "{} ({}){}",
+            problem.title,
+            problem.label,
+            fix.unwrap_or_default()
+        )
+    };
+    let problems: Vec<String> = error.problems().iter().map(problem).collect();
+    problems.join("\n")
+}
+
+#[test]
+fn every_key_of_a_machine_a_driver_and_a_device_is_read() {
+    let scenario = Scenario::parse(
+        "test.toml",
+        r#"
+[machine]
+processors = 256
+windows = "8.1"
+max_steps = 5
+
+[[driver]]
+image = "one.sys"
+inf = "one.inf"
+
+[[driver]]
+image = "two.sys"
+
+[[device]]
+name = "e"
+model = "edu"
+interrupts = { kind = "msi", messages = 3 }
+options = { dma_mask = 0xff }
+line = 17
+driver = "two"
+
+[[device]]
+name = "b"
+model = "button"
+interrupts = { kind = "line" }
+line = 239
+shared = false
+
+[[thread]]
+priority = 31
+steps = []
+"#,
+    )
+    .unwrap();
+    assert_eq!(scenario.file, "test.toml");
+    assert_eq!(scenario.machine.processors, Some(256));
+    assert_eq!(scenario.machine.windows, Some(WindowsVersion::EightOne));
+    assert_eq!(scenario.machine.max_steps, Some(5));
+    let one = DriverSpec {
+        inf: Some("one.inf".into()),
+        ..DriverSpec::new("one.sys")
+    };
+    assert_eq!(scenario.drivers, [one, DriverSpec::new("two.sys")]);
+    let edu = DeviceSpec::new("e", "edu")
+        .interrupts(Interrupts::Msi(3))
+        .option("dma_mask", "0xff");
+    let button = DeviceSpec::new("b", "button")
+        .interrupts(Interrupts::Line)
+        .option("line", 239);
+    assert_eq!(
+        scenario.devices,
+        [edu.line(17).driver("two"), button.shared(false)]
+    );
+    assert_eq!(
+        (
+            scenario.threads[0].priority,
+            scenario.threads[0].steps.len()
+        ),
+        (31, 0)
+    );
+}
+
+#[test]
+fn paths_are_beside_the_scenario_unless_they_are_absolute() {
+    let text = "driver = [{ image = \"a.sys\", inf = \"/b.inf\" }]";
+    let scenario = Scenario::parse("x/test.toml", text)
+        .unwrap()
+        .in_directory("x".as_ref());
+    assert_eq!(scenario.drivers[0].image.to_str(), Some("x/a.sys"));
+    assert_eq!(
+        scenario.drivers[0].inf.as_ref().unwrap().to_str(),
+        Some("/b.inf")
+    );
+}
+
+#[test]
+fn an_empty_file_is_a_scenario() {
+    assert_eq!(Scenario::parse("", "").unwrap(), Scenario::default());
+}
+
+#[test]
+fn a_step_knows_its_line() {
+    let text = with_steps("{ start = \"edu0\" },\n\n{ press = \"button0\" },");
+    let scenario = Scenario::parse("test.toml", &text).unwrap();
+    let lines: Vec<u32> = scenario.threads[0]
+        .steps
+        .iter()
+        .map(|step| step.line)
+        .collect();
+    assert_eq!(lines, [15, 17]);
+}
+
+#[test]
+fn every_action_is_read() {
+    let device = |request, expect| Action::Device {
+        device: "edu0".into(),
+        request,
+        expect,
+    };
+    let request = |request, expect_data| Action::Request {
+        handle: "edu0".into(),
+        request,
+        expect: Expect::Success,
+        expect_data,
+    };
+    let stimulus = |stimulus| Action::Stimulus {
+        device: "button0".into(),
+        stimulus,
+    };
+    let cases = [
+        (
+            "start = 'edu0'",
+            device(DeviceRequest::Start, Expect::Success),
+        ),
+        (
+            "stop = 'edu0', expect = 'any'",
+            device(DeviceRequest::Stop, Expect::Any),
+        ),
+        (
+            "remove = 'edu0', expect = 'STATUS_UNSUCCESSFUL'",
+            device(
+                DeviceRequest::Remove,
+                Expect::Exactly(NtStatus::UNSUCCESSFUL),
+            ),
+        ),
+        (
+            "surprise_remove = 'edu0', expect = '0xC0000001'",
+            device(
+                DeviceRequest::SurpriseRemove,
+                Expect::Exactly(NtStatus::UNSUCCESSFUL),
+            ),
+        ),
+        (
+            "power = 'edu0', state = 'D3'",
+            device(DeviceRequest::Power(3), Expect::Success),
+        ),
+        (
+            "open = 'edu0', handle = 'h', if_possible = true",
+            Action::Open {
+                target: Target::Device("edu0".into()),
+                handle: "h".into(),
+                expect: Expect::Success,
+                if_possible: true,
+            },
+        ),
+        (
+            r"open = '\Device\X'",
+            Action::Open {
+                target: Target::Path(r"\Device\X".into()),
+                handle: r"\Device\X".into(),
+                expect: Expect::Success,
+                if_possible: false,
+            },
+        ),
+        (
+            r"close = '\Device\X', expect = 'SUCCESS'",
+            Action::Close {
+                handle: r"\Device\X".into(),
+                expect: Expect::Exactly(NtStatus::SUCCESS),
+            },
+        ),
+        (
+            "read = 'edu0', length = 4, offset = 8, expect_data = '01 fF'",
+            request(
+                RequestKind::Read {
+                    length: 4,
+                    offset: 8,
+                },
+                Some(vec![1, 255]),
+            ),
+        ),
+        (
+            "write = 'edu0', data = ''",
+            request(
+                RequestKind::Write {
+                    data: vec![],
+                    offset: 0,
+                },
+                None,
+            ),
+        ),
+        (
+            "ioctl = 'edu0', code = 0x222000, in = '00', expect_out = '01 02', internal = true",
+            request(
+                RequestKind::Control {
+                    code: 0x22_2000,
+                    input: vec![0],
+                    output_length: 2,
+                    internal: true,
+                },
+                Some(vec![1, 2]),
+            ),
+        ),
+        ("flush = 'edu0'", request(RequestKind::Flush, None)),
+        ("press = 'button0'", stimulus(Stimulus::Press)),
+        ("release = 'button0'", stimulus(Stimulus::Release)),
+        (
+            "receive = 'button0', text = 'hi'",
+            stimulus(Stimulus::Receive(b"hi".to_vec())),
+        ),
+        (
+            "interrupt = 'button0', source = 2",
+            stimulus(Stimulus::Interrupt(2)),
+        ),
+        (
+            "interrupt = 'edu0'",
+            Action::InterruptOnce {
+                device: "edu0".into(),
+            },
+        ),
+        (
+            "expect_sent = 'edu0', data = '6869'",
+            Action::ExpectSent {
+                device: "edu0".into(),
+                data: b"hi".to_vec(),
+            },
+        ),
+        ("sleep = '10ms'", Action::Sleep(Duration::from_millis(10))),
+        ("sleep = '0ns'", Action::Sleep(Duration::ZERO)),
+        ("wait_idle = true", Action::WaitIdle),
+        (
+            "unload = true",
+            Action::Unload {
+                driver: None,
+                if_possible: false,
+            },
+        ),
+        (
+            "unload = 'panel'",
+            Action::Unload {
+                driver: Some("panel".into()),
+                if_possible: false,
+            },
+        ),
+    ];
+    for (text, action) in &cases {
+        assert_eq!(step(text), *action, "{text}");
+    }
+    for action in ALL_ACTIONS {
+        assert!(
+            cases
+                .iter()
+                .any(|(text, _)| text.starts_with(&format!("{action} = "))),
+            "{action}"
+        );
+    }
+}
+
+#[test]
+fn a_handle_with_a_name_of_its_own_is_used_by_that_name() {
+    let all = steps("{ open = 'edu0', handle = 'second' },\n{ close = 'second' }");
+    assert_eq!(
+        all[1],
+        Action::Close {
+            handle: "second".into(),
+            expect: Expect::Success
+        }
+    );
+    assert_eq!(
+        wrong_step("close = 'secnd'"),
+        "`secnd` is not a device of this scenario (unknown)"
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_step_is_said() {
+    let cases = [
+        (
+            "strat = 'edu0'",
+            "a step says what it does (unknown key) => start",
+        ),
+        ("", "a step says what it does (nothing here does)"),
+        (
+            "start = 'edu0', stop = 'edu0'",
+            "a step does one thing; this one has `start` and `stop` (put it into a step of its own)",
+        ),
+        (
+            "start = 'edu1'",
+            "`edu1` is not a device of this scenario (unknown) => \"edu0\"",
+        ),
+        (
+            "start = 5",
+            "expected a string (this is a whole number) => \"5\"",
+        ),
+        (
+            "start = 'edu0', expects = 'any'",
+            "a step has no key `expects` (unknown key) => expect",
+        ),
+        (
+            "start = 'edu0', expect = 'STATUS_SUCESS'",
+            "`STATUS_SUCESS` is not a status (unknown) => \"STATUS_SUCCESS\"",
+        ),
+        (
+            "start = 'edu0', expect = '0x1C0000001'",
+            "`0x1C0000001` is not a status (unknown)",
+        ),
+        (
+            "read = 'edu0'",
+            "a step has no `length` (`length` is missing here)",
+        ),
+        (
+            "read = 'edu0', length = -1",
+            "-1 is not in 0..=16777216 (expected 0..=16777216)",
+        ),
+        (
+            "read = 'edu0', length = 16777217",
+            "16777217 is not in 0..=16777216 (expected 0..=16777216)",
+        ),
+        (
+            "write = 'edu0', data = '123'",
+            "3 hexadecimal digits are not whole bytes (two digits for each byte)",
+        ),
+        (
+            "write = 'edu0', data = '0x12'",
+            "`x` is not a hexadecimal digit (bytes are pairs of hexadecimal digits)",
+        ),
+        (
+            "write = 'edu0', data = '00', text = 'a'",
+            "a step has `data` or `text`, not both (one too many)",
+        ),
+        (
+            "ioctl = 'edu0', code = 0x100000000",
+            "0x100000000 is not in 0..=4294967295 (expected 0..=4294967295)",
+        ),
+        (
+            "power = 'edu0', state = 'D4'",
+            "`D4` is not a device power state (unknown) => \"D0\"",
+        ),
+        (
+            "sleep = '10'",
+            "`10` is not a time (expected a number and a unit) => \"10ms\"",
+        ),
+        (
+            "sleep = '10h'",
+            "`10h` is not a time (expected a number and a unit)",
+        ),
+        (
+            "sleep = '99999999999999999999s'",
+            "`99999999999999999999s` is not a time (expected a number and a unit)",
+        ),
+        (
+            "wait_idle = false",
+            "`wait_idle` is always true (expected true) => true",
+        ),
+        (
+            "unload = false",
+            "expected true or the name of a driver (this is true or false)",
+        ),
+        (
+            "unload = 'pannel'",
+            "`pannel` is not a driver of this scenario (unknown) => \"panel\"",
+        ),
+        (
+            "interrupt = 'edu0', source = 2048",
+            "2048 is not in 0..=2047 (expected 0..=2047)",
+        ),
+    ];
+    for (text, problem) in cases {
+        assert_eq!(wrong_step(text), problem, "{text}");
+    }
+}
+
+#[test]
+fn an_unknown_key_is_underlined_with_the_one_that_was_meant() {
+    assert_data_eq!(wrong("[machine]\nproccessors = 2\n"), str![[r#"
+error: [machine] has no key `proccessors`
+ --> test.toml:2:1
+  |
+2 | proccessors = 2
+  | ^^^^^^^^^^^ unknown key
+  |
+  = note: keys here: max_steps, processors, windows
+help: a key with a similar name exists: `processors`
+  |
+2 - proccessors = 2
+2 + processors = 2
+  |
+"#]].raw());
+}
+
+#[test]
+fn every_problem_of_a_file_is_reported_at_once() {
+    let text = r#"
+[machine]
+processors = 257
+windows = 10
+
+[driver]
+inf = "x.inf"
+
+[[device]]
+name = "edu0"
+model = "edo"
+
+[[device]]
+name = "button0"
+model = "button"
+interrupts = { kind = "msi", messages = 1 }
+options = { line = 240, colour = "red" }
+"#;
+    assert_data_eq!(wrong(text), str![[r#"
+error: 257 is not in 1..=256
+ --> test.toml:3:14
+  |
+3 | processors = 257
+  |              ^^^ expected 1..=256
+
+error: expected a string
+ --> test.toml:4:11
+  |
+4 | windows = 10
+  |           ^^ this is a whole number
+  |
+help: put it into quotes
+  |
+4 - windows = 10
+4 + windows = "10"
+  |
+
+error: [driver] has no `image`
+ --> test.toml:6:1
+  |
+6 | [driver]
+  | ^^^^^^^^ `image` is missing here
+
+error: `edo` is not a model
+  --> test.toml:11:9
+   |
+11 | model = "edo"
+   |         ^^^^^ unknown
+   |
+   = note: one of: button, edu, msix, uart16550
+help: one with a similar name exists
+   |
+11 - model = "edo"
+11 + model = "edu"
+   |
+
+error: this device has no messages
+  --> test.toml:16:23
+   |
+16 | interrupts = { kind = "msi", messages = 1 }
+   |                       ^^^^^ only "line" for this model
+
+error: model `button` has no option `colour`; options: port, line, line2, trigger
+  --> test.toml:17:25
+   |
+17 | options = { line = 240, colour = "red" }
+   |                         ^^^^^^ not for this model
+"#]].raw());
+}
+
+#[test]
+fn text_that_is_not_toml_is_an_error_at_its_place() {
+    assert_data_eq!(wrong("[machine\nprocessors = 2\n"), str![[r#"
+error: this is not TOML
+ --> test.toml:1:9
+  |
+1 | [machine
+  |         ^ unclosed table, expected `]`
+"#]].raw());
+    for text in ["\0", "a", "[[", "= 1", "x = {", "\u{feff}]", "[a]\n[a]"] {
+        assert!(Scenario::parse("t", text).is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn devices_and_drivers_have_names_of_their_own() {
+    let twice = |what: &str| format!("{what}\n{what}");
+    let device = "[[device]]\nname = 'e'\nmodel = 'edu'\n";
+    assert!(wrong(&twice(device)).contains("there is a device named `e` already"));
+    let driver = "[[driver]]\nimage = 'a.sys'\n";
+    assert!(wrong(&twice(driver)).contains("there is a driver named `a` already"));
+    assert!(
+        wrong(&format!("{driver}{device}driver = 'b'"))
+            .contains("`b` is not a driver of this scenario")
+    );
+}
+
+#[test]
+fn tables_that_should_be_arrays_say_how_to_write_them() {
+    assert!(wrong("[device]\nname = 'e'\n").contains("write its name in double brackets"));
+    assert!(wrong("thread = 5").contains("expected an array"));
+    assert!(wrong("machine = 5").contains("[machine] is a table"));
+    assert!(wrong("[[thread]]\nsteps = 'x'").contains("expected an array"));
+    assert!(wrong("[[thread]]\nsteps = [1]").contains("a step is a table"));
+    assert!(wrong("[[thread]]\n").contains("a thread has no `steps`"));
+}
+
+#[test]
+fn there_is_a_limit_to_devices_and_threads() {
+    let many = |what: &str, count: usize| -> String {
+        (0..count)
+            .map(|n| what.replace('#', &n.to_string()))
+            .collect()
+    };
+    let device = "[[device]]\nname = 'e#'\nmodel = 'edu'\n";
+    assert!(Scenario::parse("t", &many(device, 32)).is_ok());
+    assert!(wrong(&many(device, 33)).contains("there are 33 of these"));
+    let thread = "[[thread]]\nsteps = []\n";
+    assert!(Scenario::parse("t", &many(thread, 64)).is_ok());
+    assert!(wrong(&many(thread, 65)).contains("there are 65 of these"));
+}
+
+#[test]
+fn options_that_a_model_does_not_take_are_shown_where_they_are() {
+    let device = |rest: &str| format!("[[device]]\nname = 'e'\nmodel = 'edu'\n{rest}\n");
+    assert_data_eq!(
+        wrong(&device("options = { dma_mosk = 1 }")),
+        str![[r#"
+error: model `edu` has no option `dma_mosk`, did you mean `dma_mask`?; options: dma_mask
+ --> test.toml:4:13
+  |
+4 | options = { dma_mosk = 1 }
+  |             ^^^^^^^^ not for this model
+  |
+help: one with a similar name exists
+  |
+4 - options = { dma_mosk = 1 }
+4 + options = { dma_mask = 1 }
+  |
+"#]].raw()
+    );
+    assert!(wrong(&device("options = 5")).contains("options are a table"));
+    assert!(
+        wrong(&device("options = { dma_mask = [] }")).contains("expected a string or a number")
+    );
+    assert!(wrong(&device("shared = true")).contains("PCI interrupts are always shared"));
+    assert!(
+        wrong(&device("interrupts = { kind = 'line', messages = 1 }"))
+            .contains("means nothing for a line")
+    );
+    assert!(
+        wrong(&device("interrupts = { kind = 'msi', messages = 0 }"))
+            .contains("0 is not in 1..=2048")
+    );
+    assert!(wrong(&device("interrupts = { messages = 1 }")).contains("`interrupts` has no `kind`"));
+}
+
+#[test]
+fn a_rendered_problem_may_be_styled() {
+    let error = Scenario::parse("t", "x = 1").unwrap_err();
+    assert!(error.render(true).contains('\u{1b}'));
+    assert!(!error.render(false).contains('\u{1b}'));
+}
