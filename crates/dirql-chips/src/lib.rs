@@ -22,6 +22,7 @@ pub mod line;
 pub mod message;
 pub mod models;
 pub mod msix;
+pub mod parport;
 pub mod pci;
 pub mod pic8259;
 pub mod uart16550;

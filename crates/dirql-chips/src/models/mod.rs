@@ -15,6 +15,8 @@ use crate::button::{self, Button};
 use crate::device::{Device, Region};
 use crate::edu::{self, Edu};
 use crate::msix::{self, MsixDevice};
+use crate::parport::peer::{Chain, Peer, Peripheral};
+use crate::parport::{self, Features, ParallelPort};
 use crate::pci::{Description, Function, MsiOffer, Space};
 use crate::uart16550::{self, Uart16550};
 use crate::wire::{Polarity, Trigger};
@@ -99,6 +101,34 @@ pub const MODELS: &[Model] = &[
         ],
     },
     Model {
+        name: "parport",
+        kind: Kind::Legacy,
+        doc: "the parallel port of a PC, with what is at the other end of its cable",
+        options: &[
+            option(
+                "port",
+                "first of its ports, 0x0..=0xfbf8 (default 0x378); the ECP registers are 0x400 higher",
+            ),
+            option("line", "number of its line, 0..=239 (default 7)"),
+            option(
+                "trigger",
+                "edge: interrupts are pulses; level: held until the status is read (default edge)",
+            ),
+            option(
+                "modes",
+                "spp, ps2 (data lines can be inputs), epp, ecp or ecp+epp (default ecp+epp)",
+            ),
+            option(
+                "peer",
+                "nothing, loopback, printer, script or chain (default printer)",
+            ),
+            option(
+                "devices",
+                "of a chain: how many devices before the printer at its end, 1..=4 (default 2)",
+            ),
+        ],
+    },
+    Model {
         name: "uart16550",
         kind: Kind::Legacy,
         doc: "the serial port of a PC, a 16550A",
@@ -172,6 +202,7 @@ pub fn build(name: &str, options: &[(&str, &str)]) -> Result<PluggedDevice, Mode
         "button" => build_button(&options),
         "edu" => build_edu(&options),
         "msix" => build_msix(&options),
+        "parport" => build_parport(&options),
         "uart16550" => build_uart16550(&options),
         // The test `every_model_in_the_table_can_be_built` keeps the table and this together.
         _ => Err(ModelError::unknown_model(name)),
@@ -223,6 +254,61 @@ fn build_button(options: &Options<'_>) -> Result<PluggedDevice, ModelError> {
         windows: vec![ports(options, 0x280, size)?],
         lines,
     }))
+}
+
+fn build_parport(options: &Options<'_>) -> Result<PluggedDevice, ModelError> {
+    let modes = [
+        ("spp", (false, false, false)),
+        ("ps2", (true, false, false)),
+        ("epp", (true, true, false)),
+        ("ecp", (true, false, true)),
+        ("ecp+epp", (true, true, true)),
+    ];
+    let (byte, epp, ecp) = options.choice("modes", (true, true, true), &modes)?;
+    let size = if epp {
+        parport::spec::EPP_PORTS
+    } else {
+        parport::spec::SPP_PORTS
+    };
+    let base = options.number("port", 0x378, 0..=0xFBF8)?;
+    let window = |region, base, size| LegacyWindow {
+        region: Region(region),
+        space: Space::Port,
+        base,
+        size,
+    };
+    let mut windows = vec![window(0, base, size)];
+    if ecp {
+        let base = base + parport::spec::ECP_OFFSET;
+        windows.push(window(1, base, parport::spec::ECP_PORTS));
+    }
+    let line = line(options, 7, Trigger::Edge)?;
+    let features = Features {
+        byte,
+        epp,
+        ecp,
+        line: line.number,
+        trigger: line.trigger,
+    };
+    let peer = parport_peer(options)?;
+    Ok(PluggedDevice::Legacy(LegacyDevice {
+        device: Box::new(ParallelPort::new(features, peer)),
+        windows,
+        lines: vec![line],
+    }))
+}
+
+fn parport_peer(options: &Options<'_>) -> Result<Peer, ModelError> {
+    // At most 4.
+    let devices = options.number("devices", 2, 1..=parport::peer::MAX_DEVICES as u64)? as usize;
+    let kinds = ["nothing", "loopback", "printer", "script", "chain"].map(|name| (name, name));
+    Ok(match options.choice("peer", "printer", &kinds)? {
+        "nothing" => Peer::Nothing,
+        "loopback" => Peer::loopback(),
+        "script" => Peer::Peripheral(Peripheral::script()),
+        "chain" => Peer::Chain(Chain::new(devices, Some(Peripheral::printer()))),
+        _ => Peer::Peripheral(Peripheral::printer()),
+    })
 }
 
 fn build_uart16550(options: &Options<'_>) -> Result<PluggedDevice, ModelError> {

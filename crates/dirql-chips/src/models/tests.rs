@@ -21,15 +21,23 @@ fn script(lines: &[&str]) -> String {
                 function.config().read32(0)
             ),
             Ok(PluggedDevice::Legacy(legacy)) => format!(
-                "legacy {} at {:#x}{}\n",
+                "legacy {} at{}{}\n",
                 legacy.device.model(),
-                legacy.windows[0].base,
+                legacy_windows(&legacy.windows),
                 legacy_lines(&legacy.lines)
             ),
             Err(error) => format!("{error}\n"),
         };
     }
     text
+}
+
+fn legacy_windows(windows: &[LegacyWindow]) -> String {
+    let text = windows.iter().enumerate().map(|(index, window)| {
+        assert_eq!(usize::from(window.region.0), index);
+        format!(" {:#x}+{:#x}", window.base, window.size)
+    });
+    text.collect()
 }
 
 fn legacy_lines(lines: &[LegacyLine]) -> String {
@@ -78,20 +86,26 @@ fn options_change_what_is_built() {
             "edu,dma_mask=0xffffffffffffffff",
             "msix",
             "msix,queues=2048,messages=1,msi=32",
+            "parport",
+            "parport,port=0x3bc,line=5,trigger=level,modes=spp,peer=chain,devices=4",
+            "parport,port=0xfbf8,peer=loopback",
             "uart16550",
             "uart16550,port=0x2f8,line=3"
         ]),
         str![[r#"
-legacy button at 0x280 line 10 Level
-legacy button at 0x300 line 5 Edge
-legacy button at 0xfffc line 239 Level
-legacy button at 0x280 line 10 Level line 11 Level
-legacy button at 0x280 line 5 Edge line 5 Edge
+legacy button at 0x280+0x4 line 10 Level
+legacy button at 0x300+0x4 line 5 Edge
+legacy button at 0xfffc+0x4 line 239 Level
+legacy button at 0x280+0x4 line 10 Level line 11 Level
+legacy button at 0x280+0x4 line 5 Edge line 5 Edge
 pci edu 11e81234
 pci msix d1421234
 pci msix d1421234
-legacy uart16550 at 0x3f8 line 4 Edge
-legacy uart16550 at 0x2f8 line 3 Edge
+legacy parport at 0x378+0x8 0x778+0x3 line 7 Edge
+legacy parport at 0x3bc+0x3 line 5 Level
+legacy parport at 0xfbf8+0x8 0xfff8+0x3 line 7 Edge
+legacy uart16550 at 0x3f8+0x8 line 4 Edge
+legacy uart16550 at 0x2f8+0x8 line 3 Edge
 
 "#]]
     );
@@ -110,10 +124,10 @@ fn what_is_wrong_is_said_with_a_hint() {
             "button,line=1,line=1"
         ]),
         str![[r#"
-no model `edo`, did you mean `edu`?; models: button, edu, msix, uart16550
-no model `Button`, did you mean `button`?; models: button, edu, msix, uart16550
-no model `toaster`; models: button, edu, msix, uart16550
-no model ``; models: button, edu, msix, uart16550
+no model `edo`, did you mean `edu`?; models: button, edu, msix, parport, uart16550
+no model `Button`, did you mean `button`?; models: button, edu, msix, parport, uart16550
+no model `toaster`; models: button, edu, msix, parport, uart16550
+no model ``; models: button, edu, msix, parport, uart16550
 model `edu` has no option `dma-mask`, did you mean `dma_mask`?; options: dma_mask
 model `edu` has no option `port`; options: dma_mask
 option `line` is given twice
@@ -140,6 +154,10 @@ fn values_are_strict() {
             "msix,queues=2049",
             "msix,messages=0",
             "msix,msi=3",
+            "parport,port=0xfbf9",
+            "parport,modes=ieee",
+            "parport,peer=printre",
+            "parport,devices=5",
             "button,trigger=levle",
             "button,trigger=Edge",
         ]),
@@ -158,6 +176,10 @@ option `dma_mask` is `0x10000000000000000`, not a number (decimal, or hexadecima
 option `queues` is 2049, not in 1..=2048
 option `messages` is 0, not in 1..=2048
 option `msi` is `3`; it takes: 0, 1, 2, 4, 8, 16, 32
+option `port` is 0xfbf9, not in 0x0..=0xfbf8
+option `modes` is `ieee`; it takes: spp, ps2, epp, ecp, ecp+epp
+option `peer` is `printre`, did you mean `printer`?; it takes: nothing, loopback, printer, script, chain
+option `devices` is 5, not in 1..=4
 option `trigger` is `levle`, did you mean `level`?; it takes: edge, level
 option `trigger` is `Edge`, did you mean `edge`?; it takes: edge, level
 
