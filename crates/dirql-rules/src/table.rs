@@ -63,6 +63,10 @@ rules! {
         "KeRaiseIrql does not lower, KeLowerIrql does not raise",
         "save the level that KeRaiseIrql returned and hand exactly that one to KeLowerIrql",
         "wdm.KeRaiseIrql, Remarks; wdm.KeLowerIrql, Remarks", "0x9, 0xA, 0xC4 0x30 and 0x31";
+    PASSIVE_INTERRUPT_LOCK = 106, Error,
+        "the interrupt spin lock routines are not for passive-level interrupts",
+        "use KeSynchronizeExecution, which takes the interrupt's event",
+        "Using Passive-Level Interrupt Service Routines; bug check 0x13B", "0x13B PASSIVE_INTERRUPT_ERROR";
     SELF_DEADLOCK = 110, Error,
         "a processor must not wait for a lock that it holds",
         "an ISR and a critical section already own the interrupt's lock; do not take it again on the same processor",
@@ -75,6 +79,18 @@ rules! {
         "a spin lock is released by the processor that took it",
         "release each lock once, on the path that acquired it",
         "wdm.KeReleaseSpinLock, Remarks", "0x10 SPIN_LOCK_NOT_OWNED, 0xC4 0x1007";
+    LOCK_KIND = 113, Error,
+        "a spin lock is used with one kind of routine, queued or not",
+        "use KeAcquireInStackQueuedSpinLock everywhere for this lock, or nowhere",
+        "Queued Spin Locks", "0xC4 0x1008, a hang";
+    RELEASE_LEVEL = 114, Warning,
+        "a spin lock is released to the level at which it was taken, with the counterpart of the routine that took it",
+        "hand KeReleaseSpinLock the level that KeAcquireSpinLock stored for the same lock; pair the AtDpcLevel routines",
+        "Rule IrqlKeReleaseSpinLock", "0xC4 0x20015, 0xC4 0x32";
+    LOCK_NUMBER = 115, Error,
+        "a queued spin lock's number is one that the system has",
+        "the numbered locks are the system's; use a spin lock of your own",
+        "ntifs.h, KSPIN_LOCK_QUEUE_NUMBER", "memory damage";
     ISR_IRQL = 120, Error,
         "an ISR returns at the IRQL at which it was called",
         "restore what you raise",
@@ -87,6 +103,22 @@ rules! {
         "an ISR makes its device drop a level-sensitive line before it returns TRUE",
         "acknowledge the interrupt at the device; return FALSE only if another device interrupted",
         "Bug check 0xF2, Cause", "0xF2 HARDWARE_INTERRUPT_STORM";
+    CLAIMED_FOREIGN = 123, Warning,
+        "an ISR returns TRUE only if its device interrupted",
+        "read the device's interrupt status first and return FALSE if it is quiet; the other device on the line starves",
+        "wdm.KSERVICE_ROUTINE, Return value", "";
+    INTERRUPTS_OFF = 124, Error,
+        "a routine returns with the processor's interrupts on",
+        "pair cli with sti, or better raise the IRQL or take a lock",
+        "Bug check 0xC4, parameters 0xC0 to 0xC3", "0xC4 0xC1";
+    ISR_OF_SEVERAL_VECTORS = 125, Warning,
+        "an ISR that serves several vectors is connected to all of them with one spin lock of the driver's",
+        "initialise one KSPIN_LOCK and pass it, with the highest level as SynchronizeIrql, to every connect",
+        "wdm.IoConnectInterrupt, Parameters", "";
+    LOCK_STORAGE = 126, Error,
+        "an interrupt's spin lock is initialised and resident before the interrupt is connected",
+        "keep it in the device extension or in nonpaged pool, and call KeInitializeSpinLock first",
+        "wdm.IoConnectInterrupt, Remarks", "a hang, 0xE1";
     DISCONNECT_VERSION = 130, Error,
         "the Version given at disconnect is the one that connect returned",
         "save Parameters.Version after IoConnectInterruptEx returns",
@@ -115,6 +147,18 @@ rules! {
         "plug and play drivers do not call HalGetInterruptVector",
         "use the translated resources of IRP_MN_START_DEVICE",
         "HalGetInterruptVector, Remarks", "";
+    REPORT_CONTEXT = 137, Error,
+        "an interrupt is reported active or inactive with what IoConnectInterruptEx returned",
+        "save Version and the context after the connect; an object of IoConnectInterrupt has none",
+        "Making an ISR Active or Inactive", "";
+    PARTIAL_MASK = 138, Warning,
+        "an interrupt is connected on every processor of its descriptor's affinity",
+        "pass u.Interrupt.Affinity as ProcessorEnableMask",
+        "wdm.IoConnectInterrupt, Parameters", "";
+    SHARED_LOCK_LEVEL = 139, Error,
+        "interrupts with one spin lock have one SynchronizeIrql, the highest of their levels",
+        "compute the maximum of all levels before the first connect",
+        "wdm.IoConnectInterrupt, Parameters", "a hang";
     DPC_LEFT_QUEUED = 140, Error,
         "no DPC of a driver is queued when its memory is freed or it is unloaded",
         "KeRemoveQueueDpc, then KeFlushQueuedDpcs, after the interrupt is disconnected",
@@ -123,6 +167,22 @@ rules! {
         "no timer of a driver is set when its memory is freed or it is unloaded",
         "KeCancelTimer, then KeFlushQueuedDpcs",
         "Writing an Unload Routine", "0xC7, 0xC4 0x15";
+    DPC_NOT_INITIALIZED = 142, Error,
+        "a DPC object is initialised before it is queued",
+        "call KeInitializeDpc or IoInitializeDpcRequest in AddDevice",
+        "wdm.KeInitializeDpc, Remarks", "memory damage";
+    DPC_ARGUMENTS_DROPPED = 143, Warning,
+        "arguments of a DPC that is queued already are dropped",
+        "keep what the DPC needs in the device extension, and let it take all there is",
+        "wdm.KeInsertQueueDpc, Remarks", "";
+    DPC_CHANGED_WHILE_QUEUED = 144, Warning,
+        "importance and target processor of a DPC are set before it is queued",
+        "set them once, after KeInitializeDpc",
+        "wdm.KeSetImportanceDpc; wdm.KeSetTargetProcessorDpc", "";
+    CALLBACK_LEFT = 145, Error,
+        "a driver's bug check and NMI callbacks are deregistered before their memory is freed or it is unloaded",
+        "call KeDeregisterBugCheckCallback and KeDeregisterNmiCallback in Unload",
+        "wdm.KeRegisterBugCheckCallback, Remarks", "a jump to freed code";
     POOL_LEAK = 150, Error,
         "a driver frees its pool before it is unloaded",
         "free on every path, also on those of failed starts",
@@ -291,6 +351,10 @@ rules! {
         "a callback is unregistered once, before its driver is unloaded",
         "keep the handle that ExRegisterCallback returned",
         "wdm.ExUnregisterCallback", "a jump to freed code";
+    KEY_LEFT_OPEN = 350, Warning,
+        "a driver closes its registry keys before it is unloaded",
+        "call ZwClose for every key that was opened, also on error paths",
+        "Opening a Handle to a Registry-Key Object", "";
     NOTIFY_LEFT = 360, Error,
         "a driver removes its notify routines before it is unloaded",
         "call PsRemoveLoadImageNotifyRoutine and its relatives in Unload",

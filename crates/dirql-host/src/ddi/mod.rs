@@ -13,6 +13,7 @@ use dirql_rules::{IrqlRule, ids};
 use crate::exception::raise_at_call;
 use crate::run;
 
+mod cm;
 mod crt;
 mod ex;
 mod ex_lock;
@@ -197,6 +198,7 @@ fn families() -> Vec<&'static [Export]> {
         ob::EXPORTS,
         po::EXPORTS,
         po::ROUTINES,
+        cm::EXPORTS,
         crt::EXPORTS,
         ex::EXPORTS,
         ex_lock::EXPORTS,

@@ -70,6 +70,7 @@ impl Kernel {
             r"\REGISTRY\MACHINE\SYSTEM\CurrentControlSet\Services\{}",
             image.name
         );
+        self.registry_create(&format!(r"{registry}\Parameters"));
         let invalid = self.kernel_routine("dirql:InvalidDeviceRequest");
         let body = DriverObject {
             type_: io_type::IO_TYPE_DRIVER,

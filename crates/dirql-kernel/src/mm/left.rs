@@ -89,7 +89,7 @@ impl Kernel {
     }
 
     /// Reports everything that `driver`, whose image is `image`, has left behind with `mm`,
-    /// `ex` and `ps`. For the moment after its Unload routine has returned, before its image
+    /// `ex`, `cm` and `ps`. For the moment after its Unload routine has returned, before its image
     /// is freed.
     ///
     /// # Errors
@@ -98,6 +98,7 @@ impl Kernel {
         self.find_callbacks_left(driver, image)?;
         self.find_notify_left(driver, image)?;
         self.find_lookasides_left(driver, image)?;
+        self.find_keys_left(driver, image)?;
         self.find_memory_left(driver, image)
     }
 

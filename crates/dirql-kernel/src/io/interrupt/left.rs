@@ -68,7 +68,7 @@ impl Kernel {
         self.report_left_connected(self.connections_into(&image), "the driver was unloaded")?;
         self.check_queues(&image, "the driver was unloaded")?;
         let name = self.driver_name(driver).unwrap_or_default();
-        self.find_memory_left(&name, &image)
+        self.find_left_behind(&name, &image)
     }
 
     /// Findings for what is still active in a device object that is deleted.
@@ -93,7 +93,7 @@ impl Kernel {
     }
 
     fn check_queues(&self, range: &Range<u64>, when: &str) -> Ddi<()> {
-        for (dpc, queued) in self.queued_dpcs_in(range.clone()) {
+        for (dpc, queued) in self.queued_dpcs_in(range) {
             self.find(
                 ids::DPC_LEFT_QUEUED,
                 format!("{when} and a DPC is still queued"),
@@ -101,9 +101,26 @@ impl Kernel {
             )?;
             self.ke_remove_queue_dpc(DriverPtr::new(dpc))?;
         }
-        for timer in self.timers_set_in(range.clone()) {
+        for processor in self.dpcs_running_in(range) {
+            self.find(
+                ids::DPC_LEFT_QUEUED,
+                format!("{when} and a DPC still runs on processor {}", processor.0),
+                None,
+            )?;
+        }
+        for timer in self.timers_set_in(range) {
             self.find(ids::TIMER_LEFT_SET, format!("{when} and a timer is still set"), None)?;
             self.ke_cancel_timer(DriverPtr::new(timer))?;
+        }
+        for place in self.bug_check_callbacks_in(range) {
+            self.find(
+                ids::CALLBACK_LEFT,
+                format!("{when} and a bug check callback is still registered"),
+                Some((String::from("it was registered here"), place)),
+            )?;
+        }
+        if self.nmi_callbacks_into(range) {
+            self.find(ids::CALLBACK_LEFT, format!("{when} and an NMI callback is still registered"), None)?;
         }
         Ok(())
     }
