@@ -2,6 +2,7 @@
 //! notification, named events.
 
 use dirql_abi::NtStatus;
+use dirql_abi::guid::Guid;
 use dirql_abi::string::UnicodeString;
 use dirql_kernel::DriverPtr;
 
@@ -29,6 +30,16 @@ exports! {
         = |k| k.io_wmi_registration_control(provider, action);
     fn IoWMIWriteEvent(event: u64) -> NtStatus = |k| k.io_wmi_write_event(event);
     fn IoWMIDeviceObjectToProviderId(device: u64) -> u32 = |k| k.io_wmi_device_object_to_provider_id(device);
+    fn IoWMIOpenBlock(block: DriverPtr<Guid>, _access: u32, object: DriverPtr<u64>) -> NtStatus
+        = |k| k.io_wmi_open_block(block, object);
+    fn IoWMIQueryAllData(object: u64, _room: DriverPtr<u32>, _buffer: u64) -> NtStatus
+        = |k| k.io_wmi_query_all_data(object);
+    fn IoSetHardErrorOrVerifyDevice(irp: u64, device: u64) -> Nothing
+        = |k| k.io_set_hard_error_or_verify_device(irp, device).map(Nothing::from);
+    fn IoSetDeviceToVerify(thread: u64, device: u64) -> Nothing
+        = |k| k.io_set_device_to_verify(thread, device).map(Nothing::from);
+    fn IoGetDeviceToVerify(thread: u64) -> u64 = |k| k.io_get_device_to_verify(thread);
+    fn IoGetDeviceNumaNode(pdo: u64, _node: DriverPtr<u16>) -> NtStatus = |k| k.io_get_device_numa_node(pdo);
     fn IoRegisterShutdownNotification(device: u64) -> NtStatus = |k| k.io_register_shutdown_notification(device);
     fn IoRegisterLastChanceShutdownNotification(device: u64) -> NtStatus
         = |k| k.io_register_last_chance_shutdown_notification(device);

@@ -36,6 +36,7 @@ pub(crate) mod testing;
 mod tests;
 mod timer;
 mod user;
+mod verify_device;
 mod wmi;
 mod work_item;
 
@@ -64,6 +65,8 @@ pub(crate) struct Io {
     timers: RefCell<BTreeMap<u64, timer::Timer>>,
     shutdown: RefCell<shutdown::Shutdown>,
     error_log: RefCell<error_log::ErrorLog>,
+    /// Devices to verify, by thread.
+    to_verify: RefCell<BTreeMap<u64, u64>>,
     wmi_providers: RefCell<BTreeSet<u64>>,
     notifications: notification::Notifications,
     requests: request::Requests,

@@ -58,6 +58,19 @@ impl Kernel {
         Ok(NtStatus::SUCCESS)
     }
 
+    /// `NTSTATUS IoGetDeviceNumaNode(PDEVICE_OBJECT Pdo, PUSHORT NodeNumber)`
+    ///
+    /// - IRQL: PASSIVE_LEVEL.
+    /// - Returns: NOT_FOUND: the machine's firmware does not say which node a device is near.
+    /// - Source: WDK reference, wdm.IoGetDeviceNumaNode.
+    ///
+    /// # Errors
+    /// The bug check if the device is none.
+    pub fn io_get_device_numa_node(&self, device: u64) -> Ddi<NtStatus> {
+        self.expect_device(device)?;
+        Ok(NtStatus::NOT_FOUND)
+    }
+
     fn property_of(&self, device: u64, node: &Node, which: u32) -> Result<Vec<u8>, NtStatus> {
         let absent = NtStatus::OBJECT_NAME_NOT_FOUND;
         let list = |texts: &[String]| {

@@ -6,9 +6,10 @@
 //! Source: WDK, "Registering as a WMI Data Provider"; wdm.IoWMIRegistrationControl.
 
 use dirql_abi::NtStatus;
+use dirql_abi::guid::Guid;
 use dirql_rules::ids;
 
-use crate::{Ddi, Kernel};
+use crate::{Ddi, DriverPtr, Kernel};
 
 /// `WMIREG_ACTION_REGISTER`.
 const REGISTER: u32 = 1;
@@ -84,5 +85,36 @@ impl Kernel {
     pub fn io_wmi_device_object_to_provider_id(&self, device: u64) -> Ddi<u32> {
         self.expect_device(device)?;
         Ok(device as u32)
+    }
+
+    /// `NTSTATUS IoWMIOpenBlock(GUID *DataBlockGuid, ULONG DesiredAccess, PVOID *DataBlockObject)`
+    ///
+    /// - IRQL: PASSIVE_LEVEL.
+    /// - Returns: WMI_GUID_NOT_FOUND, with `*DataBlockObject` NULL: no data block of another
+    ///   driver or of the system is served here.
+    /// - Source: WDK reference, wdm.IoWMIOpenBlock.
+    ///
+    /// # Errors
+    /// An argument that is not memory.
+    pub fn io_wmi_open_block(
+        &self,
+        block: DriverPtr<Guid>,
+        object: DriverPtr<u64>,
+    ) -> Ddi<NtStatus> {
+        self.read(block)?;
+        self.write(object, 0)?;
+        Ok(NtStatus::WMI_GUID_NOT_FOUND)
+    }
+
+    /// `NTSTATUS IoWMIQueryAllData(PVOID DataBlockObject, PULONG InOutBufferSize, PVOID OutBuffer)`
+    ///
+    /// - IRQL: PASSIVE_LEVEL.
+    /// - Findings: DQ0203: no data block object can have been opened.
+    /// - Source: WDK reference, wdm.IoWMIQueryAllData.
+    ///
+    /// # Errors
+    /// The bug check after the finding.
+    pub fn io_wmi_query_all_data(&self, object: u64) -> Ddi<NtStatus> {
+        Err(self.not_io_object(object, "data block object"))
     }
 }

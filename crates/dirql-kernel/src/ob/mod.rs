@@ -9,6 +9,7 @@
 mod handle;
 mod name;
 mod object;
+mod query;
 #[cfg(test)]
 mod tests;
 

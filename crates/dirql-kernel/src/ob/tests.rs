@@ -219,3 +219,21 @@ fn an_exported_type_variable_holds_the_types_address() {
     );
     assert_eq!(kernel.ob_data_export("KeNumberProcessors"), Ok(None));
 }
+
+#[test]
+fn the_name_of_an_object_fills_the_callers_buffer() {
+    let bench = bench();
+    let kernel = &bench.kernel;
+    let event = object(kernel, r"\Device\Ab");
+    let (buffer, needed) = (bench.variable(64), DriverPtr::new(bench.variable(4)));
+    let query = |object, room| kernel.ob_query_name_string(object, buffer, room, needed);
+    assert_eq!(query(event, 16 + 21), Ok(NtStatus::INFO_LENGTH_MISMATCH));
+    assert_eq!(kernel.read(needed), Ok(16 + 22));
+    assert_eq!(query(event, 16 + 22), Ok(NtStatus::SUCCESS));
+    assert_eq!(
+        kernel.text_of(DriverPtr::new(buffer)),
+        Ok(String::from(r"\Device\Ab"))
+    );
+    assert_eq!(query(object(kernel, ""), 16), Ok(NtStatus::SUCCESS));
+    assert_eq!(kernel.text_of(DriverPtr::new(buffer)), Ok(String::new()));
+}
