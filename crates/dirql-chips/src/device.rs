@@ -106,6 +106,13 @@ pub enum Stimulus {
     Receive(Vec<u8>),
     /// Something other than good bytes arrives at a serial port.
     Serial(SerialEvent),
+    /// A pin of a controller is driven to a level.
+    Pin {
+        /// Which of its pins.
+        pin: u16,
+        /// The level from now on.
+        level: Level,
+    },
     /// This interrupt source fires once although nobody asked the device for it.
     Interrupt(u16),
 }

@@ -137,7 +137,7 @@ impl Device for Button {
             Stimulus::Interrupt(RELEASE_LINE) if self.has_release_line => {
                 self.glitch(RELEASE_LINE, out);
             }
-            Stimulus::Interrupt(_) | Stimulus::Receive(_) | Stimulus::Serial(_) => return false,
+            _ => return false,
         }
         true
     }

@@ -14,6 +14,8 @@ use alloc::vec::Vec;
 use crate::button::{self, Button};
 use crate::device::{Device, Region};
 use crate::edu::{self, Edu};
+use crate::gpio::{self, Gpio, Wiring};
+use crate::ivshmem::{self, Ivshmem};
 use crate::msix::{self, MsixDevice};
 use crate::parport::peer::{Chain, Peer, Peripheral};
 use crate::parport::{self, Features, ParallelPort};
@@ -83,6 +85,44 @@ pub const MODELS: &[Model] = &[
             "dma_mask",
             "address bits that reach memory (default 0xfffffff)",
         )],
+    },
+    Model {
+        name: "gpio",
+        kind: Kind::Legacy,
+        doc: "a controller of pins that interrupt, by edge or level",
+        options: &[
+            option(
+                "base",
+                "address of its 64 bytes of registers (default 0xfebf0000)",
+            ),
+            option("pins", "how many pins, 1..=32 (default 8)"),
+            option(
+                "line",
+                "number of its line, or of the line of pin 0, 0..=239 (default 24)",
+            ),
+            option(
+                "wiring",
+                "each (pin n has line + n) or shared (default each)",
+            ),
+            option("trigger", "of its lines: level or edge (default level)"),
+        ],
+    },
+    Model {
+        name: "ivshmem-doorbell",
+        kind: Kind::Pci,
+        doc: "QEMU's shared memory with a doorbell to other machines, by MSI-X",
+        options: &[
+            option("vectors", "how many vectors, 1..=64 (default 2)"),
+            option(
+                "size",
+                "bytes of memory: 4096, 65536 or 1048576 (default 4096)",
+            ),
+            option("id", "its own ID, 0..=65535 (default 0)"),
+            option(
+                "peers",
+                "how many peers, with the IDs that follow, 0..=65535 (default 1)",
+            ),
+        ],
     },
     Model {
         name: "msix",
@@ -201,6 +241,8 @@ pub fn build(name: &str, options: &[(&str, &str)]) -> Result<PluggedDevice, Mode
     match model.name {
         "button" => build_button(&options),
         "edu" => build_edu(&options),
+        "gpio" => build_gpio(&options),
+        "ivshmem-doorbell" => build_ivshmem(&options),
         "msix" => build_msix(&options),
         "parport" => build_parport(&options),
         "uart16550" => build_uart16550(&options),
@@ -212,6 +254,49 @@ pub fn build(name: &str, options: &[(&str, &str)]) -> Result<PluggedDevice, Mode
 fn build_edu(options: &Options<'_>) -> Result<PluggedDevice, ModelError> {
     let dma_mask = options.number("dma_mask", edu::spec::DMA_MASK, 0..=u64::MAX)?;
     Ok(pci(Box::new(Edu::new(dma_mask)), edu::spec::description()))
+}
+
+fn build_gpio(options: &Options<'_>) -> Result<PluggedDevice, ModelError> {
+    let pins = options.number("pins", 8, 1..=gpio::spec::MAX_PINS.into())?;
+    let wirings = [("each", Wiring::Each), ("shared", Wiring::Shared)];
+    let wiring = options.choice("wiring", Wiring::Each, &wirings)?;
+    let first = line(options, 24, Trigger::Level)?;
+    let lines = match wiring {
+        Wiring::Each => pins,
+        Wiring::Shared => 1,
+    };
+    // The last line has a number, too.
+    options.number("line", first.number.into(), 0..=240 - lines)?;
+    let base = options.number("base", 0xFEBF_0000, 0..=0xFFFF_FFC0)?;
+    Ok(PluggedDevice::Legacy(LegacyDevice {
+        // At most 32.
+        device: Box::new(Gpio::new(pins as u8, wiring)),
+        windows: vec![LegacyWindow {
+            region: Region(0),
+            space: Space::Memory,
+            base,
+            size: gpio::spec::WINDOW,
+        }],
+        lines: (0..lines as u8)
+            .map(|pin| LegacyLine {
+                number: first.number + pin,
+                ..first
+            })
+            .collect(),
+    }))
+}
+
+fn build_ivshmem(options: &Options<'_>) -> Result<PluggedDevice, ModelError> {
+    let vectors = options.number("vectors", 2, 1..=ivshmem::spec::MAX_VECTORS.into())?;
+    let sizes = [("4096", 4096), ("65536", 65_536), ("1048576", 1 << 20)];
+    let size = options.choice("size", 4096, &sizes)?;
+    let id = options.number("id", 0, 0..=0xFFFF)?;
+    let peers = options.number("peers", 1, 0..=0xFFFF)?;
+    // All three have 16 bits.
+    let (vectors, id, peers) = (vectors as u16, id as u16, peers as u16);
+    let device = Ivshmem::new(id, peers, vectors, size);
+    let description = ivshmem::spec::description(vectors, size as u64);
+    Ok(pci(Box::new(device), description))
 }
 
 fn build_msix(options: &Options<'_>) -> Result<PluggedDevice, ModelError> {

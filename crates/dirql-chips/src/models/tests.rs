@@ -84,6 +84,9 @@ fn options_change_what_is_built() {
             "button,line2=11",
             "button,line=5,line2=5,trigger=edge",
             "edu,dma_mask=0xffffffffffffffff",
+            "gpio,pins=2,trigger=edge",
+            "gpio,base=0xd0000000,pins=32,wiring=shared,line=239",
+            "ivshmem-doorbell,vectors=64,size=1048576,id=65535,peers=0",
             "msix",
             "msix,queues=2048,messages=1,msi=32",
             "parport",
@@ -99,6 +102,9 @@ legacy button at 0xfffc+0x4 line 239 Level
 legacy button at 0x280+0x4 line 10 Level line 11 Level
 legacy button at 0x280+0x4 line 5 Edge line 5 Edge
 pci edu 11e81234
+legacy gpio at 0xfebf0000+0x40 line 24 Edge line 25 Edge
+legacy gpio at 0xd0000000+0x40 line 239 Level
+pci ivshmem-doorbell 11101af4
 pci msix d1421234
 pci msix d1421234
 legacy parport at 0x378+0x8 0x778+0x3 line 7 Edge
@@ -124,10 +130,10 @@ fn what_is_wrong_is_said_with_a_hint() {
             "button,line=1,line=1"
         ]),
         str![[r#"
-no model `edo`, did you mean `edu`?; models: button, edu, msix, parport, uart16550
-no model `Button`, did you mean `button`?; models: button, edu, msix, parport, uart16550
-no model `toaster`; models: button, edu, msix, parport, uart16550
-no model ``; models: button, edu, msix, parport, uart16550
+no model `edo`, did you mean `edu`?; models: button, edu, gpio, ivshmem-doorbell, msix, parport, uart16550
+no model `Button`, did you mean `button`?; models: button, edu, gpio, ivshmem-doorbell, msix, parport, uart16550
+no model `toaster`; models: button, edu, gpio, ivshmem-doorbell, msix, parport, uart16550
+no model ``; models: button, edu, gpio, ivshmem-doorbell, msix, parport, uart16550
 model `edu` has no option `dma-mask`, did you mean `dma_mask`?; options: dma_mask
 model `edu` has no option `port`; options: dma_mask
 option `line` is given twice
@@ -154,6 +160,11 @@ fn values_are_strict() {
             "msix,queues=2049",
             "msix,messages=0",
             "msix,msi=3",
+            "gpio,pins=33",
+            "gpio,pins=4,line=237",
+            "gpio,base=0xffffffc1",
+            "ivshmem-doorbell,vectors=65",
+            "ivshmem-doorbell,size=8192",
             "parport,port=0xfbf9",
             "parport,modes=ieee",
             "parport,peer=printre",
@@ -176,6 +187,11 @@ option `dma_mask` is `0x10000000000000000`, not a number (decimal, or hexadecima
 option `queues` is 2049, not in 1..=2048
 option `messages` is 0, not in 1..=2048
 option `msi` is `3`; it takes: 0, 1, 2, 4, 8, 16, 32
+option `pins` is 33, not in 1..=32
+option `line` is 237, not in 0..=236
+option `base` is 0xffffffc1, not in 0x0..=0xffffffc0
+option `vectors` is 65, not in 1..=64
+option `size` is `8192`; it takes: 4096, 65536, 1048576
 option `port` is 0xfbf9, not in 0x0..=0xfbf8
 option `modes` is `ieee`; it takes: spp, ps2, epp, ecp, ecp+epp
 option `peer` is `printre`, did you mean `printer`?; it takes: nothing, loopback, printer, script, chain

@@ -409,6 +409,7 @@ pub(crate) const fn stimulus_name(stimulus: &Stimulus) -> &'static str {
         Stimulus::Release => "released",
         Stimulus::Receive(_) => "sent bytes",
         Stimulus::Serial(_) => "sent a serial event",
+        Stimulus::Pin { .. } => "driven at a pin",
         Stimulus::Interrupt(_) => "made to interrupt",
     }
 }
