@@ -21,6 +21,10 @@ use crate::memory::{self, AddressSpace};
 /// Bytes of a stack that can be used.
 pub(crate) const STACK_SIZE: u64 = 0x4_0000;
 
+/// A driver that has less than this left has used up its stack: the rest is for the kernel's
+/// frames, which must not meet the guard while they hold something.
+const ROOM_FOR_KERNEL: u64 = 0x8000;
+
 /// Bytes below it that stay closed.
 const GUARD_SIZE: u64 = 0x4000;
 
@@ -72,6 +76,8 @@ pub(crate) struct Strands {
     free: RefCell<Vec<Slot>>,
     slots_used: Cell<u64>,
     running: Cell<Option<StrandId>>,
+    /// The lowest address of the running strand's stack that is open.
+    bottom: Cell<u64>,
     /// The running strand is not to be kept when it stops running.
     retire_running: Cell<bool>,
     /// A panic of ours that reached the frames of a driver.
@@ -136,6 +142,7 @@ impl Strands {
             .with(strand, |entry| entry.coroutine.take())
             .unwrap_or_else(|| panic!("{strand:?} cannot be resumed"));
         self.running.set(Some(strand));
+        self.bottom.set(self.with(strand, |entry| entry.slot).usable().start);
         // Whatever unwinds out of a strand, this state is right again.
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| coroutine.resume(())));
         self.running.set(None);
@@ -202,6 +209,13 @@ impl Strands {
     /// Whether the caller runs on a strand.
     pub(crate) fn on_strand(&self) -> bool {
         self.running.get().is_some()
+    }
+
+    /// Whether a driver that calls the kernel with this stack pointer has used up its stack.
+    #[inline]
+    pub(crate) fn is_used_up(&self, stack_pointer: u64) -> bool {
+        // Another stack, of an in-process driver, is far away.
+        stack_pointer.wrapping_sub(self.bottom.get()) < ROOM_FOR_KERNEL
     }
 
     /// The bounds of the running strand's stack, guard included.

@@ -7,6 +7,7 @@
 use std::panic::AssertUnwindSafe;
 
 use dirql_abi::NtStatus;
+use dirql_kernel::ke::{Fault, FaultAccess, FaultKind};
 use dirql_kernel::{CallSite, Ddi, DriverPtr, Kernel, Outcome, Platform, Stop};
 use dirql_rules::{IrqlRule, ids};
 
@@ -35,6 +36,7 @@ mod ob;
 mod po;
 mod print;
 mod ps;
+mod rtl;
 mod rtl_memory;
 mod rtl_string;
 mod system_routine;
@@ -206,6 +208,7 @@ fn families() -> Vec<&'static [Export]> {
         mm_mdl::EXPORTS,
         print::EXPORTS,
         ps::EXPORTS,
+        rtl::EXPORTS,
         rtl_memory::EXPORTS,
         rtl_string::EXPORTS,
         print::VARIADIC,
@@ -228,6 +231,9 @@ pub(crate) fn enter<R: Answer>(
     let site = platform.call_site();
     let kernel = run::current_kernel();
     let driver = platform.leave_driver();
+    if platform.strands.is_used_up(site.stack_pointer) {
+        run::stop(kernel, stack_overflow(kernel, site));
+    }
     // A panic is a defect of ours. It cannot go through the frames of the driver.
     let answer = match std::panic::catch_unwind(AssertUnwindSafe(|| kernel.ddi(name, irql, body))) {
         Ok(Ok(answer)) => answer,
@@ -255,6 +261,17 @@ pub(crate) fn enter_directly<R>(body: impl FnOnce(&Kernel, CallSite) -> Result<R
     };
     platform.enter_driver(driver);
     answer
+}
+
+/// What running over the end of the stack comes to, at a call instead of at a store.
+#[cold]
+fn stack_overflow(kernel: &Kernel, site: CallSite) -> Stop {
+    kernel.fault(&Fault {
+        address: site.stack_pointer,
+        access: FaultAccess::Write,
+        instruction: site.return_address,
+        kind: FaultKind::StackOverflow,
+    })
 }
 
 /// Returns if an exception is to be raised where the driver called.
