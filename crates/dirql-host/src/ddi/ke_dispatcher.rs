@@ -59,8 +59,8 @@ exports! {
         _mode: u8,
         _alertable: u8,
         timeout: DriverPtr<i64>,
-        _wait_blocks: u64,
-    ) -> NtStatus = |k| k.ke_wait_for_multiple_objects(count, objects, wait_type, timeout);
+        wait_blocks: u64,
+    ) -> NtStatus = |k| k.ke_wait_for_multiple_objects(count, objects, wait_type, timeout, wait_blocks);
     fn KeDelayExecutionThread(_mode: u8, _alertable: u8, interval: DriverPtr<i64>) -> NtStatus
         = |k| k.ke_delay_execution_thread(interval);
 }

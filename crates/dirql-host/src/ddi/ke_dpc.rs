@@ -1,7 +1,7 @@
 //! DPCs.
 
 use dirql_abi::NtStatus;
-use dirql_abi::dpc::KDpc;
+use dirql_abi::dpc::{KDpc, KDpcWatchdogInformation};
 use dirql_abi::processor::ProcessorNumber;
 use dirql_kernel::DriverPtr;
 
@@ -24,4 +24,7 @@ exports! {
         = |k| k.ke_set_target_processor_dpc(dpc, number).map(Nothing::from);
     fn KeSetTargetProcessorDpcEx(dpc: Dpc, number: DriverPtr<ProcessorNumber>) -> NtStatus
         = |k| k.ke_set_target_processor_dpc_ex(dpc, number);
+    fn KeIsExecutingDpc() -> u32 = |k| k.ke_is_executing_dpc();
+    fn KeQueryDpcWatchdogInformation(information: DriverPtr<KDpcWatchdogInformation>) -> NtStatus
+        = |k| k.ke_query_dpc_watchdog_information(information);
 }

@@ -46,4 +46,16 @@ exports! {
     fn IoAcquireCancelSpinLock(old: DriverPtr<u8>) -> Nothing
         = |k| k.io_acquire_cancel_spin_lock(old).map(Nothing::from);
     fn IoReleaseCancelSpinLock(old: u8) -> Nothing = |k| k.io_release_cancel_spin_lock(old).map(Nothing::from);
+
+    fn KeAcquireQueuedSpinLock(number: u32) -> u8 = |k| k.ke_acquire_queued_spin_lock(number);
+    fn KeAcquireQueuedSpinLockRaiseToSynch(number: u32) -> u8
+        = |k| k.ke_acquire_queued_spin_lock_raise_to_synch(number);
+    fn KeTryToAcquireQueuedSpinLock(number: u32, old: DriverPtr<u8>) -> u32
+        = |k| k.ke_try_to_acquire_queued_spin_lock(number, old);
+    fn KeTryToAcquireQueuedSpinLockRaiseToSynch(number: u32, old: DriverPtr<u8>) -> u32
+        = |k| k.ke_try_to_acquire_queued_spin_lock_raise_to_synch(number, old);
+    fn KeReleaseQueuedSpinLock(number: u32, old: u8) -> Nothing
+        = |k| k.ke_release_queued_spin_lock(number, old).map(Nothing::from);
+
+    fn KeIpiGenericCall(routine: u64, context: u64) -> u64 = |k| k.ke_ipi_generic_call(routine, context);
 }

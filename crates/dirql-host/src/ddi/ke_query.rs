@@ -1,7 +1,7 @@
 //! Time, processors, and the calling thread.
 
 use dirql_abi::NtStatus;
-use dirql_abi::processor::ProcessorNumber;
+use dirql_abi::processor::{GroupAffinity, ProcessorNumber};
 use dirql_kernel::DriverPtr;
 
 use super::{Nothing, Signed, exports};
@@ -42,4 +42,22 @@ exports! {
     fn KeSetPriorityThread(thread: u64, priority: i32) -> Signed
         = |k| k.ke_set_priority_thread(thread, priority).map(Signed);
     fn KeQueryPriorityThread(thread: u64) -> Signed = |k| k.ke_query_priority_thread(thread).map(Signed);
+
+    fn KeSetSystemAffinityThread(mask: u64) -> Nothing
+        = |k| k.ke_set_system_affinity_thread(mask).map(Nothing::from);
+    fn KeSetSystemAffinityThreadEx(mask: u64) -> u64 = |k| k.ke_set_system_affinity_thread_ex(mask);
+    fn KeRevertToUserAffinityThread() -> Nothing
+        = |k| k.ke_revert_to_user_affinity_thread().map(Nothing::from);
+    fn KeRevertToUserAffinityThreadEx(mask: u64) -> Nothing
+        = |k| k.ke_revert_to_user_affinity_thread_ex(mask).map(Nothing::from);
+    fn KeSetSystemGroupAffinityThread(
+        affinity: DriverPtr<GroupAffinity>,
+        previous: DriverPtr<GroupAffinity>,
+    ) -> Nothing = |k| k.ke_set_system_group_affinity_thread(affinity, previous).map(Nothing::from);
+    fn KeRevertToUserGroupAffinityThread(previous: DriverPtr<GroupAffinity>) -> Nothing
+        = |k| k.ke_revert_to_user_group_affinity_thread(previous).map(Nothing::from);
+    fn KeGetProcessorNumberFromIndex(index: u32, number: DriverPtr<ProcessorNumber>) -> NtStatus
+        = |k| k.ke_get_processor_number_from_index(index, number);
+    fn KeGetProcessorIndexFromNumber(number: DriverPtr<ProcessorNumber>) -> u32
+        = |k| k.ke_get_processor_index_from_number(number);
 }

@@ -20,4 +20,13 @@ exports! {
     fn KdRefreshDebuggerNotPresent() -> u8 = |_k| Ok(1);
     fn KdEnableDebugger() -> NtStatus = |_k| Ok(NtStatus::DEBUGGER_INACTIVE);
     fn KdDisableDebugger() -> NtStatus = |_k| Ok(NtStatus::DEBUGGER_INACTIVE);
+
+    fn KeRegisterBugCheckCallback(record: u64, routine: u64, buffer: u64, length: u32, component: u64) -> u8
+        = |k| k.ke_register_bug_check_callback(record, routine, (buffer, length), component);
+    fn KeDeregisterBugCheckCallback(record: u64) -> u8 = |k| k.ke_deregister_bug_check_callback(record);
+    fn KeRegisterNmiCallback(routine: u64, context: u64) -> u64
+        = |k| k.ke_register_nmi_callback(routine, context);
+    fn KeDeregisterNmiCallback(handle: u64) -> NtStatus = |k| k.ke_deregister_nmi_callback(handle);
+    fn KeStartDynamicProcessor(_local_apic: u32, _context: u64) -> NtStatus
+        = |k| k.ke_start_dynamic_processor();
 }

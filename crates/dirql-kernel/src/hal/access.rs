@@ -4,6 +4,7 @@ use dirql_chips::pci::{self, Space};
 use dirql_chips::{Width, ioapic, lapic};
 
 use crate::hal::machine::{DeviceId, LegacyWindow, PlugError, SlotKind};
+use crate::ke::clock::DEVICE_ACCESS;
 use crate::mm::layout;
 use crate::{Event, Kernel};
 
@@ -98,9 +99,16 @@ impl Kernel {
         })
     }
 
+    /// An access is a step and takes time, so that a driver that polls a register for what time
+    /// brings comes to an end.
+    fn begin_access(&self) {
+        self.count_step();
+        self.pass_time(DEVICE_ACCESS);
+    }
+
     /// `in`: what is at a port. All ones where nothing answers.
     pub fn read_port(&self, port: u16, width: Width) -> u64 {
-        self.count_step();
+        self.begin_access();
         let value = self.read_space(Space::Port, u64::from(port), width);
         if self.report.is_recording() {
             self.event(Event::DeviceRead { address: u64::from(port), port: true, width, value });
@@ -110,7 +118,7 @@ impl Kernel {
 
     /// `out`.
     pub fn write_port(&self, port: u16, width: Width, value: u64) {
-        self.count_step();
+        self.begin_access();
         if self.report.is_recording() {
             self.event(Event::DeviceWrite { address: u64::from(port), port: true, width, value });
         }
@@ -119,7 +127,7 @@ impl Kernel {
 
     /// A load from a physical address above RAM. All ones where nothing answers.
     pub fn read_device(&self, physical: u64, width: Width) -> u64 {
-        self.count_step();
+        self.begin_access();
         let value = self.read_space(Space::Memory, physical, width);
         if self.report.is_recording() {
             self.event(Event::DeviceRead { address: physical, port: false, width, value });
@@ -129,7 +137,7 @@ impl Kernel {
 
     /// A store to a physical address above RAM.
     pub fn write_device(&self, physical: u64, width: Width, value: u64) {
-        self.count_step();
+        self.begin_access();
         if self.report.is_recording() {
             self.event(Event::DeviceWrite { address: physical, port: false, width, value });
         }
@@ -162,7 +170,7 @@ impl Kernel {
                 let mut out = pci::Outputs::new();
                 let at = self.hal.pci.borrow_mut().write_port(address as u16, width, value, &mut out);
                 if let Some(device) = at.flatten().and_then(|at| self.device_at(at)) {
-                    self.carry_out(device, out, dirql_chips::Effects::new());
+                    self.carry_out(device, &mut out, &mut dirql_chips::Effects::new());
                 }
             }
             Space::Memory => self.write_controller(address, width, value),
@@ -209,7 +217,7 @@ impl Kernel {
         let mut out = pci::Outputs::new();
         self.hal.pci.borrow_mut().write_config(address, offset, width, value, &mut out);
         if let Some(device) = self.device_at(address) {
-            self.carry_out(device, out, dirql_chips::Effects::new());
+            self.carry_out(device, &mut out, &mut dirql_chips::Effects::new());
         }
     }
 }

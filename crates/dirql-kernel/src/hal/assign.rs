@@ -149,11 +149,12 @@ impl Kernel {
 
     fn line_for(&self, device: DeviceId, gsi: u32, wish: LineWish) -> Option<InterruptGrant> {
         let (group, affinity) = (0, self.active_mask(0));
+        let passive = self.hal.passive_lines.borrow().contains(&gsi);
         // Devices on one line share its vector.
         let neighbour = self
             .sources()
             .into_iter()
-            .find(|(_, source)| matches!(source.kind, SourceKind::Line { gsi: line, .. } if line == gsi))
+            .find(|(_, source)| source.is_line(gsi))
             .map(|(_, source)| source.vector);
         let vector = neighbour.or_else(|| self.allocate_vectors(1, group, affinity))?;
         let source = self.add_source(Source {
@@ -164,7 +165,9 @@ impl Kernel {
             affinity,
             shared: wish.shared,
             assigned: true,
+            passive,
             users: 0,
+            connected: 0,
         });
         Some(InterruptGrant {
             sources: alloc::vec![source],
@@ -173,10 +176,17 @@ impl Kernel {
             shared: wish.shared,
             line: gsi,
             vector,
-            irql: Irql(vector.class()),
+            irql: if passive { Irql::PASSIVE } else { Irql(vector.class()) },
             group,
             affinity,
         })
+    }
+
+    /// From the next start of its devices on, a line's interrupts are given PASSIVE_LEVEL, as
+    /// those of a controller behind a slow bus. Source: WDK, "Using Passive-Level Interrupt
+    /// Service Routines".
+    pub fn make_line_passive(&self, gsi: u32) {
+        self.hal.passive_lines.borrow_mut().insert(gsi);
     }
 
     /// How many messages a device is given, and of which capability; `None` leaves the line.
@@ -261,7 +271,9 @@ impl Kernel {
             affinity,
             shared: true,
             assigned: true,
+            passive: false,
             users: 0,
+            connected: 0,
         })
     }
 }

@@ -57,7 +57,7 @@ impl Kernel {
         let known = self
             .sources()
             .into_iter()
-            .find(|(_, source)| matches!(source.kind, SourceKind::Line { gsi: line, .. } if line == gsi));
+            .find(|(_, source)| source.is_line(gsi));
         if let Some((_, source)) = known {
             return Some(source);
         }
@@ -72,7 +72,9 @@ impl Kernel {
             affinity,
             shared: wish.is_some_and(|wish| wish.shared),
             assigned: true,
+            passive: false,
             users: 0,
+            connected: 0,
         };
         self.add_source(source);
         Some(source)

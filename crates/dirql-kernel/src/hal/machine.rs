@@ -130,6 +130,15 @@ pub(crate) struct Slot {
     pub(crate) assignment: Option<Assignment>,
     /// Bytes that left at its other end.
     pub(crate) sent: Vec<u8>,
+    /// How often it has asserted one of its lines.
+    pub(crate) assertions: u32,
+}
+
+/// Whether a device asserts its line, and how often it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Assertion {
+    pub(crate) now: bool,
+    count: u32,
 }
 
 #[derive(Debug)]
@@ -165,6 +174,7 @@ impl Kernel {
             lines,
             assignment: None,
             sent: Vec::new(),
+            assertions: 0,
         });
         Ok(id)
     }
@@ -202,16 +212,17 @@ impl Kernel {
             Some(gsi) => self.checked_line(gsi)?,
             None => {
                 let slots = self.hal.slots.borrow();
+                let lines = self.hal.lines.borrow();
                 let taken = |gsi: &u32| slots.iter().any(|slot| slot.lines.iter().any(|(line, _)| line == gsi));
                 FREE_ISA_LINES
                     .into_iter()
                     .chain(FIRST_PCI_PIN + 8..u32::from(PINS))
-                    .find(|gsi| !taken(gsi) && !self.hal.lines.borrow().contains_key(gsi))
+                    .find(|gsi| !taken(gsi) && lines[*gsi as usize].is_none())
                     .ok_or(PlugError::NoLine { gsi: u32::from(PINS) })?
             }
         };
         // So that the next line of the same device gets another number.
-        self.hal.lines.borrow_mut().entry(gsi).or_insert_with(|| WiredOr::new(Polarity::ActiveHigh));
+        self.hal.lines.borrow_mut()[gsi as usize].get_or_insert(WiredOr::new(Polarity::ActiveHigh));
         Ok((gsi, wish))
     }
 
@@ -298,31 +309,30 @@ impl Kernel {
         device: DeviceId,
         body: impl FnOnce(Target<'_>, &mut Outputs, &mut Effects) -> R,
     ) -> Option<R> {
-        let (mut outputs, mut effects) = (Outputs::new(), Effects::new());
-        let result = match self.pci_address(device) {
-            Some(address) => {
-                let mut bus = self.hal.pci.borrow_mut();
-                Some(body(Target::Pci(bus.get_mut(address)?), &mut outputs, &mut effects))
+        let (mut outputs, mut effects) = self.hal.scratch.take().unwrap_or_default();
+        let result = {
+            let mut slots = self.hal.slots.borrow_mut();
+            match &mut slots.get_mut(device.0 as usize)?.kind {
+                SlotKind::Pci(address) => {
+                    let mut bus = self.hal.pci.borrow_mut();
+                    Some(body(Target::Pci(bus.get_mut(*address)?), &mut outputs, &mut effects))
+                }
+                SlotKind::Legacy { device, .. } => {
+                    Some(body(Target::Legacy(&mut **device), &mut outputs, &mut effects))
+                }
             }
-            None => self
-                .with_slot(device, |slot| match &mut slot.kind {
-                    SlotKind::Legacy { device, .. } => {
-                        Some(body(Target::Legacy(&mut **device), &mut outputs, &mut effects))
-                    }
-                    SlotKind::Pci(_) => None,
-                })
-                .flatten(),
         };
-        self.carry_out(device, outputs, effects);
+        self.carry_out(device, &mut outputs, &mut effects);
+        self.hal.scratch.set(Some((outputs, effects)));
         result
     }
 
     /// Carries out what left a device, in order.
-    pub(crate) fn carry_out(&self, device: DeviceId, outputs: Outputs, effects: Effects) {
-        for output in outputs {
+    pub(crate) fn carry_out(&self, device: DeviceId, outputs: &mut Outputs, effects: &mut Effects) {
+        for output in outputs.drain(..) {
             self.carry_out_output(device, output);
         }
-        for effect in effects {
+        for effect in effects.drain(..) {
             self.carry_out_effect(device, effect);
         }
     }
@@ -361,16 +371,19 @@ impl Kernel {
 
     /// A device's source drives its line.
     fn drive_line(&self, device: DeviceId, source: u16, asserted: bool) {
-        let line = self.with_slot(device, |slot| slot.lines.get(usize::from(source)).map(|(gsi, _)| *gsi));
-        let Some(Some(gsi)) = line else { return };
+        let gsi = {
+            let mut slots = self.hal.slots.borrow_mut();
+            let Some(slot) = slots.get_mut(device.0 as usize) else { return };
+            let Some((gsi, _)) = slot.lines.get(usize::from(source)) else { return };
+            slot.assertions = slot.assertions.wrapping_add(u32::from(asserted));
+            *gsi
+        };
         let by = LineSource(device.0 << 16 | u32::from(source));
-        let level = self
-            .hal
-            .lines
-            .borrow_mut()
-            .entry(gsi)
-            .or_insert_with(|| WiredOr::new(Polarity::ActiveHigh))
-            .drive(by, asserted);
+        let level = {
+            let mut lines = self.hal.lines.borrow_mut();
+            let Some(line) = lines.get_mut(gsi as usize) else { return };
+            line.get_or_insert(WiredOr::new(Polarity::ActiveHigh)).drive(by, asserted)
+        };
         let Some(level) = level else { return };
         if self.report.is_recording() {
             self.event(Event::Line { gsi, level });
@@ -381,22 +394,28 @@ impl Kernel {
         }
     }
 
-    /// The devices that assert a line now.
-    pub(crate) fn asserting(&self, gsi: u32) -> Vec<DeviceId> {
+    /// Whether `device` asserts a line; any device if `None`.
+    pub(crate) fn line_is_asserted(&self, gsi: u32, device: Option<DeviceId>) -> bool {
         let lines = self.hal.lines.borrow();
-        lines
-            .get(&gsi)
-            .map(|line| line.sources().map(|source| DeviceId(source.0 >> 16)).collect())
-            .unwrap_or_default()
+        let line = lines.get(gsi as usize).and_then(Option::as_ref);
+        line.is_some_and(|line| match device {
+            Some(device) => line.sources().any(|source| source.0 >> 16 == device.0),
+            None => line.is_asserted(),
+        })
     }
 
-    /// Whether a device asserts the line or lines that a source of interrupts stands for.
+    /// Whether the device that a source of interrupts was given to asserts its line.
     pub(crate) fn source_is_asserted(&self, source: u32) -> bool {
-        let Some(source) = self.source(source) else { return false };
-        match source.kind {
-            SourceKind::Line { gsi, .. } => self.asserting(gsi).contains(&source.device),
-            SourceKind::Message { .. } => false,
-        }
+        self.assertion(source).is_some_and(|assertion| assertion.now)
+    }
+
+    /// As [`Kernel::source_is_asserted`], with what tells whether the device asserted it in
+    /// between; `None` for a message.
+    pub(crate) fn assertion(&self, source: u32) -> Option<Assertion> {
+        let source = self.source(source)?;
+        let SourceKind::Line { gsi, .. } = source.kind else { return None };
+        let count = self.with_slot(source.device, |slot| slot.assertions)?;
+        Some(Assertion { now: self.line_is_asserted(gsi, Some(source.device)), count })
     }
 }
 

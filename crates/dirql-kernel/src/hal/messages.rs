@@ -1,8 +1,11 @@
 //! Turning interrupt sources on and off: the IO-APIC's pins, and the message capabilities of
 //! PCI functions.
 //!
-//! A source is on while an ISR is connected to it. A function's messages are enabled with the
-//! first one that is connected and disabled with the last.
+//! A source is on while an active connection uses it. A function's messages are enabled with
+//! the first one that is connected and disabled with the last; in between, those of an MSI-X
+//! table that are not connected are masked.
+
+use alloc::collections::BTreeSet;
 
 use dirql_chips::ioapic::spec::RedirectionEntry;
 use dirql_chips::pci::{self, spec};
@@ -13,68 +16,109 @@ use crate::hal::machine::Target;
 use crate::hal::{DeviceId, Source, SourceKind};
 
 impl Kernel {
-    /// One more ISR uses the source; it is turned on with the first.
+    /// One more connection uses the source; it is turned on with the first.
     pub(crate) fn enable_source(&self, number: u32) {
-        let users = self.change_users(number, 1);
+        self.with_source(number, |source| source.users += 1);
         let Some(source) = self.source(number) else { return };
         match source.kind {
-            // Several sources can share a pin; programming it again changes nothing.
-            SourceKind::Line { gsi, trigger } if users == 1 => self.program_pin(gsi, trigger, &source, false),
-            SourceKind::Message { message, table } if users == 1 => {
-                self.program_message(&source, message, table);
+            // Several sources can share a pin, and a connection can add a processor.
+            SourceKind::Line { gsi, .. } => self.program_pin(gsi),
+            SourceKind::Message { message, table } => {
+                self.program_message(&source, message, table, false);
                 self.enable_messages(source.device, table, true);
             }
-            _ => {}
         }
     }
 
-    /// One ISR fewer uses the source; it is turned off with the last.
+    /// One connection fewer uses the source; it is turned off with the last.
     pub(crate) fn disable_source(&self, number: u32) {
-        let users = self.change_users(number, -1);
+        self.with_source(number, |source| source.users = source.users.saturating_sub(1));
         let Some(source) = self.source(number) else { return };
-        if users > 0 {
-            return;
-        }
         match source.kind {
-            SourceKind::Line { gsi, trigger } => {
-                let others = self.sources().iter().any(|(_, other)| {
-                    other.users > 0 && matches!(other.kind, SourceKind::Line { gsi: line, .. } if line == gsi)
-                });
-                if !others {
-                    self.program_pin(gsi, trigger, &source, true);
-                }
-            }
-            SourceKind::Message { table, .. } => {
-                let others = self.sources().iter().any(|(_, other)| {
-                    other.users > 0
-                        && other.device == source.device
-                        && matches!(other.kind, SourceKind::Message { .. })
-                });
-                if !others {
+            SourceKind::Line { gsi, .. } => self.program_pin(gsi),
+            SourceKind::Message { .. } if source.users > 0 => {}
+            SourceKind::Message { message, table } => {
+                let others = self
+                    .hal
+                    .sources
+                    .borrow()
+                    .iter()
+                    .any(|other| other.users > 0 && other.device == source.device && !other.is_a_line());
+                if table && others {
+                    self.program_message(&source, message, table, true);
+                } else if !others {
                     self.enable_messages(source.device, table, false);
                 }
             }
         }
     }
 
-    fn program_pin(&self, gsi: u32, trigger: Trigger, source: &Source, masked: bool) {
+    /// A passive-level ISR is going to run, or has: the lines of its vector are masked, or not
+    /// any more.
+    pub(crate) fn hold_lines(&self, group: u16, vector: Vector, held: bool) {
+        for gsi in self.lines_of(group, vector) {
+            if held {
+                self.hal.held_lines.borrow_mut().insert(gsi);
+            } else {
+                self.hal.held_lines.borrow_mut().remove(&gsi);
+            }
+            self.program_pin(gsi);
+        }
+    }
+
+    /// Whether a line of this vector is asserted.
+    pub(crate) fn vector_is_asserted(&self, group: u16, vector: Vector) -> bool {
+        self.lines_of(group, vector).into_iter().any(|gsi| self.line_is_asserted(gsi, None))
+    }
+
+    fn lines_of(&self, group: u16, vector: Vector) -> BTreeSet<u32> {
+        let sources = self.hal.sources.borrow();
+        let same = sources.iter().filter(|source| source.vector == vector && source.group == group);
+        same.filter_map(|source| match source.kind {
+            SourceKind::Line { gsi, .. } => Some(gsi),
+            SourceKind::Message { .. } => None,
+        })
+        .collect()
+    }
+
+    /// Writes a pin's entry as the connected sources on it want it; masked without any.
+    fn program_pin(&self, gsi: u32) {
+        let used = {
+            let sources = self.hal.sources.borrow();
+            let on_it = sources.iter().filter(|source| source.users > 0 && source.is_line(gsi));
+            on_it.copied().reduce(|first, other| Source { connected: first.connected | other.connected, ..first })
+        };
+        let pin = gsi as u8;
+        let before = self.hal.io_apic.borrow().entry(pin).unwrap_or_default();
+        let Some(Source { kind: SourceKind::Line { trigger, .. }, .. }) = used else {
+            // Edge first: that forgets a level whose end would come with a vector that the
+            // entry does not have any more by then.
+            let mut io_apic = self.hal.io_apic.borrow_mut();
+            let off = before.with_masked(true);
+            // A masked pin sends nothing.
+            let _ = io_apic.set_entry(pin, off.with_trigger(Trigger::Edge));
+            let _ = io_apic.set_entry(pin, off);
+            return;
+        };
+        let Some(source) = used else { return };
         let entry = RedirectionEntry::new()
             .with_vector(source.vector.0)
             .with_delivery(DeliveryMode::LowestPriority)
             .with_polarity(Polarity::ActiveHigh)
             .with_trigger(trigger)
-            .with_masked(masked)
-            .with_destination(self.first_target(source));
-        let message = self.hal.io_apic.borrow_mut().set_entry(gsi as u8, entry);
+            .with_masked(self.hal.held_lines.borrow().contains(&gsi))
+            .with_destination(self.first_target(&source));
+        let message = self.hal.io_apic.borrow_mut().set_entry(pin, entry);
         if let Some(out) = message {
             self.route(out.message);
         }
     }
 
-    /// The destination that is written down: the first processor of the mask. The router
-    /// looks for another one if that is busy.
+    /// The destination that is written down: the first processor on which it is connected. The
+    /// router looks for another one if that is busy.
     fn first_target(&self, source: &Source) -> u8 {
-        self.processors_of(source.group, source.affinity).next().map_or(0, |id| id.0 as u8)
+        let mask = if source.connected == 0 { source.affinity } else { source.connected };
+        self.processors_of(source.group, mask).next().map_or(0, |id| id.0 as u8)
     }
 
     /// The write with which a source's message is sent.
@@ -87,10 +131,10 @@ impl Kernel {
         .encode()
     }
 
-    fn program_message(&self, source: &Source, message: u16, table: bool) {
+    fn program_message(&self, source: &Source, message: u16, table: bool, masked: bool) {
         let write = self.message_write(source);
         if table {
-            self.program_table_entry(source.device, message, write, false);
+            self.program_table_entry(source.device, message, write, masked);
             return;
         }
         let Some((address, at)) = self.capability(source.device, spec::capability::MSI) else { return };

@@ -11,10 +11,13 @@ mod messages;
 mod route;
 mod vectors;
 
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
 use dirql_chips::ioapic::IoApic;
-use dirql_chips::pci::Bus;
+use dirql_chips::pci::{Bus, Outputs};
+use dirql_chips::{Effects, WiredOr};
 
 pub use assign::{Assignment, InterruptGrant, MessagePolicy, Resource};
 pub use machine::{DeviceId, LegacyWindow, LineWish, MessageWish, Plug, PlugError, Socket};
@@ -23,10 +26,17 @@ pub(crate) use vectors::{Source, SourceKind};
 /// The state of this part of the kernel.
 pub(crate) struct Hal {
     pub(crate) io_apic: RefCell<IoApic>,
-    lines: RefCell<alloc::collections::BTreeMap<u32, dirql_chips::WiredOr>>,
+    /// The lines that something is wired to, by their number.
+    lines: RefCell<Vec<Option<WiredOr>>>,
+    /// Lines whose interrupts are given PASSIVE_LEVEL.
+    passive_lines: RefCell<BTreeSet<u32>>,
+    /// Lines that stay masked until a passive-level ISR has run.
+    held_lines: RefCell<BTreeSet<u32>>,
     pub(crate) pci: RefCell<Bus>,
-    slots: RefCell<alloc::vec::Vec<machine::Slot>>,
-    sources: RefCell<alloc::vec::Vec<Source>>,
+    slots: RefCell<Vec<machine::Slot>>,
+    /// Empty between inputs to devices; kept for its memory.
+    scratch: Cell<Option<(Outputs, Effects)>>,
+    sources: RefCell<Vec<Source>>,
     vectors: RefCell<vectors::Vectors>,
     /// Where the next memory window goes, a physical address.
     next_memory: Cell<u64>,
@@ -38,9 +48,12 @@ impl Default for Hal {
     fn default() -> Self {
         Self {
             io_apic: RefCell::new(IoApic::new(0, machine::PINS)),
-            lines: RefCell::default(),
+            lines: RefCell::new((0..machine::PINS).map(|_| None).collect()),
+            passive_lines: RefCell::default(),
+            held_lines: RefCell::default(),
             pci: RefCell::default(),
             slots: RefCell::default(),
+            scratch: Cell::default(),
             sources: RefCell::default(),
             vectors: RefCell::default(),
             next_memory: Cell::new(crate::mm::layout::DEVICE_PHYSICAL),

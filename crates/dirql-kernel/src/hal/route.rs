@@ -18,37 +18,40 @@ impl Kernel {
     }
 
     /// Brings a message to its processors.
+    #[inline]
     pub(crate) fn route(&self, message: InterruptMessage) {
         let addressed = ProcessorId(u16::from(message.destination));
         let Some(processor) = self.processor_by_id(addressed) else { return };
-        let target = if message.delivery == DeliveryMode::LowestPriority
-            && processor.irql.get().0 >= message.vector.class()
-        {
-            self.least_busy(addressed, message.vector)
-        } else {
-            addressed
-        };
-        self.request_vector(target, message.vector, message.trigger);
+        match message.delivery {
+            DeliveryMode::Fixed => self.request_vector(addressed, message.vector, message.trigger),
+            DeliveryMode::LowestPriority => {
+                let is_busy = processor.irql.get().0 >= message.vector.class();
+                let target = if is_busy { self.least_busy(addressed, message.vector) } else { addressed };
+                self.request_vector(target, message.vector, message.trigger);
+            }
+            DeliveryMode::Nmi => self.send_nmi(addressed),
+            // Nothing here answers to the others.
+            DeliveryMode::Smi
+            | DeliveryMode::Reserved
+            | DeliveryMode::Init
+            | DeliveryMode::Startup
+            | DeliveryMode::ExtInt => {}
+        }
     }
 
-    /// Among the processors that the source of this vector may interrupt, the one at the
-    /// lowest IRQL, the first among equals. Source: Intel SDM volume 3, "Lowest Priority
-    /// Delivery Mode"; which of equals wins is the chip set's choice.
+    /// Among the processors on which this vector is connected, the one at the lowest IRQL, the
+    /// addressed one among equals. Source: Intel SDM volume 3, "Lowest Priority Delivery
+    /// Mode"; which of equals wins is the chip set's choice.
+    #[cold]
     fn least_busy(&self, addressed: ProcessorId, vector: Vector) -> ProcessorId {
-        let source = self
-            .hal
-            .sources
-            .borrow()
-            .iter()
-            .find(|source| {
-                source.assigned
-                    && source.vector == vector
-                    && source.group == addressed.group()
-                    && source.affinity & addressed.mask() != 0
-            })
-            .copied();
-        let Some(source) = source else { return addressed };
-        self.processors_of(source.group, source.affinity)
+        let group = addressed.group();
+        let connected = {
+            let sources = self.hal.sources.borrow();
+            let same = sources.iter().filter(|source| source.vector == vector && source.group == group);
+            same.filter(|source| source.affinity & addressed.mask() != 0)
+                .fold(0, |mask, source| mask | source.connected)
+        };
+        self.processors_of(group, connected)
             .min_by_key(|id| {
                 let irql = self.processor_by_id(*id).map(|processor| processor.irql.get());
                 (irql, *id != addressed, *id)

@@ -43,13 +43,26 @@ pub(crate) struct Source {
     pub(crate) shared: bool,
     /// Still given: a stopped device's sources are not.
     pub(crate) assigned: bool,
-    /// Connected ISRs that use it.
+    /// Its level is PASSIVE_LEVEL: a thread calls its ISRs.
+    pub(crate) passive: bool,
+    /// Connections that use it and are active.
     pub(crate) users: u32,
+    /// Processors with an interrupt object for it.
+    pub(crate) connected: u64,
 }
 
 impl Source {
+    /// The level that its device is told.
     pub(crate) const fn irql(&self) -> Irql {
-        Irql(self.vector.class())
+        if self.passive { Irql::PASSIVE } else { Irql(self.vector.class()) }
+    }
+
+    pub(crate) const fn is_a_line(&self) -> bool {
+        matches!(self.kind, SourceKind::Line { .. })
+    }
+
+    pub(crate) const fn is_line(&self, gsi: u32) -> bool {
+        matches!(self.kind, SourceKind::Line { gsi: line, .. } if line == gsi)
     }
 
     /// Whether NT calls it Latched.
@@ -141,19 +154,31 @@ impl Kernel {
         self.sources().into_iter().filter(|(_, source)| source.device == device).map(|(number, _)| number).collect()
     }
 
+    /// Gives a source its number, that of one which nobody has any more if there is one.
     pub(crate) fn add_source(&self, source: Source) -> u32 {
         let mut sources = self.hal.sources.borrow_mut();
-        sources.push(source);
-        sources.len() as u32 - 1
+        let free = sources.iter().position(|old| !old.assigned && old.users == 0);
+        match free {
+            Some(number) => {
+                sources[number] = source;
+                number as u32
+            }
+            None => {
+                sources.push(source);
+                sources.len() as u32 - 1
+            }
+        }
+    }
+
+    pub(crate) fn with_source<R>(&self, number: u32, change: impl FnOnce(&mut Source) -> R) -> Option<R> {
+        self.hal.sources.borrow_mut().get_mut(number as usize).map(change)
     }
 
     /// Takes a source away from its device. A vector that another device on the line uses too
     /// stays in use.
     pub(crate) fn release_source(&self, number: u32) {
         let Some(source) = self.source(number) else { return };
-        if let Some(source) = self.hal.sources.borrow_mut().get_mut(number as usize) {
-            source.assigned = false;
-        }
+        self.with_source(number, |source| source.assigned = false);
         let still = self
             .sources()
             .iter()
@@ -161,13 +186,6 @@ impl Kernel {
         if !still {
             self.hal.vectors.borrow_mut().release(source.vector, source.group, source.affinity);
         }
-    }
-
-    pub(crate) fn change_users(&self, number: u32, by: i32) -> u32 {
-        let mut sources = self.hal.sources.borrow_mut();
-        let Some(source) = sources.get_mut(number as usize) else { return 0 };
-        source.users = source.users.saturating_add_signed(by);
-        source.users
     }
 
     /// The processors of a mask.

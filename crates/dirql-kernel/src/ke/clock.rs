@@ -1,8 +1,11 @@
 //! Virtual time, in 100 ns units since the start of the run.
 //!
-//! It moves when all processors are idle, and by what a routine says that it takes.
+//! It moves when all processors are idle, by what a routine says that it takes, and a little
+//! with each access to a device, each look at a clock and each turn of a processor, so that a
+//! driver that polls for something that time brings comes to an end.
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
 use dirql_abi::NtStatus;
@@ -35,15 +38,44 @@ pub(crate) struct Alarm {
     number: u64,
 }
 
-#[derive(Default)]
 pub(crate) struct Clock {
     now: Cell<u64>,
     numbers: Cell<u64>,
     alarms: RefCell<BTreeMap<Alarm, ClockAction>>,
+    /// When the first alarm is due; the end of time without one.
+    next_due: Cell<u64>,
+    /// The alarm of each KTIMER that is set, by its address.
+    timers: RefCell<BTreeMap<u64, Alarm>>,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self {
+            now: Cell::new(0),
+            numbers: Cell::new(0),
+            alarms: RefCell::default(),
+            next_due: Cell::new(u64::MAX),
+            timers: RefCell::default(),
+        }
+    }
+}
+
+impl Clock {
+    fn look_ahead(&self) {
+        let first = self.alarms.borrow().first_key_value().map(|(alarm, _)| alarm.due_100ns);
+        self.next_due.set(first.unwrap_or(u64::MAX));
+    }
 }
 
 /// System time at the start of every run: 2024-01-01 00:00 UTC, 100 ns units since 1601.
 pub(crate) const START_SYSTEM_TIME: u64 = 133_485_408_000_000_000;
+
+/// Virtual time that looking at the clock takes, 100 ns units. 1 microsecond is of the order of
+/// the real thing with the loop around it.
+pub(crate) const LOOK_AT_CLOCK: u64 = 10;
+
+/// Virtual time that an access to a device register or a port takes, 100 ns units.
+pub(crate) const DEVICE_ACCESS: u64 = 1;
 
 /// Length of a clock tick, 100 ns units: 15.625 ms.
 pub(crate) const TICK: u64 = 156_250;
@@ -59,25 +91,43 @@ impl Kernel {
     /// Arranges for `action` to happen at `due_100ns`; a time that has passed means at the
     /// next opportunity.
     pub(crate) fn set_alarm(&self, due_100ns: u64, action: ClockAction) -> Alarm {
-        let number = self.ke.clock.numbers.get() + 1;
-        self.ke.clock.numbers.set(number);
+        let clock = &self.ke.clock;
+        let number = clock.numbers.get() + 1;
+        clock.numbers.set(number);
         let alarm = Alarm { due_100ns, number };
-        self.ke.clock.alarms.borrow_mut().insert(alarm, action);
+        clock.alarms.borrow_mut().insert(alarm, action);
+        clock.next_due.set(clock.next_due.get().min(due_100ns));
         alarm
     }
 
     /// Whether the alarm was still running.
     pub(crate) fn cancel_alarm(&self, alarm: Alarm) -> bool {
-        self.ke.clock.alarms.borrow_mut().remove(&alarm).is_some()
+        let was_running = self.ke.clock.alarms.borrow_mut().remove(&alarm).is_some();
+        self.ke.clock.look_ahead();
+        was_running
     }
 
     /// Cancels every alarm with this action.
     pub(crate) fn cancel_alarms(&self, action: ClockAction) {
         self.ke.clock.alarms.borrow_mut().retain(|_, other| *other != action);
+        self.ke.clock.look_ahead();
+    }
+
+    /// Sets a KTIMER, instead of what it was set to.
+    pub(crate) fn set_timer_alarm(&self, timer: u64, due_100ns: u64) {
+        self.cancel_timer_alarm(timer);
+        let alarm = self.set_alarm(due_100ns, ClockAction::Timer(timer));
+        self.ke.clock.timers.borrow_mut().insert(timer, alarm);
+    }
+
+    /// Whether the KTIMER was set.
+    pub(crate) fn cancel_timer_alarm(&self, timer: u64) -> bool {
+        let alarm = self.ke.clock.timers.borrow_mut().remove(&timer);
+        alarm.is_some_and(|alarm| self.cancel_alarm(alarm))
     }
 
     /// Addresses of the KTIMERs that are set, in order of their due time.
-    pub(crate) fn set_timers(&self) -> alloc::vec::Vec<u64> {
+    pub(crate) fn set_timers(&self) -> Vec<u64> {
         let alarms = self.ke.clock.alarms.borrow();
         alarms
             .values()
@@ -89,9 +139,12 @@ impl Kernel {
     }
 
     /// Lets time pass by `by_100ns`; what becomes due happens in order.
+    #[inline]
     pub(crate) fn pass_time(&self, by_100ns: u64) {
         let until = self.time_100ns().saturating_add(by_100ns);
-        while self.ring_next(until) {}
+        if until >= self.ke.clock.next_due.get() {
+            while self.ring_next(until) {}
+        }
         self.ke.clock.now.set(until.max(self.time_100ns()));
     }
 
@@ -100,19 +153,29 @@ impl Kernel {
         self.ring_next(u64::MAX)
     }
 
+    /// Whether time can bring anything.
+    pub(crate) fn has_alarms(&self) -> bool {
+        !self.ke.clock.alarms.borrow().is_empty()
+    }
+
     fn ring_next(&self, until: u64) -> bool {
+        let clock = &self.ke.clock;
         let next = {
-            let mut alarms = self.ke.clock.alarms.borrow_mut();
+            let mut alarms = clock.alarms.borrow_mut();
             match alarms.first_entry() {
                 Some(entry) if entry.key().due_100ns <= until => Some(entry.remove_entry()),
                 _ => None,
             }
         };
+        clock.look_ahead();
         let Some((alarm, action)) = next else { return false };
-        self.ke.clock.now.set(alarm.due_100ns.max(self.time_100ns()));
+        clock.now.set(alarm.due_100ns.max(self.time_100ns()));
         match action {
             ClockAction::WaitTimeout(thread) => self.end_wait_and_forget(thread, NtStatus::TIMEOUT),
-            ClockAction::Timer(timer) => self.timer_is_due(timer, alarm.due_100ns),
+            ClockAction::Timer(timer) => {
+                clock.timers.borrow_mut().remove(&timer);
+                self.timer_is_due(timer, alarm.due_100ns);
+            }
             ClockAction::Device { device, token } => self.device_timer(device, token),
             ClockAction::IoTimers => self.io_timers_are_due(),
         }

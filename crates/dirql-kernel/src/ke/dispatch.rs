@@ -4,6 +4,7 @@
 //! only, which is where a schedule can say so.
 
 use alloc::format;
+use alloc::string::String;
 
 use dirql_abi::Irql;
 use dirql_abi::bugcheck::code;
@@ -11,14 +12,14 @@ use dirql_abi::interrupt::interrupt_mode;
 use dirql_chips::Vector;
 use dirql_rules::{BugCheck, Context, ids};
 
-use crate::ke::interrupt::Isr;
-use crate::ke::processor::vectors;
-use crate::stop::Ddi;
+use crate::ke::interrupt::{ChainId, Isr};
+use crate::ke::processor::{asked, vectors};
+use crate::stop::{Ddi, Stop};
 use crate::{Event, Kernel};
 
 /// How often a vector may be taken in a row, with the interrupted code not running in
 /// between, before it counts as a storm. Choice: Windows decides by time (bug check 0xF2).
-const STORM: u32 = 10_000;
+pub(super) const STORM: u32 = 10_000;
 
 impl Kernel {
     /// Takes every interrupt that the current processor can take, highest first, and then
@@ -29,7 +30,7 @@ impl Kernel {
     #[inline]
     pub(crate) fn take_pending(&self) -> Ddi<()> {
         let processor = self.processor();
-        if !processor.can_take_interrupt() && !processor.reschedule.get() {
+        if processor.asked.get() == 0 && !processor.can_take_interrupt() {
             return Ok(());
         }
         self.take_all_pending()
@@ -38,6 +39,10 @@ impl Kernel {
     fn take_all_pending(&self) -> Ddi<()> {
         loop {
             let processor = self.processor();
+            if processor.take_asked(asked::NMI) {
+                self.take_nmi()?;
+                continue;
+            }
             if !processor.interrupt_flag.get() {
                 return Ok(());
             }
@@ -53,7 +58,8 @@ impl Kernel {
     /// Runs what `vector` leads to, at its level, and restores the level.
     fn take_interrupt(&self, vector: Vector) -> Ddi<()> {
         let ddi = self.report.suspend_ddi();
-        let context = self.processor().context.get();
+        let processor = self.processor();
+        let context = processor.context.get();
         let level = self.set_irql(Irql(vector.class()));
         if self.report.is_recording() {
             self.event(Event::Delivered(vector));
@@ -63,14 +69,17 @@ impl Kernel {
                 self.end_of_interrupt(vector);
                 self.run_dpcs()?;
             }
-            vectors::IPI => self.end_of_interrupt(vector),
+            vectors::IPI => {
+                self.end_of_interrupt(vector);
+                self.answer_ipi()?;
+            }
             _ => {
                 self.run_chain(vector)?;
                 self.end_of_interrupt(vector);
             }
         }
         self.set_irql(level);
-        self.processor().context.set(context);
+        processor.context.set(context);
         self.report.resume_ddi(ddi);
         Ok(())
     }
@@ -92,48 +101,67 @@ impl Kernel {
     /// edge that arrives while another device's ISR runs would be lost otherwise.
     /// Source: what Windows is known to do (its chained and second-chance dispatch); the
     /// reference pages only say that FALSE lets the next ISR run.
+    ///
+    /// ISRs at PASSIVE_LEVEL come after the others, and only if those did not claim a level.
     fn run_chain(&self, vector: Vector) -> Ddi<()> {
-        let chain = self.processor().idt.borrow()[usize::from(vector.0)];
-        let Some(first) = self.ke.interrupts.isr(chain, 0) else {
-            // Nobody is connected; the controller should have been masked. Nothing to call.
-            return Ok(());
+        let processor = self.processor();
+        let chain = processor.idt[usize::from(vector.0)].get();
+        let first = self.ke.interrupts.isr_after(chain, 0);
+        if processor.taken_in_a_row.get() > STORM {
+            return Err(self.storm(vector, chain, first));
+        }
+        // Without one the controller should have been masked; there is nothing to call.
+        let Some(first) = first else { return Ok(()) };
+        let passive = if first.mode == interrupt_mode::LevelSensitive {
+            self.run_level_chain(vector, chain, first)?
+        } else {
+            self.run_latched_chain(vector, chain, first)?
         };
-        let in_a_row = self.processor().taken_in_a_row.get();
-        if in_a_row > STORM {
-            return Err(self.storm(vector, first, self.ke.interrupts.chain_len(chain) > 1));
-        }
-        if first.mode == interrupt_mode::LevelSensitive {
-            let mut at = 0;
-            while let Some(isr) = self.ke.interrupts.isr(chain, at) {
-                if isr.active && self.call_isr(vector, isr)? {
-                    break;
-                }
-                at += 1;
+        if passive { self.start_passive(vector, chain, first.mode) } else { Ok(()) }
+    }
+
+    /// Returns whether ISRs at PASSIVE_LEVEL are to be asked.
+    fn run_level_chain(&self, vector: Vector, chain: ChainId, first: Isr) -> Ddi<bool> {
+        let mut passive = false;
+        let mut next = Some(first);
+        while let Some(isr) = next {
+            if isr.passive {
+                passive |= isr.active;
+            } else if isr.active && self.call_isr(vector, chain, isr)? {
+                return Ok(false);
             }
-            return Ok(());
+            next = self.ke.interrupts.isr_after(chain, isr.number);
         }
+        Ok(passive)
+    }
+
+    /// Returns whether ISRs at PASSIVE_LEVEL are to be asked.
+    fn run_latched_chain(&self, vector: Vector, chain: ChainId, first: Isr) -> Ddi<bool> {
         let mut rounds = 0;
         loop {
-            let mut claimed = false;
-            let mut at = 0;
-            while let Some(isr) = self.ke.interrupts.isr(chain, at) {
-                if isr.active {
-                    claimed |= self.call_isr(vector, isr)?;
+            let (mut claimed, mut called, mut passive) = (false, 0, false);
+            let mut next = self.ke.interrupts.isr_after(chain, 0);
+            while let Some(isr) = next {
+                if isr.passive {
+                    passive |= isr.active;
+                } else {
+                    called += 1;
+                    claimed |= isr.active && self.call_isr(vector, chain, isr)?;
                 }
-                at += 1;
+                next = self.ke.interrupts.isr_after(chain, isr.number);
             }
             rounds += 1;
-            if !claimed || at < 2 {
-                return Ok(());
+            if !claimed || called < 2 {
+                return Ok(passive);
             }
             if rounds > STORM {
-                return Err(self.storm(vector, first, true));
+                return Err(self.storm(vector, chain, Some(first)));
             }
         }
     }
 
     /// Calls one ISR at its synchronize IRQL with its lock held.
-    fn call_isr(&self, vector: Vector, isr: Isr) -> Ddi<bool> {
+    fn call_isr(&self, vector: Vector, chain: ChainId, isr: Isr) -> Ddi<bool> {
         let irql = self.raise_irql(isr.synchronize_irql);
         let generation = self.ke.interrupts.generation();
         self.acquire_lock_word(isr.lock)?;
@@ -143,23 +171,38 @@ impl Kernel {
             self.set_irql(irql);
             return Ok(false);
         }
+        let shares_level =
+            isr.mode == interrupt_mode::LevelSensitive && self.ke.interrupts.chain_len(chain) > 1;
+        let before = if shares_level { self.assertion(isr.source) } else { None };
+        let claimed = self.enter_isr(vector, isr)?;
+        if claimed && before.is_some_and(|before| !before.now) && before == self.assertion(isr.source) {
+            self.claimed_for_another(isr)?;
+        }
+        self.release_lock_word(isr.lock)?;
+        self.set_irql(irql);
+        Ok(claimed)
+    }
+
+    /// Calls an ISR at the level and with the lock that it has now, and sees whether it left
+    /// them so.
+    pub(super) fn enter_isr(&self, vector: Vector, isr: Isr) -> Ddi<bool> {
         self.processor().context.set(Context::Isr(vector.0));
         if self.report.is_recording() {
             self.event(Event::IsrEnter { vector, object: isr.object, routine: isr.routine });
         }
-        let claimed = match isr.message {
+        let result = match isr.message {
             None => self.platform().call(isr.routine, &[isr.object, isr.context]),
             Some(message) => {
                 self.platform().call(isr.routine, &[isr.object, isr.context, u64::from(message)])
             }
-        } as u8
-            != 0;
+        };
+        // A BOOLEAN is a byte; what is above it in the register is rubbish.
+        let claimed = result as u8 != 0;
         if self.report.is_recording() {
             self.event(Event::IsrLeave { vector, claimed });
         }
+        self.check_interrupt_flag("the ISR", isr.routine)?;
         self.check_isr_level(isr)?;
-        self.release_lock_word(isr.lock)?;
-        self.set_irql(irql);
         Ok(claimed)
     }
 
@@ -179,18 +222,54 @@ impl Kernel {
         Err(BugCheck::new(code::IRQL_UNEXPECTED_VALUE, [levels, isr.routine, isr.object, 0]).into())
     }
 
-    fn storm(&self, vector: Vector, first: Isr, chained: bool) -> crate::Stop {
+    /// A routine that was called with interrupts on must not leave them off.
+    #[inline]
+    pub(super) fn check_interrupt_flag(&self, what: &str, routine: u64) -> Ddi<()> {
+        if self.processor().interrupt_flag.get() {
+            return Ok(());
+        }
+        self.processor().interrupt_flag.set(true);
+        self.find_at(
+            ids::INTERRUPTS_OFF,
+            format!("{what} returned with the processor's interrupts off"),
+            self.here_at(routine),
+            None,
+        )
+    }
+
+    #[cold]
+    fn claimed_for_another(&self, isr: Isr) -> Ddi<()> {
+        let connected = self.connection_place(isr.object);
+        self.find_at(
+            ids::CLAIMED_FOREIGN,
+            String::from("the ISR returned TRUE although its device did not assert the shared line"),
+            self.here_at(isr.routine),
+            connected.map(|place| (String::from("the interrupt was connected here"), place)),
+        )
+    }
+
+    /// An interrupt that never stops. Parameters as on the page of bug check 0xF2.
+    #[cold]
+    pub(super) fn storm(&self, vector: Vector, chain: ChainId, first: Option<Isr>) -> Stop {
+        let Some(first) = first else {
+            let message = format!(
+                "vector {:#04x} was taken {STORM} times in a row, and no ISR is connected to it on processor {}",
+                vector.0,
+                self.processor().id.0
+            );
+            return self.find_fatal(ids::INTERRUPT_STORM, message, None);
+        };
         let message = format!(
             "vector {:#04x} was taken {STORM} times in a row and is still asserted; no ISR silenced its device",
             vector.0
         );
-        let connected = self.connection_place(first.object).map(|place| {
-            (alloc::string::String::from("the interrupt was connected here"), place)
-        });
+        let connected = self
+            .connection_place(first.object)
+            .map(|place| (String::from("the interrupt was connected here"), place));
         if self.find_at(ids::INTERRUPT_STORM, message, self.here_at(first.routine), connected).is_err() {
-            return crate::Stop::Ended;
+            return Stop::Ended;
         }
-        let kind = if chained { 2 } else { 1 };
+        let kind = if self.ke.interrupts.chain_len(chain) > 1 { 2 } else { 1 };
         BugCheck::new(
             code::HARDWARE_INTERRUPT_STORM,
             [first.routine, first.context, first.object, kind],

@@ -1,25 +1,35 @@
 //! Deferred procedure calls.
 //!
 //! The KDPC lives in the driver's memory; which processor's queue it is on is kept here.
+//!
+//! Choices, where pages say nothing or differ:
+//! - a DPC without a target goes to the current processor ("Organization of DPC Queues");
+//!   "Using Spin Locks: An Example" says to the first free one;
+//! - the limits of queue depth and request rate, which no page numbers, are [`MOST_WAITING`]
+//!   and [`LOW_RATE`];
+//! - a DPC that is not to be run at once is run when its processor runs DPCs for another
+//!   reason, becomes idle, or has run something else for a turn.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
+use core::ops::Range;
 
-use dirql_abi::{Irql, NtStatus};
 use dirql_abi::bugcheck::code;
 use dirql_abi::dispatcher::kernel_object_type;
 use dirql_abi::dpc::{KDpc, importance};
 use dirql_abi::processor::ProcessorNumber;
+use dirql_abi::{Irql, NtStatus};
 use dirql_chips::Trigger;
 use dirql_rules::{BugCheck, Context, Place, ids};
 use zerocopy::FromZeros;
 
 use crate::at;
+use crate::ke::processor::{Processor, Spin, vectors};
+use crate::ke::thread::ThreadId;
 use crate::ke::ProcessorId;
-use crate::ke::processor::{Spin, vectors};
 use crate::stop::Ddi;
 use crate::{DriverPtr, Event, Kernel};
 
@@ -27,27 +37,80 @@ use crate::{DriverPtr, Event, Kernel};
 /// Source: ntddk.h of public kits (MAXIMUM_PROCESSORS offset), as drivers see it.
 const TARGET_SET: u16 = 0x800;
 
+/// DPCs that may wait on a queue without being asked to be run: `KiMaximumDpcQueueDepth`.
+const MOST_WAITING: usize = 4;
+
+/// DPCs in a millisecond up to which those of low importance are run at once:
+/// `KiMinimumDpcRate`.
+const LOW_RATE: u32 = 3;
+
+/// A millisecond in 100 ns units.
+const MILLISECOND: u64 = 10_000;
+
 /// A DPC on a queue.
 #[derive(Clone, Debug)]
 pub(crate) struct Queued {
-    pub(crate) target: ProcessorId,
+    pub(super) target: ProcessorId,
     pub(crate) place: Place,
+    /// Counts insertions.
+    number: u64,
+    threaded: bool,
+}
+
+/// A DPC whose routine runs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Running {
+    pub(super) dpc: u64,
+    pub(super) routine: u64,
+    number: u64,
+    /// Virtual time at its start.
+    pub(super) since: u64,
 }
 
 #[derive(Default)]
 pub(crate) struct Dpcs {
     queued: RefCell<BTreeMap<u64, Queued>>,
+    insertions: Cell<u64>,
+}
+
+/// What a processor knows about its DPCs, beside the queue of the ordinary ones.
+#[derive(Default)]
+pub(crate) struct DpcState {
+    pub(super) running: Cell<Option<Running>>,
+    /// Virtual time at which the processor began to run its queue.
+    pub(super) run_since: Cell<u64>,
+    /// A millisecond of virtual time, and the DPCs that were queued in it.
+    recent: Cell<(u64, u32)>,
+    /// Threaded DPCs that wait, by address.
+    pub(super) threaded: RefCell<VecDeque<u64>>,
+    pub(super) running_threaded: Cell<Option<Running>>,
+    /// The thread that runs them and the event it waits for.
+    pub(super) worker: Cell<Option<(ThreadId, u64)>>,
+}
+
+impl DpcState {
+    /// Counts an insertion, and returns how many there were in this millisecond.
+    fn count(&self, now_100ns: u64) -> u32 {
+        let this = now_100ns / MILLISECOND;
+        let (last, count) = self.recent.get();
+        let count = if last == this { count.saturating_add(1) } else { 1 };
+        self.recent.set((this, count));
+        count
+    }
 }
 
 impl Kernel {
     /// `VOID KeInitializeDpc(PRKDPC, PKDEFERRED_ROUTINE, PVOID)`
     ///
-    /// Any IRQL. The object must not be queued. Source: WDK reference, wdm.KeInitializeDpc.
+    /// - IRQL: any.
+    /// - Findings: DQ0140 it is queued.
+    /// - Source: WDK reference, wdm.KeInitializeDpc.
     pub fn ke_initialize_dpc(&self, dpc: DriverPtr<KDpc>, routine: u64, context: u64) -> Ddi<()> {
         self.initialize_dpc(dpc, kernel_object_type::DpcObject, routine, context)
     }
 
-    /// `VOID KeInitializeThreadedDpc(PRKDPC, PKDEFERRED_ROUTINE, PVOID)`
+    /// `VOID KeInitializeThreadedDpc(PRKDPC, PKDEFERRED_ROUTINE, PVOID)`: as
+    /// [`Kernel::ke_initialize_dpc`], for a DPC that a thread runs at PASSIVE_LEVEL.
     pub fn ke_initialize_threaded_dpc(&self, dpc: DriverPtr<KDpc>, routine: u64, context: u64) -> Ddi<()> {
         self.initialize_dpc(dpc, kernel_object_type::ThreadedDpcObject, routine, context)
     }
@@ -73,34 +136,76 @@ impl Kernel {
     ///
     /// - IRQL: any.
     /// - Returns: FALSE if it was queued already; the new arguments are dropped then.
+    /// - Findings: DQ0142 not initialised; DQ0143 arguments dropped that differ.
     /// - Yields: the DPC runs when its processor falls below DISPATCH_LEVEL.
     /// - Source: WDK reference, wdm.KeInsertQueueDpc; Organization of DPC Queues.
     pub fn ke_insert_queue_dpc(&self, dpc: DriverPtr<KDpc>, argument1: u64, argument2: u64) -> Ddi<u8> {
         let image = self.read(dpc)?;
-        if self.queued_dpc(dpc.address()).is_some() {
+        if let Some(queued) = self.queued_dpc(dpc.address()) {
+            if (image.system_argument1, image.system_argument2) != (argument1, argument2) {
+                self.arguments_dropped(queued.place)?;
+            }
             return Ok(0);
         }
-        // With no target set the DPC goes to the current processor ("Organization of DPC
-        // Queues"); another page says the first free one. The former is what Windows does.
+        let threaded = image.type_ == kernel_object_type::ThreadedDpcObject;
+        if !threaded && image.type_ != kernel_object_type::DpcObject {
+            return Err(self.not_a_dpc(image.type_));
+        }
         let target = match image.number.checked_sub(TARGET_SET) {
-            Some(number) if number < self.config().processors => ProcessorId(number),
+            Some(number) if usize::from(number) < self.processors().len() => ProcessorId(number),
             _ => self.processor().id,
         };
+        let Some(processor) = self.processor_by_id(target) else { return Ok(0) };
         self.write(at!(dpc, KDpc, system_argument1), argument1)?;
         self.write(at!(dpc, KDpc, system_argument2), argument2)?;
         self.write(at!(dpc, KDpc, dpc_data), self.processor_kprcb(target))?;
-        self.ke.dpcs.queued.borrow_mut().insert(dpc.address(), Queued { target, place: self.here() });
-        let Some(processor) = self.processor_by_id(target) else { return Ok(0) };
-        if image.importance == importance::HighImportance {
-            processor.dpc_queue.borrow_mut().push_front(dpc.address());
-        } else {
-            processor.dpc_queue.borrow_mut().push_back(dpc.address());
-        }
+        let dpcs = &self.ke.dpcs;
+        let number = dpcs.insertions.get();
+        dpcs.insertions.set(number + 1);
+        let queued = Queued { target, place: self.here(), number, threaded };
+        dpcs.queued.borrow_mut().insert(dpc.address(), queued);
         if self.report.is_recording() {
             self.event(Event::DpcQueued { dpc: dpc.address(), target: target.0 });
         }
-        self.request_vector(target, vectors::DPC, Trigger::Edge);
+        let queue = if threaded { &processor.dpc.threaded } else { &processor.dpc_queue };
+        if image.importance == importance::HighImportance {
+            queue.borrow_mut().push_front(dpc.address());
+        } else {
+            queue.borrow_mut().push_back(dpc.address());
+        }
+        if threaded {
+            self.wake_dpc_worker(processor)?;
+        } else if self.is_to_run_at_once(processor, image.importance) {
+            self.request_vector(target, vectors::DPC, Trigger::Edge);
+        }
         Ok(1)
+    }
+
+    /// Source: WDK, "Organization of DPC Queues", its table.
+    fn is_to_run_at_once(&self, target: &Processor, importance: u8) -> bool {
+        let rate = target.dpc.count(self.time_100ns());
+        let is_deep = target.dpc_queue.borrow().len() > MOST_WAITING;
+        let is_here = target.id == self.processor().id;
+        match importance {
+            importance::HighImportance | importance::MediumHighImportance => true,
+            importance::LowImportance => is_deep || is_here && rate <= LOW_RATE,
+            _ => is_here || is_deep,
+        }
+    }
+
+    #[cold]
+    fn arguments_dropped(&self, queued: Place) -> Ddi<()> {
+        self.find(
+            ids::DPC_ARGUMENTS_DROPPED,
+            String::from("KeInsertQueueDpc returned FALSE and dropped arguments that differ from those that wait"),
+            Some((String::from("it was queued here"), queued)),
+        )
+    }
+
+    #[cold]
+    fn not_a_dpc(&self, kind: u8) -> crate::Stop {
+        let message = format!("what is queued as a DPC has the type {kind}; KeInitializeDpc sets 19");
+        self.find_fatal(ids::DPC_NOT_INITIALIZED, message, None)
     }
 
     /// `BOOLEAN KeRemoveQueueDpc(PRKDPC)`
@@ -119,19 +224,36 @@ impl Kernel {
     /// `VOID KeFlushQueuedDpcs(VOID)`
     ///
     /// Returns when every DPC that was queued before the call has run, on all processors.
+    ///
     /// - IRQL: PASSIVE_LEVEL.
-    /// - Yields: until the other processors' queues are empty.
+    /// - Findings: DQ0111 called by a DPC, which it would wait for.
+    /// - Yields: until those DPCs have run.
     /// - Source: WDK reference, wdm.KeFlushQueuedDpcs.
     pub fn ke_flush_queued_dpcs(&self) -> Ddi<()> {
+        if self.runs_threaded_dpc() || self.processor().dpc.running.get().is_some() {
+            let message = String::from("KeFlushQueuedDpcs was called by a DPC routine and waits for it");
+            return Err(self.find_fatal(ids::DEADLOCK, message, None));
+        }
+        let before = self.ke.dpcs.insertions.get();
+        for processor in self.processors() {
+            if !processor.dpc_queue.borrow().is_empty() {
+                self.request_vector(processor.id, vectors::DPC, Trigger::Edge);
+            }
+        }
         self.take_pending()?;
-        while self.dpcs_busy() {
-            self.spin(Spin::Dpcs)?;
+        while self.dpcs_busy(before) {
+            self.spin(Spin::Dpcs(before))?;
         }
         Ok(())
     }
 
     /// `VOID KeSetImportanceDpc(PRKDPC, KDPC_IMPORTANCE)`. Values above MediumHigh are ignored.
+    ///
+    /// - IRQL: any, before the DPC is queued.
+    /// - Findings: DQ0144 it is queued.
+    /// - Source: WDK reference, wdm.KeSetImportanceDpc.
     pub fn ke_set_importance_dpc(&self, dpc: DriverPtr<KDpc>, value: u32) -> Ddi<()> {
+        self.check_not_queued(dpc, "KeSetImportanceDpc")?;
         if value <= u32::from(importance::MediumHighImportance) {
             self.write(at!(dpc, KDpc, importance), value as u8)?;
         }
@@ -141,8 +263,9 @@ impl Kernel {
     /// `VOID KeSetTargetProcessorDpc(PRKDPC, CCHAR Number)`
     ///
     /// A number at or above the count of group 0 leaves the target unchanged (Windows 7; WDK
-    /// reference, wdm.KeSetTargetProcessorDpc).
+    /// reference, wdm.KeSetTargetProcessorDpc). Findings: DQ0144 it is queued.
     pub fn ke_set_target_processor_dpc(&self, dpc: DriverPtr<KDpc>, number: u8) -> Ddi<()> {
+        self.check_not_queued(dpc, "KeSetTargetProcessorDpc")?;
         if u32::from(number) < self.processors_in_group(0) {
             self.write(at!(dpc, KDpc, number), TARGET_SET + u16::from(number))?;
         }
@@ -152,6 +275,7 @@ impl Kernel {
     /// `NTSTATUS KeSetTargetProcessorDpcEx(PKDPC, PPROCESSOR_NUMBER)`
     ///
     /// - Returns: STATUS_INVALID_PARAMETER for a processor that does not exist.
+    /// - Findings: DQ0144 it is queued.
     /// - Source: WDK reference, wdm.KeSetTargetProcessorDpcEx.
     pub fn ke_set_target_processor_dpc_ex(
         &self,
@@ -163,51 +287,88 @@ impl Kernel {
         if !exists || number.reserved != 0 {
             return Ok(NtStatus::INVALID_PARAMETER);
         }
+        self.check_not_queued(dpc, "KeSetTargetProcessorDpcEx")?;
         let index = number.group * 64 + u16::from(number.number);
         self.write(at!(dpc, KDpc, number), TARGET_SET + index)?;
         Ok(NtStatus::SUCCESS)
     }
 
+    fn check_not_queued(&self, dpc: DriverPtr<KDpc>, routine: &str) -> Ddi<()> {
+        let Some(queued) = self.queued_dpc(dpc.address()) else { return Ok(()) };
+        self.find(
+            ids::DPC_CHANGED_WHILE_QUEUED,
+            format!("{routine} was called for a DPC that is queued, and changes only its next run"),
+            Some((String::from("it was queued here"), queued.place)),
+        )
+    }
+
+    /// `LOGICAL KeIsExecutingDpc(VOID)`: whether this processor runs a DPC routine.
+    pub fn ke_is_executing_dpc(&self) -> Ddi<u32> {
+        Ok(u32::from(self.processor().dpc.running.get().is_some()))
+    }
+
     /// Runs this processor's queue until it is empty. At DISPATCH_LEVEL.
     pub(crate) fn run_dpcs(&self) -> Ddi<()> {
+        self.processor().dpc.run_since.set(self.time_100ns());
         loop {
             let next = self.processor().dpc_queue.borrow_mut().pop_front();
             let Some(address) = next else { return Ok(()) };
-            self.run_dpc(DriverPtr::new(address))?;
+            let Some((running, image)) = self.begin_dpc(address)? else { continue };
+            self.processor().dpc.running.set(Some(running));
+            self.run_dpc_routine(address, &image, Irql::DISPATCH)?;
+            self.processor().dpc.running.set(None);
+            self.yield_point()?;
         }
     }
 
-    /// The object is off the queue when its routine starts, so the routine may queue it again.
-    fn run_dpc(&self, dpc: DriverPtr<KDpc>) -> Ddi<()> {
-        self.ke.dpcs.queued.borrow_mut().remove(&dpc.address());
-        let image = self.read(dpc)?;
-        self.write(at!(dpc, KDpc, dpc_data), 0)?;
-        self.processor().context.set(Context::Dpc);
-        self.processor().running_dpc.set(dpc.address());
+    /// Takes a DPC off the books. The object is off its queue when its routine starts, so the
+    /// routine may queue it again.
+    pub(super) fn begin_dpc(&self, address: u64) -> Ddi<Option<(Running, KDpc)>> {
+        let Some(queued) = self.ke.dpcs.queued.borrow_mut().remove(&address) else { return Ok(None) };
+        let dpc = DriverPtr::<KDpc>::new(address);
+        let image = self.read(dpc).and_then(|image| self.write(at!(dpc, KDpc, dpc_data), 0).map(|()| image));
+        let Ok(image) = image else {
+            return Err(self.find_fatal(
+                ids::DPC_LEFT_QUEUED,
+                format!("the memory of a DPC is gone when its routine is to run: {address:#x}"),
+                Some((String::from("it was queued here"), queued.place)),
+            ));
+        };
+        let routine = image.deferred_routine;
+        let running = Running { dpc: address, routine, number: queued.number, since: self.time_100ns() };
+        Ok(Some((running, image)))
+    }
+
+    /// Calls a DPC's routine, which must return at the level at which it was called.
+    pub(super) fn run_dpc_routine(&self, address: u64, image: &KDpc, expected: Irql) -> Ddi<()> {
+        let routine = image.deferred_routine;
+        let outer = self.processor().context.replace(Context::Dpc);
         if self.report.is_recording() {
-            self.event(Event::DpcEnter { dpc: dpc.address(), routine: image.deferred_routine });
+            self.event(Event::DpcEnter { dpc: address, routine });
         }
-        self.platform().call(
-            image.deferred_routine,
-            &[dpc.address(), image.deferred_context, image.system_argument1, image.system_argument2],
-        );
+        if routine == 0 {
+            return Err(self.call_of_nothing());
+        }
+        let arguments = [address, image.deferred_context, image.system_argument1, image.system_argument2];
+        self.platform().call(routine, &arguments);
         if self.report.is_recording() {
-            self.event(Event::DpcLeave { dpc: dpc.address() });
+            self.event(Event::DpcLeave { dpc: address });
         }
-        self.processor().running_dpc.set(0);
+        self.check_interrupt_flag("the DPC routine", routine)?;
         let level = self.irql();
-        if level != Irql::DISPATCH {
+        if level != expected {
             self.find_at(
                 ids::DPC_IRQL,
-                format!("the DPC routine returned at {level}"),
-                self.here_at(image.deferred_routine),
+                format!("the DPC routine was called at {expected} and returned at {level}"),
+                self.here_at(routine),
                 None,
             )?;
-            let levels = u64::from(level.0) << 16 | u64::from(Irql::DISPATCH.0) << 8 | 2;
-            let parameters = [levels, image.deferred_routine, dpc.address(), 0];
+            let levels = u64::from(level.0) << 16 | u64::from(expected.0) << 8 | 2;
+            let parameters = [levels, routine, address, 0];
             return Err(BugCheck::new(code::IRQL_UNEXPECTED_VALUE, parameters).into());
         }
-        self.yield_point()
+        self.processor().context.set(outer);
+        Ok(())
     }
 
     /// What is known about a DPC that is queued.
@@ -216,7 +377,7 @@ impl Kernel {
     }
 
     /// DPC objects that are queued and lie in, or lead into, this range of addresses.
-    pub(crate) fn queued_dpcs_in(&self, range: core::ops::Range<u64>) -> Vec<(u64, Queued)> {
+    pub(crate) fn queued_dpcs_in(&self, range: &Range<u64>) -> Vec<(u64, Queued)> {
         let queued = self.ke.dpcs.queued.borrow();
         queued
             .iter()
@@ -228,18 +389,36 @@ impl Kernel {
             .collect()
     }
 
+    /// The processors that run a DPC routine whose object or code lies in this range.
+    pub(crate) fn dpcs_running_in(&self, range: &Range<u64>) -> Vec<ProcessorId> {
+        let is_there = |running: Option<Running>| {
+            running.is_some_and(|running| range.contains(&running.dpc) || range.contains(&running.routine))
+        };
+        self.processors()
+            .iter()
+            .filter(|processor| {
+                is_there(processor.dpc.running.get()) || is_there(processor.dpc.running_threaded.get())
+            })
+            .map(|processor| processor.id)
+            .collect()
+    }
+
     fn unqueue(&self, dpc: u64) -> bool {
         let Some(queued) = self.ke.dpcs.queued.borrow_mut().remove(&dpc) else { return false };
         if let Some(processor) = self.processor_by_id(queued.target) {
-            processor.dpc_queue.borrow_mut().retain(|address| *address != dpc);
+            let queue = if queued.threaded { &processor.dpc.threaded } else { &processor.dpc_queue };
+            queue.borrow_mut().retain(|address| *address != dpc);
         }
         true
     }
 
-    /// Whether any processor has DPCs queued or running.
-    pub(crate) fn dpcs_busy(&self) -> bool {
+    /// Whether a DPC that was the `before`th or an earlier one to be queued is still queued or
+    /// runs.
+    pub(crate) fn dpcs_busy(&self, before: u64) -> bool {
+        let runs = |running: Option<Running>| running.is_some_and(|running| running.number < before);
         self.processors()
             .iter()
-            .any(|processor| !processor.dpc_queue.borrow().is_empty() || processor.running_dpc.get() != 0)
+            .any(|processor| runs(processor.dpc.running.get()) || runs(processor.dpc.running_threaded.get()))
+            || self.ke.dpcs.queued.borrow().values().any(|queued| queued.number < before)
     }
 }

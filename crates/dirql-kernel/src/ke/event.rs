@@ -1,8 +1,11 @@
 //! Events.
 
-use dirql_abi::NtStatus;
+use alloc::format;
+
 use dirql_abi::dispatcher::{DispatcherHeader, KEvent, object_type};
 use dirql_abi::list::ListEntry;
+use dirql_abi::{Irql, NtStatus};
+use dirql_rules::ids;
 
 use crate::at;
 use crate::stop::Ddi;
@@ -43,11 +46,21 @@ impl Kernel {
 
     /// `LONG KeSetEvent(PRKEVENT, KPRIORITY, BOOLEAN Wait)`
     ///
-    /// - IRQL: at or below DISPATCH_LEVEL with `wait` FALSE.
+    /// - IRQL: at or below DISPATCH_LEVEL; at or below APC_LEVEL with `wait` TRUE.
     /// - Returns: the state before, 0 or 1.
-    /// - Yields: at its end; waiting threads become ready.
-    /// - Source: WDK reference, wdm.KeSetEvent.
-    pub fn ke_set_event(&self, event: DriverPtr<KEvent>, _increment: i32, _wait: u8) -> Ddi<i32> {
+    /// - Findings: DQ0100.
+    /// - Yields: at its end; waiting threads become ready. `wait` TRUE promises a wait at once,
+    ///   and changes nothing here.
+    /// - Source: WDK reference, wdm.KeSetEvent; rule IrqlKeSetEvent.
+    pub fn ke_set_event(&self, event: DriverPtr<KEvent>, _increment: i32, wait: u8) -> Ddi<i32> {
+        let level = self.irql();
+        if wait != 0 && level == Irql::DISPATCH {
+            self.find(
+                ids::ENTRY_LEVEL,
+                format!("KeSetEvent was called at {level} with Wait TRUE; that is allowed at or below APC_LEVEL"),
+                None,
+            )?;
+        }
         let state = Self::signal_state(event.address());
         let before = self.read(state)?;
         self.write(state, 1)?;

@@ -113,6 +113,12 @@ impl Kernel {
         Stop::Ended
     }
 
+    /// What a call through a null pointer comes to, made for a driver by the kernel.
+    pub(crate) fn call_of_nothing(&self) -> Stop {
+        let (address, access) = (0, FaultAccess::Execute);
+        self.fault(&Fault { address, access, instruction: 0, kind: FaultKind::Page })
+    }
+
     fn page_fault(&self, fault: &Fault) -> Result<BugCheck, Stop> {
         let irql = self.irql();
         if irql >= Irql::DISPATCH {

@@ -5,8 +5,11 @@
 //! so the object that an ISR is given can differ from the one that connect returned. The
 //! KINTERRUPT in driver-visible memory is a copy for drivers that look inside; dispatch
 //! never reads it.
+//!
+//! Addresses of objects that are gone are given out again late, so that a driver that uses
+//! one is told so.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
@@ -19,6 +22,9 @@ use zerocopy::FromZeros;
 use crate::ke::ProcessorId;
 use crate::stop::BadAddress;
 use crate::{DriverPtr, Event, Kernel};
+
+/// Blocks of one size that stay unused after a disconnect.
+const QUARANTINE: usize = 1024;
 
 /// The ISRs of one vector on one processor. 0 is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +53,7 @@ pub(crate) struct Isr {
     pub(crate) object: u64,
     pub(crate) routine: u64,
     pub(crate) context: u64,
+    /// Address of the lock word, or of the event of a passive-level interrupt.
     pub(crate) lock: u64,
     pub(crate) irql: Irql,
     pub(crate) synchronize_irql: Irql,
@@ -55,6 +62,12 @@ pub(crate) struct Isr {
     pub(crate) message: Option<u32>,
     /// Cleared by `IoReportInterruptInactive`.
     pub(crate) active: bool,
+    /// Called by a thread at PASSIVE_LEVEL.
+    pub(crate) passive: bool,
+    /// The interrupt source of the machine that it is for.
+    pub(crate) source: u32,
+    /// Counts objects in the order of connecting, from 1.
+    pub(crate) number: u32,
 }
 
 /// An interrupt object and where it hangs.
@@ -73,9 +86,13 @@ pub(crate) struct Connection {
     pub(crate) kind: InterruptKind,
     /// What the driver got: the first interrupt object, or the message table.
     pub(crate) handle: u64,
+    /// Bytes of the message table, 0 without one.
+    pub(crate) table_bytes: u64,
     pub(crate) objects: Vec<u64>,
     /// The interrupt sources of the machine that it uses, for masking.
     pub(crate) sources: Vec<u32>,
+    /// Whether they are turned off because the driver reported the interrupt inactive.
+    pub(crate) inactive: bool,
     pub(crate) pdo: u64,
     pub(crate) place: Place,
 }
@@ -88,17 +105,21 @@ pub(crate) struct Interrupts {
     connections: RefCell<BTreeMap<ConnectionId, Connection>>,
     /// Where connections that are gone were ended, by object address.
     gone: RefCell<BTreeMap<u64, Place>>,
-    next: Cell<u32>,
+    /// Memory of objects and tables that are gone, by size.
+    spare: RefCell<BTreeMap<u64, VecDeque<u64>>>,
+    next_connection: Cell<u32>,
+    next_object: Cell<u32>,
     /// Counts disconnects.
     generation: Cell<u32>,
 }
 
 impl Interrupts {
-    /// The ISR at position `at`, copied, so that nothing is borrowed while it runs.
+    /// The first ISR of a chain that was connected after the one with this number, copied, so
+    /// that nothing is borrowed while it runs and it may be gone afterwards.
     #[inline]
-    pub(crate) fn isr(&self, chain: ChainId, at: usize) -> Option<Isr> {
+    pub(crate) fn isr_after(&self, chain: ChainId, number: u32) -> Option<Isr> {
         let index = chain.0.checked_sub(1)?;
-        self.chains.borrow().get(index as usize)?.get(at).copied()
+        self.chains.borrow().get(index as usize)?.iter().find(|isr| isr.number > number).copied()
     }
 
     /// Changes whenever an object is disconnected.
@@ -123,21 +144,38 @@ impl Interrupts {
     }
 
     pub(crate) fn new_connection_id(&self) -> ConnectionId {
-        self.next.set(self.next.get() + 1);
-        ConnectionId(self.next.get())
+        self.next_connection.set(self.next_connection.get() + 1);
+        ConnectionId(self.next_connection.get())
+    }
+
+    pub(crate) fn new_object_number(&self) -> u32 {
+        self.next_object.set(self.next_object.get() + 1);
+        self.next_object.get()
     }
 
     pub(crate) fn add_connection(&self, id: ConnectionId, connection: Connection) {
         self.connections.borrow_mut().insert(id, connection);
     }
 
-    pub(crate) fn remove_connection(&self, id: ConnectionId, place: &Place) -> Option<Connection> {
-        let connection = self.connections.borrow_mut().remove(&id)?;
+    /// Notes whether a connection's sources are turned off. Returns whether they were.
+    pub(crate) fn set_inactive(&self, id: ConnectionId, inactive: bool) -> bool {
+        let mut connections = self.connections.borrow_mut();
+        let Some(connection) = connections.get_mut(&id) else { return inactive };
+        core::mem::replace(&mut connection.inactive, inactive)
+    }
+
+    pub(crate) fn remove_connection(&self, id: ConnectionId, place: &Place) {
+        let Some(connection) = self.connections.borrow_mut().remove(&id) else { return };
         let mut gone = self.gone.borrow_mut();
-        for object in connection.objects.iter().chain([&connection.handle]) {
-            gone.insert(*object, place.clone());
+        let mut spare = self.spare.borrow_mut();
+        for object in connection.objects {
+            gone.insert(object, place.clone());
+            spare.entry(size_of::<KInterrupt>() as u64).or_default().push_back(object);
         }
-        Some(connection)
+        if connection.table_bytes != 0 {
+            gone.insert(connection.handle, place.clone());
+            spare.entry(connection.table_bytes).or_default().push_back(connection.handle);
+        }
     }
 
     /// Where an interrupt object or message table that is gone was disconnected.
@@ -148,6 +186,11 @@ impl Interrupts {
     /// The interrupt object at this address.
     pub(crate) fn object(&self, address: u64) -> Option<Object> {
         self.objects.borrow().get(&address).copied()
+    }
+
+    /// Every object that is connected.
+    pub(crate) fn objects(&self) -> Vec<Object> {
+        self.objects.borrow().values().copied().collect()
     }
 
     /// The connection that a driver's handle (object or table) belongs to.
@@ -175,15 +218,30 @@ impl Kernel {
         self.ke.interrupts.connection_of(object).map(|(_, connection)| connection.place)
     }
 
+    /// Zeroed memory for an interrupt object or a message table; 0 when there is none.
+    pub(crate) fn interrupt_memory(&self, bytes: u64) -> Result<u64, BadAddress> {
+        let interrupts = &self.ke.interrupts;
+        let reused = {
+            let mut spare = interrupts.spare.borrow_mut();
+            let blocks = spare.get_mut(&bytes).filter(|blocks| blocks.len() > QUARANTINE);
+            blocks.and_then(VecDeque::pop_front)
+        };
+        let Some(address) = reused else { return Ok(self.allocate_system(bytes)) };
+        interrupts.gone.borrow_mut().remove(&address);
+        self.write_bytes(address, &alloc::vec![0; bytes as usize])?;
+        Ok(address)
+    }
+
     /// The ISRs that a vector leads to on a processor, in order.
     pub(crate) fn connected_isrs(&self, processor: ProcessorId, vector: Vector) -> Vec<Object> {
         let Some(processor) = self.processor_by_id(processor) else { return Vec::new() };
-        let chain = processor.idt.borrow()[usize::from(vector.0)];
+        let Some(index) = processor.idt[usize::from(vector.0)].get().0.checked_sub(1) else {
+            return Vec::new();
+        };
+        let chains = self.ke.interrupts.chains.borrow();
         let objects = self.ke.interrupts.objects.borrow();
-        (0..)
-            .map_while(|at| self.ke.interrupts.isr(chain, at))
-            .filter_map(|isr| objects.get(&isr.object).copied())
-            .collect()
+        let isrs = chains.get(index as usize).into_iter().flatten();
+        isrs.filter_map(|isr| objects.get(&isr.object).copied()).collect()
     }
 
     /// Hangs an interrupt object at the end of its vector's chain, and writes the KINTERRUPT
@@ -193,15 +251,14 @@ impl Kernel {
     /// The object's memory is not there.
     pub(crate) fn attach_object(&self, object: Object) -> Result<(), BadAddress> {
         let Some(processor) = self.processor_by_id(object.processor) else { return Ok(()) };
-        let slot = usize::from(object.vector.0);
-        let mut chain = processor.idt.borrow()[slot];
-        if chain == ChainId::NONE {
-            chain = self.ke.interrupts.new_chain();
-            processor.idt.borrow_mut()[slot] = chain;
+        let slot = &processor.idt[usize::from(object.vector.0)];
+        if slot.get() == ChainId::NONE {
+            slot.set(self.ke.interrupts.new_chain());
         }
         self.write_kinterrupt(object)?;
         self.ke.interrupts.objects.borrow_mut().insert(object.isr.object, object);
-        self.ke.interrupts.chains.borrow_mut()[chain.0 as usize - 1].push(object.isr);
+        self.ke.interrupts.chains.borrow_mut()[slot.get().0 as usize - 1].push(object.isr);
+        self.with_source(object.isr.source, |source| source.connected |= object.processor.mask());
         if self.report.is_recording() {
             self.event(Event::Connection {
                 object: object.isr.object,
@@ -215,11 +272,14 @@ impl Kernel {
     /// Takes an interrupt object off its chain. No call of its ISR starts afterwards.
     pub(crate) fn detach_object(&self, address: u64) -> Option<Object> {
         let object = self.ke.interrupts.objects.borrow_mut().remove(&address)?;
-        self.ke.interrupts.generation.set(self.ke.interrupts.generation() + 1);
-        let processor = self.processor_by_id(object.processor)?;
-        let chain = processor.idt.borrow()[usize::from(object.vector.0)];
-        if let Some(isrs) = self.ke.interrupts.chains.borrow_mut().get_mut((chain.0 as usize).wrapping_sub(1)) {
+        self.ke.interrupts.generation.set(self.ke.interrupts.generation().wrapping_add(1));
+        let mut is_last = true;
+        self.with_isrs(&object, |isrs| {
             isrs.retain(|isr| isr.object != address);
+            is_last = !isrs.iter().any(|isr| isr.source == object.isr.source);
+        });
+        if is_last {
+            self.with_source(object.isr.source, |source| source.connected &= !object.processor.mask());
         }
         let connected = crate::at!(DriverPtr::<KInterrupt>::new(address), KInterrupt, connected);
         // A driver that scribbled over the object has hurt only its own view of it.
@@ -238,12 +298,20 @@ impl Kernel {
         }) else {
             return;
         };
+        self.with_isrs(&object, |isrs| {
+            for isr in isrs.iter_mut().filter(|isr| isr.object == address) {
+                isr.active = active;
+            }
+        });
+    }
+
+    /// The chain on which an object hangs.
+    fn with_isrs(&self, object: &Object, change: impl FnOnce(&mut Vec<Isr>)) {
         let Some(processor) = self.processor_by_id(object.processor) else { return };
-        let chain = processor.idt.borrow()[usize::from(object.vector.0)];
+        let chain = processor.idt[usize::from(object.vector.0)].get();
         let mut chains = self.ke.interrupts.chains.borrow_mut();
-        let isrs = chains.get_mut((chain.0 as usize).wrapping_sub(1));
-        for isr in isrs.into_iter().flatten().filter(|isr| isr.object == address) {
-            isr.active = active;
+        if let Some(isrs) = chains.get_mut((chain.0 as usize).wrapping_sub(1)) {
+            change(isrs);
         }
     }
 

@@ -1,14 +1,19 @@
 //! The kernel core: processors, IRQL, interrupts, DPCs, threads, waits, time.
 
+mod affinity;
 mod bug_check;
-mod clock;
+pub(crate) mod clock;
 mod dispatch;
 mod dpc;
 mod event;
 mod fault;
 pub(crate) mod interrupt;
+mod ipi;
 mod irql;
 mod mutex;
+mod nmi;
+mod nudge;
+mod passive;
 mod processor;
 mod query;
 mod region;
@@ -16,10 +21,14 @@ mod scheduler;
 mod semaphore;
 mod spin_lock;
 mod synchronize;
+#[cfg(test)]
+mod tests;
 mod thread;
+mod threaded_dpc;
 mod timer;
 mod trap;
 mod wait;
+mod watchdog;
 
 use alloc::boxed::Box;
 use core::cell::Cell;
@@ -31,35 +40,49 @@ pub use processor::{Processor, ProcessorId};
 pub use scheduler::RunState;
 pub use thread::{ThreadBody, ThreadId};
 
+/// Processors of one group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Affinity {
+    pub(crate) group: u16,
+    pub(crate) mask: u64,
+}
+
+impl Affinity {
+    pub(crate) const fn contains(self, processor: ProcessorId) -> bool {
+        processor.group() == self.group && self.mask & processor.mask() != 0
+    }
+}
+
+/// Most processors: four groups of 64, which is what local APIC IDs of 8 bits can name.
+const MOST_PROCESSORS: u16 = 256;
+
 /// The state of this part of the kernel.
+#[derive(Default)]
 pub(crate) struct Ke {
     processors: Box<[Processor]>,
     current: Cell<u16>,
     steps: Cell<u64>,
     turn_started: Cell<u64>,
     give_turn: Cell<bool>,
+    /// At the end of this turn any thread that is ready may run.
+    starve_nobody: Cell<bool>,
+    nudge: nudge::Nudge,
     pub(crate) interrupts: interrupt::Interrupts,
-    pub(crate) locks: spin_lock::Locks,
+    locks: spin_lock::Locks,
     clock: clock::Clock,
     threads: thread::Threads,
     waits: wait::Waits,
+    mutexes: mutex::Mutexes,
     dpcs: dpc::Dpcs,
+    passive: passive::Passive,
+    ipi: ipi::Ipi,
+    nmi: nmi::Nmi,
+    bug_checks: bug_check::BugChecks,
 }
 
 impl Ke {
     pub(crate) fn new(processors: u16) -> Self {
-        Self {
-            processors: (0..processors.max(1)).map(|id| Processor::new(ProcessorId(id))).collect(),
-            current: Cell::new(0),
-            steps: Cell::new(0),
-            turn_started: Cell::new(0),
-            give_turn: Cell::new(false),
-            interrupts: interrupt::Interrupts::default(),
-            locks: spin_lock::Locks::default(),
-            clock: clock::Clock::default(),
-            threads: thread::Threads::default(),
-            waits: wait::Waits::default(),
-            dpcs: dpc::Dpcs::default(),
-        }
+        let count = processors.clamp(1, MOST_PROCESSORS);
+        Self { processors: (0..count).map(|id| Processor::new(ProcessorId(id))).collect(), ..Self::default() }
     }
 }

@@ -10,6 +10,7 @@ use dirql_chips::lapic::Lapic;
 use dirql_chips::{Trigger, Vector};
 use dirql_rules::Context;
 
+use crate::ke::dpc::DpcState;
 use crate::ke::interrupt::ChainId;
 use crate::ke::thread::ThreadId;
 use crate::platform::StrandId;
@@ -63,8 +64,24 @@ pub(crate) mod vectors {
 pub(crate) enum Spin {
     /// A lock word is held.
     Lock(u64),
-    /// DPCs of other processors are queued or run.
-    Dpcs,
+    /// As `Lock`, in the order in which the processors came.
+    QueuedLock(u64),
+    /// DPCs that were queued before this number are still queued or run.
+    Dpcs(u64),
+    /// Other processors have not come to an inter-processor call yet.
+    Gather,
+    /// Other processors have not ended their part of the inter-processor call with this number
+    /// yet.
+    Disperse(u64),
+}
+
+/// What a processor is to look at beside the vectors that wait, as bits of
+/// [`Processor::asked`].
+pub(crate) mod asked {
+    /// A thread that should run instead of the current one is ready.
+    pub(crate) const RESCHEDULE: u8 = 1;
+    /// A non-maskable interrupt.
+    pub(crate) const NMI: u8 = 2;
 }
 
 /// One simulated processor.
@@ -78,17 +95,18 @@ pub struct Processor {
     pub(crate) interrupt_flag: Cell<bool>,
     pub(crate) lapic: RefCell<Lapic>,
     /// Which chain each vector leads to.
-    pub(crate) idt: RefCell<Box<[ChainId; 256]>>,
+    pub(crate) idt: Box<[Cell<ChainId>; 256]>,
     /// The thread it runs; `None` is the idle loop.
     pub(crate) thread: Cell<Option<ThreadId>>,
     /// The strand to resume when it is this processor's turn.
     pub(crate) strand: Cell<StrandId>,
+    /// DPCs that wait, by address.
     pub(crate) dpc_queue: RefCell<VecDeque<u64>>,
-    /// The DPC whose routine runs.
-    pub(crate) running_dpc: Cell<u64>,
+    /// Its part of what is known about DPCs.
+    pub(crate) dpc: DpcState,
     pub(crate) spin: Cell<Option<Spin>>,
-    /// A thread of higher priority waits for this processor.
-    pub(crate) reschedule: Cell<bool>,
+    /// Bits of [`asked`].
+    pub(crate) asked: Cell<u8>,
     /// Interrupts taken in a row without the interrupted code coming to run.
     pub(crate) taken_in_a_row: Cell<u32>,
 }
@@ -104,13 +122,13 @@ impl Processor {
             context: Cell::new(Context::Idle),
             interrupt_flag: Cell::new(true),
             lapic: RefCell::new(lapic),
-            idt: RefCell::new(Box::new([ChainId::NONE; 256])),
+            idt: Box::new([const { Cell::new(ChainId::NONE) }; 256]),
             thread: Cell::new(None),
             strand: Cell::new(idle_strand(id)),
             dpc_queue: RefCell::default(),
-            running_dpc: Cell::new(0),
+            dpc: DpcState::default(),
             spin: Cell::new(None),
-            reschedule: Cell::new(false),
+            asked: Cell::new(0),
             taken_in_a_row: Cell::new(0),
         }
     }
@@ -119,6 +137,19 @@ impl Processor {
     #[inline]
     pub(crate) fn can_take_interrupt(&self) -> bool {
         self.interrupt_flag.get() && self.lapic.borrow().deliverable().is_some()
+            || self.asked.get() & asked::NMI != 0
+    }
+
+    /// Asks the processor for one of [`asked`].
+    pub(crate) fn ask(&self, what: u8) {
+        self.asked.set(self.asked.get() | what);
+    }
+
+    /// Whether it was asked for one of [`asked`], which it is not any more.
+    pub(crate) fn take_asked(&self, what: u8) -> bool {
+        let asked = self.asked.get();
+        self.asked.set(asked & !what);
+        asked & what != 0
     }
 }
 
@@ -151,12 +182,13 @@ impl Kernel {
             let kpcr = self.allocate_system(KPCR_BYTES);
             let kprcb = kpcr + PRCB_OFFSET;
             processor.kpcr.set(kpcr);
+            let (pcr, prcb) = (DriverPtr::<KPcr>::new(kpcr), DriverPtr::<KPrcb>::new(kprcb));
             // Memory of our own that was just allocated.
-            let _ = self.write(at!(DriverPtr::<KPcr>::new(kpcr), KPcr, self_), kpcr);
-            let _ = self.write(at!(DriverPtr::<KPcr>::new(kpcr), KPcr, current_prcb), kprcb);
-            let _ = self.write(at!(DriverPtr::<KPcr>::new(kpcr), KPcr, obsolete_number), processor.id.0 as u8);
-            let _ = self.write(at!(DriverPtr::<KPrcb>::new(kprcb), KPrcb, number), u32::from(processor.id.0));
-            let _ = self.write(at!(DriverPtr::<KPrcb>::new(kprcb), KPrcb, legacy_number), processor.id.number());
+            let _ = self.write(at!(pcr, KPcr, self_), kpcr);
+            let _ = self.write(at!(pcr, KPcr, current_prcb), kprcb);
+            let _ = self.write(at!(pcr, KPcr, obsolete_number), processor.id.0 as u8);
+            let _ = self.write(at!(prcb, KPrcb, number), u32::from(processor.id.0));
+            let _ = self.write(at!(prcb, KPrcb, legacy_number), processor.id.number());
             let _ = self.platform().create_strand(idle_strand(processor.id));
         }
         self.set_current_processor(ProcessorId(0));
@@ -176,7 +208,7 @@ impl Kernel {
 
     /// How many processors a group has; 0 for a group that does not exist.
     pub(crate) fn processors_in_group(&self, group: u16) -> u32 {
-        let count = u32::from(self.config().processors);
+        let count = self.processors().len() as u32;
         count.saturating_sub(u32::from(group) * 64).min(64)
     }
 
@@ -195,6 +227,7 @@ impl Kernel {
     }
 
     /// Makes `vector` pending at a processor.
+    #[inline]
     pub(crate) fn request_vector(&self, target: ProcessorId, vector: Vector, trigger: Trigger) {
         let Some(processor) = self.processor_by_id(target) else { return };
         processor.lapic.borrow_mut().accept(vector, trigger);

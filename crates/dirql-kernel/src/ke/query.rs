@@ -1,9 +1,11 @@
 //! Questions about time and processors, and stalling.
+//!
+//! Looking at a clock takes [`LOOK_AT_CLOCK`]: drivers wait for a time to come in a loop.
 
 use dirql_abi::NtStatus;
 use dirql_abi::processor::{GroupAffinity, ProcessorNumber};
 
-use crate::ke::clock::{START_SYSTEM_TIME, TICK};
+use crate::ke::clock::{LOOK_AT_CLOCK, START_SYSTEM_TIME, TICK};
 use crate::stop::Ddi;
 use crate::{DriverPtr, Kernel};
 
@@ -15,21 +17,25 @@ impl Kernel {
     /// due meanwhile happens. Any IRQL. Source: WDK reference, wdm.KeStallExecutionProcessor.
     pub fn ke_stall_execution_processor(&self, microseconds: u32) -> Ddi<()> {
         self.pass_time(u64::from(microseconds) * 10);
+        self.check_dpc_watchdog()?;
         self.yield_point()
     }
 
     /// `VOID KeQuerySystemTime(PLARGE_INTEGER)`: 100 ns units since 1601.
     pub fn ke_query_system_time(&self, time: DriverPtr<u64>) -> Ddi<()> {
+        self.pass_time(LOOK_AT_CLOCK);
         Ok(self.write(time, START_SYSTEM_TIME + self.time_100ns())?)
     }
 
     /// `ULONGLONG KeQueryInterruptTime(VOID)`: 100 ns units since the start.
     pub fn ke_query_interrupt_time(&self) -> Ddi<u64> {
+        self.pass_time(LOOK_AT_CLOCK);
         Ok(self.time_100ns())
     }
 
     /// `VOID KeQueryTickCount(PLARGE_INTEGER)`
     pub fn ke_query_tick_count(&self, count: DriverPtr<u64>) -> Ddi<()> {
+        self.pass_time(LOOK_AT_CLOCK);
         Ok(self.write(count, self.time_100ns() / TICK)?)
     }
 
@@ -43,6 +49,7 @@ impl Kernel {
         if !frequency.is_null() {
             self.write(frequency, COUNTER_FREQUENCY)?;
         }
+        self.pass_time(LOOK_AT_CLOCK);
         Ok(self.time_100ns())
     }
 
@@ -53,6 +60,33 @@ impl Kernel {
             self.write(number, ProcessorNumber { group: id.group(), number: id.number(), reserved: 0 })?;
         }
         Ok(u32::from(id.0))
+    }
+
+    /// `NTSTATUS KeGetProcessorNumberFromIndex(ULONG, PPROCESSOR_NUMBER)`: group and number of a
+    /// system-wide index; STATUS_INVALID_PARAMETER for one that no processor has.
+    pub fn ke_get_processor_number_from_index(
+        &self,
+        index: u32,
+        number: DriverPtr<ProcessorNumber>,
+    ) -> Ddi<NtStatus> {
+        let Some(processor) = self.processors().get(index as usize) else {
+            return Ok(NtStatus::INVALID_PARAMETER);
+        };
+        let id = processor.id;
+        self.write(number, ProcessorNumber { group: id.group(), number: id.number(), reserved: 0 })?;
+        Ok(NtStatus::SUCCESS)
+    }
+
+    /// `ULONG KeGetProcessorIndexFromNumber(PPROCESSOR_NUMBER)`: the reverse;
+    /// INVALID_PROCESSOR_INDEX (all ones) for a processor that does not exist.
+    pub fn ke_get_processor_index_from_number(&self, number: DriverPtr<ProcessorNumber>) -> Ddi<u32> {
+        const INVALID_PROCESSOR_INDEX: u32 = u32::MAX;
+        let number = self.read(number)?;
+        let exists = u32::from(number.number) < self.processors_in_group(number.group);
+        if !exists || number.reserved != 0 {
+            return Ok(INVALID_PROCESSOR_INDEX);
+        }
+        Ok(u32::from(number.group) * 64 + u32::from(number.number))
     }
 
     /// `KAFFINITY KeQueryActiveProcessors(VOID)`: those of group 0.
@@ -72,14 +106,14 @@ impl Kernel {
     pub fn ke_query_active_processor_count_ex(&self, group: u16) -> Ddi<u32> {
         const ALL_PROCESSOR_GROUPS: u16 = 0xFFFF;
         Ok(match group {
-            ALL_PROCESSOR_GROUPS => u32::from(self.config().processors),
+            ALL_PROCESSOR_GROUPS => self.processors().len() as u32,
             group => self.processors_in_group(group),
         })
     }
 
     /// `USHORT KeQueryActiveGroupCount(VOID)`
     pub fn ke_query_active_group_count(&self) -> Ddi<u16> {
-        Ok(self.config().processors.div_ceil(64))
+        Ok(self.processors().len().div_ceil(64) as u16)
     }
 
     /// `KAFFINITY KeQueryGroupAffinity(USHORT)`: 0 for a group that does not exist.

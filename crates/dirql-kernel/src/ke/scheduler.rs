@@ -8,10 +8,11 @@ use alloc::format;
 use alloc::string::String;
 
 use dirql_abi::Irql;
+use dirql_chips::Trigger;
 use dirql_rules::{Context, ids};
 
 use crate::ke::ProcessorId;
-use crate::ke::processor::{Processor, Spin, idle_strand};
+use crate::ke::processor::{Processor, Spin, asked, idle_strand, vectors};
 use crate::ke::thread::ThreadId;
 use crate::platform::StrandId;
 use crate::stop::{Ddi, Stop};
@@ -20,6 +21,10 @@ use crate::{Event, Kernel, Outcome};
 /// Yield points after which a processor lets another one have its turn, when nothing else
 /// makes it: long enough to be cheap, short enough that a polling loop sees progress.
 const TURN: u64 = 256;
+
+/// Virtual time that such a turn takes, 100 ns units. A driver that polls with calls into the
+/// kernel would wait for a timer for ever otherwise.
+const TURN_100NS: u64 = TURN;
 
 /// Virtual time for which one call waits for delays: a minute, longer than any driver's
 /// longest.
@@ -75,6 +80,11 @@ impl Kernel {
         self.step() - self.ke.turn_started.get() >= TURN
     }
 
+    /// The turn is over at the next yield point.
+    pub(crate) fn give_up_turn(&self) {
+        self.ke.turn_started.set(self.step().wrapping_sub(TURN));
+    }
+
     #[cold]
     fn end_turn(&self, step: u64) -> Ddi<()> {
         self.ke.turn_started.set(step);
@@ -82,18 +92,24 @@ impl Kernel {
             self.end(Outcome::Budget);
             return Err(Stop::Ended);
         }
-        let me = self.processor().id;
-        let other = self.processors().iter().any(|other| other.id != me && self.is_runnable(other));
-        if other {
-            self.ke.turn_started.set(step);
+        self.pass_time(TURN_100NS);
+        self.check_dpc_watchdog()?;
+        let processor = self.processor();
+        if !processor.dpc_queue.borrow().is_empty() {
+            // What the clock interrupt does for DPCs that nobody has asked to be run at once.
+            self.request_vector(processor.id, vectors::DPC, Trigger::Edge);
+        }
+        let me = processor.id;
+        if self.processors().iter().any(|other| other.id != me && self.is_runnable(other)) {
             self.hand_over(true);
         }
         if self.has_ended() {
             return Err(Stop::Ended);
         }
+        self.take_pending()?;
         // A thread that polls must not keep others of its priority from running.
         if self.irql() < Irql::DISPATCH && self.processor().thread.get().is_some() {
-            self.end_quantum();
+            self.end_quantum(self.ke.starve_nobody.take());
         }
         if self.has_ended() { Err(Stop::Ended) } else { Ok(()) }
     }
@@ -142,17 +158,21 @@ impl Kernel {
     fn stuck(&self, processor: ProcessorId, spin: Spin) {
         self.set_current_processor(processor);
         match spin {
-            Spin::Lock(lock) => {
+            Spin::Lock(lock) | Spin::QueuedLock(lock) => {
                 let _ = self.deadlock(lock);
             }
-            Spin::Dpcs => {
-                let _ = self.find_fatal(
-                    ids::DEADLOCK,
-                    String::from("KeFlushQueuedDpcs waits for a DPC that never ends"),
-                    None,
-                );
+            Spin::Dpcs(_) => self.stuck_in("KeFlushQueuedDpcs waits for a DPC that never ends"),
+            Spin::Gather => self.stuck_in(
+                "KeIpiGenericCall waits for a processor that is at or above IPI_LEVEL, or has its interrupts off",
+            ),
+            Spin::Disperse(_) => {
+                self.stuck_in("KeIpiGenericCall waits for a processor that does not end its part");
             }
         }
+    }
+
+    fn stuck_in(&self, message: &str) {
+        let _ = self.find_fatal(ids::DEADLOCK, String::from(message), None);
     }
 
     /// The next processor that has something to do: the current one if it has, unless it gave
@@ -169,19 +189,35 @@ impl Kernel {
 
     /// Whether a processor would do anything with a turn.
     pub(crate) fn is_runnable(&self, processor: &Processor) -> bool {
-        if processor.can_take_interrupt() {
+        if processor.can_take_interrupt() || self.may_reschedule(processor) {
             return true;
         }
         match processor.spin.get() {
-            Some(Spin::Lock(lock)) => {
-                self.read(crate::DriverPtr::<u64>::new(lock)).is_ok_and(|word| word & 1 == 0)
-            }
-            Some(Spin::Dpcs) => !self.dpcs_busy(),
+            Some(spin) => self.spin_is_over(spin, processor.id),
             None => {
                 processor.thread.get().is_some()
                     || processor.context.get() != Context::Idle
-                    || self.thread_is_ready()
+                    || !processor.dpc_queue.borrow().is_empty()
+                    || self.thread_is_ready_for(processor)
             }
+        }
+    }
+
+    fn may_reschedule(&self, processor: &Processor) -> bool {
+        processor.asked.get() & asked::RESCHEDULE != 0
+            && processor.irql.get() < Irql::DISPATCH
+            && processor.thread.get().is_some()
+    }
+
+    fn spin_is_over(&self, spin: Spin, processor: ProcessorId) -> bool {
+        match spin {
+            Spin::Lock(lock) => {
+                self.read(crate::DriverPtr::<u64>::new(lock)).is_ok_and(|word| word & 1 == 0)
+            }
+            Spin::QueuedLock(lock) => self.is_next_for_lock(lock, processor),
+            Spin::Dpcs(before) => !self.dpcs_busy(before),
+            Spin::Gather => self.ipi_has_gathered(),
+            Spin::Disperse(number) => self.ipi_is_over(number),
         }
     }
 
@@ -196,9 +232,13 @@ impl Kernel {
         debug_assert!(self.has_ended() || self.irql() < Irql::DISPATCH || self.processor().id == me);
     }
 
-    /// Waits for another processor, taking interrupts meanwhile.
+    /// Waits for another processor, taking interrupts meanwhile. Returns when the wait may be
+    /// over.
     pub(crate) fn spin(&self, spin: Spin) -> Ddi<()> {
         self.take_pending()?;
+        if self.spin_is_over(spin, self.processor().id) {
+            return Ok(());
+        }
         self.processor().spin.set(Some(spin));
         self.hand_over(true);
         self.processor().spin.set(None);
@@ -211,7 +251,11 @@ impl Kernel {
     /// The idle loop of a processor: takes interrupts, and picks up threads that are ready.
     fn idle_loop(&self) {
         loop {
-            self.processor().context.set(Context::Idle);
+            let processor = self.processor();
+            processor.context.set(Context::Idle);
+            if !processor.dpc_queue.borrow().is_empty() {
+                self.request_vector(processor.id, vectors::DPC, Trigger::Edge);
+            }
             if let Err(stop) = self.take_pending() {
                 self.end_with(&stop);
                 return;
@@ -233,7 +277,7 @@ impl Kernel {
         processor.thread.set(Some(thread));
         processor.strand.set(self.strand_of(thread));
         processor.context.set(Context::Thread(thread.0));
-        processor.reschedule.set(false);
+        processor.take_asked(asked::RESCHEDULE);
         self.thread_runs_on(thread, processor.id);
         if self.report.is_recording() {
             self.event(Event::ThreadSwitch(Some(thread.0)));
@@ -243,12 +287,17 @@ impl Kernel {
     /// The current thread stops running; the processor goes on with the next one or idles.
     /// Returns when the thread runs again.
     pub(crate) fn switch_away(&self) {
+        let (context, irql) = (self.context(), self.irql());
         self.leave_thread();
         self.hand_over(false);
+        self.processor().context.set(context);
+        self.set_irql(irql);
     }
 
-    /// As [`Kernel::switch_away`], without coming back.
+    /// As [`Kernel::switch_away`], without coming back. An IRQL of APC_LEVEL belongs to the
+    /// thread that leaves, not to the processor.
     pub(crate) fn leave_thread(&self) {
+        self.set_irql(Irql::PASSIVE);
         match self.take_ready_thread() {
             Some(next) => self.run_thread(next),
             None => {

@@ -1,7 +1,11 @@
-//! Spin locks: executive, in-stack queued, and the words behind interrupt objects.
+//! Spin locks: executive, in-stack queued, the system's by number, and the words behind
+//! interrupt objects.
 //!
 //! A lock word is 0 when free and has bit 0 set when held, as in every Windows build. Who
 //! holds it is kept beside, so that a wait that can never end is found instead of waited.
+//!
+//! Source: WDK reference, "Introduction to Spin Locks", "Queued Spin Locks", "Preventing
+//! Errors and Deadlocks While Using Spin Locks".
 
 use alloc::format;
 use alloc::string::String;
@@ -18,11 +22,25 @@ use crate::ke::processor::Spin;
 use crate::stop::{Ddi, Stop};
 use crate::{DriverPtr, Event, Kernel};
 
+/// Which routines a lock is used with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// By the kernel itself: around ISRs, and for the ExInterlocked routines.
+    Bare,
+    /// `KeAcquireSpinLock` and its relatives.
+    Ordinary,
+    /// In-stack queued.
+    Queued,
+}
+
 /// A lock that a processor holds.
 #[derive(Clone, Debug)]
 struct Held {
     lock: u64,
     processor: ProcessorId,
+    kind: Kind,
+    /// The level before, if taking it raised the level.
+    before: Option<Irql>,
     place: Place,
 }
 
@@ -30,35 +48,60 @@ struct Held {
 pub(crate) struct Locks {
     /// Few at any time; the latest is at the end.
     held: RefCell<Vec<Held>>,
-    /// The cancel spin lock's word.
-    cancel: Cell<u64>,
+    /// Processors that wait for queued locks, first come first.
+    waiting: RefCell<Vec<(u64, ProcessorId)>>,
+    /// Address of the system's locks, an array; 0 before it is needed.
+    system: Cell<u64>,
 }
+
+/// How many locks the system has by number, KSPIN_LOCK_QUEUE_NUMBER of Windows Server 2003.
+const SYSTEM_LOCKS: u32 = 17;
+
+/// The one of them that guards cancellation, `LockQueueIoCancelLock`.
+const CANCEL_LOCK: u32 = 7;
 
 impl Kernel {
     /// Waits until the lock word is free and takes it.
     #[inline]
     pub(crate) fn acquire_lock_word(&self, lock: u64) -> Ddi<()> {
-        let word = DriverPtr::<u64>::new(lock);
+        self.acquire(lock, Kind::Bare, None)
+    }
+
+    #[inline]
+    fn acquire(&self, lock: u64, kind: Kind, before: Option<Irql>) -> Ddi<()> {
         loop {
-            let value = self.read(word)?;
-            if value & 1 == 0 {
-                self.write(word, value | 1)?;
-                let processor = self.processor().id;
-                let place = self.here();
-                self.ke.locks.held.borrow_mut().push(Held { lock, processor, place });
-                if self.report.is_recording() {
-                    self.event(Event::LockTaken(lock));
-                }
+            if self.try_acquire(lock, kind, before)? {
                 return Ok(());
             }
-            self.spin_on(lock)?;
+            self.spin_on(lock, kind)?;
         }
+    }
+
+    #[inline]
+    fn try_acquire(&self, lock: u64, kind: Kind, before: Option<Irql>) -> Ddi<bool> {
+        let word = DriverPtr::<u64>::new(lock);
+        let processor = self.processor().id;
+        if self.read(word)? & 1 != 0 || kind == Kind::Queued && !self.leave_queue(lock, processor) {
+            return Ok(false);
+        }
+        self.write(word, 1)?;
+        let place = self.here();
+        self.ke.locks.held.borrow_mut().push(Held { lock, processor, kind, before, place });
+        if self.report.is_recording() {
+            self.event(Event::LockTaken(lock));
+        }
+        Ok(true)
     }
 
     /// Frees a lock word that the current processor holds.
     #[inline]
     pub(crate) fn release_lock_word(&self, lock: u64) -> Ddi<()> {
-        let word = DriverPtr::<u64>::new(lock);
+        self.release(lock).map(|_| ())
+    }
+
+    /// Frees a lock, and says how it was taken, if this processor took it.
+    #[inline]
+    fn release(&self, lock: u64) -> Ddi<Option<Held>> {
         let processor = self.processor().id;
         let taken = {
             let mut held = self.ke.locks.held.borrow_mut();
@@ -68,14 +111,14 @@ impl Kernel {
         if taken.is_none() {
             self.released_without_owning(lock)?;
         }
-        let value = self.read(word)?;
-        self.write(word, value & !1)?;
+        self.write(DriverPtr::<u64>::new(lock), 0)?;
         if self.report.is_recording() {
             self.event(Event::LockReleased(lock));
         }
-        Ok(())
+        Ok(taken)
     }
 
+    #[cold]
     fn released_without_owning(&self, lock: u64) -> Ddi<()> {
         let owner = self.holder(lock);
         let message = match &owner {
@@ -84,8 +127,53 @@ impl Kernel {
             }
             None => String::from("a spin lock was released that nobody holds"),
         };
+        // Its owner will release it again; that is the same mistake.
+        self.forget_lock(lock);
         let earlier = owner.map(|(_, place)| (String::from("it was taken here"), place));
         self.find(ids::RELEASE_NOT_OWNED, message, earlier)
+    }
+
+    /// Releases a lock of a driver, which says what it takes it for. `new` is the level that
+    /// the routine sets, if it does.
+    #[inline]
+    fn release_as(&self, lock: u64, kind: Kind, new: Option<u8>) -> Ddi<()> {
+        let Some(held) = self.release(lock)? else { return Ok(()) };
+        if held.kind != kind {
+            return self.other_kind(held.place);
+        }
+        if held.before.map(|before| before.0) != new {
+            self.other_level(&held, new)?;
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn other_kind(&self, taken: Place) -> Ddi<()> {
+        self.find(
+            ids::LOCK_KIND,
+            String::from("a spin lock is used with routines of two kinds, queued and not"),
+            Some((String::from("it was taken here"), taken)),
+        )
+    }
+
+    #[cold]
+    fn other_level(&self, held: &Held, new: Option<u8>) -> Ddi<()> {
+        let message = match (held.before, new) {
+            (Some(before), Some(new)) => {
+                format!("the lock was taken at {before} and is released to {}", Irql(new))
+            }
+            (Some(before), None) => {
+                format!("the lock was taken at {before} with a routine that raises the level and is released with one that does not lower it")
+            }
+            (None, _) => String::from(
+                "the lock was taken with a routine that leaves the level alone and is released with one that sets it",
+            ),
+        };
+        self.find(
+            ids::RELEASE_LEVEL,
+            message,
+            Some((String::from("it was taken here"), held.place.clone())),
+        )
     }
 
     /// Who holds a lock, and where it was taken.
@@ -99,30 +187,60 @@ impl Kernel {
         self.ke.locks.held.borrow_mut().retain(|held| held.lock != lock);
     }
 
-    /// The locks that a processor holds, oldest first.
-    pub(crate) fn locks_held_by(&self, processor: ProcessorId) -> Vec<(u64, Place)> {
-        let held = self.ke.locks.held.borrow();
-        held.iter()
-            .filter(|held| held.processor == processor)
-            .map(|held| (held.lock, held.place.clone()))
-            .collect()
-    }
-
     #[cold]
-    fn spin_on(&self, lock: u64) -> Ddi<()> {
+    fn spin_on(&self, lock: u64, kind: Kind) -> Ddi<()> {
         if self.report.is_recording() {
             self.event(Event::LockWanted(lock));
         }
-        if let Some((owner, place)) = self.holder(lock)
-            && owner == self.processor().id
-        {
-            return Err(self.find_fatal(
-                ids::SELF_DEADLOCK,
-                String::from("this processor waits for a spin lock that it already holds"),
-                Some((String::from("it was taken here"), place)),
-            ));
+        let me = self.processor().id;
+        let holder = {
+            let held = self.ke.locks.held.borrow();
+            held.iter().rev().find(|held| held.lock == lock).cloned()
+        };
+        if let Some(held) = holder {
+            if held.processor == me {
+                return Err(self.find_fatal(
+                    ids::SELF_DEADLOCK,
+                    String::from("this processor waits for a spin lock that it already holds"),
+                    Some((String::from("it was taken here"), held.place)),
+                ));
+            }
+            if held.kind != kind && kind != Kind::Bare && held.kind != Kind::Bare {
+                self.other_kind(held.place)?;
+            }
         }
-        self.spin(Spin::Lock(lock))
+        if kind != Kind::Queued {
+            return self.spin(Spin::Lock(lock));
+        }
+        self.ke.locks.waiting.borrow_mut().push((lock, me));
+        while !self.is_next_for_lock(lock, me) {
+            self.spin(Spin::QueuedLock(lock))?;
+        }
+        Ok(())
+    }
+
+    /// Whether nobody has waited for the lock for longer than this processor, which does not
+    /// wait any more then.
+    fn leave_queue(&self, lock: u64, processor: ProcessorId) -> bool {
+        let mut waiting = self.ke.locks.waiting.borrow_mut();
+        match waiting.iter().position(|(other, _)| *other == lock) {
+            None => true,
+            Some(first) if waiting[first].1 == processor => {
+                waiting.remove(first);
+                true
+            }
+            Some(_) => false,
+        }
+    }
+
+    /// Whether a processor that waits for a queued lock may take it now.
+    pub(crate) fn is_next_for_lock(&self, lock: u64, processor: ProcessorId) -> bool {
+        let first = {
+            let waiting = self.ke.locks.waiting.borrow();
+            waiting.iter().find(|(other, _)| *other == lock).map(|(_, processor)| *processor)
+        };
+        first == Some(processor)
+            && self.read(DriverPtr::<u64>::new(lock)).is_ok_and(|word| word & 1 == 0)
     }
 
     /// Called when every processor that could go on waits for a lock.
@@ -146,53 +264,51 @@ impl Kernel {
     ///
     /// - IRQL: at or below DISPATCH_LEVEL; runs at DISPATCH_LEVEL afterwards.
     /// - Returns: the level before.
-    /// - Findings: DQ0110 this processor holds it already; DQ0111 its holder never goes on.
+    /// - Findings: DQ0110 this processor holds it already; DQ0111 its holder never goes on;
+    ///   DQ0113 its holder took it with a queued routine.
     /// - Yields: while it waits.
     /// - Source: WDK reference, wdm.KeAcquireSpinLock.
     #[inline]
     pub fn ke_acquire_spin_lock_raise_to_dpc(&self, lock: u64) -> Ddi<u8> {
         let old = self.raise_irql(Irql::DISPATCH);
-        self.acquire_lock_word(lock)?;
+        self.acquire(lock, Kind::Ordinary, Some(old))?;
         Ok(old.0)
     }
 
     /// `KIRQL KeAcquireSpinLockRaiseToSynch(PKSPIN_LOCK)`: as above, at SYNCH_LEVEL.
     pub fn ke_acquire_spin_lock_raise_to_synch(&self, lock: u64) -> Ddi<u8> {
         let old = self.raise_irql(Irql::SYNCH);
-        self.acquire_lock_word(lock)?;
+        self.acquire(lock, Kind::Ordinary, Some(old))?;
         Ok(old.0)
     }
 
     /// `VOID KeReleaseSpinLock(PKSPIN_LOCK, KIRQL NewIrql)`
     ///
     /// - IRQL: DISPATCH_LEVEL; `new` afterwards.
-    /// - Findings: DQ0112 not held by this processor; DQ0105 `new` is above the level.
+    /// - Findings: DQ0112 not held by this processor; DQ0113 taken with a queued routine;
+    ///   DQ0114 taken at another level than `new`; DQ0105 `new` is above the level.
     /// - Yields: interrupts held back by the level are taken.
-    /// - Source: WDK reference, wdm.KeReleaseSpinLock.
+    /// - Source: WDK reference, wdm.KeReleaseSpinLock; rule IrqlKeReleaseSpinLock.
     #[inline]
     pub fn ke_release_spin_lock(&self, lock: u64, new: u8) -> Ddi<()> {
-        self.release_lock_word(lock)?;
+        self.release_as(lock, Kind::Ordinary, Some(new))?;
         self.ke_lower_irql(new)
     }
 
     /// `VOID KeAcquireSpinLockAtDpcLevel(PKSPIN_LOCK)`: as the routine above, but the level
     /// stays. IRQL: DISPATCH_LEVEL (the page says "or above"; rule IrqlDispatch says exactly).
     pub fn ke_acquire_spin_lock_at_dpc_level(&self, lock: u64) -> Ddi<()> {
-        self.acquire_lock_word(lock)
+        self.acquire(lock, Kind::Ordinary, None)
     }
 
     /// `VOID KeReleaseSpinLockFromDpcLevel(PKSPIN_LOCK)`: the level stays.
     pub fn ke_release_spin_lock_from_dpc_level(&self, lock: u64) -> Ddi<()> {
-        self.release_lock_word(lock)
+        self.release_as(lock, Kind::Ordinary, None)
     }
 
     /// `BOOLEAN KeTryToAcquireSpinLockAtDpcLevel(PKSPIN_LOCK)`: never waits.
     pub fn ke_try_to_acquire_spin_lock_at_dpc_level(&self, lock: u64) -> Ddi<u8> {
-        if self.read(DriverPtr::<u64>::new(lock))? & 1 != 0 {
-            return Ok(0);
-        }
-        self.acquire_lock_word(lock)?;
-        Ok(1)
+        self.try_acquire(lock, Kind::Ordinary, None).map(u8::from)
     }
 
     /// `BOOLEAN KeTestSpinLock(PKSPIN_LOCK)`: whether it is free; takes nothing.
@@ -206,6 +322,8 @@ impl Kernel {
     }
 
     /// `VOID KeAcquireInStackQueuedSpinLock(PKSPIN_LOCK, PKLOCK_QUEUE_HANDLE)`
+    ///
+    /// Processors that wait get the lock in the order in which they came.
     ///
     /// - IRQL: at or below DISPATCH_LEVEL; DISPATCH_LEVEL afterwards; the level before is kept
     ///   in the handle.
@@ -230,7 +348,9 @@ impl Kernel {
     fn acquire_queued(&self, lock: u64, handle: DriverPtr<KLockQueueHandle>, level: Irql) -> Ddi<()> {
         let old = self.raise_irql(level);
         self.write(at!(handle, KLockQueueHandle, old_irql), old)?;
-        self.ke_acquire_in_stack_queued_spin_lock_at_dpc_level(lock, handle)
+        self.write(at!(handle, KLockQueueHandle, lock_queue.next), 0)?;
+        self.write(at!(handle, KLockQueueHandle, lock_queue.lock), lock)?;
+        self.acquire(lock, Kind::Queued, Some(old))
     }
 
     /// `VOID KeAcquireInStackQueuedSpinLockAtDpcLevel(PKSPIN_LOCK, PKLOCK_QUEUE_HANDLE)`
@@ -241,14 +361,15 @@ impl Kernel {
     ) -> Ddi<()> {
         self.write(at!(handle, KLockQueueHandle, lock_queue.next), 0)?;
         self.write(at!(handle, KLockQueueHandle, lock_queue.lock), lock)?;
-        self.acquire_lock_word(lock)
+        self.acquire(lock, Kind::Queued, None)
     }
 
     /// `VOID KeReleaseInStackQueuedSpinLock(PKLOCK_QUEUE_HANDLE)`: restores the level kept in
     /// the handle.
     pub fn ke_release_in_stack_queued_spin_lock(&self, handle: DriverPtr<KLockQueueHandle>) -> Ddi<()> {
-        self.ke_release_in_stack_queued_spin_lock_from_dpc_level(handle)?;
+        let lock = self.read(at!(handle, KLockQueueHandle, lock_queue.lock))?;
         let old = self.read(at!(handle, KLockQueueHandle, old_irql))?;
+        self.release_as(lock, Kind::Queued, Some(old.0))?;
         self.ke_lower_irql(old.0)
     }
 
@@ -258,25 +379,96 @@ impl Kernel {
         handle: DriverPtr<KLockQueueHandle>,
     ) -> Ddi<()> {
         let lock = self.read(at!(handle, KLockQueueHandle, lock_queue.lock))?;
-        self.release_lock_word(lock)
+        self.release_as(lock, Kind::Queued, None)
     }
 
-    fn cancel_lock(&self) -> u64 {
-        if self.ke.locks.cancel.get() == 0 {
-            self.ke.locks.cancel.set(self.allocate_system(8));
+    /// The word of one of the system's own locks.
+    fn system_lock(&self, number: u32) -> u64 {
+        let system = &self.ke.locks.system;
+        if system.get() == 0 {
+            system.set(self.allocate_system(u64::from(SYSTEM_LOCKS) * 8));
         }
-        self.ke.locks.cancel.get()
+        system.get() + u64::from(number) * 8
+    }
+
+    fn known_system_lock(&self, number: u32) -> Ddi<u64> {
+        if number < SYSTEM_LOCKS {
+            return Ok(self.system_lock(number));
+        }
+        Err(self.find_fatal(
+            ids::LOCK_NUMBER,
+            format!("{number} is not the number of a queued spin lock; there are {SYSTEM_LOCKS}"),
+            None,
+        ))
+    }
+
+    /// `KIRQL KeAcquireQueuedSpinLock(KSPIN_LOCK_QUEUE_NUMBER)`
+    ///
+    /// Takes one of the system's own locks, which drivers should leave alone; some that follow
+    /// the cancel lock by its number do not.
+    ///
+    /// - IRQL: at or below DISPATCH_LEVEL; DISPATCH_LEVEL afterwards.
+    /// - Returns: the level before.
+    /// - Findings: DQ0115 no such number.
+    /// - Source: ntifs.h of Windows Server 2003 (the routine has no page).
+    pub fn ke_acquire_queued_spin_lock(&self, number: u32) -> Ddi<u8> {
+        self.acquire_system_lock(number, Irql::DISPATCH)
+    }
+
+    /// As [`Kernel::ke_acquire_queued_spin_lock`], at SYNCH_LEVEL.
+    pub fn ke_acquire_queued_spin_lock_raise_to_synch(&self, number: u32) -> Ddi<u8> {
+        self.acquire_system_lock(number, Irql::SYNCH)
+    }
+
+    fn acquire_system_lock(&self, number: u32, level: Irql) -> Ddi<u8> {
+        let lock = self.known_system_lock(number)?;
+        let old = self.raise_irql(level);
+        self.acquire(lock, Kind::Queued, Some(old))?;
+        Ok(old.0)
+    }
+
+    /// `LOGICAL KeTryToAcquireQueuedSpinLock(KSPIN_LOCK_QUEUE_NUMBER, PKIRQL)`: never waits.
+    /// The level is raised, and stored, only if the lock was free.
+    pub fn ke_try_to_acquire_queued_spin_lock(&self, number: u32, old: DriverPtr<u8>) -> Ddi<u32> {
+        self.try_to_acquire_system_lock(number, old, Irql::DISPATCH)
+    }
+
+    /// As [`Kernel::ke_try_to_acquire_queued_spin_lock`], at SYNCH_LEVEL.
+    pub fn ke_try_to_acquire_queued_spin_lock_raise_to_synch(
+        &self,
+        number: u32,
+        old: DriverPtr<u8>,
+    ) -> Ddi<u32> {
+        self.try_to_acquire_system_lock(number, old, Irql::SYNCH)
+    }
+
+    fn try_to_acquire_system_lock(&self, number: u32, old: DriverPtr<u8>, level: Irql) -> Ddi<u32> {
+        let lock = self.known_system_lock(number)?;
+        let before = self.raise_irql(level);
+        if self.try_acquire(lock, Kind::Queued, Some(before))? {
+            self.write(old, before.0)?;
+            return Ok(1);
+        }
+        self.lower_irql(before)?;
+        Ok(0)
+    }
+
+    /// `VOID KeReleaseQueuedSpinLock(KSPIN_LOCK_QUEUE_NUMBER, KIRQL)`
+    pub fn ke_release_queued_spin_lock(&self, number: u32, old: u8) -> Ddi<()> {
+        let lock = self.known_system_lock(number)?;
+        self.release_as(lock, Kind::Queued, Some(old))?;
+        self.ke_lower_irql(old)
     }
 
     /// `VOID IoAcquireCancelSpinLock(PKIRQL)`: the system's lock over cancellation.
     /// IRQL: at or below DISPATCH_LEVEL.
     pub fn io_acquire_cancel_spin_lock(&self, old: DriverPtr<u8>) -> Ddi<()> {
-        let level = self.ke_acquire_spin_lock_raise_to_dpc(self.cancel_lock())?;
+        let level = self.acquire_system_lock(CANCEL_LOCK, Irql::DISPATCH)?;
         Ok(self.write(old, level)?)
     }
 
     /// `VOID IoReleaseCancelSpinLock(KIRQL)`
     pub fn io_release_cancel_spin_lock(&self, old: u8) -> Ddi<()> {
-        self.ke_release_spin_lock(self.cancel_lock(), old)
+        self.ke_release_queued_spin_lock(CANCEL_LOCK, old)
     }
 }

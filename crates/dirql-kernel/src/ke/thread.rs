@@ -1,4 +1,8 @@
-//! Threads: a strand, a KTHREAD that drivers can point at, and a priority.
+//! Threads: a strand, a KTHREAD that drivers can point at, a priority, and the processors that
+//! may run it.
+//!
+//! Not modelled: priority boosts of `KeSetEvent` and its relatives; time slices (a processor
+//! that has run for long lets another thread of the same priority run).
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -11,8 +15,9 @@ use dirql_abi::dispatcher::{DispatcherHeader, object_type};
 use zerocopy::FromZeros;
 
 use crate::at;
-use crate::ke::ProcessorId;
+use crate::ke::processor::{Processor, asked};
 use crate::ke::wait::Wait;
+use crate::ke::{Affinity, ProcessorId};
 use crate::ob::{self, ObjectKind};
 use crate::platform::StrandId;
 use crate::stop::{Ddi, Stop};
@@ -69,10 +74,11 @@ enum State {
 
 struct Thread {
     name: &'static str,
-    strand: StrandId,
     kthread: u64,
     state: State,
     priority: u8,
+    /// Where it may run; `None` is anywhere.
+    affinity: Option<Affinity>,
     body: Option<ThreadBody>,
     wait: Option<Wait>,
     wait_status: NtStatus,
@@ -90,8 +96,19 @@ pub(crate) struct Threads {
 }
 
 impl Kernel {
-    /// Creates a thread that is ready to run. `priority` is 0..=31.
+    /// Creates a thread that is ready to run on any processor. `priority` is 0..=31.
     pub fn spawn_thread(&self, name: &'static str, priority: u8, body: ThreadBody) -> ThreadId {
+        self.spawn_bound_thread(name, priority, None, body)
+    }
+
+    /// As [`Kernel::spawn_thread`], for some processors.
+    pub(crate) fn spawn_bound_thread(
+        &self,
+        name: &'static str,
+        priority: u8,
+        affinity: Option<Affinity>,
+        body: ThreadBody,
+    ) -> ThreadId {
         let index = self.ke.threads.all.borrow().len();
         let thread = ThreadId(index as u32);
         let strand = StrandId((self.processors().len() + index) as u32);
@@ -101,10 +118,10 @@ impl Kernel {
         self.write_kthread(kthread, priority);
         self.ke.threads.all.borrow_mut().push(Thread {
             name,
-            strand,
             kthread,
             state: State::Ready,
             priority,
+            affinity,
             body: Some(body),
             wait: None,
             wait_status: NtStatus::SUCCESS,
@@ -176,13 +193,31 @@ impl Kernel {
         StrandId(self.processors().len() as u32 + thread.0)
     }
 
-    pub(crate) fn thread_is_ready(&self) -> bool {
-        self.ke.threads.ready.borrow().iter().any(|queue| !queue.is_empty())
+    /// Whether a thread is ready that this processor may run.
+    pub(crate) fn thread_is_ready_for(&self, processor: &Processor) -> bool {
+        self.find_ready(processor, 0).is_some()
     }
 
-    /// The ready thread of the highest priority.
+    /// The ready thread of the highest priority, at least `lowest`, that a processor may run:
+    /// its queue and place there.
+    fn find_ready(&self, processor: &Processor, lowest: u8) -> Option<(usize, usize)> {
+        let ready = self.ke.threads.ready.borrow();
+        let all = self.ke.threads.all.borrow();
+        let may_run = |thread: &ThreadId| {
+            let affinity = all.get(thread.0 as usize).and_then(|thread| thread.affinity);
+            affinity.is_none_or(|affinity| affinity.contains(processor.id))
+        };
+        let lowest = usize::from(lowest);
+        let queues = ready.iter().enumerate().skip(lowest).rev();
+        queues.filter(|(_, queue)| !queue.is_empty()).find_map(|(priority, queue)| {
+            queue.iter().position(may_run).map(|place| (priority, place))
+        })
+    }
+
+    /// Takes the ready thread of the highest priority that the current processor may run.
     pub(crate) fn take_ready_thread(&self) -> Option<ThreadId> {
-        self.ke.threads.ready.borrow_mut().iter_mut().rev().find_map(VecDeque::pop_front)
+        let (priority, place) = self.find_ready(self.processor(), 0)?;
+        self.ke.threads.ready.borrow_mut()[priority].remove(place)
     }
 
     pub(crate) fn thread_runs_on(&self, thread: ThreadId, processor: ProcessorId) {
@@ -192,25 +227,29 @@ impl Kernel {
         self.write_current_thread(self.kthread_of(thread));
     }
 
-    /// Puts a thread at the end of its queue, and asks a processor that runs something of
-    /// lower priority to switch.
+    /// Puts a thread at the end of its queue. If no processor that may run it is idle, the one
+    /// that runs the thread of lowest priority is asked to switch, if that is lower.
     pub(crate) fn make_ready(&self, thread: ThreadId) {
-        let priority = {
+        let (priority, affinity) = {
             let mut all = self.ke.threads.all.borrow_mut();
             let Some(thread) = all.get_mut(thread.0 as usize) else { return };
             thread.state = State::Ready;
-            thread.priority
+            (thread.priority, thread.affinity)
         };
         self.ke.threads.ready.borrow_mut()[usize::from(priority)].push_back(thread);
-        if self.processors().iter().any(|processor| processor.thread.get().is_none()) {
-            return;
-        }
-        let lower = self
+        let running = |processor: &Processor| {
+            processor.thread.get().map_or(-1, |thread| i32::from(self.priority_of(thread)))
+        };
+        let lowest = self
             .processors()
             .iter()
-            .find(|processor| processor.thread.get().is_some_and(|running| self.priority_of(running) < priority));
-        if let Some(processor) = lower {
-            processor.reschedule.set(true);
+            .filter(|processor| affinity.is_none_or(|affinity| affinity.contains(processor.id)))
+            .min_by_key(|processor| running(processor));
+        if let Some(processor) = lowest
+            && processor.thread.get().is_some()
+            && running(processor) < i32::from(priority)
+        {
+            processor.ask(asked::RESCHEDULE);
         }
     }
 
@@ -218,43 +257,80 @@ impl Kernel {
         self.ke.threads.all.borrow().get(thread.0 as usize).map_or(0, |thread| thread.priority)
     }
 
-    /// Sets a thread's priority and returns the one before.
+    /// Sets a thread's priority and returns the one before. A processor switches if another
+    /// thread should run now.
     pub(crate) fn set_priority(&self, thread: ThreadId, priority: u8) -> u8 {
-        let mut all = self.ke.threads.all.borrow_mut();
-        let Some(entry) = all.get_mut(thread.0 as usize) else { return 0 };
-        let before = core::mem::replace(&mut entry.priority, priority.min(HIGH_PRIORITY));
-        if entry.state == State::Ready && before != entry.priority {
-            let mut ready = self.ke.threads.ready.borrow_mut();
-            ready[usize::from(before)].retain(|queued| *queued != thread);
-            ready[usize::from(entry.priority)].push_back(thread);
+        let (before, after, state) = {
+            let mut all = self.ke.threads.all.borrow_mut();
+            let Some(entry) = all.get_mut(thread.0 as usize) else { return 0 };
+            let before = core::mem::replace(&mut entry.priority, priority.min(HIGH_PRIORITY));
+            (before, entry.priority, entry.state)
+        };
+        match state {
+            State::Ready if before != after => {
+                self.ke.threads.ready.borrow_mut()[usize::from(before)].retain(|queued| *queued != thread);
+                self.make_ready(thread);
+            }
+            State::Running(processor) if after < before => {
+                if let Some(processor) = self.processor_by_id(processor) {
+                    processor.ask(asked::RESCHEDULE);
+                }
+            }
+            _ => {}
         }
         before
     }
 
-    /// Switches to a thread of higher priority that became ready, below DISPATCH_LEVEL.
+    /// Where a thread may run; `None` is anywhere.
+    pub(crate) fn affinity_of(&self, thread: ThreadId) -> Option<Affinity> {
+        self.ke.threads.all.borrow().get(thread.0 as usize)?.affinity
+    }
+
+    /// Sets where a thread may run. If it runs somewhere else it moves as soon as its
+    /// processor is below DISPATCH_LEVEL.
+    pub(crate) fn set_affinity(&self, thread: ThreadId, affinity: Option<Affinity>) {
+        let state = {
+            let mut all = self.ke.threads.all.borrow_mut();
+            let Some(entry) = all.get_mut(thread.0 as usize) else { return };
+            entry.affinity = affinity;
+            entry.state
+        };
+        if let State::Running(processor) = state
+            && let Some(processor) = self.processor_by_id(processor)
+        {
+            processor.ask(asked::RESCHEDULE);
+        }
+    }
+
+    /// Switches to a thread that should run instead of the current one, below DISPATCH_LEVEL:
+    /// one of higher priority, or any if the current one may not run here any more.
     pub(crate) fn reschedule_if_asked(&self) {
         let processor = self.processor();
-        if !processor.reschedule.get() || self.irql() >= dirql_abi::Irql::DISPATCH {
+        if processor.asked.get() & asked::RESCHEDULE == 0 || self.irql() >= dirql_abi::Irql::DISPATCH {
             return;
         }
-        processor.reschedule.set(false);
+        processor.take_asked(asked::RESCHEDULE);
         let Some(thread) = processor.thread.get() else { return };
-        let mine = self.priority_of(thread);
-        let higher = self.ke.threads.ready.borrow().iter().skip(usize::from(mine) + 1).any(|queue| !queue.is_empty());
-        if higher {
+        let stays = self.affinity_of(thread).is_none_or(|affinity| affinity.contains(processor.id));
+        if !stays || self.find_ready(processor, self.priority_of(thread) + 1).is_some() {
             self.make_ready(thread);
             self.switch_away();
         }
     }
 
-    /// Lets another ready thread of the same or higher priority run.
-    pub(crate) fn end_quantum(&self) {
+    /// Lets another ready thread of the same or higher priority run; of any priority if
+    /// `lower`.
+    pub(crate) fn end_quantum(&self, lower: bool) {
         let Some(thread) = self.current_thread() else { return };
-        let mine = self.priority_of(thread);
-        let other = self.ke.threads.ready.borrow().iter().skip(usize::from(mine)).any(|queue| !queue.is_empty());
-        if other {
-            self.make_ready(thread);
-            self.switch_away();
+        let lowest = if lower { 0 } else { self.priority_of(thread) };
+        let Some((priority, place)) = self.find_ready(self.processor(), lowest) else { return };
+        let next = self.ke.threads.ready.borrow_mut()[priority].remove(place);
+        self.make_ready(thread);
+        if let Some(next) = next {
+            let context = self.context();
+            self.run_thread(next);
+            self.hand_over(false);
+            self.processor().context.set(context);
         }
     }
 
@@ -293,8 +369,9 @@ impl Kernel {
         let index = strand.0 as usize - self.processors().len();
         let body = self.ke.threads.all.borrow_mut().get_mut(index).and_then(|thread| thread.body.take());
         match body {
+            Some(ThreadBody::Driver { routine: 0, .. }) => return Err(self.call_of_nothing()),
             Some(ThreadBody::Driver { routine, context }) => {
-                self.call("system thread", routine, &[context]);
+                self.call_at_same_level("system thread", routine, &[context])?;
             }
             Some(ThreadBody::Native(body)) => body(self)?,
             None => {}
@@ -302,7 +379,8 @@ impl Kernel {
         self.terminate_thread(ThreadId(index as u32), NtStatus::SUCCESS)
     }
 
-    /// Ends the current thread. Its strand must not run again.
+    /// Ends the current thread. Its strand must not run again. Mutexes that it owns are
+    /// abandoned.
     fn terminate_thread(&self, thread: ThreadId, status: NtStatus) -> Ddi<()> {
         let kthread = {
             let mut all = self.ke.threads.all.borrow_mut();
@@ -311,6 +389,7 @@ impl Kernel {
             entry.exit_status = status;
             entry.kthread
         };
+        self.abandon_mutexes(kthread)?;
         let header = DriverPtr::<DispatcherHeader>::new(kthread);
         self.write(at!(header, DispatcherHeader, signal_state), 1)?;
         self.signal(kthread)?;

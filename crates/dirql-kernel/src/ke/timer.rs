@@ -1,20 +1,22 @@
 //! Timers.
 
+use alloc::format;
 use alloc::vec::Vec;
 
 use dirql_abi::dispatcher::{DispatcherHeader, KTimer, object_type};
 use dirql_abi::dpc::KDpc;
+use dirql_rules::ids;
 
 use crate::at;
-use crate::ke::clock::{ClockAction, START_SYSTEM_TIME};
-use crate::stop::Ddi;
+use crate::ke::clock::START_SYSTEM_TIME;
+use crate::stop::{Ddi, Stop};
 use crate::{DriverPtr, Kernel};
 
 impl Kernel {
     /// `VOID KeInitializeTimer(PKTIMER)` and `KeInitializeTimerEx(PKTIMER, TIMER_TYPE)`;
     /// `kind` 0 is a notification timer, 1 a synchronization timer.
     pub fn ke_initialize_timer_ex(&self, timer: DriverPtr<KTimer>, kind: u32) -> Ddi<()> {
-        self.cancel_alarms(ClockAction::Timer(timer.address()));
+        self.cancel_timer_alarm(timer.address());
         let type_ = if kind == 0 {
             object_type::TimerNotificationObject
         } else {
@@ -41,23 +43,21 @@ impl Kernel {
         dpc: DriverPtr<KDpc>,
     ) -> Ddi<u8> {
         let header = timer.cast::<DispatcherHeader>();
-        let was_set = self.read(at!(header, DispatcherHeader, inserted))? != 0;
-        self.cancel_alarms(ClockAction::Timer(timer.address()));
+        let was_set = self.cancel_timer_alarm(timer.address());
         let due_100ns = self.time_100ns().saturating_add(self.relative_time(due));
         self.write(Self::signal_state(timer.address()), 0)?;
         self.write(at!(timer, KTimer, due_time), due_100ns)?;
         self.write(at!(timer, KTimer, period), period_ms as u32)?;
         self.write(at!(timer, KTimer, dpc), dpc.address())?;
         self.write(at!(header, DispatcherHeader, inserted), 1)?;
-        self.set_alarm(due_100ns, ClockAction::Timer(timer.address()));
+        self.set_timer_alarm(timer.address(), due_100ns);
         Ok(u8::from(was_set))
     }
 
     /// `BOOLEAN KeCancelTimer(PKTIMER)`: whether it was set. A DPC that it has queued stays.
     pub fn ke_cancel_timer(&self, timer: DriverPtr<KTimer>) -> Ddi<u8> {
         let header = timer.cast::<DispatcherHeader>();
-        let was_set = self.read(at!(header, DispatcherHeader, inserted))? != 0;
-        self.cancel_alarms(ClockAction::Timer(timer.address()));
+        let was_set = self.cancel_timer_alarm(timer.address());
         self.write(at!(header, DispatcherHeader, inserted), 0)?;
         Ok(u8::from(was_set))
     }
@@ -67,10 +67,16 @@ impl Kernel {
         Ok(u8::from(self.read(Self::signal_state(timer.address()))? != 0))
     }
 
-    /// A timer's time has come. A timer whose memory is gone is a driver's bug that shows
-    /// where the memory was freed; nothing more can be done with it here.
+    /// A timer's time has come.
     pub(crate) fn timer_is_due(&self, timer: u64, due_100ns: u64) {
-        let _ = self.expire(DriverPtr::new(timer), due_100ns);
+        match self.expire(DriverPtr::new(timer), due_100ns) {
+            Ok(()) | Err(Stop::Ended) => {}
+            Err(Stop::BadAddress(_)) => {
+                let message = format!("the memory of a timer that is set is gone: {timer:#x}");
+                let _ = self.find_fatal(ids::TIMER_LEFT_SET, message, None);
+            }
+            Err(stop) => self.end_with(&stop),
+        }
     }
 
     fn expire(&self, timer: DriverPtr<KTimer>, due_100ns: u64) -> Ddi<()> {
@@ -79,13 +85,13 @@ impl Kernel {
         let period_ms = image.period as i32;
         if period_ms > 0 {
             let next = due_100ns + period_ms as u64 * 10_000;
-            self.set_alarm(next, ClockAction::Timer(timer.address()));
+            self.set_timer_alarm(timer.address(), next);
         } else {
             self.write(at!(header, DispatcherHeader, inserted), 0)?;
         }
         self.write(Self::signal_state(timer.address()), 1)?;
         self.signal(timer.address())?;
-        if image.dpc != 0 {
+        if image.dpc != 0 && self.queued_dpc(image.dpc).is_none() {
             let now = START_SYSTEM_TIME + self.time_100ns();
             self.ke_insert_queue_dpc(DriverPtr::new(image.dpc), now & 0xFFFF_FFFF, now >> 32)?;
         }
@@ -93,7 +99,7 @@ impl Kernel {
     }
 
     /// Timers that are set and lie in a range of addresses, or whose DPC does.
-    pub(crate) fn timers_set_in(&self, range: core::ops::Range<u64>) -> Vec<u64> {
+    pub(crate) fn timers_set_in(&self, range: &core::ops::Range<u64>) -> Vec<u64> {
         self.set_timers()
             .into_iter()
             .filter(|timer| {

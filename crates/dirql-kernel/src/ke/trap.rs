@@ -11,12 +11,8 @@ use dirql_abi::processor::{KSystemTime, KUserSharedData};
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::Kernel;
-use crate::ke::clock::{START_SYSTEM_TIME, TICK};
+use crate::ke::clock::{LOOK_AT_CLOCK, START_SYSTEM_TIME, TICK};
 use crate::stop::Ddi;
-
-/// Virtual time that looking at the clock takes, 100 ns units. Drivers poll the time in
-/// loops, so it must advance; 1 microsecond is of the order of the real thing with its loop.
-const LOOK_AT_CLOCK: u64 = 10;
 
 /// Cycles of the time stamp counter in 100 ns: 2.5 GHz.
 const CYCLES_PER_100NS: u64 = 250;
@@ -37,12 +33,6 @@ mod msr {
 
 /// 24 fractional bits: milliseconds in a tick.
 const TICK_COUNT_MULTIPLIER: u32 = 0x0FA0_0000;
-
-/// Low half, high half, and the high half again, so that a reader sees when it changed.
-const fn system_time(value: u64) -> KSystemTime {
-    let high = (value >> 32) as i32;
-    KSystemTime { low_part: value as u32, high1_time: high, high2_time: high }
-}
 
 impl Kernel {
     /// `mov r64, cr8`: the current IRQL.
@@ -73,6 +63,7 @@ impl Kernel {
     /// `rdmsr`; `None` is a general protection fault.
     #[must_use]
     pub fn read_msr(&self, number: u32) -> Option<u64> {
+        self.count_step();
         Some(match number {
             msr::TSC => self.time_stamp_counter(),
             msr::APIC_BASE => 0xFEE0_0000 | 1 << 11 | u64::from(self.processor().id.0 == 0) << 8,
@@ -90,16 +81,24 @@ impl Kernel {
         number == msr::TSC
     }
 
-    /// `rdtsc`, where it traps.
+    /// `rdtsc`, where it traps. Drivers poll it, so a look takes time.
     #[must_use]
     pub fn time_stamp_counter(&self) -> u64 {
+        self.count_step();
+        self.pass_time(LOOK_AT_CLOCK);
         self.time_100ns() * CYCLES_PER_100NS
     }
 
-    /// `hlt`: the processor waits for an interrupt, so time passes to the next event.
+    /// `hlt`: the processor waits for an interrupt, so others have their turn, and if none
+    /// has anything to do time passes to the next event.
     pub fn halt(&self) {
         self.count_step();
-        if !self.processor().can_take_interrupt() {
+        if self.processor().can_take_interrupt() {
+            return;
+        }
+        self.give_up_turn();
+        let me = self.processor().id;
+        if !self.processors().iter().any(|other| other.id != me && self.is_runnable(other)) {
             self.pass_time_to_next_event();
         }
     }
@@ -121,9 +120,9 @@ impl Kernel {
         let (major, minor, _) = self.config().windows.numbers();
         let mut page = KUserSharedData::new_zeroed();
         page.tick_count_multiplier = TICK_COUNT_MULTIPLIER;
-        page.interrupt_time = system_time(now);
-        page.system_time = system_time(START_SYSTEM_TIME + now);
-        page.tick_count = system_time(now / TICK);
+        page.interrupt_time = KSystemTime::new(now);
+        page.system_time = KSystemTime::new(START_SYSTEM_TIME + now);
+        page.tick_count = KSystemTime::new(now / TICK);
         for (slot, unit) in page.nt_system_root.iter_mut().zip("C:\\Windows".encode_utf16()) {
             *slot = unit;
         }
@@ -131,8 +130,9 @@ impl Kernel {
         page.product_type_is_valid = 1;
         page.nt_major_version = major;
         page.nt_minor_version = minor;
-        page.active_processor_count = u32::from(self.config().processors);
-        page.active_group_count = self.config().processors.div_ceil(64);
+        let processors = self.processors().len();
+        page.active_processor_count = processors as u32;
+        page.active_group_count = processors.div_ceil(64) as u16;
         page
     }
 
@@ -141,8 +141,8 @@ impl Kernel {
     #[must_use]
     pub fn needs_attention(&self) -> bool {
         let processor = self.processor();
-        processor.can_take_interrupt()
-            || processor.reschedule.get()
+        processor.asked.get() != 0
+            || processor.can_take_interrupt()
             || self.has_ended()
             || self.turn_is_over()
     }
@@ -152,6 +152,8 @@ impl Kernel {
     /// # Errors
     /// [`crate::Stop::Ended`] once the run is over.
     pub fn attend(&self) -> Ddi<()> {
-        self.yield_point()
+        self.yield_point()?;
+        self.note_attended();
+        Ok(())
     }
 }

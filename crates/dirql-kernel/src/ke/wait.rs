@@ -11,7 +11,9 @@ use core::cell::RefCell;
 
 use dirql_abi::{Irql, NtStatus};
 use dirql_abi::bugcheck::code;
-use dirql_abi::dispatcher::{DispatcherHeader, object_type};
+use dirql_abi::dispatcher::{
+    DispatcherHeader, MAXIMUM_WAIT_OBJECTS, THREAD_WAIT_OBJECTS, object_type, wait_type,
+};
 use dirql_rules::{BugCheck, ids};
 
 use crate::at;
@@ -20,11 +22,6 @@ use crate::ke::thread::ThreadId;
 use crate::stop::{BadAddress, Ddi, Stop};
 use crate::{DriverPtr, Event, Kernel};
 
-/// Objects that one call can wait for. Source: WDK reference, wdm.KeWaitForMultipleObjects.
-const MAXIMUM_WAIT_OBJECTS: u32 = 64;
-
-/// `WaitAny` of the wait types; `WaitAll` is 0.
-const WAIT_ANY: u32 = 1;
 
 /// What a thread waits for.
 #[derive(Clone, Debug)]
@@ -59,25 +56,31 @@ impl Kernel {
         self.wait_for(object, timeout)
     }
 
-    /// `NTSTATUS KeWaitForMultipleObjects(...)`: as for one object; any or all of up to 64.
+    /// `NTSTATUS KeWaitForMultipleObjects(ULONG, PVOID[], WAIT_TYPE, ..., PLARGE_INTEGER,
+    /// PKWAIT_BLOCK)`: as for one object; any or all of up to 64.
     ///
-    /// - Returns: STATUS_WAIT_0 + index of the object that ended a wait for any.
-    /// - Findings: bug check 0xC (MAXIMUM_WAIT_OBJECTS_EXCEEDED) above 64.
+    /// - Returns: STATUS_WAIT_0 + index of the object that ended a wait for any, with
+    ///   STATUS_ABANDONED_WAIT_0 for a mutex whose owner ended.
+    /// - Findings: bug check 0xC (MAXIMUM_WAIT_OBJECTS_EXCEEDED) above 64, or above 3 without
+    ///   `wait_blocks`.
+    /// - Source: WDK reference, wdm.KeWaitForMultipleObjects.
     pub fn ke_wait_for_multiple_objects(
         &self,
         count: u32,
         objects: u64,
-        wait_type: u32,
+        kind: u32,
         timeout: DriverPtr<i64>,
+        wait_blocks: u64,
     ) -> Ddi<NtStatus> {
-        if count == 0 || count > MAXIMUM_WAIT_OBJECTS {
+        let most = if wait_blocks == 0 { THREAD_WAIT_OBJECTS } else { MAXIMUM_WAIT_OBJECTS };
+        if count == 0 || count > most {
             return Err(BugCheck::new(code::MAXIMUM_WAIT_OBJECTS_EXCEEDED, [0; 4]).into());
         }
         let first = DriverPtr::<u64>::new(objects);
         let objects: Result<Vec<u64>, BadAddress> =
             (0..count as usize).map(|index| self.read(first.element(index))).collect();
         let timeout = self.read_timeout(timeout)?;
-        self.wait(objects?, wait_type != WAIT_ANY, timeout)
+        self.wait(objects?, kind != wait_type::WaitAny, timeout)
     }
 
     /// Waits for one object; `timeout_100ns` is relative, `None` is for ever.
@@ -135,6 +138,10 @@ impl Kernel {
     /// Bug checks as Driver Verifier gives them (0xC4 with 0x120, 0x121, 0x122).
     fn check_wait_level(&self, objects: &[u64], timeout: Option<u64>) -> Ddi<()> {
         let level = self.irql();
+        if timeout != Some(0) && self.runs_threaded_dpc() {
+            let message = String::from("a threaded DPC waits; it must do without, as at DISPATCH_LEVEL");
+            self.find(ids::WAIT_LEVEL, message, None)?;
+        }
         if level < Irql::DISPATCH || (level == Irql::DISPATCH && timeout == Some(0)) {
             return Ok(());
         }
@@ -161,10 +168,12 @@ impl Kernel {
                     return Ok(None);
                 }
             }
+            let mut abandoned = false;
             for object in objects {
-                self.take(*object, kthread)?;
+                abandoned |= self.take(*object, kthread)?;
             }
-            return Ok(Some(NtStatus::SUCCESS));
+            let status = if abandoned { NtStatus::ABANDONED_WAIT_0 } else { NtStatus::SUCCESS };
+            return Ok(Some(status));
         }
         for (index, object) in objects.iter().enumerate() {
             if self.is_signaled(*object, kthread)? {
@@ -227,7 +236,10 @@ impl Kernel {
                 waiters.get(&object).and_then(|queue| queue.get(at).copied())
             };
             let Some(thread) = thread else { return Ok(()) };
-            let Some(wait) = self.wait_of(thread) else { return Ok(()) };
+            let Some(wait) = self.wait_of(thread) else {
+                at += 1;
+                continue;
+            };
             match self.satisfy_for(&wait.objects, wait.all, self.kthread_of(thread))? {
                 Some(status) => self.end_wait_and_forget(thread, status),
                 None => at += 1,

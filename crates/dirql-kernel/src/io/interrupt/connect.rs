@@ -1,16 +1,15 @@
 //! `IoConnectInterrupt`, and what all ways of connecting share.
 
-use alloc::format;
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use dirql_abi::{Irql, NtStatus};
 use dirql_abi::interrupt::{KInterrupt, interrupt_mode};
+use dirql_abi::{Irql, NtStatus};
 use dirql_chips::Vector;
-use dirql_rules::ids;
 
 use super::Wish;
-use crate::hal::{Source, SourceKind};
+use crate::hal::Source;
 use crate::ke::interrupt::{Connection, Isr, Object};
 use crate::ke::{ConnectionId, InterruptKind, ProcessorId};
 use crate::stop::Ddi;
@@ -41,9 +40,22 @@ pub struct ConnectArguments {
 
 /// Where an ISR is going to hang.
 pub(super) struct Place {
-    pub(super) sources: Vec<u32>,
+    pub(super) source: u32,
     pub(super) vector: Vector,
+    pub(super) group: u16,
     pub(super) processors: Vec<ProcessorId>,
+}
+
+/// What becomes a connection.
+pub(super) struct Plan {
+    pub(super) id: ConnectionId,
+    pub(super) kind: InterruptKind,
+    /// What the driver gets.
+    pub(super) handle: u64,
+    pub(super) table_bytes: u64,
+    pub(super) pdo: u64,
+    pub(super) objects: Vec<Object>,
+    pub(super) sources: Vec<u32>,
 }
 
 impl Kernel {
@@ -54,11 +66,12 @@ impl Kernel {
     ///
     /// - IRQL: PASSIVE_LEVEL.
     /// - Returns: STATUS_INVALID_PARAMETER if the mask has no processor; also (not on the page,
-    ///   what Windows is known to do) if SynchronizeIrql is below Irql, the vector belongs to no
-    ///   device, or it is connected already and either side is not shared or the modes differ.
-    ///   STATUS_INSUFFICIENT_RESOURCES. The pointer is NULL after a failure.
-    /// - Findings: DQ0101 above PASSIVE_LEVEL; DQ0133 a raw vector; DQ0135 mode or sharing
-    ///   other than the descriptor's.
+    ///   what Windows is known to do) if SynchronizeIrql is below Irql, the mode is no mode, the
+    ///   vector belongs to no device, or it is connected already and either side is not shared
+    ///   or the modes differ. STATUS_INSUFFICIENT_RESOURCES. The pointer is NULL after a
+    ///   failure.
+    /// - Findings: DQ0101 above PASSIVE_LEVEL; DQ0125, DQ0126, DQ0139 the lock; DQ0133 a raw
+    ///   vector; DQ0135 mode or sharing other than the descriptor's; DQ0138 not all processors.
     /// - Yields: at its end. A line that is asserted already interrupts before the return.
     /// - Source: WDK reference, wdm.IoConnectInterrupt.
     pub fn io_connect_interrupt(
@@ -79,13 +92,15 @@ impl Kernel {
             group: 0,
             mask: arguments.processor_enable_mask,
             message: None,
+            passive: false,
+            pdo: 0,
         };
         let place = match self.place(&wish)? {
             Ok(place) => place,
             // This routine has one status for everything that is wrong with an argument.
             Err(_) => return Ok(NtStatus::INVALID_PARAMETER),
         };
-        self.connect_one(result, wish, &place, InterruptKind::Old, 0)
+        self.connect_one(result, wish, &place, InterruptKind::Old)
     }
 
     /// Checks a wish, and says where the ISR would hang.
@@ -96,30 +111,50 @@ impl Kernel {
         if mask == 0 {
             return Ok(Err(NtStatus::INVALID_PARAMETER_10));
         }
-        if wish.routine == 0 || wish.synchronize_irql < wish.irql || wish.synchronize_irql > Irql::HIGH {
+        let is_a_mode = matches!(wish.mode, interrupt_mode::LevelSensitive | interrupt_mode::Latched);
+        let levels = wish.irql <= wish.synchronize_irql && wish.synchronize_irql.is_valid();
+        if wish.routine == 0 || !is_a_mode || !levels || wish.passive && wish.lock != 0 {
             return Ok(Err(NtStatus::INVALID_PARAMETER));
         }
-        let matching: Vec<(u32, Source)> = self
-            .sources()
-            .into_iter()
-            .filter(|(_, source)| {
-                u32::from(source.vector.0) == wish.vector
-                    && source.group == wish.group
-                    && source.affinity & mask != 0
-            })
-            .collect();
-        let Some((_, source)) = matching.first() else {
+        let Some((number, source)) = self.wanted_source(wish, mask) else {
             self.check_for_raw_vector(wish)?;
             return Ok(Err(NtStatus::NOT_FOUND));
         };
-        let vector = source.vector;
-        self.check_descriptor(wish, source)?;
-        let processors: Vec<ProcessorId> = self.processors_of(wish.group, mask).collect();
-        if !self.may_share(wish, vector, &processors) {
+        if source.passive && !wish.passive {
+            // Such an interrupt never arrives above PASSIVE_LEVEL.
             return Ok(Err(NtStatus::INVALID_PARAMETER));
         }
-        let sources = matching.iter().map(|(number, _)| *number).collect();
-        Ok(Ok(Place { sources, vector, processors }))
+        let processors: Vec<ProcessorId> = self.processors_of(wish.group, mask).collect();
+        if !self.may_share(wish, source.vector, &processors) {
+            return Ok(Err(NtStatus::INVALID_PARAMETER));
+        }
+        self.check_wish(wish, &source, mask)?;
+        Ok(Ok(Place { source: number, vector: source.vector, group: wish.group, processors }))
+    }
+
+    /// The source that a wish is about. On a shared line several devices have the vector: then
+    /// the one that the PDO names, else the one whose driver has the ISR, else one that
+    /// nobody has connected yet.
+    fn wanted_source(&self, wish: &Wish, mask: u64) -> Option<(u32, Source)> {
+        let sources = self.sources();
+        let matching = sources.into_iter().filter(|(_, source)| {
+            u32::from(source.vector.0) == wish.vector
+                && source.group == wish.group
+                && source.affinity & mask != 0
+        });
+        let named = self.device_of_pdo(wish.pdo);
+        matching.min_by_key(|(_, source)| {
+            (Some(source.device) != named, !self.is_drivers_device(source.device, wish.routine), source.users > 0)
+        })
+    }
+
+    /// Whether the code at `routine` belongs to the driver that a device is for.
+    fn is_drivers_device(&self, device: crate::hal::DeviceId, routine: u64) -> bool {
+        let driver = self.pdo_of_device(device).and_then(|pdo| self.node(pdo)?.driver);
+        let image = driver.and_then(|driver| self.driver_image(driver));
+        image.is_some_and(|image| {
+            routine >= image.base && routine - image.base < u64::from(image.size)
+        })
     }
 
     /// A vector can have several ISRs if all of them say that it is shared and agree on the mode.
@@ -130,50 +165,6 @@ impl Kernel {
             .all(|other| other.shared && wish.shared && other.isr.mode == wish.mode)
     }
 
-    fn check_for_raw_vector(&self, wish: &Wish) -> Ddi<()> {
-        let raw = self.sources().into_iter().any(|(_, source)| match source.kind {
-            SourceKind::Line { gsi, .. } => gsi == wish.vector,
-            SourceKind::Message { .. } => false,
-        });
-        if !raw {
-            return Ok(());
-        }
-        self.find(
-            ids::RAW_RESOURCE,
-            format!("{:#x} is the raw vector of an assigned interrupt, and no translated one", wish.vector),
-            None,
-        )
-    }
-
-    fn check_descriptor(&self, wish: &Wish, source: &Source) -> Ddi<()> {
-        let latched = wish.mode == interrupt_mode::Latched;
-        if latched != source.is_latched() {
-            let (is, says) = if latched { ("level-sensitive", "Latched") } else { ("latched", "LevelSensitive") };
-            self.find(
-                ids::MISMATCHED_MODE,
-                format!("the interrupt is {is}, InterruptMode says {says}"),
-                None,
-            )?;
-        }
-        if wish.shared != source.shared {
-            let (is, says) =
-                if wish.shared { ("exclusive", "TRUE") } else { ("shared", "FALSE") };
-            self.find(
-                ids::MISMATCHED_MODE,
-                format!("the interrupt's share disposition is {is}, ShareVector says {says}"),
-                None,
-            )?;
-        }
-        if wish.irql != source.irql() {
-            self.find(
-                ids::MISMATCHED_MODE,
-                format!("the interrupt's level is {}, Irql says {}", source.irql(), wish.irql),
-                None,
-            )?;
-        }
-        Ok(())
-    }
-
     /// Makes a connection of one vector: stores the result, then lets the interrupt in.
     pub(super) fn connect_one(
         &self,
@@ -181,31 +172,41 @@ impl Kernel {
         wish: Wish,
         place: &Place,
         kind: InterruptKind,
-        pdo: u64,
     ) -> Ddi<NtStatus> {
         let id = self.ke.interrupts.new_connection_id();
-        let objects = self.make_objects(wish, place, id, None)?;
+        let Some(objects) = self.make_objects(wish, place, id, None)? else {
+            return Ok(NtStatus::INSUFFICIENT_RESOURCES);
+        };
         let Some(first) = objects.first().map(|object| object.isr.object) else {
             return Ok(NtStatus::INSUFFICIENT_RESOURCES);
         };
-        self.write(result, first)?;
-        self.establish(id, kind, first, pdo, &objects, place.sources.clone())?;
+        let sources = alloc::vec![place.source];
+        let plan = Plan { id, kind, handle: first, table_bytes: 0, pdo: wish.pdo, objects, sources };
+        self.establish(result, plan)?;
         Ok(NtStatus::SUCCESS)
     }
 
-    /// One interrupt object for each processor, with one lock. The objects are not connected
-    /// yet. `lock` overrides the driver's and ours.
+    /// One interrupt object for each processor, with one lock; `None` without memory. The
+    /// objects are not connected yet. `lock` overrides the driver's and ours.
     pub(super) fn make_objects(
         &self,
         wish: Wish,
         place: &Place,
         connection: ConnectionId,
         lock: Option<u64>,
-    ) -> Ddi<Vec<Object>> {
+    ) -> Ddi<Option<Vec<Object>>> {
         let mut lock = lock.unwrap_or(wish.lock);
+        if lock == 0 && wish.passive {
+            lock = self.new_event_lock()?;
+        }
+        // The processor is at the vector's level when it gets there.
+        let level = if wish.passive { Irql::PASSIVE } else { Irql(place.vector.class()) };
         let mut objects = Vec::new();
         for processor in &place.processors {
-            let object = self.allocate_system(size_of::<KInterrupt>() as u64);
+            let object = self.interrupt_memory(size_of::<KInterrupt>() as u64)?;
+            if object == 0 {
+                return Ok(None);
+            }
             if lock == 0 {
                 lock = object + core::mem::offset_of!(KInterrupt, spin_lock) as u64;
             }
@@ -214,42 +215,48 @@ impl Kernel {
                 routine: wish.routine,
                 context: wish.context,
                 lock,
-                irql: Irql(place.vector.class()),
-                // The processor is at the vector's level when it gets there.
-                synchronize_irql: wish.synchronize_irql.max(Irql(place.vector.class())),
+                irql: level,
+                synchronize_irql: wish.synchronize_irql.max(level),
                 mode: wish.mode,
                 message: wish.message,
                 active: true,
+                passive: wish.passive,
+                source: place.source,
+                number: self.ke.interrupts.new_object_number(),
             };
-            objects.push(Object { isr, vector: place.vector, processor: *processor, shared: wish.shared, connection });
+            objects.push(Object {
+                isr,
+                vector: place.vector,
+                processor: *processor,
+                shared: wish.shared,
+                connection,
+            });
         }
-        Ok(objects)
+        Ok(Some(objects))
     }
 
-    /// Hangs the objects on their chains, registers the connection, and turns its sources on,
-    /// in this order: an ISR may run before this returns.
-    pub(super) fn establish(
-        &self,
-        id: ConnectionId,
-        kind: InterruptKind,
-        handle: u64,
-        pdo: u64,
-        objects: &[Object],
-        sources: Vec<u32>,
-    ) -> Ddi<()> {
+    /// Stores the result, registers the connection, hangs the objects on their chains, and
+    /// turns its sources on, in this order: an ISR may run before this returns.
+    pub(super) fn establish(&self, result: DriverPtr<u64>, plan: Plan) -> Ddi<()> {
+        self.write(result, plan.handle)?;
         let connection = Connection {
-            kind,
-            handle,
-            objects: objects.iter().map(|object| object.isr.object).collect(),
-            sources: sources.clone(),
-            pdo,
+            kind: plan.kind,
+            handle: plan.handle,
+            table_bytes: plan.table_bytes,
+            objects: plan.objects.iter().map(|object| object.isr.object).collect(),
+            sources: plan.sources.clone(),
+            inactive: false,
+            pdo: plan.pdo,
             place: self.here(),
         };
-        self.ke.interrupts.add_connection(id, connection);
-        for object in objects {
-            self.attach_object(*object)?;
+        self.ke.interrupts.add_connection(plan.id, connection);
+        for (group, vector) in passive_vectors(&plan.objects) {
+            self.add_passive(group, vector)?;
         }
-        for source in sources {
+        for object in plan.objects {
+            self.attach_object(object)?;
+        }
+        for source in plan.sources {
             self.enable_source(source);
         }
         self.yield_point()
@@ -259,4 +266,10 @@ impl Kernel {
     pub(super) fn connected_here(place: dirql_rules::Place) -> Option<(String, dirql_rules::Place)> {
         Some((String::from("it was connected here"), place))
     }
+}
+
+/// The groups and vectors for which a thread has to call ISRs, each once.
+pub(super) fn passive_vectors(objects: &[Object]) -> BTreeSet<(u16, Vector)> {
+    let passive = objects.iter().filter(|object| object.isr.passive);
+    passive.map(|object| (object.processor.group(), object.vector)).collect()
 }

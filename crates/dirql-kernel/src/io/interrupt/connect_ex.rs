@@ -2,20 +2,23 @@
 
 use alloc::vec::Vec;
 
+use dirql_abi::interrupt::{
+    FullySpecified, IoConnectInterruptParameters, LineBased, MessageBased, connect_version, interrupt_mode,
+};
 use dirql_abi::{Irql, NtStatus};
-use dirql_abi::interrupt::{FullySpecified, IoConnectInterruptParameters, LineBased, MessageBased, connect_version, interrupt_mode};
 
-use super::connect::Place;
-use super::{Wish, highest_version};
+use super::connect::Plan;
+use super::{Wish, highest_version, takes};
 use crate::at;
-use crate::hal::{Source, SourceKind};
+use crate::hal::Source;
 use crate::ke::InterruptKind;
+use crate::ke::interrupt::Object;
 use crate::stop::Ddi;
 use crate::{DriverPtr, Kernel};
 
 type Parameters = DriverPtr<IoConnectInterruptParameters>;
 
-/// What versions 2 and 3 say of the ISR.
+/// What versions 2, 3 and 5 say of the ISR.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Assigned {
     pub(super) pdo: u64,
@@ -24,34 +27,46 @@ pub(super) struct Assigned {
     pub(super) context: u64,
     pub(super) lock: u64,
     pub(super) synchronize_irql: Irql,
+    /// The ISR is to be called at PASSIVE_LEVEL, whatever the levels of the interrupts are.
+    pub(super) passive: bool,
+}
+
+impl Assigned {
+    fn is_complete(&self) -> bool {
+        self.pdo != 0 && !self.result.is_null() && self.routine != 0
+    }
 }
 
 impl Kernel {
     /// `NTSTATUS IoConnectInterruptEx(PIO_CONNECT_INTERRUPT_PARAMETERS)`
     ///
     /// Connects an ISR in the way that Version says, and writes back how it did: Version and
-    /// the result pointer, nothing else.
+    /// the result pointer, nothing else. The pointer is NULL after a failure for which a result
+    /// was to be stored.
     ///
     /// - IRQL: PASSIVE_LEVEL.
     /// - Returns: STATUS_INVALID_PARAMETER_1 for an unknown Version, which becomes the highest
-    ///   known one; STATUS_INVALID_PARAMETER for a NULL PDO, routine or result;
-    ///   STATUS_INVALID_PARAMETER_10 for an empty mask; STATUS_NOT_FOUND for a device without
-    ///   interrupts or a vector of no device; STATUS_INVALID_DEVICE_REQUEST for a line-based
-    ///   connect of several messages; STATUS_INSUFFICIENT_RESOURCES.
-    /// - Findings: DQ0101, DQ0133, DQ0135.
+    ///   known one; STATUS_INVALID_PARAMETER for a NULL PDO, routine or result, a level or mode
+    ///   that is none, a conflict of sharing or mode, and a passive-level ISR with a spin
+    ///   lock; STATUS_INVALID_PARAMETER_10 for an empty mask; STATUS_NOT_FOUND for a device
+    ///   without interrupts or a vector of no device; STATUS_INVALID_DEVICE_REQUEST for a
+    ///   line-based connect of several messages; STATUS_INSUFFICIENT_RESOURCES.
+    /// - Findings: as for `IoConnectInterrupt`.
     /// - Yields: at its end. A line that is asserted already interrupts before the return.
     /// - Source: WDK reference, iointex.WdmlibIoConnectInterruptEx and
-    ///   wdm.IO_CONNECT_INTERRUPT_PARAMETERS.
+    ///   wdm.IO_CONNECT_INTERRUPT_PARAMETERS; "Using Passive-Level Interrupt Service Routines".
     pub fn io_connect_interrupt_ex(&self, parameters: Parameters) -> Ddi<NtStatus> {
         let version = self.read(at!(parameters, IoConnectInterruptParameters, version))?;
-        let highest = highest_version(self.config().windows);
-        if version < connect_version::CONNECT_FULLY_SPECIFIED || version > highest {
+        let windows = self.config().windows;
+        if !takes(windows, version) {
+            let highest = highest_version(windows);
             self.write(at!(parameters, IoConnectInterruptParameters, version), highest)?;
             return Ok(NtStatus::INVALID_PARAMETER_1);
         }
         match version {
             connect_version::CONNECT_LINE_BASED => self.connect_line_based(parameters),
-            connect_version::CONNECT_MESSAGE_BASED => self.connect_message_based(parameters),
+            connect_version::CONNECT_MESSAGE_BASED => self.connect_message_based(parameters, false),
+            connect_version::CONNECT_MESSAGE_BASED_PASSIVE => self.connect_message_based(parameters, true),
             _ => self.connect_fully_specified(parameters, version),
         }
     }
@@ -75,21 +90,26 @@ impl Kernel {
             connect_version::CONNECT_FULLY_SPECIFIED_GROUP => self.read(at!(block, FullySpecified, group))?,
             _ => 0,
         };
+        let irql = self.read(at!(block, FullySpecified, irql))?;
+        let synchronize_irql = self.read(at!(block, FullySpecified, synchronize_irql))?;
+        let asks_for_passive = irql == Irql::PASSIVE && synchronize_irql == Irql::PASSIVE;
         let wish = Wish {
             routine: self.read(at!(block, FullySpecified, service_routine))?,
             context: self.read(at!(block, FullySpecified, service_context))?,
             lock: self.read(at!(block, FullySpecified, spin_lock))?,
             vector: self.read(at!(block, FullySpecified, vector))?,
-            irql: self.read(at!(block, FullySpecified, irql))?,
-            synchronize_irql: self.read(at!(block, FullySpecified, synchronize_irql))?,
+            irql,
+            synchronize_irql,
             mode: self.read(at!(block, FullySpecified, interrupt_mode))?,
             shared: self.read(at!(block, FullySpecified, share_vector))? != 0,
             group,
             mask: self.read(at!(block, FullySpecified, processor_enable_mask))?,
             message: None,
+            passive: asks_for_passive && self.has_passive_interrupts(),
+            pdo,
         };
         match self.place(&wish)? {
-            Ok(place) => self.connect_one(result, wish, &place, InterruptKind::Ex(version), pdo),
+            Ok(place) => self.connect_one(result, wish, &place, InterruptKind::Ex(version)),
             Err(status) => Ok(status),
         }
     }
@@ -103,11 +123,16 @@ impl Kernel {
             context: block.service_context,
             lock: block.spin_lock,
             synchronize_irql: block.synchronize_irql,
+            passive: false,
         };
+        if !wanted.is_complete() {
+            return Ok(NtStatus::INVALID_PARAMETER);
+        }
         self.connect_lines(wanted)
     }
 
-    fn connect_message_based(&self, parameters: Parameters) -> Ddi<NtStatus> {
+    /// Versions 3 and 5: the messages, and without any the line, as version 2.
+    fn connect_message_based(&self, parameters: Parameters, passive: bool) -> Ddi<NtStatus> {
         let block = self.read(Self::block::<MessageBased>(parameters))?;
         let mut wanted = Assigned {
             pdo: block.physical_device_object,
@@ -116,8 +141,9 @@ impl Kernel {
             context: block.service_context,
             lock: block.spin_lock,
             synchronize_irql: block.synchronize_irql,
+            passive,
         };
-        if wanted.pdo == 0 || wanted.result.is_null() || wanted.routine == 0 {
+        if !wanted.is_complete() {
             return Ok(NtStatus::INVALID_PARAMETER);
         }
         let messages = self.assigned_messages(wanted.pdo);
@@ -130,11 +156,12 @@ impl Kernel {
         }
         wanted.routine = block.fall_back_service_routine;
         let version = at!(parameters, IoConnectInterruptParameters, version);
+        let asked = self.read(version)?;
         // The ISR may run before the call returns, so what it returns is stored first.
         self.write(version, connect_version::CONNECT_LINE_BASED)?;
         let status = self.connect_lines(wanted)?;
         if !status.is_success() {
-            self.write(version, connect_version::CONNECT_MESSAGE_BASED)?;
+            self.write(version, asked)?;
         }
         Ok(status)
     }
@@ -150,7 +177,7 @@ impl Kernel {
 
     fn assigned_messages(&self, pdo: u64) -> Vec<(u32, Source)> {
         let mut sources = self.sources_of_pdo(pdo);
-        sources.retain(|(_, source)| matches!(source.kind, SourceKind::Message { .. }));
+        sources.retain(|(_, source)| !source.is_a_line());
         sources
     }
 
@@ -158,44 +185,46 @@ impl Kernel {
     ///
     /// A single message counts as a line; the page refuses several only. A nonzero
     /// SynchronizeIrql below the highest level is raised to it, as the page of the structure
-    /// says; the header calls it invalid.
+    /// says; the header calls it invalid. Interrupts whose highest level is PASSIVE_LEVEL have
+    /// a passive-level ISR, and then there is neither a spin lock nor another level.
     fn connect_lines(&self, wanted: Assigned) -> Ddi<NtStatus> {
-        if wanted.pdo == 0 || wanted.result.is_null() || wanted.routine == 0 {
-            return Ok(NtStatus::INVALID_PARAMETER);
-        }
         self.write(wanted.result, 0)?;
         let sources = self.sources_of_pdo(wanted.pdo);
-        let messages =
-            sources.iter().filter(|(_, source)| matches!(source.kind, SourceKind::Message { .. })).count();
-        if messages > 1 {
+        if sources.iter().filter(|(_, source)| !source.is_a_line()).count() > 1 {
             return Ok(NtStatus::INVALID_DEVICE_REQUEST);
         }
         let Some(highest) = sources.iter().map(|(_, source)| source.irql()).max() else {
             return Ok(NtStatus::NOT_FOUND);
         };
-        let synchronize_irql = highest.max(wanted.synchronize_irql);
-        if synchronize_irql > Irql::HIGH {
+        let passive = wanted.passive || highest == Irql::PASSIVE && self.has_passive_interrupts();
+        if passive && (wanted.lock != 0 || wanted.synchronize_irql != Irql::PASSIVE) {
             return Ok(NtStatus::INVALID_PARAMETER);
         }
+        let synchronize_irql = if passive { Irql::PASSIVE } else { highest.max(wanted.synchronize_irql) };
+        let wanted = Assigned { passive, ..wanted };
         let id = self.ke.interrupts.new_connection_id();
-        let mut objects = Vec::new();
+        let mut objects: Vec<Object> = Vec::new();
         let mut numbers = Vec::new();
         for (number, source) in sources {
             let wish = Self::assigned_wish(&wanted, &source, synchronize_irql, None);
             let place = match self.place(&wish)? {
-                Ok(place) => Place { sources: alloc::vec![number], ..place },
+                Ok(place) => place,
                 Err(status) => return Ok(status),
             };
-            let lock = objects.first().map(|first: &crate::ke::interrupt::Object| first.isr.lock);
-            objects.extend(self.make_objects(wish, &place, id, lock)?);
+            let lock = objects.first().map(|first| first.isr.lock);
+            let Some(made) = self.make_objects(wish, &place, id, lock)? else {
+                return Ok(NtStatus::INSUFFICIENT_RESOURCES);
+            };
+            objects.extend(made);
             numbers.push(number);
         }
         let Some(first) = objects.first().map(|object| object.isr.object) else {
             return Ok(NtStatus::INSUFFICIENT_RESOURCES);
         };
-        self.write(wanted.result, first)?;
         let kind = InterruptKind::Ex(connect_version::CONNECT_LINE_BASED);
-        self.establish(id, kind, first, wanted.pdo, &objects, numbers)?;
+        let plan =
+            Plan { id, kind, handle: first, table_bytes: 0, pdo: wanted.pdo, objects, sources: numbers };
+        self.establish(wanted.result, plan)?;
         Ok(NtStatus::SUCCESS)
     }
 
@@ -211,13 +240,15 @@ impl Kernel {
             context: wanted.context,
             lock: wanted.lock,
             vector: u32::from(source.vector.0),
-            irql: source.irql(),
+            irql: if wanted.passive { Irql::PASSIVE } else { source.irql() },
             synchronize_irql,
             mode: if source.is_latched() { interrupt_mode::Latched } else { interrupt_mode::LevelSensitive },
             shared: source.shared,
             group: source.group,
             mask: source.affinity,
             message,
+            passive: wanted.passive,
+            pdo: wanted.pdo,
         }
     }
 }

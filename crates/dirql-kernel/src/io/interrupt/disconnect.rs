@@ -2,12 +2,14 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use dirql_abi::bugcheck::code;
 use dirql_abi::interrupt::{IoDisconnectInterruptParameters, connect_version};
 use dirql_rules::{BugCheck, ids};
 
-use crate::ke::interrupt::Connection;
+use super::connect::passive_vectors;
+use crate::ke::interrupt::{Connection, Object};
 use crate::ke::{ConnectionId, InterruptKind};
 use crate::stop::Ddi;
 use crate::{DriverPtr, Kernel};
@@ -79,7 +81,6 @@ impl Kernel {
     }
 
     fn connection_to_end(&self, handle: u64) -> Ddi<(ConnectionId, Connection)> {
-        // A driver that hands back a message's object means the connection all the same.
         match self.ke.interrupts.connection_of(handle) {
             Some((id, connection)) if connection.handle == handle => Ok((id, connection)),
             other => {
@@ -99,28 +100,58 @@ impl Kernel {
         }
     }
 
+    /// A finding if a device asserts a line that nobody is going to serve.
+    pub(super) fn check_silent(&self, connection: &Connection, when: &str) -> Ddi<()> {
+        if !connection.sources.iter().any(|source| self.source_is_asserted(*source)) {
+            return Ok(());
+        }
+        self.find(
+            ids::DEVICE_NOT_SILENT,
+            format!("the device still asserts its line when its interrupt is {when}"),
+            Self::connected_here(connection.place.clone()),
+        )
+    }
+
     /// Ends a connection. When this returns no call of its ISR is in progress on any processor,
     /// and none will start.
     fn disconnect(&self, id: ConnectionId, connection: &Connection) -> Ddi<()> {
+        self.check_silent(connection, "disconnected")?;
+        let objects: Vec<Object> =
+            connection.objects.iter().filter_map(|object| self.detach_object(*object)).collect();
         for source in &connection.sources {
-            if self.source_is_asserted(*source) {
-                self.find(
-                    ids::DEVICE_NOT_SILENT,
-                    String::from("the device still asserts its line when its interrupt is disconnected"),
-                    Self::connected_here(connection.place.clone()),
-                )?;
+            // The lines of one that was reported inactive are turned off already.
+            let is_off = connection.inactive && self.source(*source).is_some_and(|source| source.is_a_line());
+            if !is_off {
+                self.disable_source(*source);
             }
-            self.disable_source(*source);
         }
-        for object in &connection.objects {
-            let Some(object) = self.detach_object(*object) else { continue };
-            // A call that is in progress holds the lock.
-            let old = self.raise_irql(object.isr.synchronize_irql);
-            self.acquire_lock_word(object.isr.lock)?;
-            self.release_lock_word(object.isr.lock)?;
-            self.lower_irql(old)?;
+        for lock in locks(&objects) {
+            self.wait_for_isr(lock)?;
+        }
+        for (group, vector) in passive_vectors(&objects) {
+            self.remove_passive(group, vector)?;
         }
         self.ke.interrupts.remove_connection(id, &self.here());
         self.yield_point()
     }
+
+    /// A call of the ISR that is in progress holds the lock.
+    fn wait_for_isr(&self, object: &Object) -> Ddi<()> {
+        if object.isr.passive {
+            self.acquire_event_lock(object.isr.lock)?;
+            return self.release_event_lock(object.isr.lock);
+        }
+        let old = self.raise_irql(object.isr.synchronize_irql);
+        self.acquire_lock_word(object.isr.lock)?;
+        self.release_lock_word(object.isr.lock)?;
+        self.lower_irql(old)
+    }
+}
+
+/// An object for each lock.
+fn locks(objects: &[Object]) -> Vec<&Object> {
+    let mut one_each: Vec<&Object> = objects.iter().collect();
+    one_each.sort_by_key(|object| object.isr.lock);
+    one_each.dedup_by_key(|object| object.isr.lock);
+    one_each
 }

@@ -6,6 +6,7 @@ use dirql_abi::{Irql, NtStatus};
 use dirql_abi::interrupt::{IoInterruptMessageInfo, IoInterruptMessageInfoEntry, connect_version, interrupt_mode};
 use zerocopy::FromZeros;
 
+use super::connect::Plan;
 use super::connect_ex::Assigned;
 use crate::hal::Source;
 use crate::ke::InterruptKind;
@@ -16,7 +17,8 @@ use crate::{DriverPtr, Kernel};
 /// Lock and level of the ISR for each message.
 ///
 /// Source: wdm.h, comments on IO_INTERRUPT_MESSAGE_INFO; the reference pages describe the
-/// rows without a driver's lock loosely.
+/// rows without a driver's lock loosely. A level that is given and lower than the highest is
+/// raised to it, as for lines.
 #[derive(Clone, Copy, Debug)]
 struct Levels {
     /// The level of all messages; `None`: each has its own.
@@ -25,17 +27,12 @@ struct Levels {
 
 impl Levels {
     fn new(lock: u64, synchronize_irql: Irql, highest: Irql) -> Self {
-        let common = match (lock, synchronize_irql) {
-            (0, Irql::PASSIVE) => None,
-            (0, given) => Some(given),
-            (_, Irql::PASSIVE) => Some(highest),
-            (_, given) => Some(given.max(highest)),
-        };
-        Self { common }
+        let is_common = lock != 0 || synchronize_irql != Irql::PASSIVE;
+        Self { common: is_common.then_some(synchronize_irql.max(highest)) }
     }
 
     fn of(self, source: &Source) -> Irql {
-        self.common.map_or(source.irql(), |common| common.max(source.irql()))
+        self.common.unwrap_or(source.irql())
     }
 }
 
@@ -46,30 +43,42 @@ impl Kernel {
     /// the same time.
     pub(super) fn connect_messages(&self, wanted: Assigned, messages: &[(u32, Source)]) -> Ddi<NtStatus> {
         self.write(wanted.result, 0)?;
-        let highest = messages.iter().map(|(_, source)| source.irql()).max().unwrap_or(Irql::PASSIVE);
-        if wanted.synchronize_irql > Irql::HIGH {
+        if wanted.passive && (wanted.lock != 0 || wanted.synchronize_irql != Irql::PASSIVE) {
             return Ok(NtStatus::INVALID_PARAMETER);
         }
+        let highest = messages.iter().map(|(_, source)| source.irql()).max().unwrap_or(Irql::PASSIVE);
         let levels = Levels::new(wanted.lock, wanted.synchronize_irql, highest);
         let id = self.ke.interrupts.new_connection_id();
         let mut objects: Vec<Object> = Vec::new();
         let mut entries = Vec::new();
         for (message, (_, source)) in messages.iter().enumerate() {
-            let wish = Self::assigned_wish(&wanted, source, levels.of(source), Some(message as u32));
+            let level = if wanted.passive { Irql::PASSIVE } else { levels.of(source) };
+            let wish = Self::assigned_wish(&wanted, source, level, Some(message as u32));
             let place = match self.place(&wish)? {
                 Ok(place) => place,
                 Err(status) => return Ok(status),
             };
-            let made = self.make_objects(wish, &place, id, None)?;
+            let Some(made) = self.make_objects(wish, &place, id, None)? else {
+                return Ok(NtStatus::INSUFFICIENT_RESOURCES);
+            };
             let Some(first) = made.first() else { return Ok(NtStatus::INSUFFICIENT_RESOURCES) };
             entries.push(self.message_entry(first, source));
             objects.extend(made);
         }
-        let table = self.write_message_table(levels, &entries)?;
-        self.write(wanted.result, table)?;
-        let kind = InterruptKind::Ex(connect_version::CONNECT_MESSAGE_BASED);
+        let table_bytes = IoInterruptMessageInfo::entry_offset(entries.len() as u32);
+        let handle = self.interrupt_memory(table_bytes)?;
+        if handle == 0 {
+            return Ok(NtStatus::INSUFFICIENT_RESOURCES);
+        }
+        self.write_message_table(handle, levels, &entries)?;
+        let version = match wanted.passive {
+            true => connect_version::CONNECT_MESSAGE_BASED_PASSIVE,
+            false => connect_version::CONNECT_MESSAGE_BASED,
+        };
+        let kind = InterruptKind::Ex(version);
         let sources = messages.iter().map(|(number, _)| *number).collect();
-        self.establish(id, kind, table, wanted.pdo, &objects, sources)?;
+        let plan = Plan { id, kind, handle, table_bytes, pdo: wanted.pdo, objects, sources };
+        self.establish(wanted.result, plan)?;
         Ok(NtStatus::SUCCESS)
     }
 
@@ -86,9 +95,12 @@ impl Kernel {
         entry
     }
 
-    fn write_message_table(&self, levels: Levels, entries: &[IoInterruptMessageInfoEntry]) -> Ddi<u64> {
-        let size = IoInterruptMessageInfo::entry_offset(entries.len() as u32);
-        let table = self.allocate_system(size);
+    fn write_message_table(
+        &self,
+        table: u64,
+        levels: Levels,
+        entries: &[IoInterruptMessageInfoEntry],
+    ) -> Ddi<()> {
         let mut header = IoInterruptMessageInfo::new_zeroed();
         header.unified_irql = levels.common.unwrap_or(Irql::PASSIVE);
         header.message_count = entries.len() as u32;
@@ -97,6 +109,6 @@ impl Kernel {
             let at = table + IoInterruptMessageInfo::entry_offset(index as u32);
             self.write(DriverPtr::new(at), *entry)?;
         }
-        Ok(table)
+        Ok(())
     }
 }

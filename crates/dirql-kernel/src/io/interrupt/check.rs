@@ -1,0 +1,124 @@
+//! What a driver says about an interrupt that it connects, against what the system knows.
+
+use alloc::format;
+use alloc::string::String;
+
+use dirql_abi::interrupt::interrupt_mode;
+use dirql_rules::ids;
+
+use super::Wish;
+use crate::hal::{Source, SourceKind};
+use crate::stop::Ddi;
+use crate::{DriverPtr, Kernel};
+
+impl Kernel {
+    /// Findings for a wish that will be granted.
+    pub(super) fn check_wish(&self, wish: &Wish, source: &Source, mask: u64) -> Ddi<()> {
+        self.check_descriptor(wish, source)?;
+        self.check_mask(wish, source, mask)?;
+        self.check_lock(wish)?;
+        self.check_company(wish)
+    }
+
+    pub(super) fn check_for_raw_vector(&self, wish: &Wish) -> Ddi<()> {
+        let raw = self.sources().into_iter().any(|(_, source)| match source.kind {
+            SourceKind::Line { gsi, .. } => gsi == wish.vector,
+            SourceKind::Message { .. } => false,
+        });
+        if !raw {
+            return Ok(());
+        }
+        self.find(
+            ids::RAW_RESOURCE,
+            format!("{:#x} is the raw vector of an assigned interrupt, and no translated one", wish.vector),
+            None,
+        )
+    }
+
+    fn check_descriptor(&self, wish: &Wish, source: &Source) -> Ddi<()> {
+        let latched = wish.mode == interrupt_mode::Latched;
+        if latched != source.is_latched() {
+            let (is, says) = if latched { ("level-sensitive", "Latched") } else { ("latched", "LevelSensitive") };
+            self.find(
+                ids::MISMATCHED_MODE,
+                format!("the interrupt is {is}, InterruptMode says {says}"),
+                None,
+            )?;
+        }
+        if wish.shared != source.shared {
+            let (is, says) =
+                if wish.shared { ("exclusive", "TRUE") } else { ("shared", "FALSE") };
+            self.find(
+                ids::MISMATCHED_MODE,
+                format!("the interrupt's share disposition is {is}, ShareVector says {says}"),
+                None,
+            )?;
+        }
+        // PASSIVE_LEVEL asks for a passive-level ISR, whatever the descriptor says.
+        if wish.irql != source.irql() && !wish.passive {
+            self.find(
+                ids::MISMATCHED_MODE,
+                format!("the interrupt's level is {}, Irql says {}", source.irql(), wish.irql),
+                None,
+            )?;
+        }
+        Ok(())
+    }
+
+    fn check_mask(&self, wish: &Wish, source: &Source, mask: u64) -> Ddi<()> {
+        let all = source.affinity & self.active_mask(source.group);
+        if mask & all == all {
+            return Ok(());
+        }
+        self.find(
+            ids::PARTIAL_MASK,
+            format!("ProcessorEnableMask is {:#x}; the interrupt's affinity is {all:#x}", wish.mask),
+            None,
+        )
+    }
+
+    /// A driver's spin lock is initialised and resident.
+    fn check_lock(&self, wish: &Wish) -> Ddi<()> {
+        if wish.lock == 0 {
+            return Ok(());
+        }
+        if self.current_stack().is_some_and(|stack| stack.contains(&wish.lock)) {
+            let message = String::from("the spin lock is on the stack of the thread that connects");
+            self.find(ids::LOCK_STORAGE, message, None)?;
+        }
+        let word = self.read(DriverPtr::<u64>::new(wish.lock))?;
+        if word != 0 && self.holder(wish.lock).is_none() {
+            let message = format!("the spin lock is not initialised; it reads {word:#x}");
+            self.find(ids::LOCK_STORAGE, message, None)?;
+        }
+        Ok(())
+    }
+
+    /// Interrupts that share a lock or an ISR with one that is connected already.
+    fn check_company(&self, wish: &Wish) -> Ddi<()> {
+        for other in self.ke.interrupts.objects() {
+            let isr = other.isr;
+            let is_other_vector = u32::from(other.vector.0) != wish.vector;
+            let same_lock = wish.lock != 0 && isr.lock == wish.lock;
+            if same_lock && isr.synchronize_irql != wish.synchronize_irql && wish.message.is_none() {
+                return self.find(
+                    ids::SHARED_LOCK_LEVEL,
+                    format!(
+                        "SynchronizeIrql is {}; another interrupt with this spin lock has {}",
+                        wish.synchronize_irql, isr.synchronize_irql
+                    ),
+                    self.connection_place(isr.object).and_then(Self::connected_here),
+                );
+            }
+            let same_isr = isr.routine == wish.routine && isr.context == wish.context;
+            if same_isr && is_other_vector && !same_lock && isr.message.is_none() && wish.message.is_none() {
+                return self.find(
+                    ids::ISR_OF_SEVERAL_VECTORS,
+                    String::from("one ISR with one context serves several vectors, and they have no spin lock in common"),
+                    self.connection_place(isr.object).and_then(Self::connected_here),
+                );
+            }
+        }
+        Ok(())
+    }
+}
