@@ -413,7 +413,7 @@ impl Kernel {
         self.io.events.borrow_mut().push(event);
     }
 
-    /// Completion routine of [`Kernel::send_and_wait`]: sets the event and keeps the request.
+    /// Completion routine of `send_and_wait`: sets the event and keeps the request.
     ///
     /// # Errors
     /// The event is not memory.

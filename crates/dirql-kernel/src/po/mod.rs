@@ -189,7 +189,7 @@ impl Kernel {
     }
 
     /// The completion routine behind [`Kernel::po_request_power_irp`] and
-    /// [`Kernel::power_request`]: frees the request.
+    /// `power_request`: frees the request.
     ///
     /// # Errors
     /// As the driver's routine.
