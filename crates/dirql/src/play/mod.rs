@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::rc::Rc;
 
+use dirql_rules::ids;
 use dirql_kernel::ke::ThreadBody;
 use dirql_kernel::{Event, EventSink, Outcome, Stamp, WindowsVersion};
 use dirql_trace::Names;
@@ -68,7 +69,15 @@ pub fn play(scenario: &Scenario, settings: Settings) -> Result<Report, BenchErro
     match bench.load() {
         Ok(()) => {}
         // The run ended in DriverEntry; that is a finding about the driver.
-        Err(BenchError::Ended(_) | BenchError::StillWaiting(_)) => {
+        Err(BenchError::Ended(_)) => {
+            return Ok(gather::report(&bench, scenario, &Log::default()));
+        }
+        Err(BenchError::StillWaiting(_)) => {
+            let message = String::from(
+                "DriverEntry does not come to its end, and nothing is left that could end it",
+            );
+            // The only error is that the run has ended, and it has.
+            let _ = bench.kernel().find(ids::HANG, message, None);
             return Ok(gather::report(&bench, scenario, &Log::default()));
         }
         // A driver that says no after it broke a rule is worth more than an error.
