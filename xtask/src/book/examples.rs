@@ -2,7 +2,8 @@
 //!
 //! An example is a fenced block of the language `console`: a line `$ dirql …`, optionally a
 //! line `? 1` with the exit code if it is not 0, and the output of both streams. A line `...`
-//! stands for any number of lines. Several commands may follow each other in a block.
+//! stands for any number of lines. Several commands may follow each other in a block. Blanks
+//! at the end of a line do not count.
 //!
 //! Commands run in an empty directory that has the repository's `samples` in it, so that what
 //! they write is not left in the tree.
@@ -100,11 +101,13 @@ fn transcript(program: &Path, directory: &Path, command: &str) -> Result<(i32, S
     if command.contains(['"', '\'', '|', '>', '$', '*', '\\']) {
         bail!("examples are not run by a shell: {command}");
     }
-    Task::new(program)
+    let task = Task::new(program)
         .args(words)
         .env("NO_COLOR", "1")
-        .dir(directory)
-        .transcript()
+        .dir(directory);
+    let (code, text) = task.transcript()?;
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    Ok((code, lines.join("\n")))
 }
 
 /// What comes after the command's line.
