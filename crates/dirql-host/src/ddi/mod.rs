@@ -127,7 +127,7 @@ macro_rules! exports {
     ($($(#[$attribute:meta])* fn $name:ident($($argument:ident: $type:ty),* $(,)?) -> $answer:ty = |$k:ident| $body:expr;)*) => {
         $(
             $(#[$attribute])*
-            #[expect(non_snake_case, reason = "named as drivers import it")]
+            #[allow(non_snake_case, reason = "named as drivers import it, often in other case")]
             extern "win64" fn $name($($argument: $type),*) -> $answer {
                 $crate::ddi::enter(
                     stringify!($name),
@@ -251,7 +251,8 @@ pub(crate) fn enter<R: Answer>(
 /// recorded, and a failure ends the run.
 pub(crate) fn enter_directly<R>(body: impl FnOnce(&Kernel, CallSite) -> Result<R, Stop>) -> R {
     let platform = run::platform();
-    let site = platform.call_site();
+    // The kernel calls a driver's language handler, which may be one of these.
+    let site = platform.entry_site();
     let kernel = run::current_kernel();
     let driver = platform.leave_driver();
     let answer = match std::panic::catch_unwind(AssertUnwindSafe(|| body(kernel, site))) {

@@ -120,11 +120,21 @@ pub const fn pages_spanned(address: u64, bytes: u64) -> u64 {
 
 const _: () = {
     let parts = [
-        CONTIGUOUS, IMAGES, NONPAGED_POOL, PAGED_POOL, STACKS, SYSTEM, RESERVED, PLATFORM,
+        CONTIGUOUS,
+        IMAGES,
+        NONPAGED_POOL,
+        PAGED_POOL,
+        STACKS,
+        SYSTEM,
+        RESERVED,
+        PLATFORM,
     ];
     let mut at = 1;
     while at < parts.len() {
-        assert!(parts[at - 1].end <= parts[at].start, "the parts of RAM do not overlap");
+        assert!(
+            parts[at - 1].end <= parts[at].start,
+            "the parts of RAM do not overlap"
+        );
         at += 1;
     }
     assert!(PLATFORM.end <= RAM.end);

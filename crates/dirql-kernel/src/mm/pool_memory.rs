@@ -11,7 +11,7 @@ use dirql_abi::{Irql, NtStatus};
 use dirql_rules::{BugCheck, Place, ids};
 
 use super::layout::{self, PAGE};
-use super::pool::{BadFree, Extent, Kind, PoolBlock, Pools};
+use super::pool::{BadFree, Extent, Kind, PoolBlock};
 use super::slab::{Cut, FENCE};
 use crate::platform::Access;
 use crate::{Ddi, Kernel, Stop};

@@ -3,21 +3,28 @@
 //! Source: WDK reference, the `Rtl` routines; the page of each is named at its method. The C
 //! routines that the kernel exports are as the C run-time library's reference has them.
 
+mod bitmap;
 mod code_page;
 mod convert;
 mod crt;
 mod format;
+mod image;
 mod memory;
 mod own_string;
 mod print;
+mod security;
 mod string;
 mod text;
+mod time;
+mod version;
 
 use core::cell::Cell;
 
+pub use bitmap::RtlBitmap;
 pub use crt::{Change, Span};
 pub use format::Width;
 pub use print::Room;
+pub use security::{Acl, Part, SecurityDescriptor};
 pub use string::CountedString;
 
 /// The state of the run-time library.
