@@ -8,9 +8,9 @@ use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::rc::Rc;
 
-use dirql_rules::ids;
 use dirql_kernel::ke::ThreadBody;
 use dirql_kernel::{Event, EventSink, Outcome, Stamp, WindowsVersion};
+use dirql_rules::ids;
 use dirql_trace::Names;
 
 use crate::bench::{Addresses, Bench, BenchError, Driver, SETTLE_100NS};

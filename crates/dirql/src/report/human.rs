@@ -184,11 +184,7 @@ fn write_steps(out: &mut dyn Write, steps: &[StepReport], detail: Detail) -> io:
         } else {
             result.into()
         };
-        let mark = if step.met && step.result.is_some() {
-            ""
-        } else {
-            "  <- not as expected"
-        };
+        let mark = if step.met { "" } else { "  <- not as expected" };
         writeln!(out, "  {thread}{:width$}  {result}{mark}", step.step)?;
     }
     Ok(())

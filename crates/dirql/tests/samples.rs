@@ -1,0 +1,178 @@
+//! Every bundled sample, as a user runs it.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+const SAMPLES: [&str; 5] = [
+    "edu-fully-specified",
+    "edu-iointex",
+    "edu-line-based",
+    "edu-message-based",
+    "legacy-two-vectors",
+];
+
+/// Samples that also load where IoConnectInterruptEx does not exist.
+const FOR_OLD_SYSTEMS: [&str; 2] = ["edu-iointex", "legacy-two-vectors"];
+
+const OLD_SYSTEMS: [&str; 2] = ["winxp64", "server2003"];
+const NEW_SYSTEMS: [&str; 6] = ["vista", "7", "8", "8.1", "10", "11"];
+
+fn samples() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../samples")
+}
+
+fn dirql(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dirql"));
+    command
+        .current_dir(samples())
+        .args(arguments)
+        .output()
+        .expect("the command line can be started")
+}
+
+/// Standard output, standard error, exit code.
+fn texts(output: &Output) -> (String, String, Option<i32>) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("output is UTF-8");
+    (
+        text(&output.stdout),
+        text(&output.stderr),
+        output.status.code(),
+    )
+}
+
+fn file(sample: &str) -> String {
+    format!("{sample}/{sample}.sys")
+}
+
+fn run(sample: &str, more: &[&str]) -> (String, String, Option<i32>) {
+    let file = file(sample);
+    let mut arguments = vec!["run", &file];
+    arguments.extend(more);
+    texts(&dirql(&arguments))
+}
+
+#[test]
+fn every_sample_runs_clean_on_every_windows_that_has_what_it_imports() {
+    for sample in SAMPLES {
+        let old = if FOR_OLD_SYSTEMS.contains(&sample) {
+            &OLD_SYSTEMS[..]
+        } else {
+            &[]
+        };
+        for windows in old.iter().chain(&NEW_SYSTEMS) {
+            for processors in ["1", "2", "5"] {
+                let (out, err, code) =
+                    run(sample, &["--windows", windows, "--processors", processors]);
+                let what =
+                    format!("{sample}, Windows {windows}, {processors} processors\n{out}\n{err}");
+                assert_eq!(code, Some(0), "{what}");
+                assert_eq!(err, "", "{what}");
+                assert!(out.ends_with("clean: nothing was found\n"), "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_image_that_imports_the_newer_routine_does_not_load_on_older_systems() {
+    for sample in SAMPLES
+        .into_iter()
+        .filter(|sample| !FOR_OLD_SYSTEMS.contains(sample))
+    {
+        for windows in OLD_SYSTEMS {
+            let (out, err, code) = run(sample, &["--windows", windows]);
+            assert_eq!(
+                (out.as_str(), code),
+                ("", Some(3)),
+                "{sample} {windows}: {err}"
+            );
+            assert!(
+                err.contains("entry point not found: IoConnectInterruptEx"),
+                "{err}"
+            );
+            assert!(
+                err.contains("entry point not found: IoDisconnectInterruptEx"),
+                "{err}"
+            );
+            assert!(err.contains("help: Windows vista has all of them"), "{err}");
+        }
+    }
+}
+
+#[test]
+fn every_sample_runs_clean_without_its_scenario() {
+    let directory = std::env::temp_dir().join(format!("dirql-samples-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    for sample in SAMPLES {
+        let copy = |ending: &str| {
+            let from = samples().join(sample).join(format!("{sample}.{ending}"));
+            std::fs::copy(from, directory.join(format!("{sample}.{ending}"))).unwrap();
+        };
+        copy("sys");
+        copy("inf");
+        let driver = directory.join(format!("{sample}.sys"));
+        let mut arguments = vec!["run", driver.to_str().unwrap()];
+        if sample == "legacy-two-vectors" {
+            // Its INF names the button, but not that it has two lines.
+            arguments.extend(["--device", "button,line=10,line2=11"]);
+        }
+        let (out, err, code) = texts(&dirql(&arguments));
+        assert_eq!(code, Some(0), "{sample}\n{out}\n{err}");
+        assert!(
+            out.contains("no scenario: every device once through its life"),
+            "{out}"
+        );
+        assert!(out.contains("unload"), "{out}");
+    }
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn the_same_command_twice_gives_the_same_bytes() {
+    for sample in SAMPLES {
+        for more in [
+            &[][..],
+            &["--format", "json"],
+            &["--processors", "3", "--verbose"],
+            &["--trace", "-"],
+            &["--trace", "/dev/stderr"],
+        ] {
+            let (first, second) = (run(sample, more), run(sample, more));
+            assert_eq!(first, second, "{sample} {more:?}");
+            assert_eq!(first.2, Some(0), "{sample} {more:?}");
+            assert!(first.0.len() > 100, "{sample} {more:?}");
+        }
+    }
+}
+
+#[test]
+fn nothing_of_the_host_is_in_the_output() {
+    let root = samples().canonicalize().unwrap();
+    let root = root.to_str().unwrap();
+    for sample in SAMPLES {
+        let (out, err, _) = run(sample, &["--verbose", "--trace", "-"]);
+        assert!(!out.contains(root) && !err.contains(root), "{sample}");
+    }
+}
+
+#[test]
+fn every_sample_imports_only_what_is_implemented() {
+    let files = SAMPLES.map(file);
+    let mut arguments = vec!["imports"];
+    arguments.extend(files.iter().map(String::as_str));
+    let (out, err, code) = texts(&dirql(&arguments));
+    assert_eq!((err.as_str(), code), ("", Some(0)), "{out}");
+    assert_eq!(out.matches(" 0 missing\n").count(), SAMPLES.len(), "{out}");
+}
+
+#[test]
+fn the_image_and_its_scenario_may_be_named_in_every_way() {
+    let sample = "edu-line-based";
+    let (by_driver, ..) = run(sample, &[]);
+    let scenario = format!("{sample}/{sample}.toml");
+    let (by_scenario, _, code) = texts(&dirql(&["run", &scenario]));
+    assert_eq!(code, Some(0));
+    assert_eq!(by_driver, by_scenario);
+    let (by_both, ..) = run(sample, &["--scenario", &scenario]);
+    assert_eq!(by_driver, by_both);
+}
