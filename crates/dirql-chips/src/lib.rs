@@ -24,6 +24,7 @@ pub mod line;
 pub mod message;
 pub mod models;
 pub mod msix;
+pub mod nvme;
 pub mod parport;
 pub mod pci;
 pub mod pic8259;

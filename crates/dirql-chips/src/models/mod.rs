@@ -17,6 +17,7 @@ use crate::edu::{self, Edu};
 use crate::gpio::{self, Gpio, Wiring};
 use crate::ivshmem::{self, Ivshmem};
 use crate::msix::{self, MsixDevice};
+use crate::nvme::{self, Nvme};
 use crate::parport::peer::{Chain, Peer, Peripheral};
 use crate::parport::{self, Features, ParallelPort};
 use crate::pci::{Description, Function, MsiOffer, Space};
@@ -141,6 +142,22 @@ pub const MODELS: &[Model] = &[
         ],
     },
     Model {
+        name: "nvme",
+        kind: Kind::Pci,
+        doc: "a small NVM Express disk, with admin queues and one pair of I/O queues",
+        options: &[
+            option(
+                "blocks",
+                "size in blocks of 512 bytes, 1..=16777216 (default 2048)",
+            ),
+            option("messages", "MSI-X table entries, 1 or 2 (default 2)"),
+            option(
+                "msi",
+                "messages of an MSI capability beside it, 0, 1 or 2 (default 0: none)",
+            ),
+        ],
+    },
+    Model {
         name: "parport",
         kind: Kind::Legacy,
         doc: "the parallel port of a PC, with what is at the other end of its cable",
@@ -244,6 +261,7 @@ pub fn build(name: &str, options: &[(&str, &str)]) -> Result<PluggedDevice, Mode
         "gpio" => build_gpio(&options),
         "ivshmem-doorbell" => build_ivshmem(&options),
         "msix" => build_msix(&options),
+        "nvme" => build_nvme(&options),
         "parport" => build_parport(&options),
         "uart16550" => build_uart16550(&options),
         // The test `every_model_in_the_table_can_be_built` keeps the table and this together.
@@ -311,17 +329,35 @@ fn build_msix(options: &Options<'_>) -> Result<PluggedDevice, ModelError> {
         ("16", 16),
         ("32", 32),
     ];
-    let msi = match options.choice("msi", 0, &counts)? {
-        0 => None,
-        messages => Some(MsiOffer {
-            messages,
-            address_64: true,
-            per_vector_mask: true,
-        }),
-    };
+    let msi = msi_offer(options.choice("msi", 0, &counts)?);
     // Both at most 2048.
     let device = Box::new(MsixDevice::new(queues as u16));
     Ok(pci(device, msix::spec::description(messages as u16, msi)))
+}
+
+fn build_nvme(options: &Options<'_>) -> Result<PluggedDevice, ModelError> {
+    let blocks = options.number("blocks", 2048, 1..=1 << 24)?;
+    // 1 or 2.
+    let messages = options.number("messages", 2, 1..=nvme::spec::MAX_VECTORS.into())? as u16;
+    let counts = [("0", 0), ("1", 1), ("2", 2)];
+    let msi = options.choice("msi", 0, &counts)?;
+    let device = Box::new(Nvme::new(blocks, messages));
+    Ok(pci(
+        device,
+        nvme::spec::description(msi_offer(msi), messages),
+    ))
+}
+
+/// A full capability, or none for no messages.
+const fn msi_offer(messages: u8) -> Option<MsiOffer> {
+    if messages == 0 {
+        return None;
+    }
+    Some(MsiOffer {
+        messages,
+        address_64: true,
+        per_vector_mask: true,
+    })
 }
 
 fn build_button(options: &Options<'_>) -> Result<PluggedDevice, ModelError> {

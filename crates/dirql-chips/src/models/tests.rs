@@ -89,6 +89,8 @@ fn options_change_what_is_built() {
             "ivshmem-doorbell,vectors=64,size=1048576,id=65535,peers=0",
             "msix",
             "msix,queues=2048,messages=1,msi=32",
+            "nvme",
+            "nvme,blocks=16777216,messages=1,msi=2",
             "parport",
             "parport,port=0x3bc,line=5,trigger=level,modes=spp,peer=chain,devices=4",
             "parport,port=0xfbf8,peer=loopback",
@@ -107,6 +109,8 @@ legacy gpio at 0xd0000000+0x40 line 239 Level
 pci ivshmem-doorbell 11101af4
 pci msix d1421234
 pci msix d1421234
+pci nvme d14e1234
+pci nvme d14e1234
 legacy parport at 0x378+0x8 0x778+0x3 line 7 Edge
 legacy parport at 0x3bc+0x3 line 5 Level
 legacy parport at 0xfbf8+0x8 0xfff8+0x3 line 7 Edge
@@ -130,10 +134,10 @@ fn what_is_wrong_is_said_with_a_hint() {
             "button,line=1,line=1"
         ]),
         str![[r#"
-no model `edo`, did you mean `edu`?; models: button, edu, gpio, ivshmem-doorbell, msix, parport, uart16550
-no model `Button`, did you mean `button`?; models: button, edu, gpio, ivshmem-doorbell, msix, parport, uart16550
-no model `toaster`; models: button, edu, gpio, ivshmem-doorbell, msix, parport, uart16550
-no model ``; models: button, edu, gpio, ivshmem-doorbell, msix, parport, uart16550
+no model `edo`, did you mean `edu`?; models: button, edu, gpio, ivshmem-doorbell, msix, nvme, parport, uart16550
+no model `Button`, did you mean `button`?; models: button, edu, gpio, ivshmem-doorbell, msix, nvme, parport, uart16550
+no model `toaster`; models: button, edu, gpio, ivshmem-doorbell, msix, nvme, parport, uart16550
+no model ``; models: button, edu, gpio, ivshmem-doorbell, msix, nvme, parport, uart16550
 model `edu` has no option `dma-mask`, did you mean `dma_mask`?; options: dma_mask
 model `edu` has no option `port`; options: dma_mask
 option `line` is given twice
@@ -165,6 +169,9 @@ fn values_are_strict() {
             "gpio,base=0xffffffc1",
             "ivshmem-doorbell,vectors=65",
             "ivshmem-doorbell,size=8192",
+            "nvme,blocks=0",
+            "nvme,messages=3",
+            "nvme,msi=4",
             "parport,port=0xfbf9",
             "parport,modes=ieee",
             "parport,peer=printre",
@@ -192,6 +199,9 @@ option `line` is 237, not in 0..=236
 option `base` is 0xffffffc1, not in 0x0..=0xffffffc0
 option `vectors` is 65, not in 1..=64
 option `size` is `8192`; it takes: 4096, 65536, 1048576
+option `blocks` is 0, not in 1..=16777216
+option `messages` is 3, not in 1..=2
+option `msi` is `4`; it takes: 0, 1, 2
 option `port` is 0xfbf9, not in 0x0..=0xfbf8
 option `modes` is `ieee`; it takes: spp, ps2, epp, ecp, ecp+epp
 option `peer` is `printre`, did you mean `printer`?; it takes: nothing, loopback, printer, script, chain
