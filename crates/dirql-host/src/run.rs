@@ -128,6 +128,20 @@ impl LinuxPlatform {
         self.own_code.contains(&instruction)
     }
 
+    /// Where the last thunk was called from, even if that is no driver.
+    #[inline]
+    pub(crate) fn entry_site(&self) -> CallSite {
+        let entry = self.entry_stack_pointer();
+        let mut return_address = [0; 8];
+        if entry == 0 || self.space.read(entry, &mut return_address).is_err() {
+            return CallSite::default();
+        }
+        CallSite {
+            return_address: u64::from_le_bytes(return_address),
+            stack_pointer: entry + 8,
+        }
+    }
+
     /// Whether code of this process that runs now can be a driver's.
     pub(crate) fn in_process_driver_runs(&self) -> bool {
         self.has_native.get() && self.in_driver.get()
@@ -237,21 +251,13 @@ impl Platform for LinuxPlatform {
 
     #[inline]
     fn call_site(&self) -> CallSite {
-        let entry = self.entry_stack_pointer();
-        let mut return_address = [0; 8];
-        if entry == 0 || self.space.read(entry, &mut return_address).is_err() {
-            return CallSite::default();
-        }
-        let return_address = u64::from_le_bytes(return_address);
+        let site = self.entry_site();
         // The kernel itself calls its own drivers through thunks. That place is in this
         // process, at an address that differs from run to run, and no driver's.
-        if !self.space.is_driver_code(return_address) {
+        if !self.space.is_driver_code(site.return_address) {
             return CallSite::default();
         }
-        CallSite {
-            return_address,
-            stack_pointer: entry + 8,
-        }
+        site
     }
 }
 

@@ -21,7 +21,7 @@
 macro_rules! variadic_exports {
     ($(fn $name:ident($count:tt, $($fixed:ident: $type:ty),+; $arguments:ident) -> $answer:ty = |$k:ident| $body:expr;)*) => {
         $(
-            #[expect(non_snake_case, reason = "named as drivers import it")]
+            #[allow(non_snake_case, reason = "named as drivers import it, often in other case")]
             mod $name {
                 #[allow(unused_imports, reason = "which types are meant depends on the family")]
                 use super::*;

@@ -57,7 +57,7 @@ impl Cpu {
     }
 
     /// Has trapped code go on with these registers.
-    pub(super) fn to_trap(&self, context: &mut trap::Context) {
+    pub(super) fn go_on_from_trap(&self, context: &mut trap::Context) {
         context.general = self.general;
         context.rip = self.rip;
         context.flags = self.flags;

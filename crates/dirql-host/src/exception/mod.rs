@@ -94,7 +94,7 @@ pub(crate) fn raise_in_driver(
     let mut record = record(code, parameters, context.rip);
     let mut cpu = Cpu::from_trap(context);
     dispatch::dispatch(kernel, run::platform(), &mut record, &mut cpu)?;
-    cpu.to_trap(context);
+    cpu.go_on_from_trap(context);
     Ok(())
 }
 

@@ -159,7 +159,7 @@ impl AddressSpace {
                 });
             }
         }
-        let reserved = address >= PHYSICAL_WINDOW && address < PHYSICAL_WINDOW + PHYSICAL_END;
+        let reserved = (PHYSICAL_WINDOW..PHYSICAL_WINDOW + PHYSICAL_END).contains(&address);
         if self.process_memory.get() && !reserved && within(&PROCESS, address, length) {
             return Ok(());
         }
