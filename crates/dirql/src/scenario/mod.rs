@@ -30,6 +30,8 @@ mod problem;
 mod step;
 
 #[cfg(test)]
+mod schema_tests;
+#[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
