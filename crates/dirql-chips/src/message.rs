@@ -97,6 +97,8 @@ impl DeliveryMode {
 pub struct InterruptMessage {
     /// The destination field: a local APIC ID or a mask, as `destination_mode` says.
     pub destination: u8,
+    /// A destination of 32 bits in place of `destination`, as local APICs in x2APIC mode have.
+    pub wide_destination: Option<u32>,
     /// How `destination` is read.
     pub destination_mode: DestinationMode,
     /// The redirection hint: the chip set may choose one of several destinations.
@@ -115,6 +117,7 @@ impl InterruptMessage {
     pub const fn fixed(destination: u8, vector: Vector) -> Self {
         Self {
             destination,
+            wide_destination: None,
             destination_mode: DestinationMode::Physical,
             redirection_hint: false,
             delivery: DeliveryMode::Fixed,
@@ -123,7 +126,16 @@ impl InterruptMessage {
         }
     }
 
-    /// Reads a memory write as a message.
+    /// A fixed, edge-triggered message to the local APIC of this x2APIC ID.
+    #[must_use]
+    pub const fn fixed_wide(destination: u32, vector: Vector) -> Self {
+        let mut message = Self::fixed(destination as u8, vector);
+        message.wide_destination = Some(destination);
+        message
+    }
+
+    /// Reads a memory write as a message. Destinations have 8 bits: see
+    /// [`InterruptMessage::decode_x2apic`].
     ///
     /// # Errors
     /// The address is not in 0xFEE0_0000..=0xFEEF_FFFF.
@@ -135,6 +147,7 @@ impl InterruptMessage {
         }
         Ok(Self {
             destination: (write.address >> 12) as u8,
+            wide_destination: None,
             redirection_hint: write.address & 1 << 3 != 0,
             destination_mode: DestinationMode::from_bits((write.address >> 2) as u8),
             delivery: DeliveryMode::from_bits((write.data >> 8) as u8),
@@ -143,16 +156,44 @@ impl InterruptMessage {
         })
     }
 
-    /// The memory write that carries this message.
+    /// Reads a memory write as a message of a machine whose local APICs are in x2APIC mode: bits
+    /// 63:40 of the address are bits 31:8 of the destination. Source: Intel Virtualization
+    /// Technology for Directed I/O, "Fault Event Upper Address Register".
+    ///
+    /// # Errors
+    /// Bits 39:20 of the address are not 0x00FEE.
+    pub const fn decode_x2apic(write: MessageWrite) -> Result<Self, NotAMessage> {
+        let low = MessageWrite {
+            address: write.address & 0xFF_FFFF_FFFF,
+            ..write
+        };
+        match Self::decode(low) {
+            Ok(mut message) => {
+                let high = (write.address >> 32) as u32 & 0xFFFF_FF00;
+                message.wide_destination = Some(high | message.destination as u32);
+                Ok(message)
+            }
+            Err(_) => Err(NotAMessage {
+                address: write.address,
+            }),
+        }
+    }
+
+    /// The memory write that carries this message. A wide destination has its upper bits where
+    /// [`InterruptMessage::decode_x2apic`] looks for them.
     ///
     /// Bit 14 (assert) is set for level-triggered messages only; the SDM calls it "don't
     /// care" for edge-triggered ones.
     #[must_use]
     pub const fn encode(self) -> MessageWrite {
         let level = self.trigger.into_bits() as u32;
+        let destination = match self.wide_destination {
+            Some(wide) => (wide as u64 & 0xFF) << 12 | (wide as u64 & 0xFFFF_FF00) << 32,
+            None => (self.destination as u64) << 12,
+        };
         MessageWrite {
             address: WINDOW
-                | (self.destination as u64) << 12
+                | destination
                 | (self.redirection_hint as u64) << 3
                 | (self.destination_mode.into_bits() as u64) << 2,
             data: level << 15
@@ -222,7 +263,30 @@ mod tests {
         assert_eq!(message.encode(), write);
     }
 
+    #[test]
+    fn a_wide_destination_has_its_upper_bits_in_the_upper_address() {
+        let message = InterruptMessage::fixed_wide(0x1234_56FF, Vector(0x51));
+        let write = message.encode();
+        assert_eq!(write.address, 0x1234_5600_FEEF_F000);
+        assert_eq!(InterruptMessage::decode_x2apic(write), Ok(message));
+        assert!(InterruptMessage::decode(write).is_err());
+        for address in [0x1_FEE0_0000, 0x80_FEE0_0000, 0xFED0_0000, 0x100_FEF0_0000] {
+            let write = MessageWrite { address, data: 0 };
+            let refused = Err(NotAMessage { address });
+            assert_eq!(InterruptMessage::decode_x2apic(write), refused);
+        }
+    }
+
     proptest! {
+        #[test]
+        fn wide_decoding_undoes_encoding(
+            high in 0..0x100_0000u64, low in 0xFEE0_0000u64..0xFEF0_0000, data: u32,
+        ) {
+            let write = MessageWrite { address: high << 40 | low, data };
+            let message = InterruptMessage::decode_x2apic(write).expect("in the window");
+            prop_assert_eq!(InterruptMessage::decode_x2apic(message.encode()), Ok(message));
+        }
+
         #[test]
         fn decoding_undoes_encoding(address in 0xFEE0_0000u64..0xFEF0_0000, data: u32) {
             let message = InterruptMessage::decode(MessageWrite { address, data }).expect("in the window");

@@ -202,6 +202,7 @@ impl IoApic {
 
 fn message(pin: u8, entry: RedirectionEntry) -> MessageOut {
     let message = InterruptMessage {
+        wide_destination: None,
         destination: entry.destination(),
         destination_mode: entry.destination_mode(),
         redirection_hint: false,

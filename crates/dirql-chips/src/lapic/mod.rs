@@ -4,7 +4,7 @@
 //! sections "Handling Interrupts", "Task Priority in IA-32e Mode" and "Local APIC State After
 //! Power-Up or Reset".
 //!
-//! Not modelled: x2APIC mode, TSC deadlines, the global enable bit of IA32_APIC_BASE, remote reads.
+//! Not modelled: TSC deadlines, moving the registers by IA32_APIC_BASE, remote reads.
 //! Bus arbitration takes no time: a message that is sent has arrived.
 //!
 //! Invariants:
@@ -16,6 +16,7 @@ mod local;
 mod registers;
 pub mod spec;
 mod timer;
+mod x2apic;
 
 #[cfg(test)]
 mod tests;
@@ -26,17 +27,23 @@ use crate::wire::{Level, Trigger, Vector};
 
 pub use local::LocalPin;
 pub use registers::{Ipi, Output};
+pub use x2apic::{GeneralProtection, Mode};
 
 use spec::{Command, LvtEntry, SpuriousVector, error};
 use timer::Timer;
 
 /// The destination that means every local APIC.
 pub const BROADCAST: u8 = 0xFF;
+/// The destination of 32 bits that means every local APIC.
+pub const WIDE_BROADCAST: u32 = 0xFFFF_FFFF;
 
 /// A local APIC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lapic {
     id: u8,
+    /// The ID that the processor was made with.
+    x2apic_id: u32,
+    mode: Mode,
     tpr: u8,
     ppr: u8,
     highest_irr: u8,
@@ -50,6 +57,8 @@ pub struct Lapic {
     /// Bits 31:28 of the destination format register: 0xF flat, 0 cluster.
     format: u8,
     command: Command,
+    /// Bits 63:32 of the interrupt command register in x2APIC mode.
+    wide_destination: u32,
     lvt: [LvtEntry; 6],
     pins: [Level; 2],
     timer: Timer,
@@ -100,6 +109,8 @@ impl Lapic {
         let masked = LvtEntry::new().with_masked(true);
         Self {
             id,
+            x2apic_id: id as u32,
+            mode: Mode::XApic,
             tpr: 0,
             ppr: 0,
             highest_irr: 0,
@@ -111,6 +122,7 @@ impl Lapic {
             logical_id: 0,
             format: 0xF,
             command: Command::new(),
+            wide_destination: 0,
             lvt: [masked; 6],
             pins: [Level::Low; 2],
             timer: Timer::new(),
@@ -121,12 +133,13 @@ impl Lapic {
 
     /// Back to the state after power-up. The ID stays, and so do the levels at the pins.
     pub const fn reset(&mut self) {
-        let pins = self.pins;
+        let (pins, x2apic_id) = (self.pins, self.x2apic_id);
         *self = Self::new(self.id);
         self.pins = pins;
+        self.x2apic_id = x2apic_id;
     }
 
-    /// The ID, which is also the physical destination.
+    /// The ID, which is also the physical destination; see [`Lapic::x2apic_id`].
     #[must_use]
     pub const fn id(&self) -> u8 {
         self.id
@@ -287,6 +300,9 @@ impl Lapic {
     #[inline]
     #[must_use]
     pub const fn matches(&self, destination: u8, mode: DestinationMode) -> bool {
+        if !matches!(self.mode, Mode::XApic) {
+            return self.matches_in_other_modes(destination, mode);
+        }
         match mode {
             DestinationMode::Physical => destination == self.id || destination == BROADCAST,
             DestinationMode::Logical if self.format == 0xF => destination & self.logical_id != 0,

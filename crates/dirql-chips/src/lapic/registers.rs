@@ -1,13 +1,14 @@
 //! The registers of a local APIC as the processor sees them in memory.
 //!
 //! Each register is 32 bits wide and takes 16 bytes of addresses. Any other access reads 0
-//! and writes nothing; the SDM leaves it undefined ("Local APIC Register Address Map").
+//! and writes nothing; the SDM leaves it undefined ("Local APIC Register Address Map"). Only in
+//! xAPIC mode are they there; else accesses find nothing, and reads see ones.
 
-use super::Lapic;
 use super::spec::{
     COMMAND_WRITABLE, Command, LVT_WRITABLE, Lvt, LvtEntry, SPURIOUS_WRITABLE, Shorthand,
     SpuriousVector, VERSION, error, register,
 };
+use super::{Lapic, Mode};
 use crate::device::Width;
 use crate::message::{DeliveryMode, InterruptMessage};
 use crate::wire::{Trigger, Vector};
@@ -24,8 +25,8 @@ pub enum Output {
 /// An inter-processor interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ipi {
-    /// The sender's ID.
-    pub sender: u8,
+    /// The sender's x2APIC ID.
+    pub sender: u32,
     /// In place of the message's destination, if not [`Shorthand::None`].
     pub shorthand: Shorthand,
     /// What the targets receive.
@@ -37,12 +38,10 @@ impl Ipi {
     #[must_use]
     pub const fn reaches(&self, target: &Lapic) -> bool {
         match self.shorthand {
-            Shorthand::None => {
-                target.matches(self.message.destination, self.message.destination_mode)
-            }
-            Shorthand::Itself => target.id == self.sender,
+            Shorthand::None => target.is_addressed(&self.message),
+            Shorthand::Itself => target.x2apic_id == self.sender,
             Shorthand::All => true,
-            Shorthand::Others => target.id != self.sender,
+            Shorthand::Others => target.x2apic_id != self.sender,
         }
     }
 }
@@ -50,6 +49,9 @@ impl Ipi {
 impl Lapic {
     /// Reads at `offset` from the APIC's base.
     pub fn read(&mut self, offset: u64, width: Width) -> u64 {
+        if self.mode != Mode::XApic {
+            return width.ones();
+        }
         if width != Width::U32 || offset & 0xF != 0 {
             return 0;
         }
@@ -59,13 +61,13 @@ impl Lapic {
     /// Writes at `offset` from the APIC's base.
     #[must_use = "the message or the end of interrupt goes to others"]
     pub fn write(&mut self, offset: u64, width: Width, value: u64) -> Option<Output> {
-        if width != Width::U32 || offset & 0xF != 0 {
+        if self.mode != Mode::XApic || width != Width::U32 || offset & 0xF != 0 {
             return None;
         }
         self.write_register(offset, value as u32)
     }
 
-    fn read_register(&mut self, offset: u64) -> u32 {
+    pub(super) fn read_register(&mut self, offset: u64) -> u32 {
         let index = (offset >> 4 & 7) as u8;
         match offset {
             register::ID => u32::from(self.id) << 24,
@@ -94,7 +96,7 @@ impl Lapic {
         }
     }
 
-    fn write_register(&mut self, offset: u64, value: u32) -> Option<Output> {
+    pub(super) fn write_register(&mut self, offset: u64, value: u32) -> Option<Output> {
         match offset {
             register::ID => self.id = (value >> 24) as u8,
             register::TPR => {
@@ -150,10 +152,12 @@ impl Lapic {
     }
 
     /// Writing the lower half of the ICR sends.
-    fn send(&mut self) -> Option<Output> {
+    pub(super) fn send(&mut self) -> Option<Output> {
         let command = self.command;
+        let wide_destination = (self.mode == Mode::X2Apic).then_some(self.wide_destination);
         let message = InterruptMessage {
-            destination: command.destination(),
+            destination: wide_destination.map_or(command.destination(), |wide| wide as u8),
+            wide_destination,
             destination_mode: command.destination_mode(),
             redirection_hint: command.delivery() == DeliveryMode::LowestPriority,
             delivery: command.delivery(),
@@ -181,7 +185,7 @@ impl Lapic {
             return None;
         }
         Some(Output::Ipi(Ipi {
-            sender: self.id,
+            sender: self.x2apic_id,
             shorthand: command.shorthand(),
             message,
         }))

@@ -61,6 +61,30 @@ pub mod register {
     pub const DIVIDE: u64 = 0x3E0;
 }
 
+/// Model-specific registers ("x2APIC Register Address Space").
+pub mod msr {
+    /// IA32_APIC_BASE.
+    pub const BASE: u32 = 0x1B;
+    /// The first of the registers in x2APIC mode: this plus a sixteenth of the offset in memory.
+    pub const FIRST: u32 = 0x800;
+    /// The last of them.
+    pub const LAST: u32 = 0x8FF;
+    /// Interrupt command, 64 bits.
+    pub const ICR: u32 = 0x830;
+    /// Sends a vector to this processor, write only.
+    pub const SELF_IPI: u32 = 0x83F;
+}
+
+/// Bits of IA32_APIC_BASE.
+pub mod base {
+    /// This is the processor that started the machine; read only here.
+    pub const BOOT_PROCESSOR: u64 = 1 << 8;
+    /// x2APIC mode.
+    pub const X2APIC: u64 = 1 << 10;
+    /// The local APIC is there.
+    pub const ENABLED: u64 = 1 << 11;
+}
+
 /// Bits of the error status register ("Error Handling").
 pub mod error {
     /// A message to be sent had a vector below 16.
