@@ -38,6 +38,7 @@ mod timer;
 mod user;
 mod verify_device;
 mod wmi;
+mod wmilib;
 mod work_item;
 
 use core::cell::RefCell;

@@ -8,6 +8,7 @@ mod power;
 mod queue;
 mod request;
 mod system;
+mod wmilib;
 
 use alloc::format;
 use alloc::rc::Rc;
