@@ -2,9 +2,11 @@
 //!
 //! A loop that calls the kernel or touches a device is the kernel's to notice: each call
 //! is a step, and steps are limited. A loop over plain memory makes no step. So a timer
-//! counts the CPU time of the thread, and when a driver has used up its budget without a
-//! single step, its strand is taken away from it and the run ends with a finding. The
-//! finding does not depend on where in its loop the driver was at that moment.
+//! counts the CPU time of the thread. A driver that has made no step for a while may poll
+//! what an interrupt, another processor or time would change: the kernel is asked to let
+//! that happen ([`Kernel::nudge`]). When nothing is left that could, and the driver has used
+//! up its budget, its strand is taken away from it and the run ends with a finding. Neither
+//! depends on where in its loop the driver was at that moment.
 //!
 //! Only code in driver images can be stopped so: a Rust function that is an in-process
 //! driver looks like our own code.
@@ -17,13 +19,16 @@ use dirql_kernel::mm::layout::IMAGES;
 use dirql_kernel::{Kernel, Outcome};
 use dirql_rules::ids;
 
-use crate::run;
+use crate::{run, trap};
 
 /// CPU time between two looks.
-const TICK_MILLISECONDS: i64 = 100;
+const TICK_MILLISECONDS: i64 = 10;
+
+/// Looks in a row without a step after which a driver is taken to poll.
+const POLLS: u32 = 2;
 
 /// Looks in a row without a step after which a driver hangs.
-const PATIENCE: u32 = 30;
+const PATIENCE: u32 = 300;
 
 thread_local! {
     static WATCH: Watch = const { Watch { step: Cell::new(0), stalled: Cell::new(0) } };
@@ -110,7 +115,8 @@ extern "C" fn tick(_signal: libc::c_int, _info: *mut libc::siginfo_t, context: *
     let Some(kernel) = run::try_current_kernel() else {
         return;
     };
-    if !WATCH.with(|watch| watch.is_stalled(kernel.step())) {
+    let stalled = WATCH.with(|watch| watch.looks_without_step(kernel.step()));
+    if stalled < POLLS {
         return;
     }
     // SAFETY: the system passes the context that the signal interrupted, and nobody else
@@ -118,6 +124,13 @@ extern "C" fn tick(_signal: libc::c_int, _info: *mut libc::siginfo_t, context: *
     let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
     let instruction = context.uc_mcontext.gregs[libc::REG_RIP as usize] as u64;
     if !IMAGES.contains(&instruction) {
+        return;
+    }
+    if kernel.nudge() {
+        trap::attend_first(context);
+        return;
+    }
+    if stalled <= PATIENCE {
         return;
     }
     let platform = run::platform();
@@ -141,12 +154,13 @@ extern "C" fn tick(_signal: libc::c_int, _info: *mut libc::siginfo_t, context: *
 }
 
 impl Watch {
-    fn is_stalled(&self, step: u64) -> bool {
+    /// How many looks, this one included, have seen this step.
+    fn looks_without_step(&self, step: u64) -> u32 {
         if self.step.replace(step) != step {
             self.stalled.set(0);
         }
-        self.stalled.set(self.stalled.get() + 1);
-        self.stalled.get() > PATIENCE
+        self.stalled.set(self.stalled.get().saturating_add(1));
+        self.stalled.get()
     }
 }
 
@@ -162,16 +176,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_now_and_then_is_enough() {
+    fn looks_are_counted_from_the_last_step() {
         let watch = Watch {
             step: Cell::new(0),
             stalled: Cell::new(0),
         };
         for step in 1..10 {
-            for _ in 0..PATIENCE {
-                assert!(!watch.is_stalled(step));
+            for look in 1..=PATIENCE {
+                assert_eq!(watch.looks_without_step(step), look);
             }
         }
-        assert!(watch.is_stalled(9), "one look more and it hangs");
     }
 }

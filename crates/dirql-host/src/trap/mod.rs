@@ -46,6 +46,7 @@ mod vector;
 mod tests;
 
 pub(crate) use fault::Fault;
+pub(crate) use handler::attend_first;
 pub(crate) use install::{Attached, attach, forget, trap_time_stamp_counter};
 pub(crate) use machine::Machine;
 pub(crate) use trampoline::Context;

@@ -110,6 +110,7 @@ impl Kernel {
     pub fn read_port(&self, port: u16, width: Width) -> u64 {
         self.begin_access();
         let value = self.read_space(Space::Port, u64::from(port), width);
+        self.polled(u64::from(port), value, DEVICE_ACCESS);
         if self.report.is_recording() {
             self.event(Event::DeviceRead { address: u64::from(port), port: true, width, value });
         }
@@ -129,6 +130,7 @@ impl Kernel {
     pub fn read_device(&self, physical: u64, width: Width) -> u64 {
         self.begin_access();
         let value = self.read_space(Space::Memory, physical, width);
+        self.polled(physical, value, DEVICE_ACCESS);
         if self.report.is_recording() {
             self.event(Event::DeviceRead { address: physical, port: false, width, value });
         }

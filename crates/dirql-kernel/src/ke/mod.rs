@@ -7,6 +7,7 @@ mod dispatch;
 mod dpc;
 mod event;
 mod fault;
+mod guarded_mutex;
 pub(crate) mod interrupt;
 mod ipi;
 mod irql;
@@ -14,6 +15,7 @@ mod mutex;
 mod nmi;
 mod nudge;
 mod passive;
+mod poll;
 mod processor;
 mod query;
 mod region;
@@ -70,6 +72,7 @@ pub(crate) struct Ke {
     pub(crate) interrupts: interrupt::Interrupts,
     locks: spin_lock::Locks,
     clock: clock::Clock,
+    polls: poll::Polls,
     threads: thread::Threads,
     waits: wait::Waits,
     mutexes: mutex::Mutexes,

@@ -77,7 +77,8 @@ impl Kernel {
 
     #[inline]
     pub(crate) fn turn_is_over(&self) -> bool {
-        self.step() - self.ke.turn_started.get() >= TURN
+        // A turn that was given up before the first TURN steps began before step 0.
+        self.step().wrapping_sub(self.ke.turn_started.get()) >= TURN
     }
 
     /// The turn is over at the next yield point.

@@ -12,6 +12,7 @@ use zerocopy::{FromZeros, IntoBytes};
 
 use crate::Kernel;
 use crate::ke::clock::{LOOK_AT_CLOCK, START_SYSTEM_TIME, TICK};
+use crate::mm::layout;
 use crate::stop::Ddi;
 
 /// Cycles of the time stamp counter in 100 ns: 2.5 GHz.
@@ -107,6 +108,7 @@ impl Kernel {
     pub fn read_shared_data(&self, offset: u64, into: &mut [u8]) {
         self.count_step();
         self.pass_time(LOOK_AT_CLOCK);
+        self.polled(layout::SHARED_DATA + offset, 0, LOOK_AT_CLOCK);
         let page = self.shared_data_page();
         let page = page.as_bytes();
         for (at, byte) in into.iter_mut().enumerate() {

@@ -1,0 +1,83 @@
+//! Time for drivers that poll.
+//!
+//! A driver that reads the same registers or the clock over and over waits for time to pass.
+//! Each read traps, so two seconds of polling at the pace of a real bus would be millions of
+//! traps. The longer such a loop goes on without seeing anything new, the more virtual time
+//! each of its reads takes, up to a clock tick. Choice: no document says how long a read takes.
+
+use core::cell::Cell;
+
+use crate::Kernel;
+use crate::ke::clock::TICK;
+
+/// Registers that a polling loop may read in turn.
+const REMEMBERED: usize = 4;
+
+/// Repeated reads after which the time for each doubles.
+const DOUBLE_AFTER: u32 = 64;
+
+/// What a driver has read lately without doing anything else.
+#[derive(Default)]
+pub(crate) struct Polls {
+    recent: Cell<[(u64, u64); REMEMBERED]>,
+    next: Cell<usize>,
+    /// The step of the last read.
+    step: Cell<u64>,
+    repeats: Cell<u32>,
+}
+
+impl Polls {
+    /// Whether a read brought nothing new, and how many before it did not either.
+    fn repeats(&self, step: u64, what: u64, value: u64) -> u32 {
+        // The end of a turn can come between two reads; it is a step of ours.
+        let goes_on = step - self.step.replace(step).min(step) <= 2;
+        if !goes_on {
+            self.recent.set([(0, 0); REMEMBERED]);
+        }
+        let mut recent = self.recent.get();
+        let known = recent.contains(&(what, value));
+        if !known {
+            recent[self.next.get()] = (what, value);
+            self.next.set((self.next.get() + 1) % REMEMBERED);
+            self.recent.set(recent);
+        }
+        self.repeats.set(if goes_on && known { self.repeats.get() + 1 } else { 0 });
+        self.repeats.get()
+    }
+}
+
+impl Kernel {
+    /// A driver has read `value` from `what`, a number that stands for a register or the
+    /// clock; passes the time that the read takes beyond `least_100ns`, which has passed.
+    pub(crate) fn polled(&self, what: u64, value: u64, least_100ns: u64) {
+        let doublings = self.ke.polls.repeats(self.step(), what, value) / DOUBLE_AFTER;
+        if doublings > 0 {
+            self.pass_time((least_100ns << doublings.min(32)).min(TICK));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_changes_or_another_step_ends_the_polling() {
+        let polls = Polls::default();
+        assert_eq!(polls.repeats(10, 0x60, 1), 0);
+        assert_eq!(polls.repeats(11, 0x60, 1), 1);
+        assert_eq!(polls.repeats(12, 0x60, 1), 2);
+        assert_eq!(polls.repeats(13, 0x60, 2), 0, "another value");
+        assert_eq!(polls.repeats(14, 0x60, 2), 1);
+        assert_eq!(polls.repeats(17, 0x60, 2), 0, "something else was done");
+    }
+
+    #[test]
+    fn registers_can_be_polled_in_turn() {
+        let polls = Polls::default();
+        for step in 10..14 {
+            polls.repeats(step, step % 2, 7);
+        }
+        assert_eq!(polls.repeats(14, 0, 7), 3);
+    }
+}
