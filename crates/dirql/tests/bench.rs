@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use dirql::scenario::{DeviceSpec, Interrupts};
+use dirql::scenario::{DeviceSpec, Interrupts, RegistryData};
 use dirql::{Bench, BenchError, Builder, Driver, WindowsVersion};
 use dirql_abi::NtStatus;
 use dirql_kernel::Event;
+use dirql_kernel::cm::DeviceKeyKind;
 use dirql_kernel::hal::Resource;
 use dirql_kernel::io::RequestKind;
 use dirql_rules::ids;
@@ -485,6 +486,41 @@ fn one_bench_after_the_other_starts_from_nothing() {
         )
     };
     assert_eq!(numbers(), numbers());
+}
+
+#[test]
+fn the_registry_has_what_the_inf_and_the_bench_put_there() {
+    let driver = sample("edu-message-based")
+        .registry("Parameters", "Depth", RegistryData::Dword(16))
+        .registry("", "Name", RegistryData::String("x".into()));
+    let device = DeviceSpec::new("edu0", "edu").registry("", "Own", RegistryData::Dword(7));
+    let bench = Bench::builder()
+        .device(device)
+        .driver(driver)
+        .build()
+        .unwrap();
+    bench.load().unwrap();
+    bench.start("edu0").unwrap();
+    let kernel = bench.kernel();
+    let service = r"\Registry\Machine\System\CurrentControlSet\Services\edu-message-based";
+    let dword = |key: &str, name: &str| {
+        let (kind, data) = kernel.registry_get(key, name)?;
+        (kind == 4).then(|| u32::from_le_bytes(data.try_into().unwrap()))
+    };
+    assert_eq!(dword(&format!(r"{service}\Parameters"), "Depth"), Some(16));
+    assert_eq!(
+        kernel.registry_get(service, "Name"),
+        Some((1, vec![b'x', 0, 0, 0]))
+    );
+    let device = kernel
+        .pdo_of_device(bench.device_id("edu0").unwrap())
+        .unwrap();
+    let hardware = kernel
+        .device_key_path(device, DeviceKeyKind::Hardware)
+        .unwrap();
+    let messages = format!(r"{hardware}\Interrupt Management\MessageSignaledInterruptProperties");
+    assert_eq!(dword(&messages, "MSISupported"), Some(1));
+    assert_eq!(dword(&hardware, "Own"), Some(7));
 }
 
 #[test]

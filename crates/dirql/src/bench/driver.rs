@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use dirql_host::native;
-use dirql_image::inf::{self, Inf};
+use dirql_image::inf::{self, Inf, RegistryData, RegistryValue};
 use dirql_kernel::WindowsVersion;
 
 use super::error::BenchError;
@@ -14,6 +14,8 @@ pub struct Driver {
     pub(super) name: String,
     pub(super) code: Code,
     pub(super) inf: Option<InfFile>,
+    /// Values below the key of its service, over those of the INF.
+    pub(super) registry: Vec<RegistryValue>,
     /// Where its symbols may be, beside its image.
     pub(super) directory: Option<PathBuf>,
 }
@@ -53,6 +55,7 @@ impl Driver {
             name: name.into(),
             code: Code::Image(bytes.into()),
             inf: None,
+            registry: Vec::new(),
             directory: None,
         }
     }
@@ -65,6 +68,7 @@ impl Driver {
             name: name.into(),
             code: Code::Native(entry),
             inf: None,
+            registry: Vec::new(),
             directory: None,
         }
     }
@@ -93,6 +97,25 @@ impl Driver {
         Ok(self)
     }
 
+    /// Sets a value below the key of its service; `subkey` may be empty.
+    #[must_use]
+    pub fn registry(
+        self,
+        subkey: impl Into<String>,
+        name: impl Into<String>,
+        data: RegistryData,
+    ) -> Self {
+        let (subkey, name) = (subkey.into(), name.into());
+        self.registry_values([RegistryValue { subkey, name, data }])
+    }
+
+    /// Sets values below the key of its service.
+    #[must_use]
+    pub fn registry_values(mut self, values: impl IntoIterator<Item = RegistryValue>) -> Self {
+        self.registry.extend(values);
+        self
+    }
+
     /// The name of its service: the file's name without extension.
     #[must_use]
     pub fn service(&self) -> &str {
@@ -103,6 +126,14 @@ impl Driver {
 }
 
 impl InfFile {
+    /// The values that it puts below the key of the driver's service. An INF that cannot be used
+    /// is a matter of the devices that need it.
+    pub(super) fn service_values(&self, windows: WindowsVersion) -> Vec<RegistryValue> {
+        let devices = self.devices(windows).unwrap_or_default();
+        let services = devices.into_iter().filter_map(|device| device.service);
+        services.flat_map(|service| service.registry).collect()
+    }
+
     /// The devices that it installs on this Windows.
     pub(super) fn devices(&self, windows: WindowsVersion) -> Result<Vec<inf::Device>, BenchError> {
         let (major, minor, build) = windows.numbers();

@@ -17,6 +17,9 @@ const MESSAGES: &str = r"Interrupt Management\MessageSignaledInterruptProperties
 pub(crate) struct Installed {
     pub(crate) identity: Identity,
     pub(crate) driver: Option<usize>,
+    /// Values below its hardware and its software key.
+    pub(crate) hardware: Vec<inf::RegistryValue>,
+    pub(crate) software: Vec<inf::RegistryValue>,
 }
 
 /// The hardware IDs that a device has without an INF's help, best first. Those of PCI devices are
@@ -95,7 +98,7 @@ fn without(ids: &[String]) -> Installed {
     };
     Installed {
         identity,
-        driver: None,
+        ..Installed::default()
     }
 }
 
@@ -129,5 +132,7 @@ fn installed(device: &inf::Device, ids: &[String], driver: usize) -> Installed {
     Installed {
         identity,
         driver: Some(driver),
+        hardware: device.hardware.clone(),
+        software: device.software.clone(),
     }
 }

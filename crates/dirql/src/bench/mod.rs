@@ -6,6 +6,7 @@ mod driver;
 mod error;
 mod identity;
 mod plug;
+mod registry;
 pub(crate) mod state;
 
 use std::cell::RefCell;
@@ -170,10 +171,23 @@ impl Bench {
 
     fn load_driver(&self, driver: Driver) -> Result<(), BenchError> {
         let index = self.map(&driver)?;
+        self.install_service(&driver);
         let state = self.state.clone();
         self.on_thread("DriverEntry", move |kernel| {
             state.start_driver(kernel, index)
         })
+    }
+
+    /// Fills the key of a driver's service.
+    fn install_service(&self, driver: &Driver) {
+        let kernel = self.kernel();
+        let windows = kernel.config().windows;
+        let inf = driver.inf.as_ref();
+        let mut values = inf
+            .map(|inf| inf.service_values(windows))
+            .unwrap_or_default();
+        values.extend(driver.registry.iter().cloned());
+        registry::set(kernel, &registry::service_key(driver.service()), &values);
     }
 
     /// Puts a driver into memory; its number.

@@ -10,12 +10,14 @@ use std::rc::{Rc, Weak};
 use dirql_abi::device::{DriverExtension, DriverObject};
 use dirql_chips::Stimulus;
 use dirql_host::{Host, LoadedDriver};
+use dirql_kernel::cm::DeviceKeyKind;
 use dirql_kernel::hal::{Assignment, DeviceId};
 use dirql_kernel::io::{FileHandle, RequestKind, RequestOutcome};
 use dirql_kernel::{Ddi, DriverPtr, Kernel};
 
 use super::error::BenchError;
 use super::identity::Installed;
+use super::registry;
 use crate::scenario::{DeviceRequest, DeviceSpec, Target};
 
 pub(crate) type Answer<T> = Ddi<Result<T, BenchError>>;
@@ -200,6 +202,17 @@ impl State {
             }
         };
         self.change_device(name, |device| device.physical = Some(physical));
+        let installed = &device.installed;
+        let mut hardware = installed.hardware.clone();
+        hardware.extend(device.spec.registry.iter().cloned());
+        for (kind, values) in [
+            (DeviceKeyKind::Hardware, &hardware),
+            (DeviceKeyKind::Software, &installed.software),
+        ] {
+            if let Some(key) = kernel.device_key_path(physical, kind) {
+                registry::set(kernel, &key, values);
+            }
+        }
         Ok(Ok(physical))
     }
 

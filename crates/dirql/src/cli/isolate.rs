@@ -187,3 +187,83 @@ fn answer_interrupts() {
     // what a handler may do.
     unsafe { libc::signal(libc::SIGINT, interrupted as *const () as libc::sighandler_t) };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(seconds: u32, body: impl FnOnce(&mut Channel)) -> (Ending, Vec<String>) {
+        let mut steps = Vec::new();
+        let ending = isolated(seconds, body, |step| steps.push(step.to_owned())).unwrap();
+        (ending, steps)
+    }
+
+    fn finding() -> FindingReport {
+        let report = Report::empty(dirql::WindowsVersion::Ten, 1);
+        let text = format!(
+            r#"{{"rule":"DQ0001","severity":"error","headline":"","message":"m","place":
+            {{"step":1,"time_100ns":0,"processor":0,"irql":0,"context":"","ddi":null,"code":null,"image":null,"source":null}},
+            "earlier":null,"help":"","source":"","windows":"{}"}}"#,
+            report.windows
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn a_report_comes_through_whole() {
+        let mut report = Report::empty(dirql::WindowsVersion::Seven, 3);
+        report.findings.push(finding());
+        let sent = report.clone();
+        let (ending, steps) = run(60, |channel| {
+            channel.send(&Message::Step("one".into()));
+            channel.send(&Message::Done(Box::new(sent)));
+        });
+        assert_eq!(steps, ["one"]);
+        assert!(matches!(ending, Ending::Done(received) if *received == report));
+    }
+
+    #[test]
+    fn what_a_destroyed_process_had_said_is_kept() {
+        let (ending, _) = run(60, |channel| {
+            channel.send(&Message::Step("start edu0".into()));
+            channel.send(&Message::Finding(Box::new(finding())));
+            // Half a message, as of a process that ends in the middle of one.
+            let _ = channel.0.write_all(b"{\"Step\":");
+            // SAFETY: ends this process, which is the child.
+            unsafe { libc::raise(libc::SIGKILL) };
+        });
+        let Ending::Destroyed(known) = ending else {
+            panic!("{ending:?}")
+        };
+        assert_eq!(known.how, "by signal 9 (SIGKILL)");
+        assert_eq!(known.step.as_deref(), Some("start edu0"));
+        assert_eq!(known.findings, [finding()]);
+    }
+
+    #[test]
+    fn a_process_that_says_nothing_is_destroyed() {
+        // SAFETY: ends this process, which is the child.
+        let (ending, _) = run(60, |_| unsafe { libc::_exit(3) });
+        assert!(matches!(ending, Ending::Destroyed(known) if known.how == "with exit status 3"));
+    }
+
+    #[test]
+    fn a_panic_is_not_the_drivers_doing() {
+        let (ending, _) = run(60, |channel| {
+            channel.send(&Message::Step("one".into()));
+            panic!("this panic is part of a test");
+        });
+        assert!(matches!(ending, Ending::Panicked), "{ending:?}");
+    }
+
+    #[test]
+    fn real_time_is_limited() {
+        let (ending, _) = run(1, |_| {
+            loop {
+                // SAFETY: waits for a signal, which `alarm` sends.
+                unsafe { libc::pause() };
+            }
+        });
+        assert!(matches!(ending, Ending::TooLong(known) if known.how.starts_with("by signal 14")));
+    }
+}

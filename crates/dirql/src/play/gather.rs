@@ -51,6 +51,7 @@ pub(super) fn report(bench: &Bench, scenario: &Scenario, log: &Log) -> Report {
             .into_iter()
             .map(|(name, count)| (name.into(), count))
             .collect(),
+        prints: log.prints.lines(),
         findings,
         step_count: bench.kernel().step(),
         time_100ns: bench.kernel().time_100ns(),

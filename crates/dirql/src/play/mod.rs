@@ -3,6 +3,7 @@
 mod default;
 mod gather;
 mod perform;
+mod prints;
 
 use std::cell::{Cell, RefCell};
 use std::path::Path;
@@ -19,6 +20,7 @@ use crate::scenario::{Scenario, ThreadSpec};
 
 pub use default::{Found, discover};
 use perform::{Log, Thread};
+use prints::Prints;
 
 /// What a run is given beside its scenario. What is set here wins over the scenario.
 #[derive(Default)]
@@ -65,12 +67,14 @@ pub enum Progress {
 /// The scenario's files cannot be read, a device cannot be plugged in, or a driver cannot be
 /// loaded. What is wrong with a driver after that is in the report.
 pub fn play(scenario: &Scenario, settings: Settings) -> Result<Report, BenchError> {
-    let bench = build(scenario, settings)?;
+    let prints = Prints::default();
+    let bench = build(scenario, settings, &prints)?;
+    let nothing_done = Log::new(&prints);
     match bench.load() {
         Ok(()) => {}
         // The run ended in DriverEntry; that is a finding about the driver.
         Err(BenchError::Ended(_)) => {
-            return Ok(gather::report(&bench, scenario, &Log::default()));
+            return Ok(gather::report(&bench, scenario, &nothing_done));
         }
         Err(BenchError::StillWaiting(_)) => {
             let message = String::from(
@@ -78,11 +82,11 @@ pub fn play(scenario: &Scenario, settings: Settings) -> Result<Report, BenchErro
             );
             // The only error is that the run has ended, and it has.
             let _ = bench.kernel().find(ids::HANG, message, None);
-            return Ok(gather::report(&bench, scenario, &Log::default()));
+            return Ok(gather::report(&bench, scenario, &nothing_done));
         }
         // A driver that says no after it broke a rule is worth more than an error.
         Err(BenchError::DriverEntry { .. }) if !bench.findings().is_empty() => {
-            return Ok(gather::report(&bench, scenario, &Log::default()));
+            return Ok(gather::report(&bench, scenario, &nothing_done));
         }
         Err(error) => return Err(error),
     }
@@ -91,12 +95,13 @@ pub fn play(scenario: &Scenario, settings: Settings) -> Result<Report, BenchErro
     } else {
         scenario.threads.clone()
     };
-    let log = run_threads(&bench, &scenario.file, &threads);
+    let log = run_threads(&bench, &scenario.file, &threads, Log::new(&prints));
     Ok(gather::report(&bench, scenario, &log))
 }
 
-fn build(scenario: &Scenario, settings: Settings) -> Result<Bench, BenchError> {
-    let mut builder = Bench::builder();
+fn build(scenario: &Scenario, settings: Settings, prints: &Prints) -> Result<Bench, BenchError> {
+    let prints = prints.clone();
+    let mut builder = Bench::builder().sink(|_| prints);
     if let Some(windows) = settings.windows.or(scenario.machine.windows) {
         builder = builder.windows(windows);
     }
@@ -107,7 +112,8 @@ fn build(scenario: &Scenario, settings: Settings) -> Result<Bench, BenchError> {
         builder = builder.max_steps(steps);
     }
     for driver in &scenario.drivers {
-        builder = builder.driver(read_driver(&driver.image, driver.inf.as_deref())?);
+        let read = read_driver(&driver.image, driver.inf.as_deref())?;
+        builder = builder.driver(read.registry_values(driver.registry.clone()));
     }
     for device in &scenario.devices {
         builder = builder.device(device.clone());
@@ -152,8 +158,8 @@ impl EventSink for Teller {
 }
 
 /// Runs the threads of a scenario to their ends, and lets the computer settle.
-fn run_threads(bench: &Bench, file: &str, threads: &[ThreadSpec]) -> Log {
-    let log = Rc::new(RefCell::new(Log::default()));
+fn run_threads(bench: &Bench, file: &str, threads: &[ThreadSpec], log: Log) -> Log {
+    let log = Rc::new(RefCell::new(log));
     let running = Rc::new(Cell::new(threads.len()));
     for (number, spec) in threads.iter().enumerate() {
         let thread = Thread {
@@ -182,7 +188,9 @@ fn run_threads(bench: &Bench, file: &str, threads: &[ThreadSpec]) -> Log {
         let end = bench.kernel().time_100ns().saturating_add(SETTLE_100NS);
         let _ = bench.run(|kernel| kernel.time_100ns() >= end);
     }
-    log.take()
+    // Threads that never end keep theirs.
+    let log = log.borrow();
+    log.clone()
 }
 
 /// How a run ended, for whoever asks the bench.

@@ -9,15 +9,27 @@ use dirql_kernel::io::{RequestKind, UnloadError};
 use dirql_kernel::{Ddi, Kernel};
 use dirql_rules::ids;
 
+use super::prints::Prints;
 use crate::bench::state::{State, stimulus_name};
 use crate::bench::{Bench, BenchError};
 use crate::report::StepReport;
 use crate::scenario::{Action, DeviceRequest, Expect, Step, Target};
 
 /// What threads have done so far.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Log {
     pub(super) steps: Vec<StepReport>,
+    pub(super) prints: Prints,
+}
+
+impl Log {
+    /// Nothing has been done, but what is printed is listened for.
+    pub(super) fn new(prints: &Prints) -> Self {
+        Self {
+            steps: Vec::new(),
+            prints: prints.clone(),
+        }
+    }
 }
 
 /// A thread of the scenario.

@@ -79,6 +79,7 @@ fn write_summary(out: &mut dyn Write, report: &Report, detail: Detail) -> io::Re
     write_steps(out, &report.steps, detail)?;
     write_interrupts(out, &report.interrupts, report.dpcs)?;
     if detail == Detail::Everything {
+        write_prints(out, &report.prints)?;
         write_calls(out, report)?;
     }
     writeln!(out)
@@ -255,6 +256,14 @@ fn write_table<const N: usize>(out: &mut dyn Write, rows: &[[String; N]]) -> io:
         writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
+}
+
+fn write_prints(out: &mut dyn Write, prints: &[String]) -> io::Result<()> {
+    if prints.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{BOLD}Printed{BOLD:#}")?;
+    prints.iter().try_for_each(|line| writeln!(out, "  {line}"))
 }
 
 fn write_calls(out: &mut dyn Write, report: &Report) -> io::Result<()> {

@@ -62,6 +62,8 @@ pub struct Report {
     pub dpcs: u64,
     /// How often each export was called.
     pub ddi_calls: BTreeMap<String, u64>,
+    /// The last lines that drivers printed.
+    pub prints: Vec<String>,
     /// What was found.
     pub findings: Vec<FindingReport>,
     /// Yield points that were passed.
@@ -184,6 +186,7 @@ impl Report {
             interrupts: Vec::new(),
             dpcs: 0,
             ddi_calls: BTreeMap::new(),
+            prints: Vec::new(),
             findings: Vec::new(),
             step_count: 0,
             time_100ns: 0,

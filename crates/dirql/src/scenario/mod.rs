@@ -42,6 +42,7 @@ use dirql_chips::Stimulus;
 use dirql_kernel::WindowsVersion;
 use dirql_kernel::io::RequestKind;
 
+pub use dirql_image::inf::{RegistryData, RegistryValue};
 pub use problem::{Problem, ScenarioError};
 
 /// What a scenario file says.
@@ -80,6 +81,8 @@ pub struct DriverSpec {
     pub image: PathBuf,
     /// Its INF.
     pub inf: Option<PathBuf>,
+    /// Values below the key of its service, over those of the INF.
+    pub registry: Vec<RegistryValue>,
 }
 
 impl DriverSpec {
@@ -88,7 +91,7 @@ impl DriverSpec {
     pub fn new(image: impl Into<PathBuf>) -> Self {
         Self {
             image: image.into(),
-            inf: None,
+            ..Self::default()
         }
     }
 
@@ -133,6 +136,8 @@ pub struct DeviceSpec {
     pub shared: Option<bool>,
     /// The name of its driver; the one whose INF knows it, or the first, if left out.
     pub driver: Option<String>,
+    /// Values below its hardware key, over those of the INF.
+    pub registry: Vec<RegistryValue>,
 }
 
 impl DeviceSpec {
@@ -171,6 +176,19 @@ impl DeviceSpec {
     #[must_use]
     pub const fn shared(mut self, shared: bool) -> Self {
         self.shared = Some(shared);
+        self
+    }
+
+    /// Sets a value below its hardware key; `subkey` may be empty.
+    #[must_use]
+    pub fn registry(
+        mut self,
+        subkey: impl Into<String>,
+        name: impl Into<String>,
+        data: RegistryData,
+    ) -> Self {
+        let (subkey, name) = (subkey.into(), name.into());
+        self.registry.push(RegistryValue { subkey, name, data });
         self
     }
 

@@ -5,10 +5,13 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use dirql_chips::models::{self, Kind, ModelError};
+use dirql_image::inf::{RegistryData, RegistryValue};
 use dirql_kernel::WindowsVersion;
 use toml::de::{DeTable, DeValue};
 
-use super::decode::{Problems, Table, Value, array, choice, not_one_of, scalar, wrong_kind};
+use super::decode::{
+    Problems, Table, Value, array, choice, not_one_of, number, scalar, string, wrong_kind,
+};
 use super::problem::{Problem, ScenarioError};
 use super::step::{self, Names};
 use super::{DeviceSpec, DriverSpec, Interrupts, MachineSpec, Scenario, ThreadSpec};
@@ -153,8 +156,13 @@ impl<'t> Reader<'t> {
         let path = |key| table.text(key).map(PathBuf::from);
         let image = table.required_text("image").map(PathBuf::from);
         let inf = path("inf");
+        let registry = self.registry(&table);
         table.finish();
-        Some(DriverSpec { image: image?, inf })
+        Some(DriverSpec {
+            image: image?,
+            inf,
+            registry,
+        })
     }
 
     fn tables(&self, value: &'t Value<'t>, most: usize) -> Vec<&'t Value<'t>> {
@@ -210,6 +218,7 @@ impl<'t> Reader<'t> {
             line: table.number("line", 0..=239),
             shared: table.boolean("shared"),
             driver: self.driver_of(&table, drivers),
+            registry: self.registry(&table),
         };
         if kind == Some(Kind::Legacy)
             && let Some(line) = device.line.take()
@@ -233,6 +242,53 @@ impl<'t> Reader<'t> {
         let value = table.value("driver")?;
         let names: Vec<&str> = drivers.iter().map(String::as_str).collect();
         choice(value, "a driver of this scenario", &names, self.problems).map(Into::into)
+    }
+
+    /// Registry values: a path below a key, and a number, text, or several texts.
+    fn registry(&self, table: &Table<'t>) -> Vec<RegistryValue> {
+        let Some(value) = table.value("registry") else {
+            return Vec::new();
+        };
+        let DeValue::Table(entries) = value.get_ref() else {
+            let problem = wrong_kind(value, "registry values are a table", value.get_ref());
+            self.problems
+                .add(problem.note("for example { 'Parameters\\Depth' = 16 }"));
+            return Vec::new();
+        };
+        let entry = |key: &str, value| {
+            let (subkey, name) = key.rsplit_once('\\').unwrap_or(("", key));
+            let data = self.registry_data(value)?;
+            Some(RegistryValue {
+                subkey: subkey.into(),
+                name: name.into(),
+                data,
+            })
+        };
+        let values = entries.iter();
+        values
+            .filter_map(|(key, value)| entry(key.get_ref(), value))
+            .collect()
+    }
+
+    fn registry_data(&self, value: &'t Value<'t>) -> Option<RegistryData> {
+        match value.get_ref() {
+            DeValue::String(text) => Some(RegistryData::String(text.to_string())),
+            DeValue::Integer(_) => {
+                let number = number(value, 0..=u64::MAX, self.problems)?;
+                Some(u32::try_from(number).map_or(RegistryData::Qword(number), RegistryData::Dword))
+            }
+            DeValue::Array(values) => {
+                let texts = values.iter().map(|value| string(value, self.problems));
+                let texts: Option<Vec<String>> = texts.map(|text| text.map(Into::into)).collect();
+                texts.map(RegistryData::MultiString)
+            }
+            other => {
+                let problem = wrong_kind(value, "this is no registry value", other);
+                self.problems
+                    .add(problem.note("a whole number (REG_DWORD, REG_QWORD), a string (REG_SZ) or an array of strings (REG_MULTI_SZ)"));
+                None
+            }
+        }
     }
 
     fn options(&self, table: &Table<'t>) -> Vec<(String, String)> {

@@ -10,7 +10,10 @@ use snapbox::prelude::*;
 use snapbox::{assert_data_eq, str};
 
 use super::step::ALL_ACTIONS;
-use super::{Action, DeviceRequest, DeviceSpec, DriverSpec, Expect, Interrupts, Scenario, Target};
+use super::{
+    Action, DeviceRequest, DeviceSpec, DriverSpec, Expect, Interrupts, RegistryData, Scenario,
+    Target,
+};
 
 /// A computer with one device of each kind, and these steps.
 fn with_steps(steps: &str) -> String {
@@ -137,6 +140,48 @@ steps = []
         ),
         (31, 0)
     );
+}
+
+#[test]
+fn registry_values_are_numbers_text_and_several_texts() {
+    let text = r"
+[driver]
+image = 'a.sys'
+registry = { 'Parameters\Queue\Depth' = 16, Big = 0x100000000, Name = 'x', Names = ['y', 'z'] }
+[[device]]
+name = 'e'
+model = 'edu'
+registry = { Depth = 4294967295 }
+";
+    let scenario = Scenario::parse("t", text).unwrap();
+    let mut values = scenario.drivers[0].registry.clone();
+    values.sort_by(|one, other| one.name.cmp(&other.name));
+    let value = |subkey: &str, name: &str, data| super::RegistryValue {
+        subkey: subkey.into(),
+        name: name.into(),
+        data,
+    };
+    let names = vec!["y".to_owned(), "z".to_owned()];
+    let expected = [
+        value("", "Big", RegistryData::Qword(0x1_0000_0000)),
+        value(r"Parameters\Queue", "Depth", RegistryData::Dword(16)),
+        value("", "Name", RegistryData::String("x".into())),
+        value("", "Names", RegistryData::MultiString(names)),
+    ];
+    assert_eq!(values, expected);
+    assert_eq!(
+        scenario.devices[0].registry,
+        [value("", "Depth", RegistryData::Dword(u32::MAX))]
+    );
+    let driver = |value: &str| {
+        wrong(&format!(
+            "driver = {{ image = 'a.sys', registry = {value} }}"
+        ))
+    };
+    assert!(driver("5").contains("registry values are a table"));
+    assert!(driver("{ a = 1.5 }").contains("this is no registry value"));
+    assert!(driver("{ a = -1 }").contains("-1 is not in 0..=18446744073709551615"));
+    assert!(driver("{ a = [1] }").contains("expected a string"));
 }
 
 #[test]
