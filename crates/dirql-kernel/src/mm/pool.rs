@@ -94,7 +94,9 @@ pub(super) struct Grant {
 /// A block was freed, or leaves the held ones.
 #[derive(Debug)]
 pub(super) struct Extent {
-    pub freed: Freed,
+    pub address: u64,
+    /// Bytes that were asked for.
+    pub bytes: u64,
     /// Bytes that belong to the block.
     pub usable: u64,
     /// Its pages, if it has pages of its own.
@@ -214,8 +216,13 @@ impl Pool {
         let Some(state) = self.state(address) else {
             return Err(BadFree::NotTheStart(self.covering(address).cloned()));
         };
-        let freed = match core::mem::take(state) {
-            BlockState::Live(block) => Freed { block, place },
+        let bytes = match core::mem::take(state) {
+            BlockState::Live(block) => {
+                let bytes = block.bytes;
+                let freed = Freed { block, place };
+                *state = BlockState::Freed { freed, held: true };
+                bytes
+            }
             BlockState::Fresh => return Err(BadFree::NotTheStart(None)),
             BlockState::Freed { freed, held } => {
                 *state = BlockState::Freed {
@@ -224,10 +231,6 @@ impl Pool {
                 };
                 return Err(BadFree::Twice(freed));
             }
-        };
-        *state = BlockState::Freed {
-            freed: freed.clone(),
-            held: true,
         };
         let (usable, pages) = self.extent(address);
         match &pages {
@@ -238,7 +241,8 @@ impl Pool {
             None => self.held_small.push_back(address),
         }
         Ok(Extent {
-            freed,
+            address,
+            bytes,
             usable,
             pages,
         })
@@ -258,7 +262,7 @@ impl Pool {
             return None;
         };
         *held = false;
-        let freed = freed.clone();
+        let bytes = freed.block.bytes;
         match &pages {
             Some(range) => {
                 let pages = (range.end - range.start) / PAGE;
@@ -274,7 +278,8 @@ impl Pool {
             }
         }
         Some(Extent {
-            freed,
+            address,
+            bytes,
             usable,
             pages,
         })
@@ -397,14 +402,13 @@ impl Pools {
         self.nonpaged.live().chain(self.paged.live())
     }
 
-    /// Every small block that is held, with the bytes that belong to it.
-    pub(super) fn held(&mut self) -> Vec<(Freed, u64)> {
+    /// Every small block that is held: where it begins and the bytes that were asked for.
+    pub(super) fn held(&mut self) -> Vec<(u64, u64)> {
         let mut held = Vec::new();
         for pool in [&mut self.nonpaged, &mut self.paged] {
             for address in pool.held_small.clone() {
-                let (usable, _) = pool.extent(address);
                 if let Some(BlockState::Freed { freed, .. }) = pool.state(address) {
-                    held.push((freed.clone(), usable));
+                    held.push((address, freed.block.bytes));
                 }
             }
         }
@@ -490,7 +494,7 @@ mod tests {
             pools.free(next, Place::default()).unwrap();
         }
         let released = pools.release_one(first).unwrap();
-        assert_eq!(released.freed.block.address, first);
+        assert_eq!(released.address, first);
         assert_eq!(allocate(&mut pools, 100), first);
     }
 
@@ -505,7 +509,7 @@ mod tests {
             let next = allocate(&mut pools, PAGE);
             pools.free(next, Place::default()).unwrap();
         }
-        assert_eq!(pools.release_one(first).unwrap().freed.block.address, first);
+        assert_eq!(pools.release_one(first).unwrap().address, first);
     }
 
     #[test]

@@ -210,14 +210,17 @@ impl Kernel {
     /// as Windows has them.
     pub(crate) fn pool_free(&self, address: u64, tag: Option<u32>) -> Ddi<()> {
         let place = self.here();
-        let owner = self.mm.pools.borrow_mut().find(address).cloned();
-        if let Some(block) = &owner {
-            self.check_free(block, tag)?;
+        let owner = {
+            let mut pools = self.mm.pools.borrow_mut();
+            pools.find(address).map(|block| (block.tag, block.pool_type))
+        };
+        if let Some((owner_tag, pool_type)) = owner {
+            self.check_free(address, owner_tag, pool_type, tag)?;
         }
         let extent = self.mm.pools.borrow_mut().free(address, place);
         match extent {
             Ok(extent) => {
-                self.check_around(&extent.freed.block, extent.usable, extent.pages.is_none())?;
+                self.check_around(&extent)?;
                 self.wipe(&extent)?;
             }
             Err(bad) => return Err(self.bad_free(address, bad)),
@@ -228,27 +231,41 @@ impl Kernel {
                 return Ok(());
             };
             match extent.pages {
-                None => self.check_unused(&extent)?,
+                None => self.check_freed(extent.address, extent.bytes)?,
                 Some(pages) => self.platform().discard(pages),
             }
         }
     }
 
+    /// What a report says of the block at `address`: its description, and where it was
+    /// allocated and freed.
+    #[cold]
+    fn block_report(&self, address: u64) -> (String, Option<(String, Place)>, Option<(String, Place)>) {
+        let known = self.mm.pools.borrow().covering(address);
+        let Some((block, freed)) = known else {
+            return (format!("{address:#x}"), None, None);
+        };
+        let freed = freed.map(|place| (String::from("freed here"), place));
+        (describe(&block), allocated(&block), freed)
+    }
+
     /// Level and tag of a free.
-    fn check_free(&self, block: &PoolBlock, tag: Option<u32>) -> Ddi<()> {
-        if Kind::of_type(block.pool_type) == Kind::Paged && self.irql() > Irql::APC {
-            let message = format!("{} were freed at {}", describe(block), self.irql());
-            self.find(ids::POOL_LEVEL, message, allocated(block))?;
+    fn check_free(&self, address: u64, owner: u32, pool_type: u32, tag: Option<u32>) -> Ddi<()> {
+        if Kind::of_type(pool_type) == Kind::Paged && self.irql() > Irql::APC {
+            let (block, allocated, _) = self.block_report(address);
+            let message = format!("{block} were freed at {}", self.irql());
+            self.find(ids::POOL_LEVEL, message, allocated)?;
         }
         let wrong = match tag {
-            Some(tag) => tag != block.tag && tag | PROTECTED != block.tag,
-            None => block.tag & PROTECTED != 0,
+            Some(tag) => tag != owner && tag | PROTECTED != owner,
+            None => owner & PROTECTED != 0,
         };
         if wrong {
             let tag = tag.unwrap_or(0);
-            let message = format!("{} were freed with tag {}", describe(block), tag_text(tag));
-            self.find(ids::BAD_FREE, message, allocated(block))?;
-            let parameters = [0xA, block.address, block.tag.into(), tag.into()];
+            let (block, allocated, _) = self.block_report(address);
+            let message = format!("{block} were freed with tag {}", tag_text(tag));
+            self.find(ids::BAD_FREE, message, allocated)?;
+            let parameters = [0xA, address, owner.into(), tag.into()];
             return Err(BugCheck::new(0xC2, parameters).into());
         }
         Ok(())
@@ -292,32 +309,28 @@ impl Kernel {
     }
 
     /// Whether what lies around a block is as it was.
-    fn check_around(&self, block: &PoolBlock, usable: u64, fenced: bool) -> Ddi<()> {
-        let end = block.address + block.bytes;
-        let block_end = block.address + usable;
+    fn check_around(&self, extent: &Extent) -> Ddi<()> {
+        let fenced = extent.pages.is_none();
+        let end = extent.address + extent.bytes;
+        let block_end = extent.address + extent.usable;
         // The fence behind the last block of a full page is the next page's.
-        let fence = if fenced && !block_end.is_multiple_of(PAGE) {
-            FENCE
-        } else {
-            0
-        };
-        if let Some(at) = self.first_other(end..block_end + fence, BETWEEN)? {
-            let message = format!("{} were written past the end, at {at:#x}", describe(block));
-            self.find(ids::POOL_OVERRUN, message, allocated(block))?;
+        let fence = if fenced && !block_end.is_multiple_of(PAGE) { FENCE } else { 0 };
+        if let Some(at) = self.first_other(end..block_end + fence, &BETWEEN_BLOCK)? {
+            let (block, allocated, _) = self.block_report(extent.address);
+            let message = format!("{block} were written past the end, at {at:#x}");
+            self.find(ids::POOL_OVERRUN, message, allocated)?;
             self.fill_range(end..block_end + fence, &BETWEEN_BLOCK)?;
             if at >= block_end {
-                return Err(bad_header(block.address, block_end));
+                return Err(bad_header(extent.address, block_end));
             }
         }
-        let front = block.address - FENCE..block.address;
-        if fenced && let Some(at) = self.first_other(front.clone(), BETWEEN)? {
-            let message = format!(
-                "memory just before {} was written, at {at:#x}",
-                describe(block)
-            );
-            self.find(ids::POOL_OVERRUN, message, allocated(block))?;
+        let front = extent.address - FENCE..extent.address;
+        if fenced && let Some(at) = self.first_other(front.clone(), &BETWEEN_BLOCK)? {
+            let (block, allocated, _) = self.block_report(extent.address);
+            let message = format!("memory just before {block} was written, at {at:#x}");
+            self.find(ids::POOL_OVERRUN, message, allocated)?;
             self.fill_range(front, &BETWEEN_BLOCK)?;
-            return Err(bad_header(block.address, block_end));
+            return Err(bad_header(extent.address, block_end));
         }
         Ok(())
     }
@@ -326,35 +339,20 @@ impl Kernel {
     fn wipe(&self, extent: &Extent) -> Ddi<()> {
         match &extent.pages {
             Some(pages) => self.platform().protect(pages.clone(), Access::None),
-            None => {
-                let block = &extent.freed.block;
-                self.fill_range(block.address..block.address + block.bytes, &FREED_BLOCK)?;
-            }
+            None => self.fill_range(extent.address..extent.address + extent.bytes, &FREED_BLOCK)?,
         }
         Ok(())
     }
 
-    /// Whether a freed block, which is about to be used again, is as it was left.
-    fn check_unused(&self, extent: &Extent) -> Ddi<()> {
-        let block = &extent.freed.block;
-        self.check_freed(block, &extent.freed.place)
-    }
-
-    fn check_freed(&self, block: &PoolBlock, freed: &Place) -> Ddi<()> {
-        let range = block.address..block.address + block.bytes;
-        let Some(at) = self.first_other(range, FREED)? else {
+    /// Whether a freed block is as it was left.
+    fn check_freed(&self, address: u64, bytes: u64) -> Ddi<()> {
+        let Some(at) = self.first_other(address..address + bytes, &FREED_BLOCK)? else {
             return Ok(());
         };
-        let message = format!(
-            "{} were written after they were freed, at offset {:#x}",
-            describe(block),
-            at - block.address
-        );
-        self.find(
-            ids::USE_AFTER_FREE,
-            message,
-            Some((String::from("freed here"), freed.clone())),
-        )
+        let (block, _, freed) = self.block_report(address);
+        let offset = at - address;
+        let message = format!("{block} were written after they were freed, at offset {offset:#x}");
+        self.find(ids::USE_AFTER_FREE, message, freed)
     }
 
     /// Looks at all pool: whether the bytes between blocks and the freed blocks that are held
@@ -364,14 +362,14 @@ impl Kernel {
     /// [`Stop::Ended`] if a finding ends the run.
     pub(crate) fn pool_check(&self) -> Ddi<()> {
         let held = self.mm.pools.borrow_mut().held();
-        for (freed, _) in held {
-            self.check_freed(&freed.block, &freed.place)?;
+        for (address, bytes) in held {
+            self.check_freed(address, bytes)?;
         }
         let live: alloc::vec::Vec<PoolBlock> = self.mm.pools.borrow().live().cloned().collect();
         for block in live {
             let usable = self.mm.pools.borrow_mut().usable(block.address);
             let end = block.address + block.bytes;
-            if let Some(at) = self.first_other(end..block.address + usable, BETWEEN)? {
+            if let Some(at) = self.first_other(end..block.address + usable, &BETWEEN_BLOCK)? {
                 let message = format!("{} were written past the end, at {at:#x}", describe(&block));
                 self.find(ids::POOL_OVERRUN, message, allocated(&block))?;
                 self.fill_range(end..block.address + usable, &BETWEEN_BLOCK)?;
@@ -399,20 +397,40 @@ impl Kernel {
         Kind::of_address(address) == Some(Kind::Paged)
     }
 
-    /// The first address of `range` that holds another byte than `byte`.
-    fn first_other(&self, range: Range<u64>, byte: u8) -> Ddi<Option<u64>> {
+    /// The first address of `range` that does not hold the byte that `pattern` is full of.
+    fn first_other(&self, range: Range<u64>, pattern: &[u8; PAGE as usize]) -> Ddi<Option<u64>> {
         let mut at = range.start;
         while at < range.end {
-            let mut bytes = [0; 256];
-            let length = (range.end - at).min(256) as usize;
-            let bytes = &mut bytes[..length];
-            self.platform().read(at, bytes)?;
-            if let Some(other) = bytes.iter().position(|found| *found != byte) {
-                return Ok(Some(at + other as u64));
+            let left = range.end - at;
+            let found = if left <= 32 {
+                self.first_other_of::<32>(at, left, pattern)?
+            } else {
+                self.first_other_of::<512>(at, left.min(512), pattern)?
+            };
+            if found.is_some() {
+                return Ok(found);
             }
-            at += length as u64;
+            at += left.min(512);
         }
         Ok(None)
+    }
+
+    /// The same for `length` bytes, at most `N`.
+    fn first_other_of<const N: usize>(
+        &self,
+        at: u64,
+        length: u64,
+        pattern: &[u8; PAGE as usize],
+    ) -> Ddi<Option<u64>> {
+        let mut bytes = [0; N];
+        let bytes = &mut bytes[..length as usize];
+        self.platform().read(at, bytes)?;
+        let pattern = &pattern[..bytes.len()];
+        if bytes == pattern {
+            return Ok(None);
+        }
+        let other = bytes.iter().zip(pattern).position(|(found, expected)| found != expected);
+        Ok(other.map(|other| at + other as u64))
     }
 
     /// Fills `range` from a page of one byte.
@@ -462,12 +480,12 @@ mod tests {
         for bytes in [1, 15, 16, 4064, 4080, 4081, 4096, 4097, 10_000] {
             for pool_type in [0, 1, 4, 5, 512, 516] {
                 let address = kernel.pool_allocate(pool_type, bytes, TAG).unwrap();
-                assert_eq!(kernel.first_other(address..address + bytes, NEW), Ok(None));
+                assert_eq!(kernel.first_other(address..address + bytes, &[NEW; PAGE as usize]), Ok(None));
                 kernel.pool_free(address, Some(TAG)).unwrap();
                 let address = kernel
                     .pool_allocate_filled(pool_type, bytes, TAG, Fill::Zero)
                     .unwrap();
-                assert_eq!(kernel.first_other(address..address + bytes, 0), Ok(None));
+                assert_eq!(kernel.first_other(address..address + bytes, &[0; PAGE as usize]), Ok(None));
                 assert_eq!(address % if bytes >= PAGE { PAGE } else { 16 }, 0);
                 kernel.pool_free(address, None).unwrap();
             }

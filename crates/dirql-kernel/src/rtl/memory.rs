@@ -11,6 +11,9 @@ use crate::{Ddi, Kernel};
 /// Bytes that are moved at once. Small enough to be on the stack and cleared for nothing.
 const CHUNK: u64 = 512;
 
+/// Bytes up to which clearing a whole chunk costs more than moving them.
+const SMALL: u64 = 64;
+
 impl Kernel {
     /// `void *memmove(void *to, const void *from, size_t)`, which is also `memcpy`,
     /// `RtlMoveMemory` and `RtlCopyMemory`
@@ -22,6 +25,14 @@ impl Kernel {
     /// - Findings: none of its own.
     /// - Source: C run-time library reference, memmove.
     pub fn memmove(&self, to: u64, from: u64, length: u64) -> Ddi<u64> {
+        if length <= SMALL {
+            // One piece: it does not matter whether the ranges overlap.
+            let mut bytes = [0; SMALL as usize];
+            let bytes = &mut bytes[..length as usize];
+            self.load(from, bytes)?;
+            self.store(to, bytes)?;
+            return Ok(to);
+        }
         // From the end, if the beginning would overwrite what is still to be copied.
         let backwards = to.wrapping_sub(from) < length;
         let mut done = 0;
