@@ -20,7 +20,9 @@ impl Kernel {
     pub(crate) fn place_bars(&self, address: pci::Address) -> Result<(), PlugError> {
         let bars = {
             let bus = self.hal.pci.borrow();
-            bus.get(address).map(|function| function.description().bars.clone()).unwrap_or_default()
+            bus.get(address)
+                .map(|function| function.description().bars.clone())
+                .unwrap_or_default()
         };
         for (index, bar) in bars {
             let base = self.reserve(bar.space(), bar.size())?;
@@ -49,7 +51,10 @@ impl Kernel {
         }
     }
 
-    pub(crate) fn place_window(&self, window: LegacyWindow) -> Result<(Space, u64, u64), PlugError> {
+    pub(crate) fn place_window(
+        &self,
+        window: LegacyWindow,
+    ) -> Result<(Space, u64, u64), PlugError> {
         let LegacyWindow { space, base, size } = window;
         let base = match base {
             None => self.reserve(space, size)?,
@@ -60,7 +65,9 @@ impl Kernel {
     }
 
     fn is_free(&self, space: Space, base: u64, size: u64) -> bool {
-        let Some(end) = base.checked_add(size) else { return false };
+        let Some(end) = base.checked_add(size) else {
+            return false;
+        };
         let (lowest, highest) = match space {
             Space::Memory => (layout::DEVICE_PHYSICAL, MEMORY_END),
             Space::Port => (0, 0x1_0000),
@@ -90,10 +97,13 @@ impl Kernel {
                     (claimed == *at).then_some((device, region, offset))
                 }
                 SlotKind::Legacy { windows, .. } => {
-                    windows.iter().enumerate().find_map(|(region, (of, base, size))| {
-                        let inside = *of == space && address >= *base && last < base + size;
-                        inside.then(|| (device, region as u8, address - base))
-                    })
+                    windows
+                        .iter()
+                        .enumerate()
+                        .find_map(|(region, (of, base, size))| {
+                            let inside = *of == space && address >= *base && last < base + size;
+                            inside.then(|| (device, region as u8, address - base))
+                        })
                 }
             }
         })
@@ -112,7 +122,12 @@ impl Kernel {
         let value = self.read_space(Space::Port, u64::from(port), width);
         self.polled(u64::from(port), value, DEVICE_ACCESS);
         if self.report.is_recording() {
-            self.event(Event::DeviceRead { address: u64::from(port), port: true, width, value });
+            self.event(Event::DeviceRead {
+                address: u64::from(port),
+                port: true,
+                width,
+                value,
+            });
         }
         value
     }
@@ -121,7 +136,12 @@ impl Kernel {
     pub fn write_port(&self, port: u16, width: Width, value: u64) {
         self.begin_access();
         if self.report.is_recording() {
-            self.event(Event::DeviceWrite { address: u64::from(port), port: true, width, value });
+            self.event(Event::DeviceWrite {
+                address: u64::from(port),
+                port: true,
+                width,
+                value,
+            });
         }
         self.write_space(Space::Port, u64::from(port), width, value);
     }
@@ -132,7 +152,12 @@ impl Kernel {
         let value = self.read_space(Space::Memory, physical, width);
         self.polled(physical, value, DEVICE_ACCESS);
         if self.report.is_recording() {
-            self.event(Event::DeviceRead { address: physical, port: false, width, value });
+            self.event(Event::DeviceRead {
+                address: physical,
+                port: false,
+                width,
+                value,
+            });
         }
         value
     }
@@ -141,7 +166,12 @@ impl Kernel {
     pub fn write_device(&self, physical: u64, width: Width, value: u64) {
         self.begin_access();
         if self.report.is_recording() {
-            self.event(Event::DeviceWrite { address: physical, port: false, width, value });
+            self.event(Event::DeviceWrite {
+                address: physical,
+                port: false,
+                width,
+                value,
+            });
         }
         self.write_space(Space::Memory, physical, width, value);
     }
@@ -170,7 +200,11 @@ impl Kernel {
         match space {
             Space::Port => {
                 let mut out = pci::Outputs::new();
-                let at = self.hal.pci.borrow_mut().write_port(address as u16, width, value, &mut out);
+                let at =
+                    self.hal
+                        .pci
+                        .borrow_mut()
+                        .write_port(address as u16, width, value, &mut out);
                 if let Some(device) = at.flatten().and_then(|at| self.device_at(at)) {
                     self.carry_out(device, &mut out, &mut dirql_chips::Effects::new());
                 }
@@ -194,7 +228,11 @@ impl Kernel {
                 self.route(out.message);
             }
         } else if let Some(offset) = within(address, lapic::spec::BASE, lapic::spec::SIZE) {
-            let output = self.processor().lapic.borrow_mut().write(offset, width, value);
+            let output = self
+                .processor()
+                .lapic
+                .borrow_mut()
+                .write(offset, width, value);
             if let Some(output) = output {
                 self.carry_out_lapic(output);
             }
@@ -204,7 +242,9 @@ impl Kernel {
     /// The device at an address of the PCI bus.
     pub(crate) fn device_at(&self, address: pci::Address) -> Option<DeviceId> {
         let slots = self.hal.slots.borrow();
-        let index = slots.iter().position(|slot| matches!(slot.kind, SlotKind::Pci(at) if at == address))?;
+        let index = slots
+            .iter()
+            .position(|slot| matches!(slot.kind, SlotKind::Pci(at) if at == address))?;
         Some(DeviceId(index as u32))
     }
 
@@ -217,7 +257,10 @@ impl Kernel {
     /// Writes a PCI function's configuration space.
     pub fn write_pci_config(&self, address: pci::Address, offset: u16, width: Width, value: u64) {
         let mut out = pci::Outputs::new();
-        self.hal.pci.borrow_mut().write_config(address, offset, width, value, &mut out);
+        self.hal
+            .pci
+            .borrow_mut()
+            .write_config(address, offset, width, value, &mut out);
         if let Some(device) = self.device_at(address) {
             self.carry_out(device, &mut out, &mut dirql_chips::Effects::new());
         }
@@ -225,5 +268,9 @@ impl Kernel {
 }
 
 const fn within(address: u64, base: u64, size: u64) -> Option<u64> {
-    if address >= base && address - base < size { Some(address - base) } else { None }
+    if address >= base && address - base < size {
+        Some(address - base)
+    } else {
+        None
+    }
 }

@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 use dirql_abi::Irql;
-use dirql_chips::pci::Space;
 use dirql_chips::Vector;
+use dirql_chips::pci::Space;
 
 use crate::Kernel;
 use crate::config::WindowsVersion;
@@ -85,10 +85,18 @@ impl Kernel {
     /// Gives a device its resources for a start. What it had before is taken back.
     ///
     /// `policy` is what its INF says; `None` if nobody knows, and then the scenario decides.
-    pub(crate) fn assign_resources(&self, device: DeviceId, policy: Option<MessagePolicy>) -> Assignment {
+    pub(crate) fn assign_resources(
+        &self,
+        device: DeviceId,
+        policy: Option<MessagePolicy>,
+    ) -> Assignment {
         self.take_resources(device);
         let mut resources = self.windows_of(device);
-        resources.extend(self.interrupts_for(device, policy).into_iter().map(Resource::Interrupt));
+        resources.extend(
+            self.interrupts_for(device, policy)
+                .into_iter()
+                .map(Resource::Interrupt),
+        );
         let assignment = Assignment { resources };
         self.with_slot(device, |slot| slot.assignment = Some(assignment.clone()));
         assignment
@@ -121,8 +129,14 @@ impl Kernel {
         windows
             .into_iter()
             .map(|(space, base, size)| match space {
-                Space::Port => Resource::Port { base, length: size as u32 },
-                Space::Memory => Resource::Memory { base, length: size as u32 },
+                Space::Port => Resource::Port {
+                    base,
+                    length: size as u32,
+                },
+                Space::Memory => Resource::Memory {
+                    base,
+                    length: size as u32,
+                },
             })
             .collect()
     }
@@ -131,20 +145,30 @@ impl Kernel {
     fn pci_windows(&self, device: DeviceId) -> Vec<(Space, u64, u64)> {
         self.set_decoding(device, true);
         let windows = self.input(device, |target, _, _| match target {
-            Target::Pci(function) => {
-                function.windows().map(|window| (window.space, window.base, window.size)).collect()
-            }
+            Target::Pci(function) => function
+                .windows()
+                .map(|window| (window.space, window.base, window.size))
+                .collect(),
             Target::Legacy(_) => Vec::new(),
         });
         windows.unwrap_or_default()
     }
 
-    fn interrupts_for(&self, device: DeviceId, policy: Option<MessagePolicy>) -> Vec<InterruptGrant> {
+    fn interrupts_for(
+        &self,
+        device: DeviceId,
+        policy: Option<MessagePolicy>,
+    ) -> Vec<InterruptGrant> {
         if let Some(grants) = self.messages_for(device, policy) {
             return grants;
         }
-        let lines = self.with_slot(device, |slot| slot.lines.clone()).unwrap_or_default();
-        lines.into_iter().filter_map(|(gsi, wish)| self.line_for(device, gsi, wish)).collect()
+        let lines = self
+            .with_slot(device, |slot| slot.lines.clone())
+            .unwrap_or_default();
+        lines
+            .into_iter()
+            .filter_map(|(gsi, wish)| self.line_for(device, gsi, wish))
+            .collect()
     }
 
     fn line_for(&self, device: DeviceId, gsi: u32, wish: LineWish) -> Option<InterruptGrant> {
@@ -159,7 +183,10 @@ impl Kernel {
         let vector = neighbour.or_else(|| self.allocate_vectors(1, group, affinity))?;
         let source = self.add_source(Source {
             device,
-            kind: SourceKind::Line { gsi, trigger: wish.trigger },
+            kind: SourceKind::Line {
+                gsi,
+                trigger: wish.trigger,
+            },
             vector,
             group,
             affinity,
@@ -176,7 +203,11 @@ impl Kernel {
             shared: wish.shared,
             line: gsi,
             vector,
-            irql: if passive { Irql::PASSIVE } else { Irql(vector.class()) },
+            irql: if passive {
+                Irql::PASSIVE
+            } else {
+                Irql(vector.class())
+            },
             group,
             affinity,
         })
@@ -190,20 +221,29 @@ impl Kernel {
     }
 
     /// How many messages a device is given, and of which capability; `None` leaves the line.
-    fn messages_for(&self, device: DeviceId, policy: Option<MessagePolicy>) -> Option<Vec<InterruptGrant>> {
+    fn messages_for(
+        &self,
+        device: DeviceId,
+        policy: Option<MessagePolicy>,
+    ) -> Option<Vec<InterruptGrant>> {
         if self.config().windows < WindowsVersion::Vista {
             return None;
         }
         let (msi, msix) = self.input(device, |target, _, _| match target {
             Target::Pci(function) => {
                 let description = function.description();
-                (description.msi.map(|offer| u16::from(offer.messages)), description.msix.map(|offer| offer.messages))
+                (
+                    description.msi.map(|offer| u16::from(offer.messages)),
+                    description.msix.map(|offer| offer.messages),
+                )
             }
             Target::Legacy(_) => (None, None),
         })?;
         let wish = self.with_slot(device, |slot| slot.wish)?;
         let limit = match policy {
-            Some(MessagePolicy { supported: false, .. }) => return None,
+            Some(MessagePolicy {
+                supported: false, ..
+            }) => return None,
             Some(MessagePolicy { limit, .. }) => limit.unwrap_or(u32::MAX).min(2048) as u16,
             None => u16::MAX,
         };
@@ -230,7 +270,15 @@ impl Kernel {
             None => (1, self.allocate_vectors(1, group, affinity)?),
         };
         let sources = (0..count)
-            .map(|message| self.add_message(device, message.into(), false, Vector(vector.0 + message), (group, affinity)))
+            .map(|message| {
+                self.add_message(
+                    device,
+                    message.into(),
+                    false,
+                    Vector(vector.0 + message),
+                    (group, affinity),
+                )
+            })
             .collect();
         Some(alloc::vec![message_grant(sources, vector, group, affinity)])
     }
@@ -242,7 +290,10 @@ impl Kernel {
         for message in 0..count {
             let Some(vector) = self.allocate_vectors(1, group, affinity) else {
                 // Not enough messages: the device gets exactly one.
-                for grant in grants.drain(1.min(grants.len())..).collect::<Vec<InterruptGrant>>() {
+                for grant in grants
+                    .drain(1.min(grants.len())..)
+                    .collect::<Vec<InterruptGrant>>()
+                {
                     for source in grant.sources {
                         self.release_source(source);
                     }

@@ -19,7 +19,9 @@ impl Kernel {
         let mut bytes = vec![0xFF; length];
         if is_ram(address, length as u64) {
             // Fails where RAM is not in use; the bytes stay ones.
-            let _ = self.platform().read(layout::PHYSICAL_WINDOW + address, &mut bytes);
+            let _ = self
+                .platform()
+                .read(layout::PHYSICAL_WINDOW + address, &mut bytes);
         }
         self.input(device, |target, out, effects| match target {
             Target::Pci(function) => function.dma_data(token, &bytes, out),
@@ -30,11 +32,15 @@ impl Kernel {
     /// A device writes memory. What is not RAM swallows it.
     pub(crate) fn dma_write(&self, address: u64, bytes: &[u8]) {
         if is_ram(address, bytes.len() as u64) {
-            let _ = self.platform().write(layout::PHYSICAL_WINDOW + address, bytes);
+            let _ = self
+                .platform()
+                .write(layout::PHYSICAL_WINDOW + address, bytes);
         }
     }
 }
 
 fn is_ram(address: u64, length: u64) -> bool {
-    address.checked_add(length).is_some_and(|end| end <= layout::DEVICE_PHYSICAL)
+    address
+        .checked_add(length)
+        .is_some_and(|end| end <= layout::DEVICE_PHYSICAL)
 }

@@ -93,7 +93,9 @@ impl Kernel {
         buffer: u64,
         (offset, length): (u32, u32),
     ) -> Ddi<u32> {
-        let Some(address) = slot_address(kind, bus, slot) else { return Ok(0) };
+        let Some(address) = slot_address(kind, bus, slot) else {
+            return Ok(0);
+        };
         if self.read_pci_config(address, 0, Width::U16) == Width::U16.ones() {
             self.write(DriverPtr::<u16>::new(buffer), 0xFFFF)?;
             return Ok(2);
@@ -114,7 +116,9 @@ impl Kernel {
         buffer: u64,
         (offset, length): (u32, u32),
     ) -> Ddi<u32> {
-        let Some(address) = slot_address(kind, bus, slot) else { return Ok(0) };
+        let Some(address) = slot_address(kind, bus, slot) else {
+            return Ok(0);
+        };
         let end = u32::from(pci::spec::CONFIG_SIZE).min(offset.saturating_add(length));
         for at in offset..end {
             let byte: u8 = self.read(DriverPtr::new(buffer + u64::from(at - offset)))?;
@@ -133,7 +137,12 @@ impl Kernel {
         space: DriverPtr<u32>,
         translated: DriverPtr<u64>,
     ) -> Ddi<u8> {
-        let known = [interface_type::Isa, interface_type::PCIBus, interface_type::Internal, interface_type::Eisa];
+        let known = [
+            interface_type::Isa,
+            interface_type::PCIBus,
+            interface_type::Internal,
+            interface_type::Eisa,
+        ];
         let port = self.read(space)? != 0;
         let limit = if port { 0x1_0000 } else { layout::PHYSICAL_END };
         if !known.contains(&interface) || address >= limit {
@@ -149,5 +158,9 @@ fn slot_address(kind: u32, bus: u32, slot: u32) -> Option<pci::Address> {
     if kind != PCI_CONFIGURATION {
         return None;
     }
-    pci::Address::new(u8::try_from(bus).ok()?, slot as u8 & 31, (slot >> 5) as u8 & 7)
+    pci::Address::new(
+        u8::try_from(bus).ok()?,
+        slot as u8 & 31,
+        (slot >> 5) as u8 & 7,
+    )
 }

@@ -144,7 +144,10 @@ pub(crate) struct Assertion {
 #[derive(Debug)]
 pub(crate) enum SlotKind {
     Pci(pci::Address),
-    Legacy { device: Box<dyn Device>, windows: Vec<(pci::Space, u64, u64)> },
+    Legacy {
+        device: Box<dyn Device>,
+        windows: Vec<(pci::Space, u64, u64)>,
+    },
 }
 
 impl Kernel {
@@ -153,15 +156,30 @@ impl Kernel {
     /// # Errors
     /// See [`PlugError`]; nothing has changed then.
     pub fn plug(&self, plug: Plug) -> Result<DeviceId, PlugError> {
-        if self.hal.slots.borrow().iter().any(|slot| slot.name == plug.name) {
+        if self
+            .hal
+            .slots
+            .borrow()
+            .iter()
+            .any(|slot| slot.name == plug.name)
+        {
             return Err(PlugError::Name(plug.name));
         }
         let (kind, lines) = match plug.socket {
             Socket::Pci(function) => self.plug_pci(*function, plug.gsi)?,
-            Socket::Legacy { device, windows, lines } => {
-                let windows =
-                    windows.into_iter().map(|window| self.place_window(window)).collect::<Result<_, _>>()?;
-                let lines = lines.into_iter().map(|wish| self.place_line(wish)).collect::<Result<_, _>>()?;
+            Socket::Legacy {
+                device,
+                windows,
+                lines,
+            } => {
+                let windows = windows
+                    .into_iter()
+                    .map(|window| self.place_window(window))
+                    .collect::<Result<_, _>>()?;
+                let lines = lines
+                    .into_iter()
+                    .map(|wish| self.place_line(wish))
+                    .collect::<Result<_, _>>()?;
                 (SlotKind::Legacy { device, windows }, lines)
             }
         };
@@ -191,10 +209,15 @@ impl Kernel {
             .find(|address| bus.get(*address).is_none())
             .ok_or(PlugError::BusFull)?;
         let pin = function.pin();
-        bus.insert(address, function).map_err(|_| PlugError::BusFull)?;
+        bus.insert(address, function)
+            .map_err(|_| PlugError::BusFull)?;
         drop(bus);
         self.place_bars(address)?;
-        let wish = LineWish { gsi, trigger: Trigger::Level, shared: true };
+        let wish = LineWish {
+            gsi,
+            trigger: Trigger::Level,
+            shared: true,
+        };
         let lines = match pin {
             None => Vec::new(),
             Some(pin) => {
@@ -213,12 +236,18 @@ impl Kernel {
             None => {
                 let slots = self.hal.slots.borrow();
                 let lines = self.hal.lines.borrow();
-                let taken = |gsi: &u32| slots.iter().any(|slot| slot.lines.iter().any(|(line, _)| line == gsi));
+                let taken = |gsi: &u32| {
+                    slots
+                        .iter()
+                        .any(|slot| slot.lines.iter().any(|(line, _)| line == gsi))
+                };
                 FREE_ISA_LINES
                     .into_iter()
                     .chain(FIRST_PCI_PIN + 8..u32::from(PINS))
                     .find(|gsi| !taken(gsi) && lines[*gsi as usize].is_none())
-                    .ok_or(PlugError::NoLine { gsi: u32::from(PINS) })?
+                    .ok_or(PlugError::NoLine {
+                        gsi: u32::from(PINS),
+                    })?
             }
         };
         // So that the next line of the same device gets another number.
@@ -227,7 +256,11 @@ impl Kernel {
     }
 
     fn checked_line(&self, gsi: u32) -> Result<u32, PlugError> {
-        if gsi < u32::from(PINS) { Ok(gsi) } else { Err(PlugError::NoLine { gsi }) }
+        if gsi < u32::from(PINS) {
+            Ok(gsi)
+        } else {
+            Err(PlugError::NoLine { gsi })
+        }
     }
 
     /// The device that is wired to a line, the first one if several are.
@@ -240,22 +273,21 @@ impl Kernel {
         (found.map(|(device, _)| device), found.map(|(_, wish)| wish))
     }
 
-    /// The number of devices.
-    pub(crate) fn device_count(&self) -> u32 {
-        self.hal.slots.borrow().len() as u32
-    }
-
     /// The device with this name.
     #[must_use]
     pub fn device_by_name(&self, name: &str) -> Option<DeviceId> {
         let slots = self.hal.slots.borrow();
-        slots.iter().position(|slot| slot.name == name).map(|index| DeviceId(index as u32))
+        slots
+            .iter()
+            .position(|slot| slot.name == name)
+            .map(|index| DeviceId(index as u32))
     }
 
     /// A device's name.
     #[must_use]
     pub fn device_name(&self, device: DeviceId) -> String {
-        self.with_slot(device, |slot| slot.name.clone()).unwrap_or_default()
+        self.with_slot(device, |slot| slot.name.clone())
+            .unwrap_or_default()
     }
 
     /// Where a device is on the PCI bus, if it is.
@@ -266,25 +298,32 @@ impl Kernel {
         })?
     }
 
-    pub(crate) fn with_slot<R>(&self, device: DeviceId, body: impl FnOnce(&mut Slot) -> R) -> Option<R> {
-        self.hal.slots.borrow_mut().get_mut(device.0 as usize).map(body)
+    pub(crate) fn with_slot<R>(
+        &self,
+        device: DeviceId,
+        body: impl FnOnce(&mut Slot) -> R,
+    ) -> Option<R> {
+        self.hal
+            .slots
+            .borrow_mut()
+            .get_mut(device.0 as usize)
+            .map(body)
     }
 
     /// Takes the bytes that have left at a device's other end.
     pub fn take_sent(&self, device: DeviceId) -> Vec<u8> {
-        self.with_slot(device, |slot| core::mem::take(&mut slot.sent)).unwrap_or_default()
+        self.with_slot(device, |slot| core::mem::take(&mut slot.sent))
+            .unwrap_or_default()
     }
 
     /// The world outside the computer acts on a device. Returns whether the model has such
     /// an input. May be called outside strands; interrupts are taken at the next yield point.
     pub fn stimulate(&self, device: DeviceId, stimulus: &Stimulus) -> bool {
-        match self.input(device, |target, out, effects| match target {
+        self.input(device, |target, out, effects| match target {
             Target::Pci(function) => function.stimulate(stimulus, out),
             Target::Legacy(device) => device.stimulate(stimulus, effects),
-        }) {
-            Some(known) => known,
-            None => false,
-        }
+        })
+        .unwrap_or_default()
     }
 
     /// A device's delay is over.
@@ -315,11 +354,17 @@ impl Kernel {
             match &mut slots.get_mut(device.0 as usize)?.kind {
                 SlotKind::Pci(address) => {
                     let mut bus = self.hal.pci.borrow_mut();
-                    Some(body(Target::Pci(bus.get_mut(*address)?), &mut outputs, &mut effects))
+                    Some(body(
+                        Target::Pci(bus.get_mut(*address)?),
+                        &mut outputs,
+                        &mut effects,
+                    ))
                 }
-                SlotKind::Legacy { device, .. } => {
-                    Some(body(Target::Legacy(&mut **device), &mut outputs, &mut effects))
-                }
+                SlotKind::Legacy { device, .. } => Some(body(
+                    Target::Legacy(&mut **device),
+                    &mut outputs,
+                    &mut effects,
+                )),
             }
         };
         self.carry_out(device, &mut outputs, &mut effects);
@@ -341,9 +386,15 @@ impl Kernel {
         match output {
             Output::Line { asserted } => self.drive_line(device, 0, asserted),
             Output::Message { write, .. } => self.write_message(write),
-            Output::DmaRead { address, length, token } => self.dma_read(device, address, length, token),
+            Output::DmaRead {
+                address,
+                length,
+                token,
+            } => self.dma_read(device, address, length, token),
             Output::DmaWrite { address, bytes } => self.dma_write(address, &bytes),
-            Output::Timer { after_100ns, token } => self.start_device_timer(device, after_100ns, token),
+            Output::Timer { after_100ns, token } => {
+                self.start_device_timer(device, after_100ns, token)
+            }
             Output::Sent(bytes) => self.sent(device, &bytes),
             // A function that may not be a bus master is not heard; that is its driver's doing.
             Output::Blocked { .. } | Output::WindowsMoved => {}
@@ -352,17 +403,31 @@ impl Kernel {
 
     fn carry_out_effect(&self, device: DeviceId, effect: Effect) {
         match effect {
-            Effect::Interrupt { source, level } => self.drive_line(device, source, level == Level::High),
-            Effect::DmaRead { address, length, token } => self.dma_read(device, address, length, token),
+            Effect::Interrupt { source, level } => {
+                self.drive_line(device, source, level == Level::High)
+            }
+            Effect::DmaRead {
+                address,
+                length,
+                token,
+            } => self.dma_read(device, address, length, token),
             Effect::DmaWrite { address, bytes } => self.dma_write(address, &bytes),
-            Effect::Timer { after_100ns, token } => self.start_device_timer(device, after_100ns, token),
+            Effect::Timer { after_100ns, token } => {
+                self.start_device_timer(device, after_100ns, token)
+            }
             Effect::Output(bytes) => self.sent(device, &bytes),
         }
     }
 
     fn start_device_timer(&self, device: DeviceId, after_100ns: u64, token: u32) {
         let due = self.time_100ns().saturating_add(after_100ns);
-        self.set_alarm(due, ClockAction::Device { device: device.0, token });
+        self.set_alarm(
+            due,
+            ClockAction::Device {
+                device: device.0,
+                token,
+            },
+        );
     }
 
     fn sent(&self, device: DeviceId, bytes: &[u8]) {
@@ -373,16 +438,23 @@ impl Kernel {
     fn drive_line(&self, device: DeviceId, source: u16, asserted: bool) {
         let gsi = {
             let mut slots = self.hal.slots.borrow_mut();
-            let Some(slot) = slots.get_mut(device.0 as usize) else { return };
-            let Some((gsi, _)) = slot.lines.get(usize::from(source)) else { return };
+            let Some(slot) = slots.get_mut(device.0 as usize) else {
+                return;
+            };
+            let Some((gsi, _)) = slot.lines.get(usize::from(source)) else {
+                return;
+            };
             slot.assertions = slot.assertions.wrapping_add(u32::from(asserted));
             *gsi
         };
         let by = LineSource(device.0 << 16 | u32::from(source));
         let level = {
             let mut lines = self.hal.lines.borrow_mut();
-            let Some(line) = lines.get_mut(gsi as usize) else { return };
-            line.get_or_insert(WiredOr::new(Polarity::ActiveHigh)).drive(by, asserted)
+            let Some(line) = lines.get_mut(gsi as usize) else {
+                return;
+            };
+            line.get_or_insert(WiredOr::new(Polarity::ActiveHigh))
+                .drive(by, asserted)
         };
         let Some(level) = level else { return };
         if self.report.is_recording() {
@@ -406,16 +478,22 @@ impl Kernel {
 
     /// Whether the device that a source of interrupts was given to asserts its line.
     pub(crate) fn source_is_asserted(&self, source: u32) -> bool {
-        self.assertion(source).is_some_and(|assertion| assertion.now)
+        self.assertion(source)
+            .is_some_and(|assertion| assertion.now)
     }
 
     /// As [`Kernel::source_is_asserted`], with what tells whether the device asserted it in
     /// between; `None` for a message.
     pub(crate) fn assertion(&self, source: u32) -> Option<Assertion> {
         let source = self.source(source)?;
-        let SourceKind::Line { gsi, .. } = source.kind else { return None };
+        let SourceKind::Line { gsi, .. } = source.kind else {
+            return None;
+        };
         let count = self.with_slot(source.device, |slot| slot.assertions)?;
-        Some(Assertion { now: self.line_is_asserted(gsi, Some(source.device)), count })
+        Some(Assertion {
+            now: self.line_is_asserted(gsi, Some(source.device)),
+            count,
+        })
     }
 }
 
@@ -437,7 +515,9 @@ impl Target<'_> {
     ) -> u64 {
         match self {
             Self::Pci(function) => function.read(region, offset, width, out),
-            Self::Legacy(device) => device.read(dirql_chips::Region(region), offset, width, effects),
+            Self::Legacy(device) => {
+                device.read(dirql_chips::Region(region), offset, width, effects)
+            }
         }
     }
 

@@ -19,7 +19,9 @@ impl Kernel {
     /// One more connection uses the source; it is turned on with the first.
     pub(crate) fn enable_source(&self, number: u32) {
         self.with_source(number, |source| source.users += 1);
-        let Some(source) = self.source(number) else { return };
+        let Some(source) = self.source(number) else {
+            return;
+        };
         match source.kind {
             // Several sources can share a pin, and a connection can add a processor.
             SourceKind::Line { gsi, .. } => self.program_pin(gsi),
@@ -32,18 +34,19 @@ impl Kernel {
 
     /// One connection fewer uses the source; it is turned off with the last.
     pub(crate) fn disable_source(&self, number: u32) {
-        self.with_source(number, |source| source.users = source.users.saturating_sub(1));
-        let Some(source) = self.source(number) else { return };
+        self.with_source(number, |source| {
+            source.users = source.users.saturating_sub(1)
+        });
+        let Some(source) = self.source(number) else {
+            return;
+        };
         match source.kind {
             SourceKind::Line { gsi, .. } => self.program_pin(gsi),
             SourceKind::Message { .. } if source.users > 0 => {}
             SourceKind::Message { message, table } => {
-                let others = self
-                    .hal
-                    .sources
-                    .borrow()
-                    .iter()
-                    .any(|other| other.users > 0 && other.device == source.device && !other.is_a_line());
+                let others = self.hal.sources.borrow().iter().any(|other| {
+                    other.users > 0 && other.device == source.device && !other.is_a_line()
+                });
                 if table && others {
                     self.program_message(&source, message, table, true);
                 } else if !others {
@@ -68,12 +71,16 @@ impl Kernel {
 
     /// Whether a line of this vector is asserted.
     pub(crate) fn vector_is_asserted(&self, group: u16, vector: Vector) -> bool {
-        self.lines_of(group, vector).into_iter().any(|gsi| self.line_is_asserted(gsi, None))
+        self.lines_of(group, vector)
+            .into_iter()
+            .any(|gsi| self.line_is_asserted(gsi, None))
     }
 
     fn lines_of(&self, group: u16, vector: Vector) -> BTreeSet<u32> {
         let sources = self.hal.sources.borrow();
-        let same = sources.iter().filter(|source| source.vector == vector && source.group == group);
+        let same = sources
+            .iter()
+            .filter(|source| source.vector == vector && source.group == group);
         same.filter_map(|source| match source.kind {
             SourceKind::Line { gsi, .. } => Some(gsi),
             SourceKind::Message { .. } => None,
@@ -85,12 +92,21 @@ impl Kernel {
     fn program_pin(&self, gsi: u32) {
         let used = {
             let sources = self.hal.sources.borrow();
-            let on_it = sources.iter().filter(|source| source.users > 0 && source.is_line(gsi));
-            on_it.copied().reduce(|first, other| Source { connected: first.connected | other.connected, ..first })
+            let on_it = sources
+                .iter()
+                .filter(|source| source.users > 0 && source.is_line(gsi));
+            on_it.copied().reduce(|first, other| Source {
+                connected: first.connected | other.connected,
+                ..first
+            })
         };
         let pin = gsi as u8;
         let before = self.hal.io_apic.borrow().entry(pin).unwrap_or_default();
-        let Some(Source { kind: SourceKind::Line { trigger, .. }, .. }) = used else {
+        let Some(Source {
+            kind: SourceKind::Line { trigger, .. },
+            ..
+        }) = used
+        else {
             // Edge first: that forgets a level whose end would come with a vector that the
             // entry does not have any more by then.
             let mut io_apic = self.hal.io_apic.borrow_mut();
@@ -117,8 +133,14 @@ impl Kernel {
     /// The destination that is written down: the first processor on which it is connected. The
     /// router looks for another one if that is busy.
     fn first_target(&self, source: &Source) -> u8 {
-        let mask = if source.connected == 0 { source.affinity } else { source.connected };
-        self.processors_of(source.group, mask).next().map_or(0, |id| id.0 as u8)
+        let mask = if source.connected == 0 {
+            source.affinity
+        } else {
+            source.connected
+        };
+        self.processors_of(source.group, mask)
+            .next()
+            .map_or(0, |id| id.0 as u8)
     }
 
     /// The write with which a source's message is sent.
@@ -137,7 +159,9 @@ impl Kernel {
             self.program_table_entry(source.device, message, write, masked);
             return;
         }
-        let Some((address, at)) = self.capability(source.device, spec::capability::MSI) else { return };
+        let Some((address, at)) = self.capability(source.device, spec::capability::MSI) else {
+            return;
+        };
         let control = self.read_pci_config(address, at + 2, Width::U16) as u16;
         // The capability holds the first message; the function sets the low bits for others.
         let first = Vector(source.vector.0 - message as u8);
@@ -152,8 +176,16 @@ impl Kernel {
     }
 
     /// Fills in an entry of the MSI-X table.
-    pub(crate) fn program_table_entry(&self, device: DeviceId, entry: u16, write: MessageWrite, masked: bool) {
-        let Some((bar, offset)) = self.table_entry(device, entry) else { return };
+    pub(crate) fn program_table_entry(
+        &self,
+        device: DeviceId,
+        entry: u16,
+        write: MessageWrite,
+        masked: bool,
+    ) {
+        let Some((bar, offset)) = self.table_entry(device, entry) else {
+            return;
+        };
         let words = [
             (0, write.address & 0xFFFF_FFFF),
             (4, write.address >> 32),
@@ -179,16 +211,35 @@ impl Kernel {
     }
 
     fn enable_messages(&self, device: DeviceId, table: bool, enabled: bool) {
-        let id = if table { spec::capability::MSIX } else { spec::capability::MSI };
-        let Some((address, at)) = self.capability(device, id) else { return };
+        let id = if table {
+            spec::capability::MSIX
+        } else {
+            spec::capability::MSI
+        };
+        let Some((address, at)) = self.capability(device, id) else {
+            return;
+        };
         let control = self.read_pci_config(address, at + 2, Width::U16) as u16;
         let control = if table {
             let off = control & !(spec::msix::ENABLE | spec::msix::FUNCTION_MASK);
-            if enabled { off | spec::msix::ENABLE } else { off }
+            if enabled {
+                off | spec::msix::ENABLE
+            } else {
+                off
+            }
         } else {
-            let off = control & !(spec::msi::ENABLE | spec::msi::COUNT_MASK << spec::msi::ENABLED_SHIFT);
-            let count = self.sources_of(device).len().next_power_of_two().trailing_zeros() as u16;
-            if enabled { off | spec::msi::ENABLE | count << spec::msi::ENABLED_SHIFT } else { off }
+            let off =
+                control & !(spec::msi::ENABLE | spec::msi::COUNT_MASK << spec::msi::ENABLED_SHIFT);
+            let count = self
+                .sources_of(device)
+                .len()
+                .next_power_of_two()
+                .trailing_zeros() as u16;
+            if enabled {
+                off | spec::msi::ENABLE | count << spec::msi::ENABLED_SHIFT
+            } else {
+                off
+            }
         };
         self.write_pci_config(address, at + 2, Width::U16, u64::from(control));
     }
@@ -216,10 +267,21 @@ impl Kernel {
 
     /// Lets a function answer and be a bus master, as the PCI bus driver does at start.
     pub(crate) fn set_decoding(&self, device: DeviceId, enabled: bool) {
-        let Some(address) = self.pci_address(device) else { return };
+        let Some(address) = self.pci_address(device) else {
+            return;
+        };
         let bits = spec::command::IO | spec::command::MEMORY | spec::command::BUS_MASTER;
         let command = self.read_pci_config(address, spec::offset::COMMAND, Width::U16) as u16;
-        let command = if enabled { command | bits } else { command & !bits };
-        self.write_pci_config(address, spec::offset::COMMAND, Width::U16, u64::from(command));
+        let command = if enabled {
+            command | bits
+        } else {
+            command & !bits
+        };
+        self.write_pci_config(
+            address,
+            spec::offset::COMMAND,
+            Width::U16,
+            u64::from(command),
+        );
     }
 }

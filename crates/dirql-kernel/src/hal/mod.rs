@@ -9,6 +9,8 @@ mod legacy;
 mod machine;
 mod messages;
 mod route;
+#[cfg(test)]
+pub(crate) mod testing;
 mod vectors;
 
 use alloc::collections::BTreeSet;

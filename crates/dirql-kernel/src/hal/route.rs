@@ -21,12 +21,18 @@ impl Kernel {
     #[inline]
     pub(crate) fn route(&self, message: InterruptMessage) {
         let addressed = ProcessorId(u16::from(message.destination));
-        let Some(processor) = self.processor_by_id(addressed) else { return };
+        let Some(processor) = self.processor_by_id(addressed) else {
+            return;
+        };
         match message.delivery {
             DeliveryMode::Fixed => self.request_vector(addressed, message.vector, message.trigger),
             DeliveryMode::LowestPriority => {
                 let is_busy = processor.irql.get().0 >= message.vector.class();
-                let target = if is_busy { self.least_busy(addressed, message.vector) } else { addressed };
+                let target = if is_busy {
+                    self.least_busy(addressed, message.vector)
+                } else {
+                    addressed
+                };
                 self.request_vector(target, message.vector, message.trigger);
             }
             DeliveryMode::Nmi => self.send_nmi(addressed),
@@ -47,13 +53,17 @@ impl Kernel {
         let group = addressed.group();
         let connected = {
             let sources = self.hal.sources.borrow();
-            let same = sources.iter().filter(|source| source.vector == vector && source.group == group);
+            let same = sources
+                .iter()
+                .filter(|source| source.vector == vector && source.group == group);
             same.filter(|source| source.affinity & addressed.mask() != 0)
                 .fold(0, |mask, source| mask | source.connected)
         };
         self.processors_of(group, connected)
             .min_by_key(|id| {
-                let irql = self.processor_by_id(*id).map(|processor| processor.irql.get());
+                let irql = self
+                    .processor_by_id(*id)
+                    .map(|processor| processor.irql.get());
                 (irql, *id != addressed, *id)
             })
             .unwrap_or(addressed)

@@ -54,7 +54,11 @@ pub(crate) struct Source {
 impl Source {
     /// The level that its device is told.
     pub(crate) const fn irql(&self) -> Irql {
-        if self.passive { Irql::PASSIVE } else { Irql(self.vector.class()) }
+        if self.passive {
+            Irql::PASSIVE
+        } else {
+            Irql(self.vector.class())
+        }
     }
 
     pub(crate) const fn is_a_line(&self) -> bool {
@@ -87,7 +91,10 @@ pub(crate) struct Vectors {
 
 impl Default for Vectors {
     fn default() -> Self {
-        Self { used: Box::new([[0; GROUPS]; 256]), next: FIRST_CHOICE }
+        Self {
+            used: Box::new([[0; GROUPS]; 256]),
+            next: FIRST_CHOICE,
+        }
     }
 }
 
@@ -120,7 +127,8 @@ impl Vectors {
     }
 
     fn is_free(&self, base: u8, count: u8, group: u16, affinity: u64) -> bool {
-        (base..base + count).all(|vector| self.used[usize::from(vector)][usize::from(group)] & affinity == 0)
+        (base..base + count)
+            .all(|vector| self.used[usize::from(vector)][usize::from(group)] & affinity == 0)
     }
 
     fn release(&mut self, vector: Vector, group: u16, affinity: u64) {
@@ -134,7 +142,10 @@ impl Kernel {
         if usize::from(group) >= GROUPS || affinity == 0 || count == 0 || count > 16 {
             return None;
         }
-        self.hal.vectors.borrow_mut().allocate(count, group, affinity)
+        self.hal
+            .vectors
+            .borrow_mut()
+            .allocate(count, group, affinity)
     }
 
     /// The source with this number.
@@ -145,19 +156,30 @@ impl Kernel {
     /// Every source that is assigned, with its number.
     pub(crate) fn sources(&self) -> alloc::vec::Vec<(u32, Source)> {
         let sources = self.hal.sources.borrow();
-        let numbered = sources.iter().enumerate().filter(|(_, source)| source.assigned);
-        numbered.map(|(number, source)| (number as u32, *source)).collect()
+        let numbered = sources
+            .iter()
+            .enumerate()
+            .filter(|(_, source)| source.assigned);
+        numbered
+            .map(|(number, source)| (number as u32, *source))
+            .collect()
     }
 
     /// The sources that a device was given, in order.
     pub(crate) fn sources_of(&self, device: DeviceId) -> alloc::vec::Vec<u32> {
-        self.sources().into_iter().filter(|(_, source)| source.device == device).map(|(number, _)| number).collect()
+        self.sources()
+            .into_iter()
+            .filter(|(_, source)| source.device == device)
+            .map(|(number, _)| number)
+            .collect()
     }
 
     /// Gives a source its number, that of one which nobody has any more if there is one.
     pub(crate) fn add_source(&self, source: Source) -> u32 {
         let mut sources = self.hal.sources.borrow_mut();
-        let free = sources.iter().position(|old| !old.assigned && old.users == 0);
+        let free = sources
+            .iter()
+            .position(|old| !old.assigned && old.users == 0);
         match free {
             Some(number) => {
                 sources[number] = source;
@@ -170,27 +192,47 @@ impl Kernel {
         }
     }
 
-    pub(crate) fn with_source<R>(&self, number: u32, change: impl FnOnce(&mut Source) -> R) -> Option<R> {
-        self.hal.sources.borrow_mut().get_mut(number as usize).map(change)
+    pub(crate) fn with_source<R>(
+        &self,
+        number: u32,
+        change: impl FnOnce(&mut Source) -> R,
+    ) -> Option<R> {
+        self.hal
+            .sources
+            .borrow_mut()
+            .get_mut(number as usize)
+            .map(change)
     }
 
     /// Takes a source away from its device. A vector that another device on the line uses too
     /// stays in use.
     pub(crate) fn release_source(&self, number: u32) {
-        let Some(source) = self.source(number) else { return };
+        let Some(source) = self.source(number) else {
+            return;
+        };
         self.with_source(number, |source| source.assigned = false);
-        let still = self
-            .sources()
-            .iter()
-            .any(|(_, other)| other.vector == source.vector && other.group == source.group && other.affinity & source.affinity != 0);
+        let still = self.sources().iter().any(|(_, other)| {
+            other.vector == source.vector
+                && other.group == source.group
+                && other.affinity & source.affinity != 0
+        });
         if !still {
-            self.hal.vectors.borrow_mut().release(source.vector, source.group, source.affinity);
+            self.hal
+                .vectors
+                .borrow_mut()
+                .release(source.vector, source.group, source.affinity);
         }
     }
 
     /// The processors of a mask.
-    pub(crate) fn processors_of(&self, group: u16, mask: u64) -> impl Iterator<Item = ProcessorId> + use<> {
+    pub(crate) fn processors_of(
+        &self,
+        group: u16,
+        mask: u64,
+    ) -> impl Iterator<Item = ProcessorId> + use<> {
         let mask = mask & self.active_mask(group);
-        (0..64).filter(move |bit| mask >> bit & 1 != 0).map(move |bit| ProcessorId(group * 64 + bit))
+        (0..64)
+            .filter(move |bit| mask >> bit & 1 != 0)
+            .map(move |bit| ProcessorId(group * 64 + bit))
     }
 }

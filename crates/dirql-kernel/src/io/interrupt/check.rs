@@ -21,16 +21,22 @@ impl Kernel {
     }
 
     pub(super) fn check_for_raw_vector(&self, wish: &Wish) -> Ddi<()> {
-        let raw = self.sources().into_iter().any(|(_, source)| match source.kind {
-            SourceKind::Line { gsi, .. } => gsi == wish.vector,
-            SourceKind::Message { .. } => false,
-        });
+        let raw = self
+            .sources()
+            .into_iter()
+            .any(|(_, source)| match source.kind {
+                SourceKind::Line { gsi, .. } => gsi == wish.vector,
+                SourceKind::Message { .. } => false,
+            });
         if !raw {
             return Ok(());
         }
         self.find(
             ids::RAW_RESOURCE,
-            format!("{:#x} is the raw vector of an assigned interrupt, and no translated one", wish.vector),
+            format!(
+                "{:#x} is the raw vector of an assigned interrupt, and no translated one",
+                wish.vector
+            ),
             None,
         )
     }
@@ -38,7 +44,11 @@ impl Kernel {
     fn check_descriptor(&self, wish: &Wish, source: &Source) -> Ddi<()> {
         let latched = wish.mode == interrupt_mode::Latched;
         if latched != source.is_latched() {
-            let (is, says) = if latched { ("level-sensitive", "Latched") } else { ("latched", "LevelSensitive") };
+            let (is, says) = if latched {
+                ("level-sensitive", "Latched")
+            } else {
+                ("latched", "LevelSensitive")
+            };
             self.find(
                 ids::MISMATCHED_MODE,
                 format!("the interrupt is {is}, InterruptMode says {says}"),
@@ -46,8 +56,11 @@ impl Kernel {
             )?;
         }
         if wish.shared != source.shared {
-            let (is, says) =
-                if wish.shared { ("exclusive", "TRUE") } else { ("shared", "FALSE") };
+            let (is, says) = if wish.shared {
+                ("exclusive", "TRUE")
+            } else {
+                ("shared", "FALSE")
+            };
             self.find(
                 ids::MISMATCHED_MODE,
                 format!("the interrupt's share disposition is {is}, ShareVector says {says}"),
@@ -58,7 +71,11 @@ impl Kernel {
         if wish.irql != source.irql() && !wish.passive {
             self.find(
                 ids::MISMATCHED_MODE,
-                format!("the interrupt's level is {}, Irql says {}", source.irql(), wish.irql),
+                format!(
+                    "the interrupt's level is {}, Irql says {}",
+                    source.irql(),
+                    wish.irql
+                ),
                 None,
             )?;
         }
@@ -72,7 +89,10 @@ impl Kernel {
         }
         self.find(
             ids::PARTIAL_MASK,
-            format!("ProcessorEnableMask is {:#x}; the interrupt's affinity is {all:#x}", wish.mask),
+            format!(
+                "ProcessorEnableMask is {:#x}; the interrupt's affinity is {all:#x}",
+                wish.mask
+            ),
             None,
         )
     }
@@ -82,7 +102,10 @@ impl Kernel {
         if wish.lock == 0 {
             return Ok(());
         }
-        if self.current_stack().is_some_and(|stack| stack.contains(&wish.lock)) {
+        if self
+            .current_stack()
+            .is_some_and(|stack| stack.contains(&wish.lock))
+        {
             let message = String::from("the spin lock is on the stack of the thread that connects");
             self.find(ids::LOCK_STORAGE, message, None)?;
         }
@@ -100,18 +123,25 @@ impl Kernel {
             let isr = other.isr;
             let is_other_vector = u32::from(other.vector.0) != wish.vector;
             let same_lock = wish.lock != 0 && isr.lock == wish.lock;
-            if same_lock && isr.synchronize_irql != wish.synchronize_irql && wish.message.is_none() {
+            if same_lock && isr.synchronize_irql != wish.synchronize_irql && wish.message.is_none()
+            {
                 return self.find(
                     ids::SHARED_LOCK_LEVEL,
                     format!(
                         "SynchronizeIrql is {}; another interrupt with this spin lock has {}",
                         wish.synchronize_irql, isr.synchronize_irql
                     ),
-                    self.connection_place(isr.object).and_then(Self::connected_here),
+                    self.connection_place(isr.object)
+                        .and_then(Self::connected_here),
                 );
             }
             let same_isr = isr.routine == wish.routine && isr.context == wish.context;
-            if same_isr && is_other_vector && !same_lock && isr.message.is_none() && wish.message.is_none() {
+            if same_isr
+                && is_other_vector
+                && !same_lock
+                && isr.message.is_none()
+                && wish.message.is_none()
+            {
                 return self.find(
                     ids::ISR_OF_SEVERAL_VECTORS,
                     String::from("one ISR with one context serves several vectors, and they have no spin lock in common"),

@@ -42,7 +42,6 @@ pub struct ConnectArguments {
 pub(super) struct Place {
     pub(super) source: u32,
     pub(super) vector: Vector,
-    pub(super) group: u16,
     pub(super) processors: Vec<ProcessorId>,
 }
 
@@ -111,7 +110,10 @@ impl Kernel {
         if mask == 0 {
             return Ok(Err(NtStatus::INVALID_PARAMETER_10));
         }
-        let is_a_mode = matches!(wish.mode, interrupt_mode::LevelSensitive | interrupt_mode::Latched);
+        let is_a_mode = matches!(
+            wish.mode,
+            interrupt_mode::LevelSensitive | interrupt_mode::Latched
+        );
         let levels = wish.irql <= wish.synchronize_irql && wish.synchronize_irql.is_valid();
         if wish.routine == 0 || !is_a_mode || !levels || wish.passive && wish.lock != 0 {
             return Ok(Err(NtStatus::INVALID_PARAMETER));
@@ -129,7 +131,11 @@ impl Kernel {
             return Ok(Err(NtStatus::INVALID_PARAMETER));
         }
         self.check_wish(wish, &source, mask)?;
-        Ok(Ok(Place { source: number, vector: source.vector, group: wish.group, processors }))
+        Ok(Ok(Place {
+            source: number,
+            vector: source.vector,
+            processors,
+        }))
     }
 
     /// The source that a wish is about. On a shared line several devices have the vector: then
@@ -144,13 +150,19 @@ impl Kernel {
         });
         let named = self.device_of_pdo(wish.pdo);
         matching.min_by_key(|(_, source)| {
-            (Some(source.device) != named, !self.is_drivers_device(source.device, wish.routine), source.users > 0)
+            (
+                Some(source.device) != named,
+                !self.is_drivers_device(source.device, wish.routine),
+                source.users > 0,
+            )
         })
     }
 
     /// Whether the code at `routine` belongs to the driver that a device is for.
     fn is_drivers_device(&self, device: crate::hal::DeviceId, routine: u64) -> bool {
-        let driver = self.pdo_of_device(device).and_then(|pdo| self.node(pdo)?.driver);
+        let driver = self
+            .pdo_of_device(device)
+            .and_then(|pdo| self.node(pdo)?.driver);
         let image = driver.and_then(|driver| self.driver_image(driver));
         image.is_some_and(|image| {
             routine >= image.base && routine - image.base < u64::from(image.size)
@@ -181,7 +193,15 @@ impl Kernel {
             return Ok(NtStatus::INSUFFICIENT_RESOURCES);
         };
         let sources = alloc::vec![place.source];
-        let plan = Plan { id, kind, handle: first, table_bytes: 0, pdo: wish.pdo, objects, sources };
+        let plan = Plan {
+            id,
+            kind,
+            handle: first,
+            table_bytes: 0,
+            pdo: wish.pdo,
+            objects,
+            sources,
+        };
         self.establish(result, plan)?;
         Ok(NtStatus::SUCCESS)
     }
@@ -200,7 +220,11 @@ impl Kernel {
             lock = self.new_event_lock()?;
         }
         // The processor is at the vector's level when it gets there.
-        let level = if wish.passive { Irql::PASSIVE } else { Irql(place.vector.class()) };
+        let level = if wish.passive {
+            Irql::PASSIVE
+        } else {
+            Irql(place.vector.class())
+        };
         let mut objects = Vec::new();
         for processor in &place.processors {
             let object = self.interrupt_memory(size_of::<KInterrupt>() as u64)?;
@@ -243,7 +267,11 @@ impl Kernel {
             kind: plan.kind,
             handle: plan.handle,
             table_bytes: plan.table_bytes,
-            objects: plan.objects.iter().map(|object| object.isr.object).collect(),
+            objects: plan
+                .objects
+                .iter()
+                .map(|object| object.isr.object)
+                .collect(),
             sources: plan.sources.clone(),
             inactive: false,
             pdo: plan.pdo,
@@ -263,7 +291,9 @@ impl Kernel {
     }
 
     /// What is said of a connection in reports.
-    pub(super) fn connected_here(place: dirql_rules::Place) -> Option<(String, dirql_rules::Place)> {
+    pub(super) fn connected_here(
+        place: dirql_rules::Place,
+    ) -> Option<(String, dirql_rules::Place)> {
         Some((String::from("it was connected here"), place))
     }
 }
@@ -271,5 +301,7 @@ impl Kernel {
 /// The groups and vectors for which a thread has to call ISRs, each once.
 pub(super) fn passive_vectors(objects: &[Object]) -> BTreeSet<(u16, Vector)> {
     let passive = objects.iter().filter(|object| object.isr.passive);
-    passive.map(|object| (object.processor.group(), object.vector)).collect()
+    passive
+        .map(|object| (object.processor.group(), object.vector))
+        .collect()
 }

@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 
 use dirql_abi::interrupt::{
-    FullySpecified, IoConnectInterruptParameters, LineBased, MessageBased, connect_version, interrupt_mode,
+    FullySpecified, IoConnectInterruptParameters, LineBased, MessageBased, connect_version,
+    interrupt_mode,
 };
 use dirql_abi::{Irql, NtStatus};
 
@@ -60,13 +61,18 @@ impl Kernel {
         let windows = self.config().windows;
         if !takes(windows, version) {
             let highest = highest_version(windows);
-            self.write(at!(parameters, IoConnectInterruptParameters, version), highest)?;
+            self.write(
+                at!(parameters, IoConnectInterruptParameters, version),
+                highest,
+            )?;
             return Ok(NtStatus::INVALID_PARAMETER_1);
         }
         match version {
             connect_version::CONNECT_LINE_BASED => self.connect_line_based(parameters),
             connect_version::CONNECT_MESSAGE_BASED => self.connect_message_based(parameters, false),
-            connect_version::CONNECT_MESSAGE_BASED_PASSIVE => self.connect_message_based(parameters, true),
+            connect_version::CONNECT_MESSAGE_BASED_PASSIVE => {
+                self.connect_message_based(parameters, true)
+            }
             _ => self.connect_fully_specified(parameters, version),
         }
     }
@@ -87,7 +93,9 @@ impl Kernel {
         }
         self.write(result, 0)?;
         let group = match version {
-            connect_version::CONNECT_FULLY_SPECIFIED_GROUP => self.read(at!(block, FullySpecified, group))?,
+            connect_version::CONNECT_FULLY_SPECIFIED_GROUP => {
+                self.read(at!(block, FullySpecified, group))?
+            }
             _ => 0,
         };
         let irql = self.read(at!(block, FullySpecified, irql))?;
@@ -168,7 +176,9 @@ impl Kernel {
 
     /// The sources that the device of a PDO was given.
     pub(super) fn sources_of_pdo(&self, pdo: u64) -> Vec<(u32, Source)> {
-        let Some(device) = self.device_of_pdo(pdo) else { return Vec::new() };
+        let Some(device) = self.device_of_pdo(pdo) else {
+            return Vec::new();
+        };
         self.sources_of(device)
             .into_iter()
             .filter_map(|number| self.source(number).map(|source| (number, source)))
@@ -190,7 +200,12 @@ impl Kernel {
     fn connect_lines(&self, wanted: Assigned) -> Ddi<NtStatus> {
         self.write(wanted.result, 0)?;
         let sources = self.sources_of_pdo(wanted.pdo);
-        if sources.iter().filter(|(_, source)| !source.is_a_line()).count() > 1 {
+        if sources
+            .iter()
+            .filter(|(_, source)| !source.is_a_line())
+            .count()
+            > 1
+        {
             return Ok(NtStatus::INVALID_DEVICE_REQUEST);
         }
         let Some(highest) = sources.iter().map(|(_, source)| source.irql()).max() else {
@@ -200,7 +215,11 @@ impl Kernel {
         if passive && (wanted.lock != 0 || wanted.synchronize_irql != Irql::PASSIVE) {
             return Ok(NtStatus::INVALID_PARAMETER);
         }
-        let synchronize_irql = if passive { Irql::PASSIVE } else { highest.max(wanted.synchronize_irql) };
+        let synchronize_irql = if passive {
+            Irql::PASSIVE
+        } else {
+            highest.max(wanted.synchronize_irql)
+        };
         let wanted = Assigned { passive, ..wanted };
         let id = self.ke.interrupts.new_connection_id();
         let mut objects: Vec<Object> = Vec::new();
@@ -222,8 +241,15 @@ impl Kernel {
             return Ok(NtStatus::INSUFFICIENT_RESOURCES);
         };
         let kind = InterruptKind::Ex(connect_version::CONNECT_LINE_BASED);
-        let plan =
-            Plan { id, kind, handle: first, table_bytes: 0, pdo: wanted.pdo, objects, sources: numbers };
+        let plan = Plan {
+            id,
+            kind,
+            handle: first,
+            table_bytes: 0,
+            pdo: wanted.pdo,
+            objects,
+            sources: numbers,
+        };
         self.establish(wanted.result, plan)?;
         Ok(NtStatus::SUCCESS)
     }
@@ -240,9 +266,17 @@ impl Kernel {
             context: wanted.context,
             lock: wanted.lock,
             vector: u32::from(source.vector.0),
-            irql: if wanted.passive { Irql::PASSIVE } else { source.irql() },
+            irql: if wanted.passive {
+                Irql::PASSIVE
+            } else {
+                source.irql()
+            },
             synchronize_irql,
-            mode: if source.is_latched() { interrupt_mode::Latched } else { interrupt_mode::LevelSensitive },
+            mode: if source.is_latched() {
+                interrupt_mode::Latched
+            } else {
+                interrupt_mode::LevelSensitive
+            },
             shared: source.shared,
             group: source.group,
             mask: source.affinity,

@@ -47,8 +47,13 @@ impl Kernel {
         &self,
         parameters: DriverPtr<IoDisconnectInterruptParameters>,
     ) -> Ddi<()> {
-        let IoDisconnectInterruptParameters { version, connection_context, .. } = self.read(parameters)?;
-        let known = connect_version::CONNECT_FULLY_SPECIFIED..=connect_version::CONNECT_MESSAGE_BASED_PASSIVE;
+        let IoDisconnectInterruptParameters {
+            version,
+            connection_context,
+            ..
+        } = self.read(parameters)?;
+        let known = connect_version::CONNECT_FULLY_SPECIFIED
+            ..=connect_version::CONNECT_MESSAGE_BASED_PASSIVE;
         if !known.contains(&version) {
             return self.wrong_version(version, &format!("Version {version} is no version"), None);
         }
@@ -62,7 +67,9 @@ impl Kernel {
             InterruptKind::Old => {
                 self.find(
                     ids::DISCONNECT_VERSION,
-                    String::from("IoDisconnectInterruptEx was given an object of IoConnectInterrupt"),
+                    String::from(
+                        "IoDisconnectInterruptEx was given an object of IoConnectInterrupt",
+                    ),
                     Self::connected_here(connection.place.clone()),
                 )?;
             }
@@ -70,7 +77,12 @@ impl Kernel {
         self.disconnect(id, &connection)
     }
 
-    fn wrong_version(&self, version: u32, message: &str, connected: Option<dirql_rules::Place>) -> Ddi<()> {
+    fn wrong_version(
+        &self,
+        version: u32,
+        message: &str,
+        connected: Option<dirql_rules::Place>,
+    ) -> Ddi<()> {
         self.find(
             ids::DISCONNECT_VERSION,
             String::from(message),
@@ -85,14 +97,17 @@ impl Kernel {
             Some((id, connection)) if connection.handle == handle => Ok((id, connection)),
             other => {
                 let earlier = match (&other, self.ke.interrupts.gone(handle)) {
-                    (Some((_, connection)), _) => {
-                        Some((String::from("it belongs to the connection made here"), connection.place.clone()))
-                    }
+                    (Some((_, connection)), _) => Some((
+                        String::from("it belongs to the connection made here"),
+                        connection.place.clone(),
+                    )),
                     (None, Some(place)) => Some((String::from("it was disconnected here"), place)),
                     (None, None) => None,
                 };
                 let what = match earlier {
-                    Some(_) => "what is disconnected is not what connect returned, or is disconnected already",
+                    Some(_) => {
+                        "what is disconnected is not what connect returned, or is disconnected already"
+                    }
                     None => "what is disconnected was never connected",
                 };
                 Err(self.find_fatal(ids::DISCONNECT_UNKNOWN, String::from(what), earlier))
@@ -102,7 +117,11 @@ impl Kernel {
 
     /// A finding if a device asserts a line that nobody is going to serve.
     pub(super) fn check_silent(&self, connection: &Connection, when: &str) -> Ddi<()> {
-        if !connection.sources.iter().any(|source| self.source_is_asserted(*source)) {
+        if !connection
+            .sources
+            .iter()
+            .any(|source| self.source_is_asserted(*source))
+        {
             return Ok(());
         }
         self.find(
@@ -116,11 +135,17 @@ impl Kernel {
     /// and none will start.
     fn disconnect(&self, id: ConnectionId, connection: &Connection) -> Ddi<()> {
         self.check_silent(connection, "disconnected")?;
-        let objects: Vec<Object> =
-            connection.objects.iter().filter_map(|object| self.detach_object(*object)).collect();
+        let objects: Vec<Object> = connection
+            .objects
+            .iter()
+            .filter_map(|object| self.detach_object(*object))
+            .collect();
         for source in &connection.sources {
             // The lines of one that was reported inactive are turned off already.
-            let is_off = connection.inactive && self.source(*source).is_some_and(|source| source.is_a_line());
+            let is_off = connection.inactive
+                && self
+                    .source(*source)
+                    .is_some_and(|source| source.is_a_line());
             if !is_off {
                 self.disable_source(*source);
             }

@@ -14,15 +14,21 @@ use crate::{DriverPtr, Kernel, at};
 impl Kernel {
     /// Where the connections of a device were made that still stand.
     pub(crate) fn connections_of_device(&self, pdo: u64) -> Vec<Place> {
-        let sources: Vec<u32> =
-            self.device_of_pdo(pdo).map(|device| self.sources_of(device)).unwrap_or_default();
+        let sources: Vec<u32> = self
+            .device_of_pdo(pdo)
+            .map(|device| self.sources_of(device))
+            .unwrap_or_default();
         self.ke
             .interrupts
             .connections()
             .into_iter()
             .filter(|(_, connection)| {
                 connection.pdo == pdo
-                    || connection.pdo == 0 && connection.sources.iter().any(|source| sources.contains(source))
+                    || connection.pdo == 0
+                        && connection
+                            .sources
+                            .iter()
+                            .any(|source| sources.contains(source))
             })
             .map(|(_, connection)| connection.place)
             .collect()
@@ -36,7 +42,10 @@ impl Kernel {
             .into_iter()
             .filter(|(_, connection)| {
                 connection.objects.iter().any(|object| {
-                    self.ke.interrupts.object(*object).is_some_and(|object| code.contains(&object.isr.routine))
+                    self.ke
+                        .interrupts
+                        .object(*object)
+                        .is_some_and(|object| code.contains(&object.isr.routine))
                 })
             })
             .map(|(_, connection)| connection.place)
@@ -83,7 +92,10 @@ impl Kernel {
             .into_iter()
             .filter(|(_, connection)| {
                 connection.objects.iter().any(|object| {
-                    self.ke.interrupts.object(*object).is_some_and(|object| memory.contains(&object.isr.context))
+                    self.ke
+                        .interrupts
+                        .object(*object)
+                        .is_some_and(|object| memory.contains(&object.isr.context))
                 })
             })
             .map(|(_, connection)| connection.place)
@@ -109,7 +121,11 @@ impl Kernel {
             )?;
         }
         for timer in self.timers_set_in(range) {
-            self.find(ids::TIMER_LEFT_SET, format!("{when} and a timer is still set"), None)?;
+            self.find(
+                ids::TIMER_LEFT_SET,
+                format!("{when} and a timer is still set"),
+                None,
+            )?;
             self.ke_cancel_timer(DriverPtr::new(timer))?;
         }
         for place in self.bug_check_callbacks_in(range) {
@@ -120,7 +136,11 @@ impl Kernel {
             )?;
         }
         if self.nmi_callbacks_into(range) {
-            self.find(ids::CALLBACK_LEFT, format!("{when} and an NMI callback is still registered"), None)?;
+            self.find(
+                ids::CALLBACK_LEFT,
+                format!("{when} and an NMI callback is still registered"),
+                None,
+            )?;
         }
         Ok(())
     }

@@ -2,8 +2,10 @@
 
 use alloc::vec::Vec;
 
+use dirql_abi::interrupt::{
+    IoInterruptMessageInfo, IoInterruptMessageInfoEntry, connect_version, interrupt_mode,
+};
 use dirql_abi::{Irql, NtStatus};
-use dirql_abi::interrupt::{IoInterruptMessageInfo, IoInterruptMessageInfoEntry, connect_version, interrupt_mode};
 use zerocopy::FromZeros;
 
 use super::connect::Plan;
@@ -28,7 +30,9 @@ struct Levels {
 impl Levels {
     fn new(lock: u64, synchronize_irql: Irql, highest: Irql) -> Self {
         let is_common = lock != 0 || synchronize_irql != Irql::PASSIVE;
-        Self { common: is_common.then_some(synchronize_irql.max(highest)) }
+        Self {
+            common: is_common.then_some(synchronize_irql.max(highest)),
+        }
     }
 
     fn of(self, source: &Source) -> Irql {
@@ -41,18 +45,30 @@ impl Kernel {
     ///
     /// Without a lock of the driver each message has its own, so that two messages can run at
     /// the same time.
-    pub(super) fn connect_messages(&self, wanted: Assigned, messages: &[(u32, Source)]) -> Ddi<NtStatus> {
+    pub(super) fn connect_messages(
+        &self,
+        wanted: Assigned,
+        messages: &[(u32, Source)],
+    ) -> Ddi<NtStatus> {
         self.write(wanted.result, 0)?;
         if wanted.passive && (wanted.lock != 0 || wanted.synchronize_irql != Irql::PASSIVE) {
             return Ok(NtStatus::INVALID_PARAMETER);
         }
-        let highest = messages.iter().map(|(_, source)| source.irql()).max().unwrap_or(Irql::PASSIVE);
+        let highest = messages
+            .iter()
+            .map(|(_, source)| source.irql())
+            .max()
+            .unwrap_or(Irql::PASSIVE);
         let levels = Levels::new(wanted.lock, wanted.synchronize_irql, highest);
         let id = self.ke.interrupts.new_connection_id();
         let mut objects: Vec<Object> = Vec::new();
         let mut entries = Vec::new();
         for (message, (_, source)) in messages.iter().enumerate() {
-            let level = if wanted.passive { Irql::PASSIVE } else { levels.of(source) };
+            let level = if wanted.passive {
+                Irql::PASSIVE
+            } else {
+                levels.of(source)
+            };
             let wish = Self::assigned_wish(&wanted, source, level, Some(message as u32));
             let place = match self.place(&wish)? {
                 Ok(place) => place,
@@ -61,7 +77,9 @@ impl Kernel {
             let Some(made) = self.make_objects(wish, &place, id, None)? else {
                 return Ok(NtStatus::INSUFFICIENT_RESOURCES);
             };
-            let Some(first) = made.first() else { return Ok(NtStatus::INSUFFICIENT_RESOURCES) };
+            let Some(first) = made.first() else {
+                return Ok(NtStatus::INSUFFICIENT_RESOURCES);
+            };
             entries.push(self.message_entry(first, source));
             objects.extend(made);
         }
@@ -77,7 +95,15 @@ impl Kernel {
         };
         let kind = InterruptKind::Ex(version);
         let sources = messages.iter().map(|(number, _)| *number).collect();
-        let plan = Plan { id, kind, handle, table_bytes, pdo: wanted.pdo, objects, sources };
+        let plan = Plan {
+            id,
+            kind,
+            handle,
+            table_bytes,
+            pdo: wanted.pdo,
+            objects,
+            sources,
+        };
         self.establish(wanted.result, plan)?;
         Ok(NtStatus::SUCCESS)
     }

@@ -15,8 +15,8 @@ pub use connect::ConnectArguments;
 
 use dirql_abi::Irql;
 use dirql_abi::interrupt::connect_version::{
-    CONNECT_FULLY_SPECIFIED, CONNECT_FULLY_SPECIFIED_GROUP, CONNECT_LINE_BASED, CONNECT_MESSAGE_BASED,
-    CONNECT_MESSAGE_BASED_PASSIVE,
+    CONNECT_FULLY_SPECIFIED, CONNECT_FULLY_SPECIFIED_GROUP, CONNECT_LINE_BASED,
+    CONNECT_MESSAGE_BASED, CONNECT_MESSAGE_BASED_PASSIVE,
 };
 
 use crate::config::WindowsVersion;
@@ -57,13 +57,18 @@ const VERSIONS: [(u32, WindowsVersion); 5] = [
 
 /// Whether the routine of `windows` takes `version`.
 fn takes(windows: WindowsVersion, version: u32) -> bool {
-    VERSIONS.iter().any(|(known, since)| *known == version && windows >= *since)
+    VERSIONS
+        .iter()
+        .any(|(known, since)| *known == version && windows >= *since)
 }
 
 /// The highest Version that it takes. A Windows without the routine answers as the first one
 /// that has it.
 fn highest_version(windows: WindowsVersion) -> u32 {
     let since = windows.max(WindowsVersion::Vista);
-    let known = VERSIONS.iter().filter(|(_, first)| since >= *first).map(|(version, _)| *version);
+    let known = VERSIONS
+        .iter()
+        .filter(|(_, first)| since >= *first)
+        .map(|(version, _)| *version);
     known.max().unwrap_or(CONNECT_FULLY_SPECIFIED)
 }

@@ -42,10 +42,17 @@ impl Kernel {
     fn report_interrupt(&self, parameters: Parameters, active: bool) -> Ddi<()> {
         let parameters = self.read(parameters)?;
         let handle = parameters.connection_context;
-        let found = self.ke.interrupts.connection_of(handle).filter(|(_, connection)| {
-            connection.handle == handle && connection.kind == InterruptKind::Ex(parameters.version)
-        });
-        let Some((id, connection)) = found else { return self.no_context(handle) };
+        let found = self
+            .ke
+            .interrupts
+            .connection_of(handle)
+            .filter(|(_, connection)| {
+                connection.handle == handle
+                    && connection.kind == InterruptKind::Ex(parameters.version)
+            });
+        let Some((id, connection)) = found else {
+            return self.no_context(handle);
+        };
         if !active && !connection.inactive {
             self.check_silent(&connection, "reported inactive")?;
         }
@@ -72,7 +79,9 @@ impl Kernel {
 
     fn turn_lines(&self, connection: &Connection, on: bool) {
         for source in &connection.sources {
-            let is_line = self.source(*source).is_some_and(|source| source.is_a_line());
+            let is_line = self
+                .source(*source)
+                .is_some_and(|source| source.is_a_line());
             match (is_line, on) {
                 (true, true) => self.enable_source(*source),
                 (true, false) => self.disable_source(*source),
