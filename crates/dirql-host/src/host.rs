@@ -1,5 +1,6 @@
 //! One simulated computer with its kernel, ready to run drivers.
 
+use std::cell::Cell;
 use std::fmt;
 use std::ops::Range;
 use std::rc::Rc;
@@ -81,6 +82,7 @@ pub struct Host {
     // In this order: the kernel may still use the platform when it goes away.
     kernel: Box<Kernel>,
     platform: Rc<LinuxPlatform>,
+    traps_time_stamp_counter: Cell<bool>,
     _watchdog: Watchdog,
 }
 
@@ -98,6 +100,7 @@ impl Host {
         Ok(Self {
             kernel,
             platform,
+            traps_time_stamp_counter: Cell::new(false),
             _watchdog: Watchdog::start(),
         })
     }
@@ -165,6 +168,7 @@ impl Host {
     /// # Errors
     /// What Linux says when it cannot.
     pub fn trap_time_stamp_counter(&self, trap: bool) -> std::io::Result<()> {
+        self.traps_time_stamp_counter.set(trap);
         trap::trap_time_stamp_counter(trap)
     }
 
@@ -215,8 +219,10 @@ impl Drop for Host {
         if self.platform.strands.on_strand() {
             eprint_and_abort();
         }
-        // Nothing to be done if Linux refuses what it allowed before.
-        let _ = trap::trap_time_stamp_counter(false);
+        if self.traps_time_stamp_counter.get() {
+            // Nothing to be done if Linux refuses what it allowed before.
+            let _ = trap::trap_time_stamp_counter(false);
+        }
         run::set_kernel(std::ptr::null());
         run::set_platform(std::ptr::null());
     }

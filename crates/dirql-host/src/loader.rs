@@ -210,15 +210,22 @@ impl LoadedImage {
         })
     }
 
-    /// The addresses of pages that `wanted` says.
+    /// The addresses of pages for which `wanted` says so, neighbours together.
     fn regions(&self, wanted: impl Fn(&dirql_image::Region) -> bool) -> Vec<Range<u64>> {
         let regions = self.image().map_or(&[][..], Image::regions);
         let address = |rva: u32| self.base + u64::from(rva);
-        regions
+        let mut found: Vec<Range<u64>> = Vec::new();
+        for region in regions
             .iter()
             .filter(|region| region.size > 0 && wanted(region))
-            .map(|region| address(region.rva)..address(region.rva + region.size))
-            .collect()
+        {
+            let (start, end) = (address(region.rva), address(region.rva + region.size));
+            match found.last_mut() {
+                Some(last) if last.end == start => last.end = end,
+                _ => found.push(start..end),
+            }
+        }
+        found
     }
 
     /// Pages that Windows can page out.

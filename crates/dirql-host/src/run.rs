@@ -55,6 +55,8 @@ pub(crate) struct LinuxPlatform {
     pub(crate) pending: Cell<Option<(Pending, u64)>>,
     /// Where this program is; in-process drivers are part of it.
     own_code: Range<u64>,
+    /// Where the kernel was entered last.
+    site: Cell<CallSite>,
     /// Whether an in-process driver was loaded.
     has_native: Cell<bool>,
     /// Whether what runs now is a driver's, and not a kernel routine that it called.
@@ -79,6 +81,7 @@ impl LinuxPlatform {
             active: Cell::new(std::ptr::null()),
             pending: Cell::new(None),
             own_code: native::module_of(call_driver as *const () as u64).unwrap_or(0..0),
+            site: Cell::new(CallSite::default()),
             has_native: Cell::new(false),
             in_driver: Cell::new(false),
             has_gs: Cell::new(false),
@@ -128,18 +131,47 @@ impl LinuxPlatform {
         self.own_code.contains(&instruction)
     }
 
-    /// Where the last thunk was called from, even if that is no driver.
+    /// Where the thunk was called from that has just been entered, even if that is no driver.
+    /// Only right until driver code runs again.
     #[inline]
     pub(crate) fn entry_site(&self) -> CallSite {
         let entry = self.entry_stack_pointer();
-        let mut return_address = [0; 8];
-        if entry == 0 || self.space.read(entry, &mut return_address).is_err() {
+        let return_address = match self.strands.read_stack(entry) {
+            Some(value) => value,
+            None => self.read_elsewhere(entry),
+        };
+        if return_address == 0 {
             return CallSite::default();
         }
         CallSite {
-            return_address: u64::from_le_bytes(return_address),
+            return_address,
             stack_pointer: entry + 8,
         }
+    }
+
+    /// The return address of code that has left its stack, 0 if it has none there.
+    #[cold]
+    fn read_elsewhere(&self, entry: u64) -> u64 {
+        let mut bytes = [0; 8];
+        match self.space.read(entry, &mut bytes) {
+            Ok(()) => u64::from_le_bytes(bytes),
+            Err(_) => 0,
+        }
+    }
+
+    /// Notes and returns where the driver has just called the kernel.
+    #[inline]
+    pub(crate) fn enter_kernel(&self) -> CallSite {
+        let site = self.entry_site();
+        // The kernel itself calls its own drivers through thunks. That place is in this
+        // process, at an address that differs from run to run, and no driver's.
+        let site = if self.space.is_driver_code(site.return_address) {
+            site
+        } else {
+            CallSite::default()
+        };
+        self.site.set(site);
+        site
     }
 
     /// Whether code of this process that runs now can be a driver's.
@@ -251,13 +283,7 @@ impl Platform for LinuxPlatform {
 
     #[inline]
     fn call_site(&self) -> CallSite {
-        let site = self.entry_site();
-        // The kernel itself calls its own drivers through thunks. That place is in this
-        // process, at an address that differs from run to run, and no driver's.
-        if !self.space.is_driver_code(site.return_address) {
-            return CallSite::default();
-        }
-        site
+        self.site.get()
     }
 }
 

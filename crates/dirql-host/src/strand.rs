@@ -142,7 +142,8 @@ impl Strands {
             .with(strand, |entry| entry.coroutine.take())
             .unwrap_or_else(|| panic!("{strand:?} cannot be resumed"));
         self.running.set(Some(strand));
-        self.bottom.set(self.with(strand, |entry| entry.slot).usable().start);
+        self.bottom
+            .set(self.with(strand, |entry| entry.slot).usable().start);
         // Whatever unwinds out of a strand, this state is right again.
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| coroutine.resume(())));
         self.running.set(None);
@@ -216,6 +217,18 @@ impl Strands {
     pub(crate) fn is_used_up(&self, stack_pointer: u64) -> bool {
         // Another stack, of an in-process driver, is far away.
         stack_pointer.wrapping_sub(self.bottom.get()) < ROOM_FOR_KERNEL
+    }
+
+    /// Eight bytes of the running strand's stack; `None` elsewhere.
+    #[inline]
+    pub(crate) fn read_stack(&self, address: u64) -> Option<u64> {
+        if address.wrapping_sub(self.bottom.get()) > STACK_SIZE - 8 || !self.on_strand() {
+            return None;
+        }
+        let place = std::ptr::with_exposed_provenance::<u64>(address as usize);
+        // SAFETY: all eight bytes are in the part of the running strand's stack that is open.
+        // They are no Rust object's: drivers tell this address of their own frames.
+        Some(unsafe { place.read_unaligned() })
     }
 
     /// The bounds of the running strand's stack, guard included.

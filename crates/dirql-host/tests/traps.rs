@@ -128,7 +128,7 @@ fn an_access_to_nothing_at_a_raised_irql_is_told_with_level_and_instruction() {
     let [address, level, access, instruction] = ended.bug_check.unwrap().parameters;
     assert_eq!(
         (ended.code(), address, level, access),
-        (Some(0xD1), 0x2000_A000_0000, 2, 0)
+        (Some(0xD1), 0x2000_B000_0000, 2, 0)
     );
     assert!(ended.is_in_export(instruction));
 }

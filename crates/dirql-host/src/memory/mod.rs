@@ -44,6 +44,9 @@ const _: () = {
 /// How much of an extent is cleared by writing zeros; more goes back to Linux.
 const CLEAR_BY_COPY: u64 = 0x1_0000;
 
+/// How much of a stack is cleared so.
+const TOP_OF_STACK: u64 = 0x4000;
+
 /// The addresses that a Linux process can have; the first 64 KiB never hold anything.
 const PROCESS: Range<u64> = 0x1_0000..0x7FFF_FFFF_F000;
 
@@ -193,8 +196,10 @@ impl AddressSpace {
         if region.start >= layout::IMAGES.start && region.end <= layout::IMAGES.end {
             trap::forget(&region);
         }
-        give_back(&region);
-        set_protection(&region, Access::None);
+        let held: Vec<_> = self.pages.borrow().touched_in(&region).collect();
+        for (part, access) in held {
+            clear(&part, access);
+        }
         self.pages.borrow_mut().forget(region);
     }
 
@@ -210,9 +215,6 @@ impl Drop for AddressSpace {
         trap::forget(&layout::IMAGES);
         for (region, access) in self.pages.get_mut().touched() {
             clear(&region, access);
-            if access != Access::None {
-                set_protection(&region, Access::None);
-            }
         }
     }
 }
@@ -252,49 +254,53 @@ fn outcome(fault: u64, write: bool) -> Result<(), BadAddress> {
     }
 }
 
-/// Zeros what `region` holds, for whichever way is cheaper: fewer system calls for a
-/// little, fewer bytes for a lot.
+/// Zeros what `region` holds and closes it, in whichever way is cheaper: memory that is
+/// written again soon is kept for a little, and given back to Linux for a lot.
 fn clear(region: &Range<u64>, access: Access) {
-    let writable = matches!(access, Access::ReadWrite | Access::ReadWriteExecute);
-    // A stack is used from its top, seldom further than this.
-    let (back, zero) = if !writable {
-        (region.clone(), region.end..region.end)
-    } else if region.start >= STACKS.start && region.end <= STACKS.end {
-        let middle = region
-            .start
-            .max(region.end.saturating_sub(CLEAR_BY_COPY / 4));
-        (region.start..middle, middle..region.end)
-    } else if region.end - region.start <= CLEAR_BY_COPY {
-        (region.start..region.start, region.clone())
-    } else {
-        (region.clone(), region.end..region.end)
-    };
-    if !back.is_empty() {
-        give_back(&back);
-    }
-    if !zero.is_empty() {
-        // SAFETY: the caller says that these pages are writable; they are in the reserved
-        // windows, where no Rust object lives, so nothing is borrowed.
-        unsafe {
-            std::ptr::write_bytes(
-                std::ptr::with_exposed_provenance_mut::<u8>(zero.start as usize),
-                0,
-                (zero.end - zero.start) as usize,
-            );
+    if region.end - region.start <= CLEAR_BY_COPY {
+        if !is_writable(access) {
+            set_protection(region, Access::ReadWrite);
         }
+        zero(region);
+    } else if is_writable(access) && STACKS.start <= region.start && region.end <= STACKS.end {
+        clear_stack(region);
+    } else {
+        give_back(region);
+    }
+    if access != Access::None || region.end - region.start <= CLEAR_BY_COPY {
+        set_protection(region, Access::None);
     }
 }
 
-/// Zeros the stack that had `region`, all of it writable, for its next user.
+const fn is_writable(access: Access) -> bool {
+    matches!(access, Access::ReadWrite | Access::ReadWriteExecute)
+}
+
+/// Zeros pages that are writable.
+fn zero(region: &Range<u64>) {
+    assert_region(region);
+    let start = std::ptr::with_exposed_provenance_mut::<u8>(region.start as usize);
+    // SAFETY: the callers have these pages writable; they are in the reserved windows, where no
+    // Rust object lives, so nothing is borrowed.
+    unsafe { start.write_bytes(0, (region.end - region.start) as usize) };
+}
+
+/// Zeros the stack that had `region`, all of it writable, for its next user. It is used from
+/// its top, seldom far.
 pub(crate) fn clear_stack(region: &Range<u64>) {
     assert!(
-        region.start >= STACKS.start && region.end <= STACKS.end,
+        STACKS.start <= region.start && region.end <= STACKS.end,
         "{region:#x?} is not a stack"
     );
-    clear(region, Access::ReadWrite);
+    let middle = region.start.max(region.end.saturating_sub(TOP_OF_STACK));
+    give_back(&(region.start..middle));
+    zero(&(middle..region.end));
 }
 
 fn give_back(region: &Range<u64>) {
+    if region.is_empty() {
+        return;
+    }
     // SAFETY: the range is inside the windows reserved by `reserve`, private anonymous
     // memory that holds no Rust object: reading zeros there afterwards breaks nothing.
     let result = unsafe {

@@ -61,6 +61,20 @@ impl Pages {
             .map(|(&start, extent)| (start..extent.end, extent.access))
     }
 
+    /// The parts of `region` that can hold something, in order of address.
+    pub(super) fn touched_in(
+        &self,
+        region: &Range<u64>,
+    ) -> impl Iterator<Item = (Range<u64>, Access)> {
+        let (start, end) = (region.start, region.end);
+        let before = self.extents.range(..start).next_back();
+        before
+            .into_iter()
+            .chain(self.extents.range(start..end))
+            .map(move |(&first, extent)| (first.max(start)..extent.end.min(end), extent.access))
+            .filter(|(part, _)| part.start < part.end)
+    }
+
     fn overlaps(&self, region: &Range<u64>) -> bool {
         let before = self.extents.range(..region.end).next_back();
         before.is_some_and(|(_, extent)| extent.end > region.start)
@@ -131,6 +145,26 @@ mod tests {
         assert_eq!(pages.access(0x3000), Access::ReadWrite);
         assert_eq!(pages.access(0x5000), Access::None);
         assert_eq!(pages.access(0xfff), Access::None);
+    }
+
+    #[test]
+    fn what_a_region_holds_is_cut_to_it() {
+        let mut pages = Pages::default();
+        pages.set(0x1000..0x4000, Access::ReadWrite);
+        pages.set(0x5000..0x9000, Access::Read);
+        let parts: Vec<_> = pages.touched_in(&(0x2000..0x6000)).collect();
+        assert_eq!(
+            parts,
+            [
+                (0x2000..0x4000, Access::ReadWrite),
+                (0x5000..0x6000, Access::Read)
+            ]
+        );
+        assert_eq!(pages.touched_in(&(0x4000..0x5000)).count(), 0);
+        assert_eq!(
+            pages.touched_in(&(0x6000..0x7000)).collect::<Vec<_>>(),
+            [(0x6000..0x7000, Access::Read)]
+        );
     }
 
     #[test]

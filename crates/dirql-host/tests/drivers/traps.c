@@ -119,7 +119,7 @@ EXPORT NTSTATUS nowhere(void)
 EXPORT NTSTATUS raised(void)
 {
     write_cr8(2);
-    return *(volatile NTSTATUS *)0x2000a0000000;
+    return *(volatile NTSTATUS *)0x2000b0000000;
 }
 
 EXPORT NTSTATUS writes_shared_data(void)
