@@ -35,12 +35,24 @@ fn plug_button(kernel: &Kernel) -> DeviceId {
     let windows = button
         .windows
         .iter()
-        .map(|window| LegacyWindow { space: window.space, base: None, size: window.size })
+        .map(|window| LegacyWindow {
+            space: window.space,
+            base: None,
+            size: window.size,
+        })
         .collect();
-    let lines = vec![LineWish { gsi: Some(LINE), trigger: Trigger::Edge, shared: false }];
+    let lines = vec![LineWish {
+        gsi: Some(LINE),
+        trigger: Trigger::Edge,
+        shared: false,
+    }];
     let plug = Plug {
         name: "button0".into(),
-        socket: Socket::Legacy { device: button.device, windows, lines },
+        socket: Socket::Legacy {
+            device: button.device,
+            windows,
+            lines,
+        },
         interrupts: MessageWish::Line,
         gsi: None,
     };
@@ -83,19 +95,36 @@ fn measure(kernel: &Kernel, device: DeviceId) {
         interrupt_once(kernel, device);
         done += 1;
     });
-    assert_eq!(CALLS.load(Ordering::Relaxed) - before, done, "every interrupt reached the ISR");
+    assert_eq!(
+        CALLS.load(Ordering::Relaxed) - before,
+        done,
+        "every interrupt reached the ISR"
+    );
     let routine: extern "win64" fn(u64, u64) -> u8 = isr;
     let reference = nanoseconds(100_000, || {
         black_box(black_box(routine)(0, 0));
     });
-    report("one interrupt, line raised to EOI, line lowered", measured, "indirect call of the same ISR", reference, None);
-    println!("aim: at most 100 ns; measured {measured:.1} ns, that is {:.0} indirect calls", measured / reference);
+    report(
+        "one interrupt, line raised to EOI, line lowered",
+        measured,
+        "indirect call of the same ISR",
+        reference,
+        None,
+    );
+    println!(
+        "aim: at most 100 ns; measured {measured:.1} ns, that is {:.0} indirect calls",
+        measured / reference
+    );
 }
 
 /// Bytes of this process that are in memory.
 fn resident() -> u64 {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
+    text.split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse::<u64>().ok())
+        .unwrap_or(0)
+        * 4096
 }
 
 fn soak(kernel: &Kernel, device: DeviceId, count: u64) {
@@ -117,7 +146,11 @@ fn soak(kernel: &Kernel, device: DeviceId, count: u64) {
 fn main() {
     let mut arguments = std::env::args().skip_while(|argument| argument != "--count");
     let count: Option<u64> = arguments.nth(1).and_then(|count| count.parse().ok());
-    let host = Host::new(Config { max_steps: u64::MAX, ..Config::default() }).expect("a computer");
+    let host = Host::new(Config {
+        max_steps: u64::MAX,
+        ..Config::default()
+    })
+    .expect("a computer");
     let device = plug_button(host.kernel());
     host.kernel().spawn_thread(
         "bench",
@@ -132,5 +165,9 @@ fn main() {
         })),
     );
     host.run_until_idle();
-    assert!(host.kernel().outcome().is_none(), "{:?}", host.kernel().outcome());
+    assert!(
+        host.kernel().outcome().is_none(),
+        "{:?}",
+        host.kernel().outcome()
+    );
 }

@@ -15,8 +15,12 @@ const SAMPLE: &[u8] = include_bytes!("../../samples/edu-fully-specified/edu-full
 const INF: &[u8] = include_bytes!("../../samples/edu-fully-specified/edu-fully-specified.inf");
 
 fn whole_life() -> Result<(), dirql::BenchError> {
-    let driver = Driver::image("edu-fully-specified.sys", SAMPLE).inf("edu-fully-specified.inf", INF)?;
-    let bench = Bench::builder().device(DeviceSpec::new("edu0", "edu")).driver(driver).build()?;
+    let driver =
+        Driver::image("edu-fully-specified.sys", SAMPLE).inf("edu-fully-specified.inf", INF)?;
+    let bench = Bench::builder()
+        .device(DeviceSpec::new("edu0", "edu"))
+        .driver(driver)
+        .build()?;
     bench.load()?;
     bench.start("edu0")?;
     bench.open("edu0")?;
@@ -29,7 +33,9 @@ fn whole_life() -> Result<(), dirql::BenchError> {
 }
 
 fn entry_and_unload(name: &str, bytes: &[u8]) -> Result<(), dirql::BenchError> {
-    let bench = Bench::builder().driver(Driver::image(name, bytes)).build()?;
+    let bench = Bench::builder()
+        .driver(Driver::image(name, bytes))
+        .build()?;
     bench.load()?;
     bench.unload()
 }
@@ -38,13 +44,24 @@ fn main() {
     let copy = nanoseconds(1_000, || {
         black_box(black_box(SAMPLE).to_vec());
     });
-    if let Some(path) = std::env::args().skip(1).find(|argument| argument.ends_with(".sys")) {
+    if let Some(path) = std::env::args()
+        .skip(1)
+        .find(|argument| argument.ends_with(".sys"))
+    {
         let bytes = std::fs::read(&path).expect("the driver can be read");
-        let measured = nanoseconds(20, || entry_and_unload("connect.sys", &bytes).expect("the driver runs"));
+        let measured = nanoseconds(20, || {
+            entry_and_unload("connect.sys", &bytes).expect("the driver runs")
+        });
         println!("dirql load, DriverEntry and Unload {:.6}", measured / 1e9);
         return;
     }
     let measured = nanoseconds(20, || whole_life().expect("the sample runs"));
-    report("load, start, request, interrupt, remove, unload", measured, "copy of the file's bytes", copy, None);
+    report(
+        "load, start, request, interrupt, remove, unload",
+        measured,
+        "copy of the file's bytes",
+        copy,
+        None,
+    );
     println!("aim: at most 500,000 ns");
 }

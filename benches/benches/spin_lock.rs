@@ -18,7 +18,11 @@ type Acquire = extern "win64" fn(u64) -> u8;
 type Release = extern "win64" fn(u64, u8);
 
 fn main() {
-    let host = Host::new(Config { max_steps: u64::MAX, ..Config::default() }).expect("a computer");
+    let host = Host::new(Config {
+        max_steps: u64::MAX,
+        ..Config::default()
+    })
+    .expect("a computer");
     host.kernel().spawn_thread(
         "bench",
         8,

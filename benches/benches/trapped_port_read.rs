@@ -82,16 +82,12 @@ fn with_empty_handler<R>(body: impl FnOnce() -> R) -> R {
     let mut before = empty;
     // SAFETY: both pointers are valid; the only fault until this is undone is the one that the
     // handler is for.
-    assert_eq!(
-        unsafe { libc::sigaction(libc::SIGSEGV, &raw const empty, &raw mut before) },
-        0
-    );
+    let set = unsafe { libc::sigaction(libc::SIGSEGV, &raw const empty, &raw mut before) };
+    assert_eq!(set, 0);
     let result = body();
     // SAFETY: puts back what was there.
-    assert_eq!(
-        unsafe { libc::sigaction(libc::SIGSEGV, &raw const before, ptr::null_mut()) },
-        0
-    );
+    let restored = unsafe { libc::sigaction(libc::SIGSEGV, &raw const before, ptr::null_mut()) };
+    assert_eq!(restored, 0);
     result
 }
 

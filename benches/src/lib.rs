@@ -2,7 +2,10 @@
 //!
 //! `cargo bench -p dirql-benches` runs all of them. Each prints a line per measurement: what,
 //! nanoseconds, its reference, and the ratio of the two.
-#![expect(clippy::disallowed_types, reason = "measuring is what this crate is for")]
+#![expect(
+    clippy::disallowed_types,
+    reason = "measuring is what this crate is for"
+)]
 #![expect(clippy::print_stdout, reason = "the table is the result")]
 
 use std::time::Instant;
@@ -27,8 +30,18 @@ pub fn nanoseconds(calls: u32, mut body: impl FnMut()) -> f64 {
 }
 
 /// One line of the result. `target` is the ratio that is aimed at, if there is one.
-pub fn report(what: &str, measured_ns: f64, reference: &str, reference_ns: f64, target: Option<f64>) {
+pub fn report(
+    what: &str,
+    measured_ns: f64,
+    reference: &str,
+    reference_ns: f64,
+    target: Option<f64>,
+) {
     let ratio = measured_ns / reference_ns;
-    let aim = target.map(|target| format!("   (aim: at most {target})")).unwrap_or_default();
-    println!("{what:<52} {measured_ns:>9.1} ns   {reference:<34} {reference_ns:>8.2} ns   x{ratio:.2}{aim}");
+    let aim = target
+        .map(|target| format!("   (aim: at most {target})"))
+        .unwrap_or_default();
+    println!(
+        "{what:<52} {measured_ns:>9.1} ns   {reference:<34} {reference_ns:>8.2} ns   x{ratio:.2}{aim}"
+    );
 }

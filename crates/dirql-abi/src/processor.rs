@@ -238,8 +238,14 @@ const _: () = {
 ///
 /// Only these were seen in drivers; the rest of the thread is the kernel's own.
 pub mod kthread {
+    /// `MutantListHead`, a list of the mutants that it owns.
+    pub const MUTANT_LIST_HEAD: usize = 0x18;
+    /// `WaitBlockList`, address of the first block of its wait.
+    pub const WAIT_BLOCK_LIST: usize = 0x88;
     /// `Priority`, 1 byte.
     pub const PRIORITY: usize = 147;
+    /// `WaitBlock`, four of them with other members in what each leaves free at its end.
+    pub const WAIT_BLOCK: usize = 0xF8;
     /// `KernelApcDisable`, 2 bytes: negative while normal kernel APCs are disabled.
     pub const KERNEL_APC_DISABLE: usize = 436;
     /// `SpecialApcDisable`, 2 bytes: negative while all kernel APCs are disabled.

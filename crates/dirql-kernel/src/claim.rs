@@ -3,7 +3,7 @@
 use core::fmt;
 use core::marker::PhantomData;
 
-use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::Kernel;
 use crate::stop::BadAddress;
@@ -23,7 +23,10 @@ impl<T> DriverPtr<T> {
     /// The claim that `address` holds a `T`.
     #[must_use]
     pub const fn new(address: u64) -> Self {
-        Self { address, pointee: PhantomData }
+        Self {
+            address,
+            pointee: PhantomData,
+        }
     }
 
     /// The address.
@@ -115,7 +118,8 @@ impl Kernel {
     /// [`BadAddress`] if any byte of it is not readable memory.
     pub fn read<T: FromBytes + IntoBytes>(&self, pointer: DriverPtr<T>) -> Result<T, BadAddress> {
         let mut value = T::new_zeroed();
-        self.platform().read(pointer.address, value.as_mut_bytes())?;
+        self.platform()
+            .read(pointer.address, value.as_mut_bytes())?;
         Ok(value)
     }
 
@@ -136,7 +140,11 @@ impl Kernel {
     /// # Errors
     /// [`BadAddress`] if any byte is not readable memory; nothing is allocated for more
     /// than a page before the first byte has been read.
-    pub fn read_bytes(&self, address: u64, length: usize) -> Result<alloc::vec::Vec<u8>, BadAddress> {
+    pub fn read_bytes(
+        &self,
+        address: u64,
+        length: usize,
+    ) -> Result<alloc::vec::Vec<u8>, BadAddress> {
         let mut bytes = alloc::vec::Vec::new();
         let mut at = address;
         let mut left = length;

@@ -82,7 +82,10 @@ impl FromStr for WindowsVersion {
     type Err = UnknownWindowsVersion;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|version| version.name() == text).ok_or(UnknownWindowsVersion)
+        Self::ALL
+            .into_iter()
+            .find(|version| version.name() == text)
+            .ok_or(UnknownWindowsVersion)
     }
 }
 
@@ -101,6 +104,11 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { windows: WindowsVersion::Ten, processors: 1, max_steps: 100_000_000, stop_at_finding: false }
+        Self {
+            windows: WindowsVersion::Ten,
+            processors: 1,
+            max_steps: 100_000_000,
+            stop_at_finding: false,
+        }
     }
 }

@@ -121,7 +121,10 @@ impl Kernel {
     ) -> Ddi<R> {
         self.report.enter_ddi(name, self.platform.call_site());
         if self.report.is_recording() {
-            self.event(Event::DdiEnter { name, caller: self.platform.call_site().return_address });
+            self.event(Event::DdiEnter {
+                name,
+                caller: self.platform.call_site().return_address,
+            });
         }
         self.yield_point()?;
         if let Some(rule) = irql {
@@ -129,7 +132,10 @@ impl Kernel {
             if level < rule.lowest || level > rule.highest {
                 self.find(
                     rule.rule,
-                    format!("{name} was called at {level}; it is allowed {}", allowed(rule)),
+                    format!(
+                        "{name} was called at {level}; it is allowed {}",
+                        allowed(rule)
+                    ),
                     None,
                 )?;
             }
@@ -137,7 +143,10 @@ impl Kernel {
         let result = body(self)?;
         self.report.name_ddi(name);
         if self.report.is_recording() {
-            self.event(Event::DdiLeave { name, result: result.into() });
+            self.event(Event::DdiLeave {
+                name,
+                result: result.into(),
+            });
         }
         self.yield_point()?;
         self.report.leave_ddi();

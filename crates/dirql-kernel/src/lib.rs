@@ -22,13 +22,13 @@ mod claim;
 mod config;
 mod event;
 mod kernel;
+pub mod ob;
 mod platform;
+pub mod po;
 mod report;
 mod stop;
 #[cfg(test)]
 pub(crate) mod testing;
-pub mod ob;
-pub mod po;
 
 pub mod cm;
 pub mod ex;

@@ -38,12 +38,18 @@ impl Report {
     }
 
     pub(crate) fn enter_ddi(&self, name: &'static str, site: CallSite) {
-        self.ddi.set(CurrentDdi { name: Some(name), site });
+        self.ddi.set(CurrentDdi {
+            name: Some(name),
+            site,
+        });
     }
 
     /// A nested call has overwritten the name; the site is looked up again by need.
     pub(crate) fn name_ddi(&self, name: &'static str) {
-        self.ddi.set(CurrentDdi { name: Some(name), ..self.ddi.get() });
+        self.ddi.set(CurrentDdi {
+            name: Some(name),
+            ..self.ddi.get()
+        });
     }
 
     pub(crate) fn leave_ddi(&self) {
@@ -101,7 +107,11 @@ impl Kernel {
     /// As [`Kernel::here`], at a given instruction of the driver.
     #[must_use]
     pub fn here_at(&self, address: u64) -> Place {
-        Place { ddi: None, address, ..self.here() }
+        Place {
+            ddi: None,
+            address,
+            ..self.here()
+        }
     }
 
     /// Records a finding at the current place. `earlier` is where its other half was.
@@ -125,12 +135,19 @@ impl Kernel {
         earlier: Option<(String, Place)>,
     ) -> Ddi<()> {
         let known = |finding: &Finding| {
-            finding.rule == rule && finding.place.address == place.address && finding.message == message
+            finding.rule == rule
+                && finding.place.address == place.address
+                && finding.message == message
         };
         if self.report.findings.borrow().iter().any(known) {
             return Ok(());
         }
-        let finding = Finding { rule, message, place, earlier };
+        let finding = Finding {
+            rule,
+            message,
+            place,
+            earlier,
+        };
         self.event(Event::Finding(finding.clone()));
         self.report.findings.borrow_mut().push(finding);
         if self.config().stop_at_finding {
@@ -142,7 +159,12 @@ impl Kernel {
 
     /// As [`Kernel::find`], and the run cannot go on after it.
     #[must_use]
-    pub fn find_fatal(&self, rule: RuleId, message: String, earlier: Option<(String, Place)>) -> Stop {
+    pub fn find_fatal(
+        &self,
+        rule: RuleId,
+        message: String,
+        earlier: Option<(String, Place)>,
+    ) -> Stop {
         let _ = self.find(rule, message, earlier);
         self.end(Outcome::Finding);
         Stop::Ended

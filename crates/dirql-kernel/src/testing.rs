@@ -16,7 +16,7 @@ use core::cell::{Cell, RefCell};
 use core::ops::Range;
 
 use corosensei::{Coroutine, CoroutineResult, Yielder};
-use scoped_tls::{ScopedKey, scoped_thread_local};
+use scoped_tls::ScopedKey;
 
 use crate::mm::layout::PAGE;
 use crate::{Access, BadAddress, CallSite, Config, Ddi, Kernel, Outcome, Platform, Stop, StrandId};
@@ -332,22 +332,36 @@ impl Bench {
     }
 }
 
+/// One key per strand, because the keys of strands are not left in order.
 macro_rules! keys {
-    ($($name:ident)*) => {
-        $(scoped_thread_local!(static $name: Yielder<(), ()>);)*
-        /// One key per strand, because the keys of strands are not left in order.
-        static KEYS: &[&ScopedKey<Yielder<(), ()>>] = &[$(&$name),*];
+    ($bank:ident: $($name:ident)*) => {
+        mod $bank {
+            use corosensei::Yielder;
+            use scoped_tls::{ScopedKey, scoped_thread_local};
+
+            $(scoped_thread_local!(static $name: Yielder<(), ()>);)*
+            pub(super) static KEYS: &[&ScopedKey<Yielder<(), ()>>] = &[$(&$name),*];
+        }
     };
 }
 
-keys! {
-    K00 K01 K02 K03 K04 K05 K06 K07 K08 K09 K10 K11 K12 K13 K14 K15
-    K16 K17 K18 K19 K20 K21 K22 K23 K24 K25 K26 K27 K28 K29 K30 K31
-    K32 K33 K34 K35 K36 K37 K38 K39 K40 K41 K42 K43 K44 K45 K46 K47
-    K48 K49 K50 K51 K52 K53 K54 K55 K56 K57 K58 K59 K60 K61 K62 K63
+macro_rules! banks {
+    ($($bank:ident)*) => {
+        $(keys! { $bank:
+            K00 K01 K02 K03 K04 K05 K06 K07 K08 K09 K10 K11 K12 K13 K14 K15
+            K16 K17 K18 K19 K20 K21 K22 K23 K24 K25 K26 K27 K28 K29 K30 K31
+            K32 K33 K34 K35 K36 K37 K38 K39 K40 K41 K42 K43 K44 K45 K46 K47
+            K48 K49 K50 K51 K52 K53 K54 K55 K56 K57 K58 K59 K60 K61 K62 K63
+        })*
+        static BANKS: &[&[&ScopedKey<Yielder<(), ()>>]] = &[$($bank::KEYS),*];
+    };
 }
 
+// 256 processors and some threads.
+banks! { bank0 bank1 bank2 bank3 bank4 }
+
 fn key(strand: StrandId) -> &'static ScopedKey<Yielder<(), ()>> {
-    KEYS.get(strand.0 as usize)
-        .expect("tests use at most 64 strands")
+    let (bank, place) = (strand.0 as usize / 64, strand.0 as usize % 64);
+    let bank = BANKS.get(bank).expect("tests use at most 320 strands");
+    bank[place]
 }

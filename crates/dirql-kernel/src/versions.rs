@@ -209,9 +209,13 @@ impl Kernel {
         if units > LONGEST_NAME {
             return Ok(0);
         }
-        let units: alloc::vec::Vec<u16> =
-            bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect();
-        let Ok(name) = String::from_utf16(&units) else { return Ok(0) };
+        let units: alloc::vec::Vec<u16> = bytes
+            .chunks_exact(2)
+            .map(|unit| u16::from_le_bytes([unit[0], unit[1]]))
+            .collect();
+        let Ok(name) = String::from_utf16(&units) else {
+            return Ok(0);
+        };
         Ok(self.system_routine(&name)?.unwrap_or(0))
     }
 
@@ -245,7 +249,11 @@ mod tests {
 
     #[test]
     fn connect_ex_came_with_vista_and_the_reports_with_8() {
-        let first = |name: &str| WindowsVersion::ALL.into_iter().find(|version| exists(name, *version));
+        let first = |name: &str| {
+            WindowsVersion::ALL
+                .into_iter()
+                .find(|version| exists(name, *version))
+        };
         assert_eq!(first("IoConnectInterruptEx"), Some(Vista));
         assert_eq!(first("IoDisconnectInterruptEx"), Some(Vista));
         assert_eq!(first("IoReportInterruptActive"), Some(Eight));
@@ -260,7 +268,11 @@ mod tests {
     fn what_a_version_has_the_next_one_has_too() {
         for (name, since) in SINCE {
             for version in WindowsVersion::ALL {
-                assert_eq!(exists(name, version), version >= *since, "{name}, {version}");
+                assert_eq!(
+                    exists(name, version),
+                    version >= *since,
+                    "{name}, {version}"
+                );
             }
             assert!(!exists(name, Server2003), "{name} needs no row");
         }

@@ -24,6 +24,10 @@ impl BugCheck {
 impl fmt::Display for BugCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [p1, p2, p3, p4] = self.parameters;
-        write!(f, "{} ({p1:#x}, {p2:#x}, {p3:#x}, {p4:#x})", BugCheckCode(self.code))
+        write!(
+            f,
+            "{} ({p1:#x}, {p2:#x}, {p3:#x}, {p4:#x})",
+            BugCheckCode(self.code)
+        )
     }
 }

@@ -21,11 +21,23 @@ pub struct IrqlRule {
 }
 
 const fn at_most(rule: RuleId, ddi: &'static str, highest: Irql, source: &'static str) -> IrqlRule {
-    IrqlRule { rule, ddi, lowest: Irql::PASSIVE, highest, source }
+    IrqlRule {
+        rule,
+        ddi,
+        lowest: Irql::PASSIVE,
+        highest,
+        source,
+    }
 }
 
 const fn exactly(rule: RuleId, ddi: &'static str, level: Irql, source: &'static str) -> IrqlRule {
-    IrqlRule { rule, ddi, lowest: level, highest: level, source }
+    IrqlRule {
+        rule,
+        ddi,
+        lowest: level,
+        highest: level,
+        source,
+    }
 }
 
 /// DDIs with a level rule, sorted by name. A name that is missing may be called at any level.
@@ -288,6 +300,9 @@ pub const ENTRY_IRQL: &[IrqlRule] = &[
     at_most(ids::ENTRY_LEVEL,   "RtlDeleteRegistryValue",                       Irql::PASSIVE,  "Rule IrqlRtlPassive; the routine's page, IRQL row"),
     at_most(ids::ENTRY_LEVEL,   "RtlQueryRegistryValues",                       Irql::PASSIVE,  "Rule IrqlRtlPassive; the routine's page, IRQL row"),
     at_most(ids::ENTRY_LEVEL,   "RtlWriteRegistryValue",                        Irql::PASSIVE,  "Rule IrqlRtlPassive; the routine's page, IRQL row"),
+    at_most(ids::ENTRY_LEVEL,   "WmiCompleteRequest",                           Irql::DISPATCH, "The routine's page, IRQL row"),
+    at_most(ids::ENTRY_LEVEL,   "WmiFireEvent",                                 Irql::DISPATCH, "The routine's page, IRQL row"),
+    at_most(ids::ENTRY_LEVEL,   "WmiSystemControl",                             Irql::PASSIVE,  "The routine's page, IRQL row"),
     at_most(ids::ENTRY_LEVEL,   "ZwAllocateVirtualMemory",                      Irql::PASSIVE,  "Rules IrqlZwPassive and IrqlIoRtlZwPassive"),
     at_most(ids::ENTRY_LEVEL,   "ZwCancelTimer",                                Irql::PASSIVE,  "Rules IrqlZwPassive and IrqlIoRtlZwPassive"),
     at_most(ids::ENTRY_LEVEL,   "ZwClose",                                      Irql::PASSIVE,  "Rules IrqlZwPassive and IrqlIoRtlZwPassive"),
@@ -317,7 +332,10 @@ pub const ENTRY_IRQL: &[IrqlRule] = &[
 const _: () = {
     let mut row = 1;
     while row < ENTRY_IRQL.len() {
-        assert!(is_before(ENTRY_IRQL[row - 1].ddi, ENTRY_IRQL[row].ddi), "ENTRY_IRQL is sorted by name");
+        assert!(
+            is_before(ENTRY_IRQL[row - 1].ddi, ENTRY_IRQL[row].ddi),
+            "ENTRY_IRQL is sorted by name"
+        );
         row += 1;
     }
 };
@@ -362,7 +380,10 @@ mod tests {
 
     #[test]
     fn a_rule_is_found_by_the_whole_name_only() {
-        assert_eq!(entry_irql("KeSetEvent").map(|rule| rule.highest), Some(Irql::DISPATCH));
+        assert_eq!(
+            entry_irql("KeSetEvent").map(|rule| rule.highest),
+            Some(Irql::DISPATCH)
+        );
         assert_eq!(entry_irql("KeSetEven"), None);
         assert_eq!(entry_irql("KeSetEventBoost"), None);
         assert_eq!(entry_irql(""), None);

@@ -195,6 +195,10 @@ rules! {
         "nothing waits at or above DISPATCH_LEVEL",
         "queue a work item and wait there",
         "wdm.KeWaitForSingleObject, IRQL row", "0xC4 0x3B, 0xB8 ATTEMPTED_SWITCH_FROM_DPC";
+    REGION_NOT_ENTERED = 161, Error,
+        "a thread leaves a critical or guarded region as often as it has entered one",
+        "pair the enter and leave routines on every path",
+        "Bug check 0x1", "0x1 APC_INDEX_MISMATCH when the system call ends";
     IRP_COMPLETED_TWICE = 170, Error,
         "an IRP is completed once",
         "after IoCompleteRequest the IRP is not yours any more",
@@ -391,7 +395,11 @@ mod tests {
     #[test]
     fn every_rule_has_its_texts() {
         for rule in RULES {
-            assert!(!rule.headline.is_empty() && !rule.help.is_empty() && !rule.source.is_empty(), "{}", rule.id);
+            assert!(
+                !rule.headline.is_empty() && !rule.help.is_empty() && !rule.source.is_empty(),
+                "{}",
+                rule.id
+            );
         }
     }
 }

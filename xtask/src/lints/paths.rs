@@ -17,6 +17,7 @@ const PATHS: &[&str] = &["/tmp", "/work/", "/root/", "/var/tmp"];
 
 /// Hosts that a link may lead to.
 const HOSTS: &[&str] = &[
+    "dirql.github.io",
     "doc.rust-lang.org",
     "github.com",
     "json-schema.org",

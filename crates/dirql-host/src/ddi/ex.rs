@@ -50,4 +50,7 @@ exports! {
         = |k| k.ex_system_time_to_local_time(system, local).map(Nothing::from);
     fn ExUuidCreate(uuid: DriverPtr<Guid>) -> NtStatus = |k| k.ex_uuid_create(uuid);
     fn ExVerifySuite(suite: u32) -> u8 = |k| k.ex_verify_suite(suite);
+
+    fn ZwQuerySystemInformation(class: u32, buffer: u64, length: u32, needed: DriverPtr<u32>) -> NtStatus
+        = |k| k.zw_query_system_information(class, buffer, length, needed);
 }

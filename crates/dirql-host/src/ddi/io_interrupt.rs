@@ -3,7 +3,8 @@
 use dirql_abi::Irql;
 use dirql_abi::NtStatus;
 use dirql_abi::interrupt::{
-    IoConnectInterruptParameters, IoDisconnectInterruptParameters, IoReportInterruptActiveStateParameters,
+    IoConnectInterruptParameters, IoDisconnectInterruptParameters,
+    IoReportInterruptActiveStateParameters,
 };
 use dirql_abi::processor::GroupAffinity;
 use dirql_kernel::DriverPtr;

@@ -1,11 +1,13 @@
 //! Dispatcher objects: events, mutexes, semaphores, timers, and waiting for them.
 
 use dirql_abi::NtStatus;
-use dirql_abi::dispatcher::{KEvent, KMutant, KSemaphore, KTimer};
+use dirql_abi::dispatcher::{KEvent, KGuardedMutex, KMutant, KSemaphore, KTimer};
 use dirql_abi::dpc::KDpc;
 use dirql_kernel::DriverPtr;
 
 use super::{Nothing, Signed, exports};
+
+type Guarded = DriverPtr<KGuardedMutex>;
 
 exports! {
     fn KeInitializeEvent(event: DriverPtr<KEvent>, kind: u32, state: u8) -> Nothing
@@ -31,10 +33,20 @@ exports! {
 
     fn KeInitializeSemaphore(semaphore: DriverPtr<KSemaphore>, count: i32, limit: i32) -> Nothing
         = |k| k.ke_initialize_semaphore(semaphore, count, limit).map(Nothing::from);
-    fn KeReleaseSemaphore(semaphore: DriverPtr<KSemaphore>, _increment: i32, adjustment: i32, _wait: u8) -> Signed
-        = |k| k.ke_release_semaphore(semaphore, adjustment).map(Signed);
+    fn KeReleaseSemaphore(semaphore: DriverPtr<KSemaphore>, increment: i32, adjustment: i32, _wait: u8) -> Signed
+        = |k| k.ke_release_semaphore(semaphore, increment, adjustment).map(Signed);
     fn KeReadStateSemaphore(semaphore: DriverPtr<KSemaphore>) -> Signed
         = |k| k.ke_read_state_semaphore(semaphore).map(Signed);
+
+    fn KeInitializeGuardedMutex(mutex: Guarded) -> Nothing
+        = |k| k.ke_initialize_guarded_mutex(mutex).map(Nothing::from);
+    fn KeAcquireGuardedMutex(mutex: Guarded) -> Nothing = |k| k.ke_acquire_guarded_mutex(mutex).map(Nothing::from);
+    fn KeAcquireGuardedMutexUnsafe(mutex: Guarded) -> Nothing
+        = |k| k.ke_acquire_guarded_mutex_unsafe(mutex).map(Nothing::from);
+    fn KeTryToAcquireGuardedMutex(mutex: Guarded) -> u8 = |k| k.ke_try_to_acquire_guarded_mutex(mutex);
+    fn KeReleaseGuardedMutex(mutex: Guarded) -> Nothing = |k| k.ke_release_guarded_mutex(mutex).map(Nothing::from);
+    fn KeReleaseGuardedMutexUnsafe(mutex: Guarded) -> Nothing
+        = |k| k.ke_release_guarded_mutex_unsafe(mutex).map(Nothing::from);
 
     fn KeInitializeTimer(timer: DriverPtr<KTimer>) -> Nothing
         = |k| k.ke_initialize_timer_ex(timer, 0).map(Nothing::from);

@@ -8,7 +8,7 @@ use std::panic::AssertUnwindSafe;
 
 use dirql_abi::NtStatus;
 use dirql_kernel::ke::{Fault, FaultAccess, FaultKind};
-use dirql_kernel::{CallSite, Ddi, DriverPtr, Kernel, Outcome, Platform, Stop};
+use dirql_kernel::{CallSite, Ddi, DriverPtr, Kernel, Outcome, Stop};
 use dirql_rules::{IrqlRule, ids};
 
 use crate::exception::raise_at_call;
@@ -43,6 +43,7 @@ mod system_routine;
 #[cfg(test)]
 mod testing;
 pub(crate) mod variadic;
+mod wmilib;
 
 /// One routine that a driver can import or look up by name.
 #[derive(Clone, Copy, Debug)]
@@ -213,6 +214,7 @@ fn families() -> Vec<&'static [Export]> {
         rtl_string::EXPORTS,
         print::VARIADIC,
         system_routine::EXPORTS,
+        wmilib::EXPORTS,
         #[cfg(test)]
         testing::ROUTINES,
         #[cfg(test)]
@@ -228,7 +230,7 @@ pub(crate) fn enter<R: Answer>(
     body: impl FnOnce(&Kernel) -> Ddi<R>,
 ) -> R {
     let platform = run::platform();
-    let site = platform.call_site();
+    let site = platform.enter_kernel();
     let kernel = run::current_kernel();
     let driver = platform.leave_driver();
     if platform.strands.is_used_up(site.stack_pointer) {
@@ -289,7 +291,7 @@ fn leave(kernel: &Kernel, site: CallSite, stop: Stop) {
 /// whatever we returned would be made up.
 pub(crate) extern "win64" fn missing(number: u32) -> u64 {
     let platform = run::platform();
-    let site = platform.call_site();
+    let site = platform.enter_kernel();
     let kernel = run::current_kernel();
     let message = match platform.missing_import(number) {
         Some(import) => format!(

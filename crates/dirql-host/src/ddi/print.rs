@@ -34,6 +34,8 @@ variadic_exports! {
 type Slots = DriverPtr<u64>;
 
 exports! {
+    fn DbgBreakPoint() -> Nothing = |k| k.dbg_break_point().map(Nothing::from);
+    fn DbgBreakPointWithStatus(_status: u32) -> Nothing = |k| k.dbg_break_point().map(Nothing::from);
     fn RtlAssert(assertion: u64, file: u64, line: u32, message: u64) -> Nothing
         = |k| k.rtl_assert(assertion, file, line, message).map(Nothing::from);
     fn vDbgPrintEx(_component: u32, _level: u32, format: u64, arguments: Slots) -> NtStatus

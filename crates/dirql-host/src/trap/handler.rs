@@ -60,8 +60,12 @@ pub(super) unsafe extern "C" fn on_signal(
 /// For the handler of another signal that has interrupted driver code: the kernel attends
 /// before that code goes on.
 pub(crate) fn attend_first(context: &mut libc::ucontext_t) {
-    let Some(state) = state::current() else { return };
-    let Some(machine) = state.machine.get() else { return };
+    let Some(state) = state::current() else {
+        return;
+    };
+    let Some(machine) = state.machine.get() else {
+        return;
+    };
     let mut registers = Registers::new(&mut context.uc_mcontext);
     redirect(state, machine, &mut registers, Reason::Attend);
 }

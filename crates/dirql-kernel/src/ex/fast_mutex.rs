@@ -28,7 +28,7 @@ impl Kernel {
     /// # Errors
     /// The run ends after the finding.
     pub fn ex_acquire_fast_mutex(&self, mutex: DriverPtr<FastMutex>) -> Ddi<()> {
-        let old = self.raise_irql(Irql::APC);
+        let old = self.enter_lock_level(Irql::APC)?;
         self.ex_acquire_fast_mutex_unsafe(mutex)?;
         self.write(at!(mutex, FastMutex, old_irql), u32::from(old.0))?;
         Ok(())
@@ -81,7 +81,7 @@ impl Kernel {
         if self.read(at!(mutex, FastMutex, count))? != 1 {
             return Ok(0);
         }
-        let old = self.raise_irql(Irql::APC);
+        let old = self.enter_lock_level(Irql::APC)?;
         self.write(at!(mutex, FastMutex, count), 0)?;
         self.write(at!(mutex, FastMutex, owner), self.current_kthread())?;
         self.write(at!(mutex, FastMutex, old_irql), u32::from(old.0))?;
@@ -99,12 +99,7 @@ impl Kernel {
     pub fn ex_release_fast_mutex(&self, mutex: DriverPtr<FastMutex>) -> Ddi<()> {
         let old = self.read(at!(mutex, FastMutex, old_irql))?;
         self.ex_release_fast_mutex_unsafe(mutex)?;
-        let old = Irql(old as u8);
-        if old <= Irql::APC {
-            self.lower_irql(old)
-        } else {
-            Ok(())
-        }
+        self.leave_lock_level(old as u8)
     }
 
     /// `VOID ExReleaseFastMutexUnsafe(PFAST_MUTEX)`

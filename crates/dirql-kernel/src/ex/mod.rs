@@ -12,6 +12,7 @@ mod pool;
 mod probe;
 mod resource;
 mod slist;
+mod system_information;
 mod work_item;
 
 use alloc::collections::BTreeMap;

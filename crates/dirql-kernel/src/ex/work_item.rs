@@ -4,6 +4,8 @@
 //! WORKER_INVALID".
 
 use alloc::format;
+use alloc::vec::Vec;
+use core::ops::Range;
 
 use dirql_abi::dispatcher::WorkQueueItem;
 use dirql_rules::{BugCheck, ids};
@@ -41,5 +43,62 @@ impl Kernel {
             Ok(())
         };
         self.queue_job(queue_type, Job::Native(alloc::boxed::Box::new(body)))
+    }
+
+    /// Reports work items that `driver`, whose image is `image`, has queued and that have not
+    /// run. For the moment after its Unload routine has returned.
+    ///
+    /// Findings: `WORK_ITEM`.
+    pub(crate) fn find_work_items_left(&self, driver: &str, image: &Range<u64>) -> Ddi<()> {
+        let left: Vec<_> = {
+            let all = self.ex.work_items.borrow();
+            let left = all.iter().filter(|(_, place)| image.contains(&place.address));
+            left.map(|(item, place)| (*item, place.clone())).collect()
+        };
+        for (item, place) in left {
+            let message = format!("{driver} was unloaded while its work item {item:#x} is queued");
+            self.find(ids::WORK_ITEM, message, Some(("queued here".into(), place)))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Bench;
+    use crate::{Config, Stop, at};
+
+    fn item(bench: &Bench, routine: u64) -> DriverPtr<WorkQueueItem> {
+        let item = DriverPtr::new(bench.variable(32));
+        bench.kernel.write(at!(item, WorkQueueItem, worker_routine), routine).unwrap();
+        bench.kernel.write(at!(item, WorkQueueItem, parameter), 7).unwrap();
+        item
+    }
+
+    #[test]
+    fn a_system_thread_calls_the_routine_with_its_parameter() {
+        let bench = Bench::new(Config::default());
+        let seen = DriverPtr::<u64>::new(bench.variable(8));
+        let routine = bench.routine(move |kernel, arguments| {
+            kernel.write(seen, arguments[0])?;
+            Ok(0)
+        });
+        let item = item(&bench, routine);
+        bench.on_thread(move |kernel| kernel.ex_queue_work_item(item, 1));
+        assert_eq!(bench.kernel.read(seen), Ok(7));
+        bench.on_thread(move |kernel| kernel.ex_queue_work_item(item, 1));
+        assert!(bench.rules().is_empty());
+    }
+
+    #[test]
+    fn an_item_is_queued_once_and_not_left_behind() {
+        let bench = Bench::new(Config::default());
+        let item = item(&bench, 0);
+        bench.kernel.ex_queue_work_item(item, 1).unwrap();
+        bench.kernel.find_work_items_left("sample", &(0..1)).unwrap();
+        let again = bench.kernel.ex_queue_work_item(item, 1);
+        assert!(matches!(again, Err(Stop::BugCheck(b)) if b.code == 0xE4));
+        assert_eq!(bench.rules(), [ids::WORK_ITEM; 2]);
     }
 }

@@ -63,8 +63,9 @@ impl Kernel {
     /// The status Windows loads nothing with: OBJECT_NAME_COLLISION if the name is taken,
     /// as for a driver that is already loaded.
     pub fn create_driver(&self, image: &DriverImage) -> Ddi<Result<u64, NtStatus>> {
-        let object = self.allocate_system(size_of::<DriverObject>() as u64);
-        let extension = self.allocate_system(size_of::<DriverExtension>() as u64);
+        let bytes = size_of::<DriverObject>() as u64;
+        let object = self.allocate_system(bytes + size_of::<DriverExtension>() as u64);
+        let extension = object + bytes;
         let name = format!(r"\Driver\{}", image.name);
         let registry = format!(
             r"\REGISTRY\MACHINE\SYSTEM\CurrentControlSet\Services\{}",
@@ -78,7 +79,12 @@ impl Kernel {
             driver_start: image.base,
             driver_size: image.size,
             driver_extension: extension,
-            driver_name: self.system_string(&name)?,
+            flags: driver_flags::DRVO_LEGACY_DRIVER,
+            // Its terminator does not count.
+            driver_name: UnicodeString {
+                maximum_length: (name.len() * 2) as u16,
+                ..self.system_string(&name)?
+            },
             hardware_database: self
                 .system_unicode(r"\REGISTRY\MACHINE\HARDWARE\DESCRIPTION\SYSTEM")?,
             driver_init: image.entry,
@@ -153,15 +159,12 @@ impl Kernel {
         )?;
         let extension = DriverPtr::<DriverExtension>::new(body.driver_extension);
         let legacy = self.read(at!(extension, DriverExtension, add_device))? == 0;
-        let legacy = if legacy {
-            driver_flags::DRVO_LEGACY_DRIVER
+        let flags = if legacy {
+            body.flags
         } else {
-            0
+            body.flags & !driver_flags::DRVO_LEGACY_DRIVER
         };
-        self.write(
-            at!(object, DriverObject, flags),
-            body.flags | INITIALIZED | legacy,
-        )?;
+        self.write(at!(object, DriverObject, flags), flags | INITIALIZED)?;
         for device in self.devices_of_driver(driver) {
             self.change_device_flags(device, device_flags::DO_DEVICE_INITIALIZING, 0)?;
         }

@@ -79,6 +79,11 @@ impl Kernel {
         let irp = self.allocate_zeroed(bytes, super::tag(b"Irp "))?;
         if irp != 0 {
             self.initialize_irp(irp, bytes, locations)?;
+            let flags = irp_allocation_flags::IRP_ALLOCATED_FIXED_SIZE;
+            self.write(
+                at!(DriverPtr::<Irp>::new(irp), Irp, allocation_flags),
+                flags,
+            )?;
             self.record_irp(irp, origin);
         }
         Ok(irp)
@@ -219,8 +224,7 @@ impl Kernel {
             u64::from(old.size).max(size_of::<Irp>() as u64),
             old.stack_count as u8,
         )?;
-        let kept = old.allocation_flags & irp_allocation_flags::IRP_QUOTA_CHARGED;
-        self.write(at!(pointer, Irp, allocation_flags), kept)?;
+        self.write(at!(pointer, Irp, allocation_flags), old.allocation_flags)?;
         self.write(at!(pointer, Irp, io_status.status), NtStatus(status as i32))?;
         self.record_irp(irp, record.origin);
         Ok(())

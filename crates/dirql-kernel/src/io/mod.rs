@@ -47,8 +47,8 @@ use alloc::collections::{BTreeMap, BTreeSet};
 
 pub use driver::{DriverImage, UnloadError};
 pub use error_log::ErrorLogEntry;
-pub(crate) use work_item::Job;
 pub use request::{FileHandle, Outcome as RequestOutcome, Request, RequestKind};
+pub(crate) use work_item::Job;
 
 /// The state of this part of the kernel.
 #[derive(Default)]

@@ -29,7 +29,9 @@ impl Kernel {
     pub fn ke_set_system_affinity_thread_ex(&self, mask: u64) -> Ddi<u64> {
         let before = self.current_affinity();
         self.bind_current_thread(Affinity { group: 0, mask })?;
-        Ok(before.filter(|before| before.group == 0).map_or(0, |before| before.mask))
+        Ok(before
+            .filter(|before| before.group == 0)
+            .map_or(0, |before| before.mask))
     }
 
     /// `VOID KeRevertToUserAffinityThread(VOID)`: the calling thread may run anywhere again.
@@ -57,16 +59,28 @@ impl Kernel {
         let before = self.current_affinity();
         let is_bound = self.bind_current_thread(Affinity { group, mask })?;
         if !previous.is_null() {
-            let before = before.filter(|_| is_bound).unwrap_or(Affinity { group: 0, mask: 0 });
+            let before = before
+                .filter(|_| is_bound)
+                .unwrap_or(Affinity { group: 0, mask: 0 });
             let Affinity { group, mask } = before;
-            self.write(previous, GroupAffinity { mask, group, reserved: [0; 3] })?;
+            self.write(
+                previous,
+                GroupAffinity {
+                    mask,
+                    group,
+                    reserved: [0; 3],
+                },
+            )?;
         }
         Ok(())
     }
 
     /// `VOID KeRevertToUserGroupAffinityThread(PGROUP_AFFINITY)`: back to what
     /// [`Kernel::ke_set_system_group_affinity_thread`] stored.
-    pub fn ke_revert_to_user_group_affinity_thread(&self, previous: DriverPtr<GroupAffinity>) -> Ddi<()> {
+    pub fn ke_revert_to_user_group_affinity_thread(
+        &self,
+        previous: DriverPtr<GroupAffinity>,
+    ) -> Ddi<()> {
         let GroupAffinity { mask, group, .. } = self.read(previous)?;
         self.revert_current_thread(Affinity { group, mask })
     }
@@ -79,7 +93,9 @@ impl Kernel {
     fn bind_current_thread(&self, affinity: Affinity) -> Ddi<bool> {
         let Affinity { group, mask } = affinity;
         let mask = mask & self.active_mask(group);
-        let Some(thread) = self.current_thread().filter(|_| mask != 0) else { return Ok(false) };
+        let Some(thread) = self.current_thread().filter(|_| mask != 0) else {
+            return Ok(false);
+        };
         self.set_affinity(thread, Some(Affinity { group, mask }));
         self.take_pending()?;
         Ok(true)

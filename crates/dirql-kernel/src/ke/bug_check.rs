@@ -82,8 +82,15 @@ impl Kernel {
         self.write(DriverPtr::new(record + record::COMPONENT), component)?;
         self.write(DriverPtr::new(record + record::CHECKSUM), checksum)?;
         self.write(DriverPtr::new(record + record::STATE), INSERTED)?;
-        let callback = Callback { routine, place: self.here() };
-        self.ke.bug_checks.callbacks.borrow_mut().insert(record, callback);
+        let callback = Callback {
+            routine,
+            place: self.here(),
+        };
+        self.ke
+            .bug_checks
+            .callbacks
+            .borrow_mut()
+            .insert(record, callback);
         Ok(1)
     }
 
@@ -93,7 +100,13 @@ impl Kernel {
     /// - Returns: FALSE if the record is not registered.
     /// - Source: WDK reference, wdm.KeDeregisterBugCheckCallback.
     pub fn ke_deregister_bug_check_callback(&self, record: u64) -> Ddi<u8> {
-        let known = self.ke.bug_checks.callbacks.borrow_mut().remove(&record).is_some();
+        let known = self
+            .ke
+            .bug_checks
+            .callbacks
+            .borrow_mut()
+            .remove(&record)
+            .is_some();
         if known {
             self.write(DriverPtr::new(record + record::STATE), EMPTY)?;
         }
@@ -105,7 +118,9 @@ impl Kernel {
         let callbacks = self.ke.bug_checks.callbacks.borrow();
         callbacks
             .iter()
-            .filter(|(record, callback)| range.contains(record) || range.contains(&callback.routine))
+            .filter(|(record, callback)| {
+                range.contains(record) || range.contains(&callback.routine)
+            })
             .map(|(_, callback)| callback.place.clone())
             .collect()
     }

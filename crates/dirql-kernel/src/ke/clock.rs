@@ -62,7 +62,11 @@ impl Default for Clock {
 
 impl Clock {
     fn look_ahead(&self) {
-        let first = self.alarms.borrow().first_key_value().map(|(alarm, _)| alarm.due_100ns);
+        let first = self
+            .alarms
+            .borrow()
+            .first_key_value()
+            .map(|(alarm, _)| alarm.due_100ns);
         self.next_due.set(first.unwrap_or(u64::MAX));
     }
 }
@@ -109,7 +113,11 @@ impl Kernel {
 
     /// Cancels every alarm with this action.
     pub(crate) fn cancel_alarms(&self, action: ClockAction) {
-        self.ke.clock.alarms.borrow_mut().retain(|_, other| *other != action);
+        self.ke
+            .clock
+            .alarms
+            .borrow_mut()
+            .retain(|_, other| *other != action);
         self.ke.clock.look_ahead();
     }
 
@@ -168,7 +176,9 @@ impl Kernel {
             }
         };
         clock.look_ahead();
-        let Some((alarm, action)) = next else { return false };
+        let Some((alarm, action)) = next else {
+            return false;
+        };
         clock.now.set(alarm.due_100ns.max(self.time_100ns()));
         match action {
             ClockAction::WaitTimeout(thread) => self.end_wait_and_forget(thread, NtStatus::TIMEOUT),

@@ -46,8 +46,12 @@ impl Kernel {
             if !processor.interrupt_flag.get() {
                 return Ok(());
             }
-            let Some(vector) = processor.lapic.borrow_mut().acknowledge() else { break };
-            processor.taken_in_a_row.set(processor.taken_in_a_row.get() + 1);
+            let Some(vector) = processor.lapic.borrow_mut().acknowledge() else {
+                break;
+            };
+            processor
+                .taken_in_a_row
+                .set(processor.taken_in_a_row.get() + 1);
             self.take_interrupt(vector)?;
         }
         self.processor().taken_in_a_row.set(0);
@@ -117,7 +121,11 @@ impl Kernel {
         } else {
             self.run_latched_chain(vector, chain, first)?
         };
-        if passive { self.start_passive(vector, chain, first.mode) } else { Ok(()) }
+        if passive {
+            self.start_passive(vector, chain, first.mode)
+        } else {
+            Ok(())
+        }
     }
 
     /// Returns whether ISRs at PASSIVE_LEVEL are to be asked.
@@ -166,16 +174,25 @@ impl Kernel {
         let generation = self.ke.interrupts.generation();
         self.acquire_lock_word(isr.lock)?;
         // While this processor waited for the lock, another one may have disconnected it.
-        if self.ke.interrupts.generation() != generation && !self.ke.interrupts.is_connected(isr.object) {
+        if self.ke.interrupts.generation() != generation
+            && !self.ke.interrupts.is_connected(isr.object)
+        {
             self.release_lock_word(isr.lock)?;
             self.set_irql(irql);
             return Ok(false);
         }
         let shares_level =
             isr.mode == interrupt_mode::LevelSensitive && self.ke.interrupts.chain_len(chain) > 1;
-        let before = if shares_level { self.assertion(isr.source) } else { None };
+        let before = if shares_level {
+            self.assertion(isr.source)
+        } else {
+            None
+        };
         let claimed = self.enter_isr(vector, isr)?;
-        if claimed && before.is_some_and(|before| !before.now) && before == self.assertion(isr.source) {
+        if claimed
+            && before.is_some_and(|before| !before.now)
+            && before == self.assertion(isr.source)
+        {
             self.claimed_for_another(isr)?;
         }
         self.release_lock_word(isr.lock)?;
@@ -188,13 +205,19 @@ impl Kernel {
     pub(super) fn enter_isr(&self, vector: Vector, isr: Isr) -> Ddi<bool> {
         self.processor().context.set(Context::Isr(vector.0));
         if self.report.is_recording() {
-            self.event(Event::IsrEnter { vector, object: isr.object, routine: isr.routine });
+            self.event(Event::IsrEnter {
+                vector,
+                object: isr.object,
+                routine: isr.routine,
+            });
         }
         let result = match isr.message {
-            None => self.platform().call(isr.routine, &[isr.object, isr.context]),
-            Some(message) => {
-                self.platform().call(isr.routine, &[isr.object, isr.context, u64::from(message)])
-            }
+            None => self
+                .platform()
+                .call(isr.routine, &[isr.object, isr.context]),
+            Some(message) => self
+                .platform()
+                .call(isr.routine, &[isr.object, isr.context, u64::from(message)]),
         };
         // A BOOLEAN is a byte; what is above it in the register is rubbish.
         let claimed = result as u8 != 0;
@@ -219,7 +242,11 @@ impl Kernel {
             None,
         )?;
         let levels = u64::from(now.0) << 16 | u64::from(expected.0) << 8 | 3;
-        Err(BugCheck::new(code::IRQL_UNEXPECTED_VALUE, [levels, isr.routine, isr.object, 0]).into())
+        Err(BugCheck::new(
+            code::IRQL_UNEXPECTED_VALUE,
+            [levels, isr.routine, isr.object, 0],
+        )
+        .into())
     }
 
     /// A routine that was called with interrupts on must not leave them off.
@@ -242,7 +269,9 @@ impl Kernel {
         let connected = self.connection_place(isr.object);
         self.find_at(
             ids::CLAIMED_FOREIGN,
-            String::from("the ISR returned TRUE although its device did not assert the shared line"),
+            String::from(
+                "the ISR returned TRUE although its device did not assert the shared line",
+            ),
             self.here_at(isr.routine),
             connected.map(|place| (String::from("the interrupt was connected here"), place)),
         )
@@ -266,10 +295,22 @@ impl Kernel {
         let connected = self
             .connection_place(first.object)
             .map(|place| (String::from("the interrupt was connected here"), place));
-        if self.find_at(ids::INTERRUPT_STORM, message, self.here_at(first.routine), connected).is_err() {
+        if self
+            .find_at(
+                ids::INTERRUPT_STORM,
+                message,
+                self.here_at(first.routine),
+                connected,
+            )
+            .is_err()
+        {
             return Stop::Ended;
         }
-        let kind = if self.ke.interrupts.chain_len(chain) > 1 { 2 } else { 1 };
+        let kind = if self.ke.interrupts.chain_len(chain) > 1 {
+            2
+        } else {
+            1
+        };
         BugCheck::new(
             code::HARDWARE_INTERRUPT_STORM,
             [first.routine, first.context, first.object, kind],

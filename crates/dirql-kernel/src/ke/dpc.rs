@@ -24,12 +24,11 @@ use dirql_abi::processor::ProcessorNumber;
 use dirql_abi::{Irql, NtStatus};
 use dirql_chips::Trigger;
 use dirql_rules::{BugCheck, Context, Place, ids};
-use zerocopy::FromZeros;
 
 use crate::at;
+use crate::ke::ProcessorId;
 use crate::ke::processor::{Processor, Spin, vectors};
 use crate::ke::thread::ThreadId;
-use crate::ke::ProcessorId;
 use crate::stop::Ddi;
 use crate::{DriverPtr, Event, Kernel};
 
@@ -93,7 +92,11 @@ impl DpcState {
     fn count(&self, now_100ns: u64) -> u32 {
         let this = now_100ns / MILLISECOND;
         let (last, count) = self.recent.get();
-        let count = if last == this { count.saturating_add(1) } else { 1 };
+        let count = if last == this {
+            count.saturating_add(1)
+        } else {
+            1
+        };
         self.recent.set((this, count));
         count
     }
@@ -111,11 +114,22 @@ impl Kernel {
 
     /// `VOID KeInitializeThreadedDpc(PRKDPC, PKDEFERRED_ROUTINE, PVOID)`: as
     /// [`Kernel::ke_initialize_dpc`], for a DPC that a thread runs at PASSIVE_LEVEL.
-    pub fn ke_initialize_threaded_dpc(&self, dpc: DriverPtr<KDpc>, routine: u64, context: u64) -> Ddi<()> {
+    pub fn ke_initialize_threaded_dpc(
+        &self,
+        dpc: DriverPtr<KDpc>,
+        routine: u64,
+        context: u64,
+    ) -> Ddi<()> {
         self.initialize_dpc(dpc, kernel_object_type::ThreadedDpcObject, routine, context)
     }
 
-    fn initialize_dpc(&self, dpc: DriverPtr<KDpc>, kind: u8, routine: u64, context: u64) -> Ddi<()> {
+    fn initialize_dpc(
+        &self,
+        dpc: DriverPtr<KDpc>,
+        kind: u8,
+        routine: u64,
+        context: u64,
+    ) -> Ddi<()> {
         if let Some(queued) = self.queued_dpc(dpc.address()) {
             self.find(
                 ids::DPC_LEFT_QUEUED,
@@ -124,12 +138,13 @@ impl Kernel {
             )?;
             self.unqueue(dpc.address());
         }
-        let mut image = KDpc::new_zeroed();
-        image.type_ = kind;
-        image.importance = importance::MediumImportance;
-        image.deferred_routine = routine;
-        image.deferred_context = context;
-        Ok(self.write(dpc, image)?)
+        // The list entry and the arguments stay as they are until it is queued.
+        self.write(at!(dpc, KDpc, type_), kind)?;
+        self.write(at!(dpc, KDpc, importance), importance::MediumImportance)?;
+        self.write(at!(dpc, KDpc, number), 0)?;
+        self.write(at!(dpc, KDpc, deferred_routine), routine)?;
+        self.write(at!(dpc, KDpc, deferred_context), context)?;
+        Ok(self.write(at!(dpc, KDpc, dpc_data), 0)?)
     }
 
     /// `BOOLEAN KeInsertQueueDpc(PRKDPC, PVOID, PVOID)`
@@ -139,7 +154,12 @@ impl Kernel {
     /// - Findings: DQ0142 not initialised; DQ0143 arguments dropped that differ.
     /// - Yields: the DPC runs when its processor falls below DISPATCH_LEVEL.
     /// - Source: WDK reference, wdm.KeInsertQueueDpc; Organization of DPC Queues.
-    pub fn ke_insert_queue_dpc(&self, dpc: DriverPtr<KDpc>, argument1: u64, argument2: u64) -> Ddi<u8> {
+    pub fn ke_insert_queue_dpc(
+        &self,
+        dpc: DriverPtr<KDpc>,
+        argument1: u64,
+        argument2: u64,
+    ) -> Ddi<u8> {
         let image = self.read(dpc)?;
         if let Some(queued) = self.queued_dpc(dpc.address()) {
             if (image.system_argument1, image.system_argument2) != (argument1, argument2) {
@@ -155,19 +175,33 @@ impl Kernel {
             Some(number) if usize::from(number) < self.processors().len() => ProcessorId(number),
             _ => self.processor().id,
         };
-        let Some(processor) = self.processor_by_id(target) else { return Ok(0) };
+        let Some(processor) = self.processor_by_id(target) else {
+            return Ok(0);
+        };
         self.write(at!(dpc, KDpc, system_argument1), argument1)?;
         self.write(at!(dpc, KDpc, system_argument2), argument2)?;
         self.write(at!(dpc, KDpc, dpc_data), self.processor_kprcb(target))?;
         let dpcs = &self.ke.dpcs;
         let number = dpcs.insertions.get();
         dpcs.insertions.set(number + 1);
-        let queued = Queued { target, place: self.here(), number, threaded };
+        let queued = Queued {
+            target,
+            place: self.here(),
+            number,
+            threaded,
+        };
         dpcs.queued.borrow_mut().insert(dpc.address(), queued);
         if self.report.is_recording() {
-            self.event(Event::DpcQueued { dpc: dpc.address(), target: target.0 });
+            self.event(Event::DpcQueued {
+                dpc: dpc.address(),
+                target: target.0,
+            });
         }
-        let queue = if threaded { &processor.dpc.threaded } else { &processor.dpc_queue };
+        let queue = if threaded {
+            &processor.dpc.threaded
+        } else {
+            &processor.dpc_queue
+        };
         if image.importance == importance::HighImportance {
             queue.borrow_mut().push_front(dpc.address());
         } else {
@@ -204,7 +238,8 @@ impl Kernel {
 
     #[cold]
     fn not_a_dpc(&self, kind: u8) -> crate::Stop {
-        let message = format!("what is queued as a DPC has the type {kind}; KeInitializeDpc sets 19");
+        let message =
+            format!("what is queued as a DPC has the type {kind}; KeInitializeDpc sets 19");
         self.find_fatal(ids::DPC_NOT_INITIALIZED, message, None)
     }
 
@@ -231,7 +266,8 @@ impl Kernel {
     /// - Source: WDK reference, wdm.KeFlushQueuedDpcs.
     pub fn ke_flush_queued_dpcs(&self) -> Ddi<()> {
         if self.runs_threaded_dpc() || self.processor().dpc.running.get().is_some() {
-            let message = String::from("KeFlushQueuedDpcs was called by a DPC routine and waits for it");
+            let message =
+                String::from("KeFlushQueuedDpcs was called by a DPC routine and waits for it");
             return Err(self.find_fatal(ids::DEADLOCK, message, None));
         }
         let before = self.ke.dpcs.insertions.get();
@@ -294,7 +330,9 @@ impl Kernel {
     }
 
     fn check_not_queued(&self, dpc: DriverPtr<KDpc>, routine: &str) -> Ddi<()> {
-        let Some(queued) = self.queued_dpc(dpc.address()) else { return Ok(()) };
+        let Some(queued) = self.queued_dpc(dpc.address()) else {
+            return Ok(());
+        };
         self.find(
             ids::DPC_CHANGED_WHILE_QUEUED,
             format!("{routine} was called for a DPC that is queued, and changes only its next run"),
@@ -313,7 +351,9 @@ impl Kernel {
         loop {
             let next = self.processor().dpc_queue.borrow_mut().pop_front();
             let Some(address) = next else { return Ok(()) };
-            let Some((running, image)) = self.begin_dpc(address)? else { continue };
+            let Some((running, image)) = self.begin_dpc(address)? else {
+                continue;
+            };
             self.processor().dpc.running.set(Some(running));
             self.run_dpc_routine(address, &image, Irql::DISPATCH)?;
             self.processor().dpc.running.set(None);
@@ -324,9 +364,13 @@ impl Kernel {
     /// Takes a DPC off the books. The object is off its queue when its routine starts, so the
     /// routine may queue it again.
     pub(super) fn begin_dpc(&self, address: u64) -> Ddi<Option<(Running, KDpc)>> {
-        let Some(queued) = self.ke.dpcs.queued.borrow_mut().remove(&address) else { return Ok(None) };
+        let Some(queued) = self.ke.dpcs.queued.borrow_mut().remove(&address) else {
+            return Ok(None);
+        };
         let dpc = DriverPtr::<KDpc>::new(address);
-        let image = self.read(dpc).and_then(|image| self.write(at!(dpc, KDpc, dpc_data), 0).map(|()| image));
+        let image = self
+            .read(dpc)
+            .and_then(|image| self.write(at!(dpc, KDpc, dpc_data), 0).map(|()| image));
         let Ok(image) = image else {
             return Err(self.find_fatal(
                 ids::DPC_LEFT_QUEUED,
@@ -335,7 +379,12 @@ impl Kernel {
             ));
         };
         let routine = image.deferred_routine;
-        let running = Running { dpc: address, routine, number: queued.number, since: self.time_100ns() };
+        let running = Running {
+            dpc: address,
+            routine,
+            number: queued.number,
+            since: self.time_100ns(),
+        };
         Ok(Some((running, image)))
     }
 
@@ -344,12 +393,20 @@ impl Kernel {
         let routine = image.deferred_routine;
         let outer = self.processor().context.replace(Context::Dpc);
         if self.report.is_recording() {
-            self.event(Event::DpcEnter { dpc: address, routine });
+            self.event(Event::DpcEnter {
+                dpc: address,
+                routine,
+            });
         }
         if routine == 0 {
             return Err(self.call_of_nothing());
         }
-        let arguments = [address, image.deferred_context, image.system_argument1, image.system_argument2];
+        let arguments = [
+            address,
+            image.deferred_context,
+            image.system_argument1,
+            image.system_argument2,
+        ];
         self.platform().call(routine, &arguments);
         if self.report.is_recording() {
             self.event(Event::DpcLeave { dpc: address });
@@ -382,7 +439,11 @@ impl Kernel {
         queued
             .iter()
             .filter(|(address, _)| {
-                let routine = self.read(at!(DriverPtr::<KDpc>::new(**address), KDpc, deferred_routine));
+                let routine = self.read(at!(
+                    DriverPtr::<KDpc>::new(**address),
+                    KDpc,
+                    deferred_routine
+                ));
                 range.contains(address) || routine.is_ok_and(|routine| range.contains(&routine))
             })
             .map(|(address, queued)| (*address, queued.clone()))
@@ -392,21 +453,30 @@ impl Kernel {
     /// The processors that run a DPC routine whose object or code lies in this range.
     pub(crate) fn dpcs_running_in(&self, range: &Range<u64>) -> Vec<ProcessorId> {
         let is_there = |running: Option<Running>| {
-            running.is_some_and(|running| range.contains(&running.dpc) || range.contains(&running.routine))
+            running.is_some_and(|running| {
+                range.contains(&running.dpc) || range.contains(&running.routine)
+            })
         };
         self.processors()
             .iter()
             .filter(|processor| {
-                is_there(processor.dpc.running.get()) || is_there(processor.dpc.running_threaded.get())
+                is_there(processor.dpc.running.get())
+                    || is_there(processor.dpc.running_threaded.get())
             })
             .map(|processor| processor.id)
             .collect()
     }
 
     fn unqueue(&self, dpc: u64) -> bool {
-        let Some(queued) = self.ke.dpcs.queued.borrow_mut().remove(&dpc) else { return false };
+        let Some(queued) = self.ke.dpcs.queued.borrow_mut().remove(&dpc) else {
+            return false;
+        };
         if let Some(processor) = self.processor_by_id(queued.target) {
-            let queue = if queued.threaded { &processor.dpc.threaded } else { &processor.dpc_queue };
+            let queue = if queued.threaded {
+                &processor.dpc.threaded
+            } else {
+                &processor.dpc_queue
+            };
             queue.borrow_mut().retain(|address| *address != dpc);
         }
         true
@@ -415,10 +485,16 @@ impl Kernel {
     /// Whether a DPC that was the `before`th or an earlier one to be queued is still queued or
     /// runs.
     pub(crate) fn dpcs_busy(&self, before: u64) -> bool {
-        let runs = |running: Option<Running>| running.is_some_and(|running| running.number < before);
-        self.processors()
-            .iter()
-            .any(|processor| runs(processor.dpc.running.get()) || runs(processor.dpc.running_threaded.get()))
-            || self.ke.dpcs.queued.borrow().values().any(|queued| queued.number < before)
+        let runs =
+            |running: Option<Running>| running.is_some_and(|running| running.number < before);
+        self.processors().iter().any(|processor| {
+            runs(processor.dpc.running.get()) || runs(processor.dpc.running_threaded.get())
+        }) || self
+            .ke
+            .dpcs
+            .queued
+            .borrow()
+            .values()
+            .any(|queued| queued.number < before)
     }
 }

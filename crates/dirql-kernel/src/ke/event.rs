@@ -12,23 +12,28 @@ use crate::stop::Ddi;
 use crate::{DriverPtr, Kernel};
 
 impl Kernel {
-    /// Fills in the header that every dispatcher object starts with.
+    /// Fills in the header that every dispatcher object starts with. The two bytes of flags
+    /// are left as they are, which drivers that lay out objects themselves can see.
     pub(crate) fn write_header(&self, object: u64, type_: u8, bytes: usize, state: i32) -> Ddi<()> {
-        let list = object + core::mem::offset_of!(DispatcherHeader, wait_list_head) as u64;
-        let header = DispatcherHeader {
-            type_,
-            absolute: 0,
-            // In dwords, as drivers that check it expect.
-            size: (bytes / 4) as u8,
-            inserted: 0,
-            signal_state: state,
-            wait_list_head: ListEntry { flink: list, blink: list },
+        let header = DriverPtr::<DispatcherHeader>::new(object);
+        let list = at!(header, DispatcherHeader, wait_list_head);
+        self.write(at!(header, DispatcherHeader, type_), type_)?;
+        // In dwords, as drivers that check it expect.
+        self.write(at!(header, DispatcherHeader, size), (bytes / 4) as u8)?;
+        self.write(at!(header, DispatcherHeader, signal_state), state)?;
+        let empty = ListEntry {
+            flink: list.address(),
+            blink: list.address(),
         };
-        Ok(self.write(DriverPtr::new(object), header)?)
+        Ok(self.write(list, empty)?)
     }
 
     pub(crate) fn signal_state(object: u64) -> DriverPtr<i32> {
-        at!(DriverPtr::<DispatcherHeader>::new(object), DispatcherHeader, signal_state)
+        at!(
+            DriverPtr::<DispatcherHeader>::new(object),
+            DispatcherHeader,
+            signal_state
+        )
     }
 
     /// `VOID KeInitializeEvent(PRKEVENT, EVENT_TYPE, BOOLEAN)`
@@ -41,7 +46,12 @@ impl Kernel {
         } else {
             object_type::EventSynchronizationObject
         };
-        self.write_header(event.address(), type_, size_of::<KEvent>(), i32::from(state != 0))
+        self.write_header(
+            event.address(),
+            type_,
+            size_of::<KEvent>(),
+            i32::from(state != 0),
+        )
     }
 
     /// `LONG KeSetEvent(PRKEVENT, KPRIORITY, BOOLEAN Wait)`
@@ -49,10 +59,11 @@ impl Kernel {
     /// - IRQL: at or below DISPATCH_LEVEL; at or below APC_LEVEL with `wait` TRUE.
     /// - Returns: the state before, 0 or 1.
     /// - Findings: DQ0100.
-    /// - Yields: at its end; waiting threads become ready. `wait` TRUE promises a wait at once,
+    /// - Yields: at its end; waiting threads become ready, with `increment` added to their
+    ///   priority. `wait` TRUE promises a wait at once,
     ///   and changes nothing here.
     /// - Source: WDK reference, wdm.KeSetEvent; rule IrqlKeSetEvent.
-    pub fn ke_set_event(&self, event: DriverPtr<KEvent>, _increment: i32, wait: u8) -> Ddi<i32> {
+    pub fn ke_set_event(&self, event: DriverPtr<KEvent>, increment: i32, wait: u8) -> Ddi<i32> {
         let level = self.irql();
         if wait != 0 && level == Irql::DISPATCH {
             self.find(
@@ -65,7 +76,7 @@ impl Kernel {
         let before = self.read(state)?;
         self.write(state, 1)?;
         if before == 0 {
-            self.signal(event.address())?;
+            self.signal_with(event.address(), increment)?;
         }
         Ok(before)
     }

@@ -2,8 +2,8 @@
 
 use alloc::format;
 
-use dirql_abi::{Irql, NtStatus};
 use dirql_abi::bugcheck::code;
+use dirql_abi::{Irql, NtStatus};
 use dirql_rules::{BugCheck, ids};
 
 use crate::mm::layout;
@@ -84,10 +84,16 @@ impl Kernel {
                 };
             }
             FaultKind::InvalidOpcode => {
-                return Stop::Exception { code: NtStatus::ILLEGAL_INSTRUCTION, parameters: [0; 4] };
+                return Stop::Exception {
+                    code: NtStatus::ILLEGAL_INSTRUCTION,
+                    parameters: [0; 4],
+                };
             }
             FaultKind::Divide => {
-                return Stop::Exception { code: NtStatus::INTEGER_DIVIDE_BY_ZERO, parameters: [0; 4] };
+                return Stop::Exception {
+                    code: NtStatus::INTEGER_DIVIDE_BY_ZERO,
+                    parameters: [0; 4],
+                };
             }
             FaultKind::Breakpoint => {
                 let _ = self.find_at(
@@ -96,18 +102,28 @@ impl Kernel {
                     place,
                     None,
                 );
-                return Stop::Exception { code: NtStatus::BREAKPOINT, parameters: [0; 4] };
+                return Stop::Exception {
+                    code: NtStatus::BREAKPOINT,
+                    parameters: [0; 4],
+                };
             }
             FaultKind::Assertion => {
-                return Stop::Exception { code: NtStatus::ASSERTION_FAILURE, parameters: [0; 4] };
+                return Stop::Exception {
+                    code: NtStatus::ASSERTION_FAILURE,
+                    parameters: [0; 4],
+                };
             }
             FaultKind::StackOverflow => {
                 // A double fault: there is no stack left to push the first one on.
-                BugCheck::new(code::UNEXPECTED_KERNEL_MODE_TRAP, [8, fault.address, 0, fault.instruction])
+                BugCheck::new(
+                    code::UNEXPECTED_KERNEL_MODE_TRAP,
+                    [8, fault.address, 0, fault.instruction],
+                )
             }
-            FaultKind::FailFast(code) => {
-                BugCheck::new(code::KERNEL_SECURITY_CHECK_FAILURE, [u64::from(code), 0, 0, 0])
-            }
+            FaultKind::FailFast(code) => BugCheck::new(
+                code::KERNEL_SECURITY_CHECK_FAILURE,
+                [u64::from(code), 0, 0, 0],
+            ),
         };
         self.end(Outcome::BugCheck { bug_check, place });
         Stop::Ended
@@ -116,18 +132,35 @@ impl Kernel {
     /// What a call through a null pointer comes to, made for a driver by the kernel.
     pub(crate) fn call_of_nothing(&self) -> Stop {
         let (address, access) = (0, FaultAccess::Execute);
-        self.fault(&Fault { address, access, instruction: 0, kind: FaultKind::Page })
+        self.fault(&Fault {
+            address,
+            access,
+            instruction: 0,
+            kind: FaultKind::Page,
+        })
     }
 
     fn page_fault(&self, fault: &Fault) -> Result<BugCheck, Stop> {
         let irql = self.irql();
         if irql >= Irql::DISPATCH {
-            let parameters =
-                [fault.address, u64::from(irql.0), access_code(fault.access), fault.instruction];
-            return Ok(BugCheck::new(code::DRIVER_IRQL_NOT_LESS_OR_EQUAL, parameters));
+            let parameters = [
+                fault.address,
+                u64::from(irql.0),
+                access_code(fault.access),
+                fault.instruction,
+            ];
+            return Ok(BugCheck::new(
+                code::DRIVER_IRQL_NOT_LESS_OR_EQUAL,
+                parameters,
+            ));
         }
         if fault.address > layout::HIGHEST_USER_ADDRESS {
-            let parameters = [fault.address, access_code(fault.access), fault.instruction, 0];
+            let parameters = [
+                fault.address,
+                access_code(fault.access),
+                fault.instruction,
+                0,
+            ];
             return Ok(BugCheck::new(code::PAGE_FAULT_IN_NONPAGED_AREA, parameters));
         }
         Err(Stop::Exception {
@@ -145,7 +178,10 @@ impl Kernel {
             let parameters = [bad.address, u64::from(irql.0), write, place.address];
             BugCheck::new(code::IRQL_NOT_LESS_OR_EQUAL, parameters)
         } else if bad.address > layout::HIGHEST_USER_ADDRESS {
-            BugCheck::new(code::PAGE_FAULT_IN_NONPAGED_AREA, [bad.address, write, place.address, 0])
+            BugCheck::new(
+                code::PAGE_FAULT_IN_NONPAGED_AREA,
+                [bad.address, write, place.address, 0],
+            )
         } else {
             return Stop::Exception {
                 code: NtStatus::ACCESS_VIOLATION,
@@ -161,10 +197,16 @@ impl Kernel {
         let address = self.here().address;
         if self.irql() < Irql::DISPATCH && self.current_thread().is_some() {
             let code = code.0 as i64 as u64;
-            BugCheck::new(code::SYSTEM_THREAD_EXCEPTION_NOT_HANDLED, [code, address, 0, 0])
+            BugCheck::new(
+                code::SYSTEM_THREAD_EXCEPTION_NOT_HANDLED,
+                [code, address, 0, 0],
+            )
         } else {
             let code = code.0 as i64 as u64;
-            BugCheck::new(code::KMODE_EXCEPTION_NOT_HANDLED, [code, address, parameters[0], parameters[1]])
+            BugCheck::new(
+                code::KMODE_EXCEPTION_NOT_HANDLED,
+                [code, address, parameters[0], parameters[1]],
+            )
         }
     }
 }

@@ -119,7 +119,12 @@ impl Interrupts {
     #[inline]
     pub(crate) fn isr_after(&self, chain: ChainId, number: u32) -> Option<Isr> {
         let index = chain.0.checked_sub(1)?;
-        self.chains.borrow().get(index as usize)?.iter().find(|isr| isr.number > number).copied()
+        self.chains
+            .borrow()
+            .get(index as usize)?
+            .iter()
+            .find(|isr| isr.number > number)
+            .copied()
     }
 
     /// Changes whenever an object is disconnected.
@@ -133,7 +138,9 @@ impl Interrupts {
     }
 
     pub(crate) fn chain_len(&self, chain: ChainId) -> usize {
-        let Some(index) = chain.0.checked_sub(1) else { return 0 };
+        let Some(index) = chain.0.checked_sub(1) else {
+            return 0;
+        };
         self.chains.borrow().get(index as usize).map_or(0, Vec::len)
     }
 
@@ -160,21 +167,31 @@ impl Interrupts {
     /// Notes whether a connection's sources are turned off. Returns whether they were.
     pub(crate) fn set_inactive(&self, id: ConnectionId, inactive: bool) -> bool {
         let mut connections = self.connections.borrow_mut();
-        let Some(connection) = connections.get_mut(&id) else { return inactive };
+        let Some(connection) = connections.get_mut(&id) else {
+            return inactive;
+        };
         core::mem::replace(&mut connection.inactive, inactive)
     }
 
     pub(crate) fn remove_connection(&self, id: ConnectionId, place: &Place) {
-        let Some(connection) = self.connections.borrow_mut().remove(&id) else { return };
+        let Some(connection) = self.connections.borrow_mut().remove(&id) else {
+            return;
+        };
         let mut gone = self.gone.borrow_mut();
         let mut spare = self.spare.borrow_mut();
         for object in connection.objects {
             gone.insert(object, place.clone());
-            spare.entry(size_of::<KInterrupt>() as u64).or_default().push_back(object);
+            spare
+                .entry(size_of::<KInterrupt>() as u64)
+                .or_default()
+                .push_back(object);
         }
         if connection.table_bytes != 0 {
             gone.insert(connection.handle, place.clone());
-            spare.entry(connection.table_bytes).or_default().push_back(connection.handle);
+            spare
+                .entry(connection.table_bytes)
+                .or_default()
+                .push_back(connection.handle);
         }
     }
 
@@ -198,7 +215,9 @@ impl Interrupts {
         let id = self.object(handle).map(|object| object.connection);
         let connections = self.connections.borrow();
         match id {
-            Some(id) => connections.get(&id).map(|connection| (id, connection.clone())),
+            Some(id) => connections
+                .get(&id)
+                .map(|connection| (id, connection.clone())),
             None => connections
                 .iter()
                 .find(|(_, connection)| connection.handle == handle)
@@ -208,14 +227,21 @@ impl Interrupts {
 
     /// All connections, in the order of connecting.
     pub(crate) fn connections(&self) -> Vec<(ConnectionId, Connection)> {
-        self.connections.borrow().iter().map(|(id, connection)| (*id, connection.clone())).collect()
+        self.connections
+            .borrow()
+            .iter()
+            .map(|(id, connection)| (*id, connection.clone()))
+            .collect()
     }
 }
 
 impl Kernel {
     /// Where the interrupt of this object was connected.
     pub(crate) fn connection_place(&self, object: u64) -> Option<Place> {
-        self.ke.interrupts.connection_of(object).map(|(_, connection)| connection.place)
+        self.ke
+            .interrupts
+            .connection_of(object)
+            .map(|(_, connection)| connection.place)
     }
 
     /// Zeroed memory for an interrupt object or a message table; 0 when there is none.
@@ -223,10 +249,14 @@ impl Kernel {
         let interrupts = &self.ke.interrupts;
         let reused = {
             let mut spare = interrupts.spare.borrow_mut();
-            let blocks = spare.get_mut(&bytes).filter(|blocks| blocks.len() > QUARANTINE);
+            let blocks = spare
+                .get_mut(&bytes)
+                .filter(|blocks| blocks.len() > QUARANTINE);
             blocks.and_then(VecDeque::pop_front)
         };
-        let Some(address) = reused else { return Ok(self.allocate_system(bytes)) };
+        let Some(address) = reused else {
+            return Ok(self.allocate_system(bytes));
+        };
         interrupts.gone.borrow_mut().remove(&address);
         self.write_bytes(address, &alloc::vec![0; bytes as usize])?;
         Ok(address)
@@ -234,14 +264,17 @@ impl Kernel {
 
     /// The ISRs that a vector leads to on a processor, in order.
     pub(crate) fn connected_isrs(&self, processor: ProcessorId, vector: Vector) -> Vec<Object> {
-        let Some(processor) = self.processor_by_id(processor) else { return Vec::new() };
+        let Some(processor) = self.processor_by_id(processor) else {
+            return Vec::new();
+        };
         let Some(index) = processor.idt[usize::from(vector.0)].get().0.checked_sub(1) else {
             return Vec::new();
         };
         let chains = self.ke.interrupts.chains.borrow();
         let objects = self.ke.interrupts.objects.borrow();
         let isrs = chains.get(index as usize).into_iter().flatten();
-        isrs.filter_map(|isr| objects.get(&isr.object).copied()).collect()
+        isrs.filter_map(|isr| objects.get(&isr.object).copied())
+            .collect()
     }
 
     /// Hangs an interrupt object at the end of its vector's chain, and writes the KINTERRUPT
@@ -250,15 +283,23 @@ impl Kernel {
     /// # Errors
     /// The object's memory is not there.
     pub(crate) fn attach_object(&self, object: Object) -> Result<(), BadAddress> {
-        let Some(processor) = self.processor_by_id(object.processor) else { return Ok(()) };
+        let Some(processor) = self.processor_by_id(object.processor) else {
+            return Ok(());
+        };
         let slot = &processor.idt[usize::from(object.vector.0)];
         if slot.get() == ChainId::NONE {
             slot.set(self.ke.interrupts.new_chain());
         }
         self.write_kinterrupt(object)?;
-        self.ke.interrupts.objects.borrow_mut().insert(object.isr.object, object);
+        self.ke
+            .interrupts
+            .objects
+            .borrow_mut()
+            .insert(object.isr.object, object);
         self.ke.interrupts.chains.borrow_mut()[slot.get().0 as usize - 1].push(object.isr);
-        self.with_source(object.isr.source, |source| source.connected |= object.processor.mask());
+        self.with_source(object.isr.source, |source| {
+            source.connected |= object.processor.mask()
+        });
         if self.report.is_recording() {
             self.event(Event::Connection {
                 object: object.isr.object,
@@ -272,30 +313,46 @@ impl Kernel {
     /// Takes an interrupt object off its chain. No call of its ISR starts afterwards.
     pub(crate) fn detach_object(&self, address: u64) -> Option<Object> {
         let object = self.ke.interrupts.objects.borrow_mut().remove(&address)?;
-        self.ke.interrupts.generation.set(self.ke.interrupts.generation().wrapping_add(1));
+        self.ke
+            .interrupts
+            .generation
+            .set(self.ke.interrupts.generation().wrapping_add(1));
         let mut is_last = true;
         self.with_isrs(&object, |isrs| {
             isrs.retain(|isr| isr.object != address);
             is_last = !isrs.iter().any(|isr| isr.source == object.isr.source);
         });
         if is_last {
-            self.with_source(object.isr.source, |source| source.connected &= !object.processor.mask());
+            self.with_source(object.isr.source, |source| {
+                source.connected &= !object.processor.mask()
+            });
         }
         let connected = crate::at!(DriverPtr::<KInterrupt>::new(address), KInterrupt, connected);
         // A driver that scribbled over the object has hurt only its own view of it.
         let _ = self.write(connected, 0u8);
         if self.report.is_recording() {
-            self.event(Event::Connection { object: address, vector: object.vector, connected: false });
+            self.event(Event::Connection {
+                object: address,
+                vector: object.vector,
+                connected: false,
+            });
         }
         Some(object)
     }
 
     /// Makes the ISR of an object be called, or not.
     pub(crate) fn set_object_active(&self, address: u64, active: bool) {
-        let Some(object) = self.ke.interrupts.objects.borrow_mut().get_mut(&address).map(|object| {
-            object.isr.active = active;
-            *object
-        }) else {
+        let Some(object) = self
+            .ke
+            .interrupts
+            .objects
+            .borrow_mut()
+            .get_mut(&address)
+            .map(|object| {
+                object.isr.active = active;
+                *object
+            })
+        else {
             return;
         };
         self.with_isrs(&object, |isrs| {
@@ -307,7 +364,9 @@ impl Kernel {
 
     /// The chain on which an object hangs.
     fn with_isrs(&self, object: &Object, change: impl FnOnce(&mut Vec<Isr>)) {
-        let Some(processor) = self.processor_by_id(object.processor) else { return };
+        let Some(processor) = self.processor_by_id(object.processor) else {
+            return;
+        };
         let chain = processor.idt[usize::from(object.vector.0)].get();
         let mut chains = self.ke.interrupts.chains.borrow_mut();
         if let Some(isrs) = chains.get_mut((chain.0 as usize).wrapping_sub(1)) {

@@ -49,7 +49,12 @@ impl Kernel {
         let lock = self.ipi_lock();
         self.acquire_lock_word(lock)?;
         self.ke.ipi.number.set(self.ke.ipi.number.get() + 1);
-        self.ke.ipi.call.set(Some(Call { routine, context, arrived: 0, done: 0 }));
+        self.ke.ipi.call.set(Some(Call {
+            routine,
+            context,
+            arrived: 0,
+            done: 0,
+        }));
         self.raise_irql(Irql::IPI);
         let me = self.processor().id;
         for other in self.processors().iter().filter(|other| other.id != me) {
@@ -87,8 +92,11 @@ impl Kernel {
         while !self.ipi_has_gathered() {
             self.spin(Spin::Gather)?;
         }
-        let Some(call) = ipi.call.get() else { return Ok(0) };
-        let result = self.call_at_same_level("IpiBroadcastWorker", call.routine, &[call.context])?;
+        let Some(call) = ipi.call.get() else {
+            return Ok(0);
+        };
+        let result =
+            self.call_at_same_level("IpiBroadcastWorker", call.routine, &[call.context])?;
         self.change_ipi(|call| call.done += 1);
         while !self.ipi_is_over(number) {
             self.spin(Spin::Disperse(number))?;
@@ -106,13 +114,22 @@ impl Kernel {
     /// Whether every processor has come.
     pub(super) fn ipi_has_gathered(&self) -> bool {
         let all = self.processors().len();
-        self.ke.ipi.call.get().is_none_or(|call| usize::from(call.arrived) >= all)
+        self.ke
+            .ipi
+            .call
+            .get()
+            .is_none_or(|call| usize::from(call.arrived) >= all)
     }
 
     /// Whether every processor has run the routine of call `number`.
     pub(super) fn ipi_is_over(&self, number: u64) -> bool {
         let all = self.processors().len();
         self.ke.ipi.number.get() != number
-            || self.ke.ipi.call.get().is_none_or(|call| usize::from(call.done) >= all)
+            || self
+                .ke
+                .ipi
+                .call
+                .get()
+                .is_none_or(|call| usize::from(call.done) >= all)
     }
 }

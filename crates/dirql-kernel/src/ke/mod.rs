@@ -40,7 +40,7 @@ pub use fault::{Fault, FaultAccess, FaultKind};
 pub use interrupt::{ConnectionId, InterruptKind};
 pub use processor::{Processor, ProcessorId};
 pub use scheduler::RunState;
-pub use thread::{ThreadBody, ThreadId};
+pub use thread::{NativeBody, ThreadBody, ThreadId};
 
 /// Processors of one group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +86,11 @@ pub(crate) struct Ke {
 impl Ke {
     pub(crate) fn new(processors: u16) -> Self {
         let count = processors.clamp(1, MOST_PROCESSORS);
-        Self { processors: (0..count).map(|id| Processor::new(ProcessorId(id))).collect(), ..Self::default() }
+        Self {
+            processors: (0..count)
+                .map(|id| Processor::new(ProcessorId(id)))
+                .collect(),
+            ..Self::default()
+        }
     }
 }

@@ -5,6 +5,7 @@ use core::cell::RefCell;
 
 use dirql_abi::NtStatus;
 use dirql_abi::dispatcher::{KMutant, object_type};
+use dirql_abi::list::ListEntry;
 use dirql_abi::processor::kthread;
 use dirql_rules::BugCheck;
 
@@ -39,13 +40,60 @@ impl Kernel {
         self.initialize_mutant(mutant, self.current_kthread(), 0)
     }
 
-    fn initialize_mutant(&self, mutant: DriverPtr<KMutant>, owner: u64, apc_disable: u8) -> Ddi<()> {
+    fn initialize_mutant(
+        &self,
+        mutant: DriverPtr<KMutant>,
+        owner: u64,
+        apc_disable: u8,
+    ) -> Ddi<()> {
         let free = i32::from(owner == 0);
-        self.write_header(mutant.address(), object_type::MutantObject, size_of::<KMutant>(), free)?;
+        self.write_header(
+            mutant.address(),
+            object_type::MutantObject,
+            size_of::<KMutant>(),
+            free,
+        )?;
         self.write(at!(mutant, KMutant, owner_thread), owner)?;
         self.write(at!(mutant, KMutant, abandoned), 0)?;
         self.write(at!(mutant, KMutant, apc_disable), apc_disable)?;
         self.set_mutex_owner(mutant.address(), owner);
+        self.link_mutant(mutant, owner)
+    }
+
+    /// Puts a mutant at the end of its owner's list.
+    fn link_mutant(&self, mutant: DriverPtr<KMutant>, owner: u64) -> Ddi<()> {
+        if owner == 0 {
+            return Ok(());
+        }
+        let head = DriverPtr::<ListEntry>::new(owner + kthread::MUTANT_LIST_HEAD as u64);
+        let links = at!(mutant, KMutant, mutant_list_entry);
+        let last = self.read(at!(head, ListEntry, blink))?;
+        self.write(
+            links,
+            ListEntry {
+                flink: head.address(),
+                blink: last,
+            },
+        )?;
+        self.write(DriverPtr::<u64>::new(last), links.address())?;
+        Ok(self.write(at!(head, ListEntry, blink), links.address())?)
+    }
+
+    /// Takes it off again, if it is there: an initialised mutant was laid out anew.
+    fn unlink_mutant(&self, mutant: DriverPtr<KMutant>) -> Ddi<()> {
+        let links = at!(mutant, KMutant, mutant_list_entry);
+        let here = links.address();
+        let ListEntry { flink, blink } = self.read(links)?;
+        let (next, last) = (
+            DriverPtr::<ListEntry>::new(flink),
+            DriverPtr::<ListEntry>::new(blink),
+        );
+        let is_linked = self.read(next).is_ok_and(|next| next.blink == here)
+            && self.read(last).is_ok_and(|last| last.flink == here);
+        if is_linked {
+            self.write(at!(last, ListEntry, flink), flink)?;
+            self.write(at!(next, ListEntry, blink), blink)?;
+        }
         Ok(())
     }
 
@@ -70,12 +118,16 @@ impl Kernel {
         let mutant = DriverPtr::<KMutant>::new(mutex);
         let state = Self::signal_state(mutex);
         let Some(count) = self.read(state)?.checked_sub(1) else {
-            return Err(Stop::Exception { code: MUTANT_LIMIT_EXCEEDED, parameters: [0; 4] });
+            return Err(Stop::Exception {
+                code: MUTANT_LIMIT_EXCEEDED,
+                parameters: [0; 4],
+            });
         };
         self.write(state, count)?;
         self.write(at!(mutant, KMutant, owner_thread), kthread)?;
         if count == 0 {
             self.set_mutex_owner(mutex, kthread);
+            self.link_mutant(mutant, kthread)?;
             self.disable_apcs_for(mutant, kthread, -1)?;
         }
         let abandoned = self.read(at!(mutant, KMutant, abandoned))?;
@@ -103,7 +155,10 @@ impl Kernel {
     pub fn ke_release_mutex(&self, mutex: DriverPtr<KMutant>, _wait: u8) -> Ddi<i32> {
         let owner = self.mutex_owner(mutex.address())?;
         if owner == 0 || owner != self.current_kthread() {
-            return Err(Stop::Exception { code: NtStatus::MUTANT_NOT_OWNED, parameters: [0; 4] });
+            return Err(Stop::Exception {
+                code: NtStatus::MUTANT_NOT_OWNED,
+                parameters: [0; 4],
+            });
         }
         let state = Self::signal_state(mutex.address());
         let before = self.read(state)?;
@@ -111,6 +166,7 @@ impl Kernel {
         if before == 0 {
             self.write(at!(mutex, KMutant, owner_thread), 0)?;
             self.set_mutex_owner(mutex.address(), 0);
+            self.unlink_mutant(mutex)?;
             self.disable_apcs_for(mutex, owner, 1)?;
             self.signal(mutex.address())?;
         }
@@ -127,18 +183,26 @@ impl Kernel {
     pub(crate) fn abandon_mutexes(&self, thread: u64) -> Ddi<()> {
         let mutexes: alloc::vec::Vec<u64> = {
             let owned = self.ke.mutexes.owned.borrow();
-            owned.iter().filter(|(_, owner)| **owner == thread).map(|(mutex, _)| *mutex).collect()
+            owned
+                .iter()
+                .filter(|(_, owner)| **owner == thread)
+                .map(|(mutex, _)| *mutex)
+                .collect()
         };
         for address in mutexes {
             self.set_mutex_owner(address, 0);
             let mutex = DriverPtr::<KMutant>::new(address);
             // The memory of a mutex that was never released may be gone.
-            let Ok(image) = self.read(mutex) else { continue };
+            let Ok(image) = self.read(mutex) else {
+                continue;
+            };
             if image.header.type_ != object_type::MutantObject || image.owner_thread != thread {
                 continue;
             }
             if image.apc_disable != 0 {
-                return Err(BugCheck::new(THREAD_TERMINATE_HELD_MUTEX, [thread, address, 0, 0]).into());
+                return Err(
+                    BugCheck::new(THREAD_TERMINATE_HELD_MUTEX, [thread, address, 0, 0]).into(),
+                );
             }
             self.write(at!(mutex, KMutant, owner_thread), 0)?;
             self.write(at!(mutex, KMutant, abandoned), 1)?;

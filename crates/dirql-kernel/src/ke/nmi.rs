@@ -44,7 +44,11 @@ impl Kernel {
         nmi.last.set(nmi.last.get() + 1);
         // Not an address, so that a driver that follows it faults.
         let handle = nmi.last.get() << 4;
-        nmi.callbacks.borrow_mut().push(Callback { handle, routine, context });
+        nmi.callbacks.borrow_mut().push(Callback {
+            handle,
+            routine,
+            context,
+        });
         Ok(handle)
     }
 
@@ -54,7 +58,10 @@ impl Kernel {
     /// - Returns: STATUS_INVALID_HANDLE for a handle that is none.
     pub fn ke_deregister_nmi_callback(&self, handle: u64) -> Ddi<NtStatus> {
         let mut callbacks = self.ke.nmi.callbacks.borrow_mut();
-        match callbacks.iter().position(|callback| callback.handle == handle) {
+        match callbacks
+            .iter()
+            .position(|callback| callback.handle == handle)
+        {
             Some(at) => {
                 callbacks.remove(at);
                 Ok(NtStatus::SUCCESS)
@@ -65,7 +72,12 @@ impl Kernel {
 
     /// Whether a registered routine is in a range of addresses.
     pub(crate) fn nmi_callbacks_into(&self, code: &core::ops::Range<u64>) -> bool {
-        self.ke.nmi.callbacks.borrow().iter().any(|callback| code.contains(&callback.routine))
+        self.ke
+            .nmi
+            .callbacks
+            .borrow()
+            .iter()
+            .any(|callback| code.contains(&callback.routine))
     }
 
     /// A non-maskable interrupt reaches a processor, which takes it at its next yield point

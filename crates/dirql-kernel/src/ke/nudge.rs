@@ -45,7 +45,11 @@ impl Kernel {
             return true;
         }
         let is_alone = nudge.step.get() == self.step() && !nudge.pending.get();
-        nudge.in_a_row.set(if is_alone { nudge.in_a_row.get() + 1 } else { 0 });
+        nudge.in_a_row.set(if is_alone {
+            nudge.in_a_row.get() + 1
+        } else {
+            0
+        });
         if nudge.in_a_row.get() >= MOST {
             return false;
         }
@@ -79,7 +83,9 @@ impl Kernel {
 
     fn is_any_other_runnable(&self) -> bool {
         let me = self.processor().id;
-        self.processors().iter().any(|other| other.id != me && self.is_runnable(other))
+        self.processors()
+            .iter()
+            .any(|other| other.id != me && self.is_runnable(other))
     }
 
     /// The interrupted code is about to go on.

@@ -65,10 +65,18 @@ impl Kernel {
             return Ok(());
         }
         let wake = self.new_event(SYNCHRONIZATION)?;
-        let worker = Worker { wake: wake.address(), pending: None, users: 1 };
+        let worker = Worker {
+            wake: wake.address(),
+            pending: None,
+            users: 1,
+        };
         self.ke.passive.workers.borrow_mut().insert(key, worker);
         let body = move |kernel: &Kernel| kernel.serve_passive(key, wake.address());
-        self.spawn_thread("passive-level interrupt", PRIORITY, ThreadBody::Native(Box::new(body)));
+        self.spawn_thread(
+            "passive-level interrupt",
+            PRIORITY,
+            ThreadBody::Native(Box::new(body)),
+        );
         Ok(())
     }
 
@@ -77,7 +85,9 @@ impl Kernel {
         let key = (group, vector.0);
         let wake = {
             let mut workers = self.ke.passive.workers.borrow_mut();
-            let Some(worker) = workers.get_mut(&key) else { return Ok(()) };
+            let Some(worker) = workers.get_mut(&key) else {
+                return Ok(());
+            };
             worker.users -= 1;
             if worker.users > 0 {
                 return Ok(());
@@ -96,7 +106,9 @@ impl Kernel {
         let is_level = mode == interrupt_mode::LevelSensitive;
         let wake = {
             let mut workers = self.ke.passive.workers.borrow_mut();
-            let Some(worker) = workers.get_mut(&(group, vector.0)) else { return Ok(()) };
+            let Some(worker) = workers.get_mut(&(group, vector.0)) else {
+                return Ok(());
+            };
             worker.pending = Some((chain, is_level));
             worker.wake
         };
@@ -126,7 +138,11 @@ impl Kernel {
             };
             self.run_passive_chain(vector, chain, is_level)?;
             if is_level {
-                in_a_row = if self.vector_is_asserted(key.0, vector) { in_a_row + 1 } else { 0 };
+                in_a_row = if self.vector_is_asserted(key.0, vector) {
+                    in_a_row + 1
+                } else {
+                    0
+                };
                 if in_a_row > STORM {
                     let first = self.ke.interrupts.isr_after(chain, 0);
                     return Err(self.storm(vector, chain, first));
@@ -199,7 +215,11 @@ impl Kernel {
         }
         self.wait_for(event, None)?;
         let place = self.here();
-        self.ke.passive.holders.borrow_mut().insert(event, (thread, place));
+        self.ke
+            .passive
+            .holders
+            .borrow_mut()
+            .insert(event, (thread, place));
         Ok(())
     }
 

@@ -41,7 +41,11 @@ impl Polls {
             self.next.set((self.next.get() + 1) % REMEMBERED);
             self.recent.set(recent);
         }
-        self.repeats.set(if goes_on && known { self.repeats.get() + 1 } else { 0 });
+        self.repeats.set(if goes_on && known {
+            self.repeats.get() + 1
+        } else {
+            0
+        });
         self.repeats.get()
     }
 }

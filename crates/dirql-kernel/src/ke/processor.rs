@@ -196,7 +196,8 @@ impl Kernel {
 
     /// Address of a processor's KPRCB.
     pub(crate) fn processor_kprcb(&self, id: ProcessorId) -> u64 {
-        self.processor_by_id(id).map_or(0, |processor| processor.kpcr.get() + PRCB_OFFSET)
+        self.processor_by_id(id)
+            .map_or(0, |processor| processor.kpcr.get() + PRCB_OFFSET)
     }
 
     /// What `KeGetCurrentThread` reads through `gs`.
@@ -229,10 +230,15 @@ impl Kernel {
     /// Makes `vector` pending at a processor.
     #[inline]
     pub(crate) fn request_vector(&self, target: ProcessorId, vector: Vector, trigger: Trigger) {
-        let Some(processor) = self.processor_by_id(target) else { return };
+        let Some(processor) = self.processor_by_id(target) else {
+            return;
+        };
         processor.lapic.borrow_mut().accept(vector, trigger);
         if self.report.is_recording() {
-            self.event(Event::Pending { target: target.0, vector });
+            self.event(Event::Pending {
+                target: target.0,
+                vector,
+            });
         }
     }
 }

@@ -54,10 +54,20 @@ impl Kernel {
     }
 
     /// `ULONG KeGetCurrentProcessorNumberEx(PPROCESSOR_NUMBER)`: the system-wide index.
-    pub fn ke_get_current_processor_number_ex(&self, number: DriverPtr<ProcessorNumber>) -> Ddi<u32> {
+    pub fn ke_get_current_processor_number_ex(
+        &self,
+        number: DriverPtr<ProcessorNumber>,
+    ) -> Ddi<u32> {
         let id = self.processor().id;
         if !number.is_null() {
-            self.write(number, ProcessorNumber { group: id.group(), number: id.number(), reserved: 0 })?;
+            self.write(
+                number,
+                ProcessorNumber {
+                    group: id.group(),
+                    number: id.number(),
+                    reserved: 0,
+                },
+            )?;
         }
         Ok(u32::from(id.0))
     }
@@ -73,13 +83,23 @@ impl Kernel {
             return Ok(NtStatus::INVALID_PARAMETER);
         };
         let id = processor.id;
-        self.write(number, ProcessorNumber { group: id.group(), number: id.number(), reserved: 0 })?;
+        self.write(
+            number,
+            ProcessorNumber {
+                group: id.group(),
+                number: id.number(),
+                reserved: 0,
+            },
+        )?;
         Ok(NtStatus::SUCCESS)
     }
 
     /// `ULONG KeGetProcessorIndexFromNumber(PPROCESSOR_NUMBER)`: the reverse;
     /// INVALID_PROCESSOR_INDEX (all ones) for a processor that does not exist.
-    pub fn ke_get_processor_index_from_number(&self, number: DriverPtr<ProcessorNumber>) -> Ddi<u32> {
+    pub fn ke_get_processor_index_from_number(
+        &self,
+        number: DriverPtr<ProcessorNumber>,
+    ) -> Ddi<u32> {
         const INVALID_PROCESSOR_INDEX: u32 = u32::MAX;
         let number = self.read(number)?;
         let exists = u32::from(number.number) < self.processors_in_group(number.group);
@@ -126,7 +146,11 @@ impl Kernel {
     /// - IRQL: any.
     /// - Returns: STATUS_INVALID_PARAMETER if it is not an interrupt object.
     /// - Source: WDK reference, wdm.IoGetAffinityInterrupt.
-    pub fn io_get_affinity_interrupt(&self, object: u64, affinity: DriverPtr<GroupAffinity>) -> Ddi<NtStatus> {
+    pub fn io_get_affinity_interrupt(
+        &self,
+        object: u64,
+        affinity: DriverPtr<GroupAffinity>,
+    ) -> Ddi<NtStatus> {
         let Some(known) = self.ke.interrupts.object(object) else {
             return Ok(NtStatus::INVALID_PARAMETER);
         };
@@ -140,7 +164,14 @@ impl Kernel {
             .filter_map(|address| self.ke.interrupts.object(*address))
             .filter(|other| other.vector == known.vector)
             .fold(0, |mask, other| mask | other.processor.mask());
-        self.write(affinity, GroupAffinity { mask, group, reserved: [0; 3] })?;
+        self.write(
+            affinity,
+            GroupAffinity {
+                mask,
+                group,
+                reserved: [0; 3],
+            },
+        )?;
         Ok(NtStatus::SUCCESS)
     }
 }

@@ -3,9 +3,10 @@
 //! Nothing sends APCs here. What remains is the contract: pairs, and the counts that drivers
 //! read in the KTHREAD.
 
+use alloc::format;
+
 use dirql_abi::processor::kthread;
-use dirql_abi::bugcheck::code;
-use dirql_rules::BugCheck;
+use dirql_rules::ids;
 
 use crate::stop::Ddi;
 use crate::{DriverPtr, Kernel};
@@ -21,7 +22,8 @@ impl Kernel {
 
     /// `VOID KeLeaveCriticalRegion(VOID)`
     ///
-    /// - Findings: bug check 1 (APC_INDEX_MISMATCH) when the thread is in none.
+    /// - Findings: DQ0161 the thread is in none; the count goes above zero, as on Windows, which
+    ///   stops with bug check 1 when the system call ends.
     pub fn ke_leave_critical_region(&self) -> Ddi<()> {
         self.change_apc_disable(kthread::KERNEL_APC_DISABLE, 1)
     }
@@ -64,9 +66,17 @@ impl Kernel {
             return Ok(());
         }
         let count = self.apc_disable(offset)?.wrapping_add(by);
-        if count > 0 {
-            let parameters = [self.here().address, 0, u64::from(count as u16), 0];
-            return Err(BugCheck::new(code::APC_INDEX_MISMATCH, parameters).into());
+        if by > 0 && count > 0 {
+            let kind = if offset == kthread::KERNEL_APC_DISABLE {
+                "critical"
+            } else {
+                "guarded"
+            };
+            self.find(
+                ids::REGION_NOT_ENTERED,
+                format!("a thread leaves a {kind} region that it has not entered"),
+                None,
+            )?;
         }
         Ok(self.write(DriverPtr::new(thread + offset as u64), count)?)
     }

@@ -66,7 +66,11 @@ impl Kernel {
             return Ok(());
         }
         self.take_pending()?;
-        if self.turn_is_over() { self.end_turn(step) } else { Ok(()) }
+        if self.turn_is_over() {
+            self.end_turn(step)
+        } else {
+            Ok(())
+        }
     }
 
     /// A trapped instruction is a step too.
@@ -101,7 +105,11 @@ impl Kernel {
             self.request_vector(processor.id, vectors::DPC, Trigger::Edge);
         }
         let me = processor.id;
-        if self.processors().iter().any(|other| other.id != me && self.is_runnable(other)) {
+        if self
+            .processors()
+            .iter()
+            .any(|other| other.id != me && self.is_runnable(other))
+        {
             self.hand_over(true);
         }
         if self.has_ended() {
@@ -112,7 +120,11 @@ impl Kernel {
         if self.irql() < Irql::DISPATCH && self.processor().thread.get().is_some() {
             self.end_quantum(self.ke.starve_nobody.take());
         }
-        if self.has_ended() { Err(Stop::Ended) } else { Ok(()) }
+        if self.has_ended() {
+            Err(Stop::Ended)
+        } else {
+            Ok(())
+        }
     }
 
     /// Lets everything run until there is nothing left to do. Called outside strands.
@@ -148,7 +160,11 @@ impl Kernel {
                 alarms += 1;
                 continue;
             }
-            match self.processors().iter().find_map(|processor| Some((processor.id, processor.spin.get()?))) {
+            match self
+                .processors()
+                .iter()
+                .find_map(|processor| Some((processor.id, processor.spin.get()?)))
+            {
                 Some((processor, spin)) => self.stuck(processor, spin),
                 None => return RunState::Idle,
             }
@@ -212,9 +228,9 @@ impl Kernel {
 
     fn spin_is_over(&self, spin: Spin, processor: ProcessorId) -> bool {
         match spin {
-            Spin::Lock(lock) => {
-                self.read(crate::DriverPtr::<u64>::new(lock)).is_ok_and(|word| word & 1 == 0)
-            }
+            Spin::Lock(lock) => self
+                .read(crate::DriverPtr::<u64>::new(lock))
+                .is_ok_and(|word| word & 1 == 0),
             Spin::QueuedLock(lock) => self.is_next_for_lock(lock, processor),
             Spin::Dpcs(before) => !self.dpcs_busy(before),
             Spin::Gather => self.ipi_has_gathered(),
@@ -230,7 +246,9 @@ impl Kernel {
         self.ke.give_turn.set(away);
         self.platform().suspend();
         self.report.resume_ddi(ddi);
-        debug_assert!(self.has_ended() || self.irql() < Irql::DISPATCH || self.processor().id == me);
+        debug_assert!(
+            self.has_ended() || self.irql() < Irql::DISPATCH || self.processor().id == me
+        );
     }
 
     /// Waits for another processor, taking interrupts meanwhile. Returns when the wait may be
@@ -329,7 +347,10 @@ impl Kernel {
     pub fn end_with(&self, stop: &Stop) {
         match stop {
             Stop::BugCheck(bug_check) => {
-                self.end(Outcome::BugCheck { bug_check: *bug_check, place: self.here() });
+                self.end(Outcome::BugCheck {
+                    bug_check: *bug_check,
+                    place: self.here(),
+                });
             }
             Stop::BadAddress(bad) => {
                 let stop = self.bad_address(*bad);
@@ -337,7 +358,10 @@ impl Kernel {
             }
             Stop::Exception { code, parameters } => {
                 let bug_check = self.unhandled_exception(*code, *parameters);
-                self.end(Outcome::BugCheck { bug_check, place: self.here() });
+                self.end(Outcome::BugCheck {
+                    bug_check,
+                    place: self.here(),
+                });
             }
             Stop::Ended => {}
         }

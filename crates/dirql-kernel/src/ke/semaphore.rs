@@ -9,9 +9,19 @@ use crate::{DriverPtr, Kernel};
 
 impl Kernel {
     /// `VOID KeInitializeSemaphore(PRKSEMAPHORE, LONG Count, LONG Limit)`. Any IRQL.
-    pub fn ke_initialize_semaphore(&self, semaphore: DriverPtr<KSemaphore>, count: i32, limit: i32) -> Ddi<()> {
+    pub fn ke_initialize_semaphore(
+        &self,
+        semaphore: DriverPtr<KSemaphore>,
+        count: i32,
+        limit: i32,
+    ) -> Ddi<()> {
         let size = size_of::<KSemaphore>();
-        self.write_header(semaphore.address(), object_type::SemaphoreObject, size, count)?;
+        self.write_header(
+            semaphore.address(),
+            object_type::SemaphoreObject,
+            size,
+            count,
+        )?;
         Ok(self.write(at!(semaphore, KSemaphore, limit), limit)?)
     }
 
@@ -22,7 +32,12 @@ impl Kernel {
     /// - Raises STATUS_SEMAPHORE_LIMIT_EXCEEDED when the count would pass its limit or would
     ///   become smaller.
     /// - Source: WDK reference, wdm.KeReleaseSemaphore, Remarks.
-    pub fn ke_release_semaphore(&self, semaphore: DriverPtr<KSemaphore>, adjustment: i32) -> Ddi<i32> {
+    pub fn ke_release_semaphore(
+        &self,
+        semaphore: DriverPtr<KSemaphore>,
+        increment: i32,
+        adjustment: i32,
+    ) -> Ddi<i32> {
         let state = Self::signal_state(semaphore.address());
         let before = self.read(state)?;
         let limit = self.read(at!(semaphore, KSemaphore, limit))?;
@@ -30,11 +45,14 @@ impl Kernel {
             Some(after) if after <= limit && after >= before => {
                 self.write(state, after)?;
                 if before == 0 {
-                    self.signal(semaphore.address())?;
+                    self.signal_with(semaphore.address(), increment)?;
                 }
                 Ok(before)
             }
-            _ => Err(Stop::Exception { code: NtStatus::SEMAPHORE_LIMIT_EXCEEDED, parameters: [0; 4] }),
+            _ => Err(Stop::Exception {
+                code: NtStatus::SEMAPHORE_LIMIT_EXCEEDED,
+                parameters: [0; 4],
+            }),
         }
     }
 

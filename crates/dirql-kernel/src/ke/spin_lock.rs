@@ -1,8 +1,10 @@
 //! Spin locks: executive, in-stack queued, the system's by number, and the words behind
 //! interrupt objects.
 //!
-//! A lock word is 0 when free and has bit 0 set when held, as in every Windows build. Who
-//! holds it is kept beside, so that a wait that can never end is found instead of waited.
+//! A lock word is 0 when free. Held, it is 1 if an ordinary routine took it, and the address
+//! of the holder's queue entry, whose own word for the lock has bit 1 set then, if a queued one
+//! did; drivers that look into their locks see the same on Windows. Who holds it is kept
+//! beside, so that a wait that can never end is found instead of waited.
 //!
 //! Source: WDK reference, "Introduction to Spin Locks", "Queued Spin Locks", "Preventing
 //! Errors and Deadlocks While Using Spin Locks".
@@ -54,6 +56,13 @@ pub(crate) struct Locks {
     system: Cell<u64>,
 }
 
+/// A lock word that an ordinary routine took.
+const HELD: u64 = 1;
+
+/// Set in a queue entry's word for its lock while the entry is the holder's:
+/// LOCK_QUEUE_OWNER.
+const QUEUE_OWNER: u64 = 2;
+
 /// How many locks the system has by number, KSPIN_LOCK_QUEUE_NUMBER of Windows Server 2003.
 const SYSTEM_LOCKS: u32 = 17;
 
@@ -64,13 +73,14 @@ impl Kernel {
     /// Waits until the lock word is free and takes it.
     #[inline]
     pub(crate) fn acquire_lock_word(&self, lock: u64) -> Ddi<()> {
-        self.acquire(lock, Kind::Bare, None)
+        self.acquire(lock, Kind::Bare, HELD, None)
     }
 
+    /// `mark` is what the word holds from then on.
     #[inline]
-    fn acquire(&self, lock: u64, kind: Kind, before: Option<Irql>) -> Ddi<()> {
+    fn acquire(&self, lock: u64, kind: Kind, mark: u64, before: Option<Irql>) -> Ddi<()> {
         loop {
-            if self.try_acquire(lock, kind, before)? {
+            if self.try_acquire(lock, kind, mark, before)? {
                 return Ok(());
             }
             self.spin_on(lock, kind)?;
@@ -78,19 +88,38 @@ impl Kernel {
     }
 
     #[inline]
-    fn try_acquire(&self, lock: u64, kind: Kind, before: Option<Irql>) -> Ddi<bool> {
+    fn try_acquire(&self, lock: u64, kind: Kind, mark: u64, before: Option<Irql>) -> Ddi<bool> {
         let word = DriverPtr::<u64>::new(lock);
         let processor = self.processor().id;
-        if self.read(word)? & 1 != 0 || kind == Kind::Queued && !self.leave_queue(lock, processor) {
+        let content = self.read(word)?;
+        if self.is_held(lock, kind, content)
+            || kind == Kind::Queued && !self.leave_queue(lock, processor)
+        {
             return Ok(false);
         }
-        self.write(word, 1)?;
+        self.write(word, mark)?;
         let place = self.here();
-        self.ke.locks.held.borrow_mut().push(Held { lock, processor, kind, before, place });
+        self.ke.locks.held.borrow_mut().push(Held {
+            lock,
+            processor,
+            kind,
+            before,
+            place,
+        });
         if self.report.is_recording() {
             self.event(Event::LockTaken(lock));
         }
         Ok(true)
+    }
+
+    /// Ordinary routines look at bit 0 of the word only, queued ones at all of it.
+    #[inline]
+    fn is_held(&self, lock: u64, kind: Kind, content: u64) -> bool {
+        match content {
+            0 => false,
+            _ if kind == Kind::Queued => true,
+            _ => content & HELD != 0 || self.holder(lock).is_some(),
+        }
     }
 
     /// Frees a lock word that the current processor holds.
@@ -105,7 +134,9 @@ impl Kernel {
         let processor = self.processor().id;
         let taken = {
             let mut held = self.ke.locks.held.borrow_mut();
-            let at = held.iter().rposition(|held| held.lock == lock && held.processor == processor);
+            let at = held
+                .iter()
+                .rposition(|held| held.lock == lock && held.processor == processor);
             at.map(|at| held.remove(at))
         };
         if taken.is_none() {
@@ -123,7 +154,10 @@ impl Kernel {
         let owner = self.holder(lock);
         let message = match &owner {
             Some((processor, _)) => {
-                format!("a spin lock was released that processor {} holds", processor.0)
+                format!(
+                    "a spin lock was released that processor {} holds",
+                    processor.0
+                )
             }
             None => String::from("a spin lock was released that nobody holds"),
         };
@@ -137,7 +171,9 @@ impl Kernel {
     /// the routine sets, if it does.
     #[inline]
     fn release_as(&self, lock: u64, kind: Kind, new: Option<u8>) -> Ddi<()> {
-        let Some(held) = self.release(lock)? else { return Ok(()) };
+        let Some(held) = self.release(lock)? else {
+            return Ok(());
+        };
         if held.kind != kind {
             return self.other_kind(held.place);
         }
@@ -160,10 +196,15 @@ impl Kernel {
     fn other_level(&self, held: &Held, new: Option<u8>) -> Ddi<()> {
         let message = match (held.before, new) {
             (Some(before), Some(new)) => {
-                format!("the lock was taken at {before} and is released to {}", Irql(new))
+                format!(
+                    "the lock was taken at {before} and is released to {}",
+                    Irql(new)
+                )
             }
             (Some(before), None) => {
-                format!("the lock was taken at {before} with a routine that raises the level and is released with one that does not lower it")
+                format!(
+                    "the lock was taken at {before} with a routine that raises the level and is released with one that does not lower it"
+                )
             }
             (None, _) => String::from(
                 "the lock was taken with a routine that leaves the level alone and is released with one that sets it",
@@ -179,12 +220,19 @@ impl Kernel {
     /// Who holds a lock, and where it was taken.
     pub(crate) fn holder(&self, lock: u64) -> Option<(ProcessorId, Place)> {
         let held = self.ke.locks.held.borrow();
-        held.iter().rev().find(|held| held.lock == lock).map(|held| (held.processor, held.place.clone()))
+        held.iter()
+            .rev()
+            .find(|held| held.lock == lock)
+            .map(|held| (held.processor, held.place.clone()))
     }
 
     /// Forgets who holds a lock: a driver wrote to the word itself.
     pub(crate) fn forget_lock(&self, lock: u64) {
-        self.ke.locks.held.borrow_mut().retain(|held| held.lock != lock);
+        self.ke
+            .locks
+            .held
+            .borrow_mut()
+            .retain(|held| held.lock != lock);
     }
 
     #[cold]
@@ -237,18 +285,27 @@ impl Kernel {
     pub(crate) fn is_next_for_lock(&self, lock: u64, processor: ProcessorId) -> bool {
         let first = {
             let waiting = self.ke.locks.waiting.borrow();
-            waiting.iter().find(|(other, _)| *other == lock).map(|(_, processor)| *processor)
+            waiting
+                .iter()
+                .find(|(other, _)| *other == lock)
+                .map(|(_, processor)| *processor)
         };
         first == Some(processor)
-            && self.read(DriverPtr::<u64>::new(lock)).is_ok_and(|word| word & 1 == 0)
+            && self
+                .read(DriverPtr::<u64>::new(lock))
+                .is_ok_and(|word| word == 0)
     }
 
     /// Called when every processor that could go on waits for a lock.
     pub(crate) fn deadlock(&self, lock: u64) -> Stop {
-        let earlier = self.holder(lock).map(|(_, place)| (String::from("the lock was taken here"), place));
+        let earlier = self
+            .holder(lock)
+            .map(|(_, place)| (String::from("the lock was taken here"), place));
         let message = match earlier {
             Some(_) => "this processor waits for a spin lock whose holder never goes on",
-            None => "this processor waits for a spin lock that is marked held, but nobody took it; was it initialised?",
+            None => {
+                "this processor waits for a spin lock that is marked held, but nobody took it; was it initialised?"
+            }
         };
         self.find_fatal(ids::DEADLOCK, String::from(message), earlier)
     }
@@ -270,16 +327,44 @@ impl Kernel {
     /// - Source: WDK reference, wdm.KeAcquireSpinLock.
     #[inline]
     pub fn ke_acquire_spin_lock_raise_to_dpc(&self, lock: u64) -> Ddi<u8> {
-        let old = self.raise_irql(Irql::DISPATCH);
-        self.acquire(lock, Kind::Ordinary, Some(old))?;
+        let old = self.enter_lock_level(Irql::DISPATCH)?;
+        self.acquire(lock, Kind::Ordinary, HELD, Some(old))?;
         Ok(old.0)
     }
 
     /// `KIRQL KeAcquireSpinLockRaiseToSynch(PKSPIN_LOCK)`: as above, at SYNCH_LEVEL.
     pub fn ke_acquire_spin_lock_raise_to_synch(&self, lock: u64) -> Ddi<u8> {
-        let old = self.raise_irql(Irql::SYNCH);
-        self.acquire(lock, Kind::Ordinary, Some(old))?;
+        let old = self.enter_lock_level(Irql::SYNCH)?;
+        self.acquire(lock, Kind::Ordinary, HELD, Some(old))?;
         Ok(old.0)
+    }
+
+    /// The routines set the level of their lock and do not look at the one before: a driver
+    /// that is above it has been told so, and is below from then on.
+    #[inline]
+    pub(crate) fn enter_lock_level(&self, level: Irql) -> Ddi<Irql> {
+        let old = self.irql();
+        if old <= level {
+            return Ok(self.raise_irql(level));
+        }
+        self.lower_irql(level)?;
+        Ok(old)
+    }
+
+    /// The level after a lock; as it comes in, whatever it is.
+    #[inline]
+    pub(crate) fn leave_lock_level(&self, new: u8) -> Ddi<()> {
+        let (current, new) = (self.irql(), Irql(new & 0xF));
+        if new <= current {
+            return self.lower_irql(new);
+        }
+        self.find(
+            ids::RAISE_BELOW,
+            format!("a lock is released to {new} at {current}"),
+            None,
+        )?;
+        self.set_irql(new);
+        Ok(())
     }
 
     /// `VOID KeReleaseSpinLock(PKSPIN_LOCK, KIRQL NewIrql)`
@@ -292,13 +377,13 @@ impl Kernel {
     #[inline]
     pub fn ke_release_spin_lock(&self, lock: u64, new: u8) -> Ddi<()> {
         self.release_as(lock, Kind::Ordinary, Some(new))?;
-        self.ke_lower_irql(new)
+        self.leave_lock_level(new)
     }
 
     /// `VOID KeAcquireSpinLockAtDpcLevel(PKSPIN_LOCK)`: as the routine above, but the level
     /// stays. IRQL: DISPATCH_LEVEL (the page says "or above"; rule IrqlDispatch says exactly).
     pub fn ke_acquire_spin_lock_at_dpc_level(&self, lock: u64) -> Ddi<()> {
-        self.acquire(lock, Kind::Ordinary, None)
+        self.acquire(lock, Kind::Ordinary, HELD, None)
     }
 
     /// `VOID KeReleaseSpinLockFromDpcLevel(PKSPIN_LOCK)`: the level stays.
@@ -308,12 +393,13 @@ impl Kernel {
 
     /// `BOOLEAN KeTryToAcquireSpinLockAtDpcLevel(PKSPIN_LOCK)`: never waits.
     pub fn ke_try_to_acquire_spin_lock_at_dpc_level(&self, lock: u64) -> Ddi<u8> {
-        self.try_acquire(lock, Kind::Ordinary, None).map(u8::from)
+        self.try_acquire(lock, Kind::Ordinary, HELD, None)
+            .map(u8::from)
     }
 
     /// `BOOLEAN KeTestSpinLock(PKSPIN_LOCK)`: whether it is free; takes nothing.
     pub fn ke_test_spin_lock(&self, lock: u64) -> Ddi<u8> {
-        Ok(u8::from(self.read(DriverPtr::<u64>::new(lock))? & 1 == 0))
+        Ok(u8::from(self.read(DriverPtr::<u64>::new(lock))? == 0))
     }
 
     /// `KIRQL KeAcquireSpinLockForDpc(PKSPIN_LOCK)`: right whether the DPC is threaded or not.
@@ -345,12 +431,35 @@ impl Kernel {
         self.acquire_queued(lock, handle, Irql::SYNCH)
     }
 
-    fn acquire_queued(&self, lock: u64, handle: DriverPtr<KLockQueueHandle>, level: Irql) -> Ddi<()> {
-        let old = self.raise_irql(level);
+    fn acquire_queued(
+        &self,
+        lock: u64,
+        handle: DriverPtr<KLockQueueHandle>,
+        level: Irql,
+    ) -> Ddi<()> {
+        let old = self.enter_lock_level(level)?;
         self.write(at!(handle, KLockQueueHandle, old_irql), old)?;
+        self.acquire_with(lock, handle, Some(old))
+    }
+
+    fn acquire_with(
+        &self,
+        lock: u64,
+        handle: DriverPtr<KLockQueueHandle>,
+        before: Option<Irql>,
+    ) -> Ddi<()> {
         self.write(at!(handle, KLockQueueHandle, lock_queue.next), 0)?;
         self.write(at!(handle, KLockQueueHandle, lock_queue.lock), lock)?;
-        self.acquire(lock, Kind::Queued, Some(old))
+        self.acquire(
+            lock,
+            Kind::Queued,
+            at!(handle, KLockQueueHandle, lock_queue).address(),
+            before,
+        )?;
+        Ok(self.write(
+            at!(handle, KLockQueueHandle, lock_queue.lock),
+            lock | QUEUE_OWNER,
+        )?)
     }
 
     /// `VOID KeAcquireInStackQueuedSpinLockAtDpcLevel(PKSPIN_LOCK, PKLOCK_QUEUE_HANDLE)`
@@ -359,18 +468,18 @@ impl Kernel {
         lock: u64,
         handle: DriverPtr<KLockQueueHandle>,
     ) -> Ddi<()> {
-        self.write(at!(handle, KLockQueueHandle, lock_queue.next), 0)?;
-        self.write(at!(handle, KLockQueueHandle, lock_queue.lock), lock)?;
-        self.acquire(lock, Kind::Queued, None)
+        self.acquire_with(lock, handle, None)
     }
 
     /// `VOID KeReleaseInStackQueuedSpinLock(PKLOCK_QUEUE_HANDLE)`: restores the level kept in
     /// the handle.
-    pub fn ke_release_in_stack_queued_spin_lock(&self, handle: DriverPtr<KLockQueueHandle>) -> Ddi<()> {
-        let lock = self.read(at!(handle, KLockQueueHandle, lock_queue.lock))?;
+    pub fn ke_release_in_stack_queued_spin_lock(
+        &self,
+        handle: DriverPtr<KLockQueueHandle>,
+    ) -> Ddi<()> {
         let old = self.read(at!(handle, KLockQueueHandle, old_irql))?;
-        self.release_as(lock, Kind::Queued, Some(old.0))?;
-        self.ke_lower_irql(old.0)
+        self.release_with(handle, Some(old.0))?;
+        self.leave_lock_level(old.0)
     }
 
     /// `VOID KeReleaseInStackQueuedSpinLockFromDpcLevel(PKLOCK_QUEUE_HANDLE)`
@@ -378,8 +487,13 @@ impl Kernel {
         &self,
         handle: DriverPtr<KLockQueueHandle>,
     ) -> Ddi<()> {
-        let lock = self.read(at!(handle, KLockQueueHandle, lock_queue.lock))?;
-        self.release_as(lock, Kind::Queued, None)
+        self.release_with(handle, None)
+    }
+
+    fn release_with(&self, handle: DriverPtr<KLockQueueHandle>, new: Option<u8>) -> Ddi<()> {
+        let lock = self.read(at!(handle, KLockQueueHandle, lock_queue.lock))? & !QUEUE_OWNER;
+        self.write(at!(handle, KLockQueueHandle, lock_queue.lock), lock)?;
+        self.release_as(lock, Kind::Queued, new)
     }
 
     /// The word of one of the system's own locks.
@@ -422,8 +536,8 @@ impl Kernel {
 
     fn acquire_system_lock(&self, number: u32, level: Irql) -> Ddi<u8> {
         let lock = self.known_system_lock(number)?;
-        let old = self.raise_irql(level);
-        self.acquire(lock, Kind::Queued, Some(old))?;
+        let old = self.enter_lock_level(level)?;
+        self.acquire(lock, Kind::Queued, HELD, Some(old))?;
         Ok(old.0)
     }
 
@@ -444,12 +558,16 @@ impl Kernel {
 
     fn try_to_acquire_system_lock(&self, number: u32, old: DriverPtr<u8>, level: Irql) -> Ddi<u32> {
         let lock = self.known_system_lock(number)?;
-        let before = self.raise_irql(level);
-        if self.try_acquire(lock, Kind::Queued, Some(before))? {
+        let before = self.enter_lock_level(level)?;
+        if self.try_acquire(lock, Kind::Queued, HELD, Some(before))? {
             self.write(old, before.0)?;
             return Ok(1);
         }
-        self.lower_irql(before)?;
+        if before <= level {
+            self.lower_irql(before)?;
+        } else {
+            self.set_irql(before);
+        }
         Ok(0)
     }
 
@@ -457,7 +575,7 @@ impl Kernel {
     pub fn ke_release_queued_spin_lock(&self, number: u32, old: u8) -> Ddi<()> {
         let lock = self.known_system_lock(number)?;
         self.release_as(lock, Kind::Queued, Some(old))?;
-        self.ke_lower_irql(old)
+        self.leave_lock_level(old)
     }
 
     /// `VOID IoAcquireCancelSpinLock(PKIRQL)`: the system's lock over cancellation.

@@ -68,7 +68,11 @@ impl Kernel {
     pub fn ke_acquire_interrupt_spin_lock(&self, object: u64) -> Ddi<u8> {
         let exclusion = self.exclusion(object)?;
         self.refuse_passive(object, exclusion)?;
-        self.check_level(exclusion, ids::INTERRUPT_LOCK_IRQL, "KeAcquireInterruptSpinLock")?;
+        self.check_level(
+            exclusion,
+            ids::INTERRUPT_LOCK_IRQL,
+            "KeAcquireInterruptSpinLock",
+        )?;
         let old = self.raise_irql(exclusion.level);
         self.acquire_lock_word(exclusion.lock)?;
         Ok(old.0)
@@ -87,7 +91,10 @@ impl Kernel {
         if level != exclusion.level {
             self.find(
                 ids::INTERRUPT_LOCK_IRQL,
-                format!("KeReleaseInterruptSpinLock was called at {level}; SynchronizeIrql is {}", exclusion.level),
+                format!(
+                    "KeReleaseInterruptSpinLock was called at {level}; SynchronizeIrql is {}",
+                    exclusion.level
+                ),
                 None,
             )?;
         }
@@ -100,7 +107,11 @@ impl Kernel {
     fn exclusion(&self, object: u64) -> Ddi<Exclusion> {
         if let Some(object) = self.ke.interrupts.object(object) {
             let isr = object.isr;
-            return Ok(Exclusion { lock: isr.lock, level: isr.synchronize_irql, passive: isr.passive });
+            return Ok(Exclusion {
+                lock: isr.lock,
+                level: isr.synchronize_irql,
+                passive: isr.passive,
+            });
         }
         if let Some(place) = self.ke.interrupts.gone(object) {
             return Err(self.used_after_disconnect(place));
@@ -128,7 +139,9 @@ impl Kernel {
         }
         self.find(
             ids::PASSIVE_INTERRUPT_LOCK,
-            String::from("the interrupt is a passive-level one, which has an event and no spin lock"),
+            String::from(
+                "the interrupt is a passive-level one, which has an event and no spin lock",
+            ),
             None,
         )?;
         Err(BugCheck::new(code::PASSIVE_INTERRUPT_ERROR, [1, object, 0, 0]).into())
@@ -141,7 +154,10 @@ impl Kernel {
         }
         self.find(
             rule,
-            format!("{name} was called at {level}; SynchronizeIrql is {}", exclusion.level),
+            format!(
+                "{name} was called at {level}; SynchronizeIrql is {}",
+                exclusion.level
+            ),
             None,
         )
     }

@@ -1,8 +1,11 @@
 //! Threads: a strand, a KTHREAD that drivers can point at, a priority, and the processors that
 //! may run it.
 //!
-//! Not modelled: priority boosts of `KeSetEvent` and its relatives; time slices (a processor
+//! A wait that ends with an increment raises the thread's priority above its base until its
+//! time slices take it back, step by step. Not modelled: time slices otherwise (a processor
 //! that has run for long lets another thread of the same priority run).
+//!
+//! Source: Win32 documentation, "Priority Boosts"; WDK reference, wdm.KeSetEvent.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -12,6 +15,8 @@ use core::fmt;
 
 use dirql_abi::NtStatus;
 use dirql_abi::dispatcher::{DispatcherHeader, object_type};
+use dirql_abi::list::ListEntry;
+use dirql_abi::processor::kthread;
 use zerocopy::FromZeros;
 
 use crate::at;
@@ -37,8 +42,11 @@ pub enum ThreadBody {
         context: u64,
     },
     /// Our own code.
-    Native(Box<dyn FnOnce(&Kernel) -> Ddi<()>>),
+    Native(NativeBody),
 }
+
+/// Our own code on a thread of its own.
+pub type NativeBody = Box<dyn FnOnce(&Kernel) -> Ddi<()>>;
 
 impl fmt::Debug for ThreadBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -52,11 +60,11 @@ impl fmt::Debug for ThreadBody {
 /// Bytes of a KTHREAD: more than any layout that drivers look into.
 const KTHREAD_SIZE: u64 = 0x600;
 
-/// Where Windows Server 2003 keeps a thread's priority. Source: public symbols.
-const PRIORITY_OFFSET: u64 = 147;
-
 /// Default priority of system threads.
 pub(crate) const NORMAL_PRIORITY: u8 = 8;
+
+/// Lowest priority of real-time threads, which are never raised.
+const LOW_REALTIME_PRIORITY: u8 = 16;
 
 /// Highest priority.
 pub(crate) const HIGH_PRIORITY: u8 = 31;
@@ -77,6 +85,8 @@ struct Thread {
     kthread: u64,
     state: State,
     priority: u8,
+    /// How far `priority` is above what was set.
+    boost: u8,
     /// Where it may run; `None` is anywhere.
     affinity: Option<Affinity>,
     body: Option<ThreadBody>,
@@ -121,6 +131,7 @@ impl Kernel {
             kthread,
             state: State::Ready,
             priority,
+            boost: 0,
             affinity,
             body: Some(body),
             wait: None,
@@ -137,12 +148,20 @@ impl Kernel {
         let mut header = DispatcherHeader::new_zeroed();
         header.type_ = object_type::ThreadObject;
         header.size = (KTHREAD_SIZE / 4) as u8;
+        let mutants = kthread + kthread::MUTANT_LIST_HEAD as u64;
         let list = kthread + core::mem::offset_of!(DispatcherHeader, wait_list_head) as u64;
         header.wait_list_head.flink = list;
         header.wait_list_head.blink = list;
         // Memory of our own that was just allocated.
         let _ = self.write(DriverPtr::new(kthread), header);
-        let _ = self.write(DriverPtr::new(kthread + PRIORITY_OFFSET), priority);
+        let _ = self.write(DriverPtr::new(kthread + kthread::PRIORITY as u64), priority);
+        let _ = self.write(
+            DriverPtr::new(mutants),
+            ListEntry {
+                flink: mutants,
+                blink: mutants,
+            },
+        );
     }
 
     /// The thread that runs on the current processor.
@@ -154,13 +173,19 @@ impl Kernel {
     /// Address of the current thread's KTHREAD; 0 on an idle processor.
     #[must_use]
     pub fn current_kthread(&self) -> u64 {
-        self.current_thread().map_or(0, |thread| self.kthread_of(thread))
+        self.current_thread()
+            .map_or(0, |thread| self.kthread_of(thread))
     }
 
     /// Address of a thread's KTHREAD.
     #[must_use]
     pub fn kthread_of(&self, thread: ThreadId) -> u64 {
-        self.ke.threads.all.borrow().get(thread.0 as usize).map_or(0, |thread| thread.kthread)
+        self.ke
+            .threads
+            .all
+            .borrow()
+            .get(thread.0 as usize)
+            .map_or(0, |thread| thread.kthread)
     }
 
     /// The thread whose KTHREAD is at this address.
@@ -173,20 +198,31 @@ impl Kernel {
     /// What a thread was called when it was created.
     #[must_use]
     pub fn thread_name(&self, thread: ThreadId) -> &'static str {
-        self.ke.threads.all.borrow().get(thread.0 as usize).map_or("unknown", |thread| thread.name)
+        self.ke
+            .threads
+            .all
+            .borrow()
+            .get(thread.0 as usize)
+            .map_or("unknown", |thread| thread.name)
     }
 
     /// Whether a thread has come to its end.
     #[must_use]
     pub fn thread_has_ended(&self, thread: ThreadId) -> bool {
         let all = self.ke.threads.all.borrow();
-        all.get(thread.0 as usize).is_none_or(|thread| thread.state == State::Terminated)
+        all.get(thread.0 as usize)
+            .is_none_or(|thread| thread.state == State::Terminated)
     }
 
     /// The bounds of the current thread's stack.
     pub(crate) fn current_stack(&self) -> Option<core::ops::Range<u64>> {
         let thread = self.current_thread()?;
-        self.ke.threads.all.borrow().get(thread.0 as usize).map(|thread| thread.stack.clone())
+        self.ke
+            .threads
+            .all
+            .borrow()
+            .get(thread.0 as usize)
+            .map(|thread| thread.stack.clone())
     }
 
     pub(crate) fn strand_of(&self, thread: ThreadId) -> StrandId {
@@ -204,14 +240,21 @@ impl Kernel {
         let ready = self.ke.threads.ready.borrow();
         let all = self.ke.threads.all.borrow();
         let may_run = |thread: &ThreadId| {
-            let affinity = all.get(thread.0 as usize).and_then(|thread| thread.affinity);
+            let affinity = all
+                .get(thread.0 as usize)
+                .and_then(|thread| thread.affinity);
             affinity.is_none_or(|affinity| affinity.contains(processor.id))
         };
         let lowest = usize::from(lowest);
         let queues = ready.iter().enumerate().skip(lowest).rev();
-        queues.filter(|(_, queue)| !queue.is_empty()).find_map(|(priority, queue)| {
-            queue.iter().position(may_run).map(|place| (priority, place))
-        })
+        queues
+            .filter(|(_, queue)| !queue.is_empty())
+            .find_map(|(priority, queue)| {
+                queue
+                    .iter()
+                    .position(may_run)
+                    .map(|place| (priority, place))
+            })
     }
 
     /// Takes the ready thread of the highest priority that the current processor may run.
@@ -232,13 +275,18 @@ impl Kernel {
     pub(crate) fn make_ready(&self, thread: ThreadId) {
         let (priority, affinity) = {
             let mut all = self.ke.threads.all.borrow_mut();
-            let Some(thread) = all.get_mut(thread.0 as usize) else { return };
+            let Some(thread) = all.get_mut(thread.0 as usize) else {
+                return;
+            };
             thread.state = State::Ready;
             (thread.priority, thread.affinity)
         };
         self.ke.threads.ready.borrow_mut()[usize::from(priority)].push_back(thread);
         let running = |processor: &Processor| {
-            processor.thread.get().map_or(-1, |thread| i32::from(self.priority_of(thread)))
+            processor
+                .thread
+                .get()
+                .map_or(-1, |thread| i32::from(self.priority_of(thread)))
         };
         let lowest = self
             .processors()
@@ -254,7 +302,12 @@ impl Kernel {
     }
 
     pub(crate) fn priority_of(&self, thread: ThreadId) -> u8 {
-        self.ke.threads.all.borrow().get(thread.0 as usize).map_or(0, |thread| thread.priority)
+        self.ke
+            .threads
+            .all
+            .borrow()
+            .get(thread.0 as usize)
+            .map_or(0, |thread| thread.priority)
     }
 
     /// Sets a thread's priority and returns the one before. A processor switches if another
@@ -262,13 +315,17 @@ impl Kernel {
     pub(crate) fn set_priority(&self, thread: ThreadId, priority: u8) -> u8 {
         let (before, after, state) = {
             let mut all = self.ke.threads.all.borrow_mut();
-            let Some(entry) = all.get_mut(thread.0 as usize) else { return 0 };
+            let Some(entry) = all.get_mut(thread.0 as usize) else {
+                return 0;
+            };
             let before = core::mem::replace(&mut entry.priority, priority.min(HIGH_PRIORITY));
+            entry.boost = 0;
             (before, entry.priority, entry.state)
         };
         match state {
             State::Ready if before != after => {
-                self.ke.threads.ready.borrow_mut()[usize::from(before)].retain(|queued| *queued != thread);
+                self.ke.threads.ready.borrow_mut()[usize::from(before)]
+                    .retain(|queued| *queued != thread);
                 self.make_ready(thread);
             }
             State::Running(processor) if after < before => {
@@ -281,9 +338,40 @@ impl Kernel {
         before
     }
 
+    /// Raises the priority of a thread that waits, above its base and below those of real-time
+    /// threads. One that is above its base already stays as it is.
+    pub(crate) fn boost(&self, thread: ThreadId, increment: i32) {
+        let mut all = self.ke.threads.all.borrow_mut();
+        let Some(thread) = all.get_mut(thread.0 as usize) else {
+            return;
+        };
+        if thread.boost == 0 && thread.priority < LOW_REALTIME_PRIORITY {
+            let boosted = i32::from(thread.priority).saturating_add(increment);
+            let boosted =
+                boosted.clamp(thread.priority.into(), i32::from(LOW_REALTIME_PRIORITY) - 1) as u8;
+            thread.boost = boosted - thread.priority;
+            thread.priority = boosted;
+        }
+    }
+
+    /// A time slice of the thread is over: a priority above the base goes down by one.
+    fn decay(&self, thread: ThreadId) {
+        if let Some(thread) = self.ke.threads.all.borrow_mut().get_mut(thread.0 as usize)
+            && thread.boost > 0
+        {
+            thread.boost -= 1;
+            thread.priority -= 1;
+        }
+    }
+
     /// Where a thread may run; `None` is anywhere.
     pub(crate) fn affinity_of(&self, thread: ThreadId) -> Option<Affinity> {
-        self.ke.threads.all.borrow().get(thread.0 as usize)?.affinity
+        self.ke
+            .threads
+            .all
+            .borrow()
+            .get(thread.0 as usize)?
+            .affinity
     }
 
     /// Sets where a thread may run. If it runs somewhere else it moves as soon as its
@@ -291,7 +379,9 @@ impl Kernel {
     pub(crate) fn set_affinity(&self, thread: ThreadId, affinity: Option<Affinity>) {
         let state = {
             let mut all = self.ke.threads.all.borrow_mut();
-            let Some(entry) = all.get_mut(thread.0 as usize) else { return };
+            let Some(entry) = all.get_mut(thread.0 as usize) else {
+                return;
+            };
             entry.affinity = affinity;
             entry.state
         };
@@ -306,13 +396,23 @@ impl Kernel {
     /// one of higher priority, or any if the current one may not run here any more.
     pub(crate) fn reschedule_if_asked(&self) {
         let processor = self.processor();
-        if processor.asked.get() & asked::RESCHEDULE == 0 || self.irql() >= dirql_abi::Irql::DISPATCH {
+        if processor.asked.get() & asked::RESCHEDULE == 0
+            || self.irql() >= dirql_abi::Irql::DISPATCH
+        {
             return;
         }
         processor.take_asked(asked::RESCHEDULE);
-        let Some(thread) = processor.thread.get() else { return };
-        let stays = self.affinity_of(thread).is_none_or(|affinity| affinity.contains(processor.id));
-        if !stays || self.find_ready(processor, self.priority_of(thread) + 1).is_some() {
+        let Some(thread) = processor.thread.get() else {
+            return;
+        };
+        let stays = self
+            .affinity_of(thread)
+            .is_none_or(|affinity| affinity.contains(processor.id));
+        if !stays
+            || self
+                .find_ready(processor, self.priority_of(thread) + 1)
+                .is_some()
+        {
             self.make_ready(thread);
             self.switch_away();
         }
@@ -321,9 +421,14 @@ impl Kernel {
     /// Lets another ready thread of the same or higher priority run; of any priority if
     /// `lower`.
     pub(crate) fn end_quantum(&self, lower: bool) {
-        let Some(thread) = self.current_thread() else { return };
+        let Some(thread) = self.current_thread() else {
+            return;
+        };
+        self.decay(thread);
         let lowest = if lower { 0 } else { self.priority_of(thread) };
-        let Some((priority, place)) = self.find_ready(self.processor(), lowest) else { return };
+        let Some((priority, place)) = self.find_ready(self.processor(), lowest) else {
+            return;
+        };
         let next = self.ke.threads.ready.borrow_mut()[priority].remove(place);
         self.make_ready(thread);
         if let Some(next) = next {
@@ -344,14 +449,22 @@ impl Kernel {
 
     /// What a thread waits for.
     pub(crate) fn wait_of(&self, thread: ThreadId) -> Option<Wait> {
-        self.ke.threads.all.borrow().get(thread.0 as usize)?.wait.clone()
+        self.ke
+            .threads
+            .all
+            .borrow()
+            .get(thread.0 as usize)?
+            .wait
+            .clone()
     }
 
     /// Ends a thread's wait and makes it ready.
     pub(crate) fn end_wait(&self, thread: ThreadId, status: NtStatus) {
         {
             let mut all = self.ke.threads.all.borrow_mut();
-            let Some(thread) = all.get_mut(thread.0 as usize) else { return };
+            let Some(thread) = all.get_mut(thread.0 as usize) else {
+                return;
+            };
             if thread.wait.take().is_none() {
                 return;
             }
@@ -361,13 +474,24 @@ impl Kernel {
     }
 
     pub(crate) fn wait_status(&self, thread: ThreadId) -> NtStatus {
-        self.ke.threads.all.borrow().get(thread.0 as usize).map_or(NtStatus::SUCCESS, |thread| thread.wait_status)
+        self.ke
+            .threads
+            .all
+            .borrow()
+            .get(thread.0 as usize)
+            .map_or(NtStatus::SUCCESS, |thread| thread.wait_status)
     }
 
     /// Runs a thread's body on its strand, and ends the thread.
     pub(crate) fn thread_main(&self, strand: StrandId) -> Ddi<()> {
         let index = strand.0 as usize - self.processors().len();
-        let body = self.ke.threads.all.borrow_mut().get_mut(index).and_then(|thread| thread.body.take());
+        let body = self
+            .ke
+            .threads
+            .all
+            .borrow_mut()
+            .get_mut(index)
+            .and_then(|thread| thread.body.take());
         match body {
             Some(ThreadBody::Driver { routine: 0, .. }) => return Err(self.call_of_nothing()),
             Some(ThreadBody::Driver { routine, context }) => {
@@ -384,7 +508,9 @@ impl Kernel {
     fn terminate_thread(&self, thread: ThreadId, status: NtStatus) -> Ddi<()> {
         let kthread = {
             let mut all = self.ke.threads.all.borrow_mut();
-            let Some(entry) = all.get_mut(thread.0 as usize) else { return Ok(()) };
+            let Some(entry) = all.get_mut(thread.0 as usize) else {
+                return Ok(());
+            };
             entry.state = State::Terminated;
             entry.exit_status = status;
             entry.kthread
@@ -420,8 +546,17 @@ impl Kernel {
     /// The handle is made by the object manager.
     ///
     /// IRQL: PASSIVE_LEVEL. Source: WDK reference, wdm.PsCreateSystemThread.
-    pub fn ps_create_system_thread(&self, handle: DriverPtr<u64>, routine: u64, context: u64) -> Ddi<NtStatus> {
-        let thread = self.spawn_thread("system thread", NORMAL_PRIORITY, ThreadBody::Driver { routine, context });
+    pub fn ps_create_system_thread(
+        &self,
+        handle: DriverPtr<u64>,
+        routine: u64,
+        context: u64,
+    ) -> Ddi<NtStatus> {
+        let thread = self.spawn_thread(
+            "system thread",
+            NORMAL_PRIORITY,
+            ThreadBody::Driver { routine, context },
+        );
         let value = self.ob_create_handle(self.kthread_of(thread), THREAD_ALL_ACCESS)?;
         self.write(handle, value)?;
         Ok(NtStatus::SUCCESS)
@@ -430,12 +565,16 @@ impl Kernel {
     /// `KPRIORITY KeSetPriorityThread(PKTHREAD, KPRIORITY)`: returns the priority before.
     pub fn ke_set_priority_thread(&self, kthread: u64, priority: i32) -> Ddi<i32> {
         let priority = priority.clamp(0, i32::from(HIGH_PRIORITY)) as u8;
-        let before = self.thread_at(kthread).map_or(0, |thread| self.set_priority(thread, priority));
+        let before = self
+            .thread_at(kthread)
+            .map_or(0, |thread| self.set_priority(thread, priority));
         Ok(i32::from(before))
     }
 
     /// `KPRIORITY KeQueryPriorityThread(PKTHREAD)`
     pub fn ke_query_priority_thread(&self, kthread: u64) -> Ddi<i32> {
-        Ok(self.thread_at(kthread).map_or(0, |thread| i32::from(self.priority_of(thread))))
+        Ok(self
+            .thread_at(kthread)
+            .map_or(0, |thread| i32::from(self.priority_of(thread))))
     }
 }

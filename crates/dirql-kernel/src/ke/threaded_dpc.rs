@@ -30,7 +30,10 @@ impl Kernel {
             kernel.run_threaded_dpcs(id)?;
             kernel.wait_for_event(event)?;
         };
-        let affinity = Affinity { group: id.group(), mask: id.mask() };
+        let affinity = Affinity {
+            group: id.group(),
+            mask: id.mask(),
+        };
         let body = ThreadBody::Native(Box::new(body));
         let thread = self.spawn_bound_thread("threaded DPCs", HIGH_PRIORITY, Some(affinity), body);
         processor.dpc.worker.set(Some((thread, event.address())));
@@ -38,11 +41,15 @@ impl Kernel {
     }
 
     fn run_threaded_dpcs(&self, id: ProcessorId) -> Ddi<()> {
-        let Some(processor) = self.processor_by_id(id) else { return Ok(()) };
+        let Some(processor) = self.processor_by_id(id) else {
+            return Ok(());
+        };
         loop {
             let next = processor.dpc.threaded.borrow_mut().pop_front();
             let Some(address) = next else { return Ok(()) };
-            let Some((running, image)) = self.begin_dpc(address)? else { continue };
+            let Some((running, image)) = self.begin_dpc(address)? else {
+                continue;
+            };
             processor.dpc.running_threaded.set(Some(running));
             self.run_dpc_routine(address, &image, Irql::PASSIVE)?;
             processor.dpc.running_threaded.set(None);
@@ -52,9 +59,15 @@ impl Kernel {
 
     /// Whether the current thread is running a threaded DPC.
     pub(super) fn runs_threaded_dpc(&self) -> bool {
-        let Some(thread) = self.current_thread() else { return false };
+        let Some(thread) = self.current_thread() else {
+            return false;
+        };
         self.processors().iter().any(|processor| {
-            processor.dpc.worker.get().is_some_and(|(worker, _)| worker == thread)
+            processor
+                .dpc
+                .worker
+                .get()
+                .is_some_and(|(worker, _)| worker == thread)
                 && processor.dpc.running_threaded.get().is_some()
         })
     }

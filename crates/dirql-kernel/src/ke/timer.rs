@@ -23,6 +23,7 @@ impl Kernel {
             object_type::TimerSynchronizationObject
         };
         self.write_header(timer.address(), type_, size_of::<KTimer>(), 0)?;
+        self.write(at!(timer, KTimer, header.inserted), 0)?;
         self.write(at!(timer, KTimer, due_time), 0)?;
         self.write(at!(timer, KTimer, dpc), 0)?;
         Ok(self.write(at!(timer, KTimer, period), 0)?)
@@ -64,7 +65,9 @@ impl Kernel {
 
     /// `BOOLEAN KeReadStateTimer(PKTIMER)`
     pub fn ke_read_state_timer(&self, timer: DriverPtr<KTimer>) -> Ddi<u8> {
-        Ok(u8::from(self.read(Self::signal_state(timer.address()))? != 0))
+        Ok(u8::from(
+            self.read(Self::signal_state(timer.address()))? != 0,
+        ))
     }
 
     /// A timer's time has come.
@@ -103,7 +106,9 @@ impl Kernel {
         self.set_timers()
             .into_iter()
             .filter(|timer| {
-                let dpc = self.read(at!(DriverPtr::<KTimer>::new(*timer), KTimer, dpc)).unwrap_or(0);
+                let dpc = self
+                    .read(at!(DriverPtr::<KTimer>::new(*timer), KTimer, dpc))
+                    .unwrap_or(0);
                 range.contains(timer) || range.contains(&dpc)
             })
             .collect()

@@ -99,7 +99,11 @@ impl Kernel {
         }
         self.give_up_turn();
         let me = self.processor().id;
-        if !self.processors().iter().any(|other| other.id != me && self.is_runnable(other)) {
+        if !self
+            .processors()
+            .iter()
+            .any(|other| other.id != me && self.is_runnable(other))
+        {
             self.pass_time_to_next_event();
         }
     }
@@ -125,7 +129,11 @@ impl Kernel {
         page.interrupt_time = KSystemTime::new(now);
         page.system_time = KSystemTime::new(START_SYSTEM_TIME + now);
         page.tick_count = KSystemTime::new(now / TICK);
-        for (slot, unit) in page.nt_system_root.iter_mut().zip("C:\\Windows".encode_utf16()) {
+        for (slot, unit) in page
+            .nt_system_root
+            .iter_mut()
+            .zip("C:\\Windows".encode_utf16())
+        {
             *slot = unit;
         }
         page.nt_product_type = 1;

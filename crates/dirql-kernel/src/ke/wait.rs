@@ -1,6 +1,8 @@
 //! Waiting for dispatcher objects.
 //!
-//! An object's signal state is in the driver's memory; who waits for it is kept here.
+//! An object's signal state is in the driver's memory; who waits for it is kept here. The wait
+//! blocks that hang on the object are laid out as well, for those who look at them: in the
+//! KTHREAD, or in what the caller of a wait for many gave for it.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
@@ -9,11 +11,13 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-use dirql_abi::{Irql, NtStatus};
 use dirql_abi::bugcheck::code;
 use dirql_abi::dispatcher::{
-    DispatcherHeader, MAXIMUM_WAIT_OBJECTS, THREAD_WAIT_OBJECTS, object_type, wait_type,
+    DispatcherHeader, KWaitBlock, MAXIMUM_WAIT_OBJECTS, THREAD_WAIT_OBJECTS, object_type, wait_type,
 };
+use dirql_abi::list::ListEntry;
+use dirql_abi::processor::kthread;
+use dirql_abi::{Irql, NtStatus};
 use dirql_rules::{BugCheck, ids};
 
 use crate::at;
@@ -22,13 +26,14 @@ use crate::ke::thread::ThreadId;
 use crate::stop::{BadAddress, Ddi, Stop};
 use crate::{DriverPtr, Event, Kernel};
 
-
 /// What a thread waits for.
 #[derive(Clone, Debug)]
 pub(crate) struct Wait {
     objects: Vec<u64>,
     all: bool,
     timeout: Option<Alarm>,
+    /// Address of the first of its wait blocks.
+    blocks: u64,
 }
 
 #[derive(Default)]
@@ -72,20 +77,25 @@ impl Kernel {
         timeout: DriverPtr<i64>,
         wait_blocks: u64,
     ) -> Ddi<NtStatus> {
-        let most = if wait_blocks == 0 { THREAD_WAIT_OBJECTS } else { MAXIMUM_WAIT_OBJECTS };
+        let most = if wait_blocks == 0 {
+            THREAD_WAIT_OBJECTS
+        } else {
+            MAXIMUM_WAIT_OBJECTS
+        };
         if count == 0 || count > most {
             return Err(BugCheck::new(code::MAXIMUM_WAIT_OBJECTS_EXCEEDED, [0; 4]).into());
         }
         let first = DriverPtr::<u64>::new(objects);
-        let objects: Result<Vec<u64>, BadAddress> =
-            (0..count as usize).map(|index| self.read(first.element(index))).collect();
+        let objects: Result<Vec<u64>, BadAddress> = (0..count as usize)
+            .map(|index| self.read(first.element(index)))
+            .collect();
         let timeout = self.read_timeout(timeout)?;
-        self.wait(objects?, kind != wait_type::WaitAny, timeout)
+        self.wait(objects?, kind != wait_type::WaitAny, timeout, wait_blocks)
     }
 
     /// Waits for one object; `timeout_100ns` is relative, `None` is for ever.
     pub(crate) fn wait_for(&self, object: u64, timeout_100ns: Option<u64>) -> Ddi<NtStatus> {
-        self.wait(vec![object], false, timeout_100ns)
+        self.wait(vec![object], false, timeout_100ns, 0)
     }
 
     /// A driver's timeout as a relative one: negative is relative, positive absolute.
@@ -104,7 +114,13 @@ impl Kernel {
         }
     }
 
-    fn wait(&self, objects: Vec<u64>, all: bool, timeout: Option<u64>) -> Ddi<NtStatus> {
+    fn wait(
+        &self,
+        objects: Vec<u64>,
+        all: bool,
+        timeout: Option<u64>,
+        blocks: u64,
+    ) -> Ddi<NtStatus> {
         self.check_wait_level(&objects, timeout)?;
         if let Some(status) = self.satisfy(&objects, all)? {
             return Ok(status);
@@ -116,14 +132,33 @@ impl Kernel {
             return Err(BugCheck::new(code::ATTEMPTED_SWITCH_FROM_DPC, [0; 4]).into());
         };
         for object in &objects {
-            self.ke.waits.waiters.borrow_mut().entry(*object).or_default().push_back(thread);
+            self.ke
+                .waits
+                .waiters
+                .borrow_mut()
+                .entry(*object)
+                .or_default()
+                .push_back(thread);
         }
-        let timeout = timeout
-            .map(|by| self.set_alarm(self.time_100ns().saturating_add(by), ClockAction::WaitTimeout(thread)));
+        let timeout = timeout.map(|by| {
+            self.set_alarm(
+                self.time_100ns().saturating_add(by),
+                ClockAction::WaitTimeout(thread),
+            )
+        });
         if self.report.is_recording() {
             self.event(Event::WaitBegin(objects[0]));
         }
-        self.begin_wait(thread, Wait { objects, all, timeout });
+        let blocks = self.link_wait_blocks(thread, &objects, all, blocks)?;
+        self.begin_wait(
+            thread,
+            Wait {
+                objects,
+                all,
+                timeout,
+                blocks,
+            },
+        );
         self.switch_away();
         if self.has_ended() {
             return Err(Stop::Ended);
@@ -135,17 +170,92 @@ impl Kernel {
         Ok(status)
     }
 
+    /// Hangs a wait block on each object, and returns the address of the first. `blocks` is
+    /// memory of the caller for them; without it the thread has some.
+    fn link_wait_blocks(
+        &self,
+        thread: ThreadId,
+        objects: &[u64],
+        all: bool,
+        blocks: u64,
+    ) -> Ddi<u64> {
+        let kthread = self.kthread_of(thread);
+        let own = kthread + kthread::WAIT_BLOCK as u64;
+        let blocks = if blocks == 0 { own } else { blocks };
+        let first = DriverPtr::<KWaitBlock>::new(blocks);
+        for (index, object) in objects.iter().enumerate() {
+            let block = first.element(index);
+            let next = first.element((index + 1) % objects.len());
+            let head = at!(
+                DriverPtr::<DispatcherHeader>::new(*object),
+                DispatcherHeader,
+                wait_list_head
+            );
+            let last = self.read(head)?.blink;
+            let links = at!(block, KWaitBlock, wait_list_entry);
+            // Behind these members the thread keeps others of its own.
+            self.write(
+                links,
+                ListEntry {
+                    flink: head.address(),
+                    blink: last,
+                },
+            )?;
+            self.write(at!(block, KWaitBlock, thread), kthread)?;
+            self.write(at!(block, KWaitBlock, object), *object)?;
+            self.write(at!(block, KWaitBlock, next_wait_block), next.address())?;
+            self.write(at!(block, KWaitBlock, wait_key), index as u16)?;
+            self.write(at!(block, KWaitBlock, wait_type), u8::from(!all))?;
+            self.write(DriverPtr::<u64>::new(last), links.address())?;
+            self.write(at!(head, ListEntry, blink), links.address())?;
+        }
+        self.write(
+            DriverPtr::new(kthread + kthread::WAIT_BLOCK_LIST as u64),
+            blocks,
+        )?;
+        Ok(blocks)
+    }
+
+    /// Takes a wait's blocks off their objects. An object or a block whose memory is gone, or
+    /// was laid out again meanwhile, has no list that could be mended.
+    fn unlink_wait_blocks(&self, wait: &Wait) {
+        let first = DriverPtr::<KWaitBlock>::new(wait.blocks);
+        for index in 0..wait.objects.len() {
+            let links = at!(first.element(index), KWaitBlock, wait_list_entry);
+            let Ok(ListEntry { flink, blink }) = self.read(links) else {
+                continue;
+            };
+            let (next, last) = (
+                DriverPtr::<ListEntry>::new(flink),
+                DriverPtr::<ListEntry>::new(blink),
+            );
+            let here = links.address();
+            let is_linked = self.read(next).is_ok_and(|next| next.blink == here)
+                && self.read(last).is_ok_and(|last| last.flink == here);
+            if is_linked {
+                // Both were just read; memory that can be read but not written stays damaged.
+                let _ = self.write(at!(last, ListEntry, flink), flink);
+                let _ = self.write(at!(next, ListEntry, blink), blink);
+            }
+        }
+    }
+
     /// Bug checks as Driver Verifier gives them (0xC4 with 0x120, 0x121, 0x122).
     fn check_wait_level(&self, objects: &[u64], timeout: Option<u64>) -> Ddi<()> {
         let level = self.irql();
         if timeout != Some(0) && self.runs_threaded_dpc() {
-            let message = String::from("a threaded DPC waits; it must do without, as at DISPATCH_LEVEL");
+            let message =
+                String::from("a threaded DPC waits; it must do without, as at DISPATCH_LEVEL");
             self.find(ids::WAIT_LEVEL, message, None)?;
         }
         if level < Irql::DISPATCH || (level == Irql::DISPATCH && timeout == Some(0)) {
             return Ok(());
         }
-        self.find(ids::WAIT_LEVEL, format!("the driver waits at {level}"), None)?;
+        self.find(
+            ids::WAIT_LEVEL,
+            format!("the driver waits at {level}"),
+            None,
+        )?;
         let kind = match timeout {
             _ if level > Irql::DISPATCH => 0x120,
             None => 0x121,
@@ -172,13 +282,21 @@ impl Kernel {
             for object in objects {
                 abandoned |= self.take(*object, kthread)?;
             }
-            let status = if abandoned { NtStatus::ABANDONED_WAIT_0 } else { NtStatus::SUCCESS };
+            let status = if abandoned {
+                NtStatus::ABANDONED_WAIT_0
+            } else {
+                NtStatus::SUCCESS
+            };
             return Ok(Some(status));
         }
         for (index, object) in objects.iter().enumerate() {
             if self.is_signaled(*object, kthread)? {
                 let abandoned = self.take(*object, kthread)?;
-                let base = if abandoned { NtStatus::ABANDONED_WAIT_0 } else { NtStatus::SUCCESS };
+                let base = if abandoned {
+                    NtStatus::ABANDONED_WAIT_0
+                } else {
+                    NtStatus::SUCCESS
+                };
                 return Ok(Some(NtStatus(base.0 + index as i32)));
             }
         }
@@ -193,6 +311,7 @@ impl Kernel {
             }
             object_type::EventNotificationObject
             | object_type::EventSynchronizationObject
+            | object_type::GateObject
             | object_type::SemaphoreObject
             | object_type::ThreadObject
             | object_type::ProcessObject
@@ -200,7 +319,9 @@ impl Kernel {
             | object_type::TimerSynchronizationObject => Ok(header.signal_state > 0),
             other => Err(self.find_fatal(
                 ids::BUG_CHECK,
-                format!("the driver waits for an object of unknown type {other}; was it initialised?"),
+                format!(
+                    "the driver waits for an object of unknown type {other}; was it initialised?"
+                ),
                 None,
             )),
         }
@@ -211,7 +332,9 @@ impl Kernel {
         let header = DriverPtr::<DispatcherHeader>::new(object);
         let state = at!(header, DispatcherHeader, signal_state);
         match self.read(header)?.type_ {
-            object_type::EventSynchronizationObject | object_type::TimerSynchronizationObject => {
+            object_type::EventSynchronizationObject
+            | object_type::GateObject
+            | object_type::TimerSynchronizationObject => {
                 self.write(state, 0)?;
             }
             object_type::SemaphoreObject => {
@@ -226,6 +349,11 @@ impl Kernel {
 
     /// An object has become signaled: ends the waits that it ends, first come first served.
     pub(crate) fn signal(&self, object: u64) -> Ddi<()> {
+        self.signal_with(object, 0)
+    }
+
+    /// As [`Kernel::signal`]; `increment` is what the priority of those who go on is raised by.
+    pub(crate) fn signal_with(&self, object: u64, increment: i32) -> Ddi<()> {
         if !self.ke.waits.waiters.borrow().contains_key(&object) {
             return Ok(());
         }
@@ -233,7 +361,9 @@ impl Kernel {
         loop {
             let thread = {
                 let waiters = self.ke.waits.waiters.borrow();
-                waiters.get(&object).and_then(|queue| queue.get(at).copied())
+                waiters
+                    .get(&object)
+                    .and_then(|queue| queue.get(at).copied())
             };
             let Some(thread) = thread else { return Ok(()) };
             let Some(wait) = self.wait_of(thread) else {
@@ -241,7 +371,10 @@ impl Kernel {
                 continue;
             };
             match self.satisfy_for(&wait.objects, wait.all, self.kthread_of(thread))? {
-                Some(status) => self.end_wait_and_forget(thread, status),
+                Some(status) => {
+                    self.boost(thread, increment);
+                    self.end_wait_and_forget(thread, status);
+                }
                 None => at += 1,
             }
         }
@@ -249,7 +382,9 @@ impl Kernel {
 
     /// Takes a thread off all queues and lets it run.
     pub(crate) fn end_wait_and_forget(&self, thread: ThreadId, status: NtStatus) {
-        let Some(wait) = self.wait_of(thread) else { return };
+        let Some(wait) = self.wait_of(thread) else {
+            return;
+        };
         {
             let mut waiters = self.ke.waits.waiters.borrow_mut();
             for object in &wait.objects {
@@ -261,23 +396,21 @@ impl Kernel {
                 }
             }
         }
+        self.unlink_wait_blocks(&wait);
         if let Some(alarm) = wait.timeout {
             self.cancel_alarm(alarm);
         }
         self.end_wait(thread, status);
     }
 
-    /// Lets the waiting threads of an object go on although it does not stay signaled.
-    pub(crate) fn threads_waiting_for(&self, object: u64) -> Vec<ThreadId> {
-        let waiters = self.ke.waits.waiters.borrow();
-        waiters.get(&object).map(|queue| queue.iter().copied().collect()).unwrap_or_default()
-    }
-
     /// Threads that wait although nothing can end that any more, with what they wait for.
     #[must_use]
     pub fn threads_still_waiting(&self) -> Vec<(ThreadId, u64)> {
         let waiters = self.ke.waits.waiters.borrow();
-        waiters.iter().flat_map(|(object, queue)| queue.iter().map(|thread| (*thread, *object))).collect()
+        waiters
+            .iter()
+            .flat_map(|(object, queue)| queue.iter().map(|thread| (*thread, *object)))
+            .collect()
     }
 
     /// `NTSTATUS KeDelayExecutionThread(KPROCESSOR_MODE, BOOLEAN, PLARGE_INTEGER)`
@@ -291,21 +424,22 @@ impl Kernel {
             return Err(BugCheck::new(code::ATTEMPTED_SWITCH_FROM_DPC, [0; 4]).into());
         };
         self.check_wait_level(&[interval.address()], Some(by.max(1)))?;
-        let alarm = self.set_alarm(self.time_100ns().saturating_add(by), ClockAction::WaitTimeout(thread));
-        self.begin_wait(thread, Wait { objects: Vec::new(), all: false, timeout: Some(alarm) });
+        let alarm = self.set_alarm(
+            self.time_100ns().saturating_add(by),
+            ClockAction::WaitTimeout(thread),
+        );
+        let wait = Wait {
+            objects: Vec::new(),
+            all: false,
+            timeout: Some(alarm),
+            blocks: 0,
+        };
+        self.begin_wait(thread, wait);
         self.switch_away();
-        if self.has_ended() { Err(Stop::Ended) } else { Ok(NtStatus::SUCCESS) }
-    }
-}
-
-/// What a wait's objects are called in messages.
-pub(crate) fn object_kind(type_: u8) -> String {
-    match type_ {
-        object_type::EventNotificationObject | object_type::EventSynchronizationObject => String::from("an event"),
-        object_type::MutantObject => String::from("a mutex"),
-        object_type::SemaphoreObject => String::from("a semaphore"),
-        object_type::ThreadObject => String::from("a thread"),
-        object_type::TimerNotificationObject | object_type::TimerSynchronizationObject => String::from("a timer"),
-        other => format!("an object of type {other}"),
+        if self.has_ended() {
+            Err(Stop::Ended)
+        } else {
+            Ok(NtStatus::SUCCESS)
+        }
     }
 }

@@ -53,14 +53,21 @@ impl Kernel {
     /// Ticks that the DPC of this processor, and its run of DPCs, have taken; 0 without one.
     fn dpc_ticks(&self) -> (u64, u64) {
         let state = &self.processor().dpc;
-        let Some(running) = state.running.get() else { return (0, 0) };
+        let Some(running) = state.running.get() else {
+            return (0, 0);
+        };
         let now = self.time_100ns();
-        ((now - running.since) / TICK, (now - state.run_since.get()) / TICK)
+        (
+            (now - running.since) / TICK,
+            (now - state.run_since.get()) / TICK,
+        )
     }
 
     /// Stops the system when a DPC, or a run of them, has taken too long.
     pub(super) fn check_dpc_watchdog(&self) -> Ddi<()> {
-        let Some(running) = self.processor().dpc.running.get() else { return Ok(()) };
+        let Some(running) = self.processor().dpc.running.get() else {
+            return Ok(());
+        };
         let (one, total) = self.dpc_ticks();
         let parameters = if one > DPC_LIMIT {
             [0, one, DPC_LIMIT, 0]
@@ -70,8 +77,14 @@ impl Kernel {
             return Ok(());
         };
         let message = match parameters[0] {
-            0 => format!("a DPC routine has run for {} seconds", one * TICK / 10_000_000),
-            _ => format!("DPC routines have run one after the other for {} seconds", total * TICK / 10_000_000),
+            0 => format!(
+                "a DPC routine has run for {} seconds",
+                one * TICK / 10_000_000
+            ),
+            _ => format!(
+                "DPC routines have run one after the other for {} seconds",
+                total * TICK / 10_000_000
+            ),
         };
         self.find_at(ids::HANG, message, self.here_at(running.routine), None)?;
         Err(BugCheck::new(code::DPC_WATCHDOG_VIOLATION, parameters).into())

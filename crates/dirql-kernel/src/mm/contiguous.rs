@@ -23,8 +23,6 @@ pub(crate) enum RunKind {
     NonCached,
     /// `MmAllocatePagesForMdl` and its relative.
     MdlPages,
-    /// A common buffer of a DMA adapter.
-    CommonBuffer,
 }
 
 impl RunKind {
@@ -34,7 +32,6 @@ impl RunKind {
             Self::Contiguous => "contiguous memory",
             Self::NonCached => "noncached memory",
             Self::MdlPages => "pages for an MDL",
-            Self::CommonBuffer => "a common buffer",
         }
     }
 }

@@ -43,7 +43,6 @@ pub use left::{MemoryLeft, MemoryLeftKind};
 pub use pool::PoolBlock;
 pub use section::ImageSection;
 
-pub(crate) use contiguous::{Reach, RunKind};
 pub(crate) use pool_memory::Fill;
 
 /// The state of memory management.

@@ -109,9 +109,9 @@ pub(super) enum BadFree {
     /// No pool.
     NotPool,
     /// In a pool, but no allocation begins there; the one that covers it, if any.
-    NotTheStart(Option<PoolBlock>),
+    NotTheStart(Option<Box<PoolBlock>>),
     /// It was freed before.
-    Twice(Freed),
+    Twice(Box<Freed>),
 }
 
 /// One pool.
@@ -212,9 +212,13 @@ impl Pool {
         })
     }
 
+    #[expect(
+        clippy::result_large_err,
+        reason = "an error ends the run; the way to it is not hot"
+    )]
     fn free(&mut self, address: u64, place: Place) -> Result<Extent, BadFree> {
         let Some(state) = self.state(address) else {
-            return Err(BadFree::NotTheStart(self.covering(address).cloned()));
+            return Err(BadFree::NotTheStart(self.covering(address).cloned().map(Box::new)));
         };
         let bytes = match core::mem::take(state) {
             BlockState::Live(block) => {
@@ -229,7 +233,7 @@ impl Pool {
                     freed: freed.clone(),
                     held,
                 };
-                return Err(BadFree::Twice(freed));
+                return Err(BadFree::Twice(Box::new(freed)));
             }
         };
         let (usable, pages) = self.extent(address);
@@ -387,6 +391,10 @@ impl Pools {
     }
 
     /// Frees the allocation that begins at `address`; it is held for a while.
+    #[expect(
+        clippy::result_large_err,
+        reason = "an error ends the run; the way to it is not hot"
+    )]
     pub(super) fn free(&mut self, address: u64, place: Place) -> Result<Extent, BadFree> {
         let kind = Kind::of_address(address).ok_or(BadFree::NotPool)?;
         self.pool(kind).free(address, place)

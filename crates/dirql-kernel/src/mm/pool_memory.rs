@@ -61,6 +61,13 @@ const fn template(byte: u8) -> [u8; PAGE as usize + MAX_BETWEEN] {
     bytes
 }
 
+/// What a report says of a block: its description, and where it was allocated and freed.
+struct BlockReport {
+    text: String,
+    allocated: Option<(String, Place)>,
+    freed: Option<(String, Place)>,
+}
+
 /// A tag as people read it.
 pub(super) fn tag_text(tag: u32) -> String {
     let shown = |byte: u8| {
@@ -90,6 +97,9 @@ fn describe(block: &PoolBlock) -> String {
 fn allocated(block: &PoolBlock) -> Option<(String, Place)> {
     Some((String::from("allocated here"), block.place.clone()))
 }
+
+/// The other half of a finding: what happened there, and where that was.
+type Half = (String, Place);
 
 impl Kernel {
     /// Allocates pool. Returns 0 if there is none; raises `STATUS_INSUFFICIENT_RESOURCES` in
@@ -212,7 +222,9 @@ impl Kernel {
         let place = self.here();
         let owner = {
             let mut pools = self.mm.pools.borrow_mut();
-            pools.find(address).map(|block| (block.tag, block.pool_type))
+            pools
+                .find(address)
+                .map(|block| (block.tag, block.pool_type))
         };
         if let Some((owner_tag, pool_type)) = owner {
             self.check_free(address, owner_tag, pool_type, tag)?;
@@ -237,23 +249,25 @@ impl Kernel {
         }
     }
 
-    /// What a report says of the block at `address`: its description, and where it was
-    /// allocated and freed.
+    /// What a report says of the block at `address`.
     #[cold]
-    fn block_report(&self, address: u64) -> (String, Option<(String, Place)>, Option<(String, Place)>) {
+    fn block_report(&self, address: u64) -> BlockReport {
         let known = self.mm.pools.borrow().covering(address);
         let Some((block, freed)) = known else {
-            return (format!("{address:#x}"), None, None);
+            return BlockReport { text: format!("{address:#x}"), allocated: None, freed: None };
         };
-        let freed = freed.map(|place| (String::from("freed here"), place));
-        (describe(&block), allocated(&block), freed)
+        BlockReport {
+            text: describe(&block),
+            allocated: allocated(&block),
+            freed: freed.map(|place| (String::from("freed here"), place)),
+        }
     }
 
     /// Level and tag of a free.
     fn check_free(&self, address: u64, owner: u32, pool_type: u32, tag: Option<u32>) -> Ddi<()> {
         if Kind::of_type(pool_type) == Kind::Paged && self.irql() > Irql::APC {
-            let (block, allocated, _) = self.block_report(address);
-            let message = format!("{block} were freed at {}", self.irql());
+            let BlockReport { text, allocated, .. } = self.block_report(address);
+            let message = format!("{text} were freed at {}", self.irql());
             self.find(ids::POOL_LEVEL, message, allocated)?;
         }
         let wrong = match tag {
@@ -262,8 +276,8 @@ impl Kernel {
         };
         if wrong {
             let tag = tag.unwrap_or(0);
-            let (block, allocated, _) = self.block_report(address);
-            let message = format!("{block} were freed with tag {}", tag_text(tag));
+            let BlockReport { text, allocated, .. } = self.block_report(address);
+            let message = format!("{text} were freed with tag {}", tag_text(tag));
             self.find(ids::BAD_FREE, message, allocated)?;
             let parameters = [0xA, address, owner.into(), tag.into()];
             return Err(BugCheck::new(0xC2, parameters).into());
@@ -314,10 +328,14 @@ impl Kernel {
         let end = extent.address + extent.bytes;
         let block_end = extent.address + extent.usable;
         // The fence behind the last block of a full page is the next page's.
-        let fence = if fenced && !block_end.is_multiple_of(PAGE) { FENCE } else { 0 };
+        let fence = if fenced && !block_end.is_multiple_of(PAGE) {
+            FENCE
+        } else {
+            0
+        };
         if let Some(at) = self.first_other(end..block_end + fence, &BETWEEN_BLOCK)? {
-            let (block, allocated, _) = self.block_report(extent.address);
-            let message = format!("{block} were written past the end, at {at:#x}");
+            let BlockReport { text, allocated, .. } = self.block_report(extent.address);
+            let message = format!("{text} were written past the end, at {at:#x}");
             self.find(ids::POOL_OVERRUN, message, allocated)?;
             self.fill_range(end..block_end + fence, &BETWEEN_BLOCK)?;
             if at >= block_end {
@@ -326,8 +344,8 @@ impl Kernel {
         }
         let front = extent.address - FENCE..extent.address;
         if fenced && let Some(at) = self.first_other(front.clone(), &BETWEEN_BLOCK)? {
-            let (block, allocated, _) = self.block_report(extent.address);
-            let message = format!("memory just before {block} was written, at {at:#x}");
+            let BlockReport { text, allocated, .. } = self.block_report(extent.address);
+            let message = format!("memory just before {text} was written, at {at:#x}");
             self.find(ids::POOL_OVERRUN, message, allocated)?;
             self.fill_range(front, &BETWEEN_BLOCK)?;
             return Err(bad_header(extent.address, block_end));
@@ -349,9 +367,9 @@ impl Kernel {
         let Some(at) = self.first_other(address..address + bytes, &FREED_BLOCK)? else {
             return Ok(());
         };
-        let (block, _, freed) = self.block_report(address);
+        let BlockReport { text, freed, .. } = self.block_report(address);
         let offset = at - address;
-        let message = format!("{block} were written after they were freed, at offset {offset:#x}");
+        let message = format!("{text} were written after they were freed, at offset {offset:#x}");
         self.find(ids::USE_AFTER_FREE, message, freed)
     }
 
@@ -429,7 +447,10 @@ impl Kernel {
         if bytes == pattern {
             return Ok(None);
         }
-        let other = bytes.iter().zip(pattern).position(|(found, expected)| found != expected);
+        let other = bytes
+            .iter()
+            .zip(pattern)
+            .position(|(found, expected)| found != expected);
         Ok(other.map(|other| at + other as u64))
     }
 
@@ -480,12 +501,18 @@ mod tests {
         for bytes in [1, 15, 16, 4064, 4080, 4081, 4096, 4097, 10_000] {
             for pool_type in [0, 1, 4, 5, 512, 516] {
                 let address = kernel.pool_allocate(pool_type, bytes, TAG).unwrap();
-                assert_eq!(kernel.first_other(address..address + bytes, &[NEW; PAGE as usize]), Ok(None));
+                assert_eq!(
+                    kernel.first_other(address..address + bytes, &[NEW; PAGE as usize]),
+                    Ok(None)
+                );
                 kernel.pool_free(address, Some(TAG)).unwrap();
                 let address = kernel
                     .pool_allocate_filled(pool_type, bytes, TAG, Fill::Zero)
                     .unwrap();
-                assert_eq!(kernel.first_other(address..address + bytes, &[0; PAGE as usize]), Ok(None));
+                assert_eq!(
+                    kernel.first_other(address..address + bytes, &[0; PAGE as usize]),
+                    Ok(None)
+                );
                 assert_eq!(address % if bytes >= PAGE { PAGE } else { 16 }, 0);
                 kernel.pool_free(address, None).unwrap();
             }

@@ -524,7 +524,7 @@ mod tests {
 
     #[test]
     fn pointers_have_16_upper_case_digits() {
-        assert_eq!(narrow("%p", 0xFFFF_F780_0000_abcd), "FFFFF7800000ABCD");
+        assert_eq!(narrow("%p", 0xFFFF_F780_0000_ABCD), "FFFFF7800000ABCD");
         assert_eq!(narrow("%p", 0), "0000000000000000");
         assert_eq!(narrow("[%20p]", 1), "[    0000000000000001]");
     }

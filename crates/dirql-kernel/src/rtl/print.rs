@@ -142,6 +142,24 @@ impl Kernel {
         self.rtl.printed.messages.borrow().iter().cloned().collect()
     }
 
+    /// `VOID DbgBreakPoint(VOID)`, and `DbgBreakPointWithStatus`, whose status decides nothing
+    /// without a debugger
+    ///
+    /// Breaks into a debugger that is not there.
+    ///
+    /// - IRQL: any level.
+    /// - Findings: `DRIVER_BREAKPOINT`.
+    /// - Source: WDK reference, wdm.DbgBreakPoint, Remarks.
+    ///
+    /// # Errors
+    /// Raises `STATUS_BREAKPOINT`; without a handler the system stops.
+    pub fn dbg_break_point(&self) -> Ddi<()> {
+        let instruction = self.platform().call_site().return_address;
+        let access = crate::ke::FaultAccess::Execute;
+        let kind = crate::ke::FaultKind::Breakpoint;
+        Err(self.fault(&crate::ke::Fault { address: instruction, access, instruction, kind }))
+    }
+
     /// `VOID RtlAssert(PVOID Assertion, PVOID File, ULONG Line, PCHAR Message)`
     ///
     /// An assertion of a checked driver does not hold. It is reported and the driver goes on,
@@ -289,6 +307,14 @@ mod tests {
         bench.kernel.raise_irql(Irql::APC);
         bench.kernel.dbg_print(0, format, slots).unwrap();
         assert_eq!(bench.rules(), [ids::PRINT_LEVEL]);
+    }
+
+    #[test]
+    fn a_breakpoint_is_a_finding_and_an_exception() {
+        let bench = Bench::new(Config::default());
+        let raised = bench.kernel.dbg_break_point();
+        assert!(matches!(raised, Err(crate::Stop::Exception { code: NtStatus::BREAKPOINT, .. })));
+        assert_eq!(bench.rules(), [ids::DRIVER_BREAKPOINT]);
     }
 
     #[test]

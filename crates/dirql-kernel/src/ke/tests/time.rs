@@ -1,0 +1,205 @@
+//! Virtual time.
+
+use dirql_abi::dpc::KDpc;
+use dirql_abi::dispatcher::KTimer;
+use dirql_chips::Width;
+
+use super::others;
+use crate::hal::testing::{Rig, register};
+use crate::{Config, DriverPtr, Outcome};
+
+#[test]
+fn stalling_takes_its_time_and_what_becomes_due_happens() {
+    let rig = Rig::new(1);
+    let timer = DriverPtr::<KTimer>::new(rig.bench.variable(64));
+    let dpc = DriverPtr::<KDpc>::new(rig.bench.variable(64));
+    let log = rig.log.clone();
+    let routine = rig.bench.routine(move |_, _| {
+        log.add("dpc");
+        Ok(0)
+    });
+    let log = rig.log.clone();
+    rig.bench.on_thread(move |kernel| {
+        kernel.ke_initialize_dpc(dpc, routine, 0)?;
+        kernel.ke_initialize_timer_ex(timer, 0)?;
+        kernel.ke_set_timer_ex(timer, -500, 0, dpc)?;
+        let before = kernel.time_100ns();
+        kernel.ke_stall_execution_processor(49)?;
+        log.add("not yet");
+        kernel.ke_stall_execution_processor(1)?;
+        log.add("after");
+        assert_eq!(kernel.time_100ns() - before, 500);
+        Ok(())
+    });
+    assert_eq!(rig.log.take(), ["not yet", "dpc", "after"]);
+}
+
+/// Each look at a clock takes time, so that a loop that waits for a time comes to its end.
+#[test]
+fn polling_any_clock_ends() {
+    let rig = Rig::new(1);
+    let at = DriverPtr::<u64>::new(rig.bench.variable(8));
+    rig.bench.on_thread(move |kernel| {
+        let millisecond = 10_000;
+        let until = |now: &dyn Fn() -> crate::Ddi<u64>| {
+            let start = now()?;
+            for _ in 0..2000 {
+                if now()? - start >= millisecond {
+                    return Ok(());
+                }
+            }
+            panic!("time stands still");
+        };
+        until(&|| kernel.ke_query_interrupt_time())?;
+        until(&|| kernel.ke_query_performance_counter(DriverPtr::NULL))?;
+        until(&|| {
+            kernel.ke_query_system_time(at)?;
+            Ok(kernel.read(at)?)
+        })?;
+        until(&|| Ok(kernel.time_stamp_counter() / 250))?;
+        until(&|| {
+            let mut bytes = [0; 8];
+            kernel.read_shared_data(8, &mut bytes);
+            Ok(u64::from_le_bytes(bytes))
+        })
+    });
+}
+
+#[test]
+fn ticks_are_of_15_625_ms() {
+    let rig = Rig::new(1);
+    let at = DriverPtr::<u64>::new(rig.bench.variable(8));
+    rig.bench.on_thread(move |kernel| {
+        assert_eq!(kernel.ke_query_time_increment()?, 156_250);
+        kernel.ke_query_tick_count(at)?;
+        let before = kernel.read(at)?;
+        kernel.ke_stall_execution_processor(15_625)?;
+        kernel.ke_query_tick_count(at)?;
+        assert_eq!(kernel.read(at)? - before, 1);
+        kernel.ke_query_performance_counter(at)?;
+        assert_eq!(kernel.read(at)?, 10_000_000);
+        Ok(())
+    });
+}
+
+/// An access takes 100 ns: a driver that polls for a device's status comes to its end.
+#[test]
+fn polling_a_device_register_ends() {
+    let rig = Rig::new(1);
+    let device = rig.line("a", 5);
+    let base = match rig.kernel().assignment(device.device).unwrap().resources[0] {
+        crate::hal::Resource::Memory { base, .. } => base,
+        ref other => panic!("{other:?}"),
+    };
+    rig.bench.on_thread(move |kernel| {
+        kernel.write_device(base + register::START, Width::U32, 1000);
+        let mut looks = 0;
+        while kernel.read_device(base + register::DONE, Width::U32) == 0 {
+            looks += 1;
+            assert!(looks <= 1000, "the device takes 1000 units of 100 ns");
+            if kernel.needs_attention() {
+                kernel.attend()?;
+            }
+        }
+        assert!(looks > 100);
+        Ok(())
+    });
+}
+
+/// So does one that polls with calls into the kernel.
+#[test]
+fn polling_with_calls_ends() {
+    let rig = Rig::new(1);
+    let timer = DriverPtr::<KTimer>::new(rig.bench.variable(64));
+    rig.bench.on_thread(move |kernel| {
+        kernel.ke_initialize_timer_ex(timer, 0)?;
+        kernel.ke_set_timer_ex(timer, -100_000, 0, DriverPtr::NULL)?;
+        while kernel.ke_read_state_timer(timer)? == 0 {
+            kernel.yield_point()?;
+        }
+        Ok(())
+    });
+    assert!((100_000..101_000).contains(&rig.kernel().time_100ns()));
+}
+
+#[test]
+fn a_run_that_never_ends_uses_up_its_budget() {
+    let rig = Rig::with(Config { max_steps: 10_000, ..Config::default() });
+    rig.bench.try_on_thread(|kernel| loop {
+        others(kernel)?;
+    }
+    );
+    assert_eq!(rig.kernel().outcome(), Some(Outcome::Budget));
+}
+
+/// A driver with a heartbeat never has nothing left to do.
+#[test]
+fn timers_that_repeat_do_not_keep_the_computer_from_being_idle() {
+    let rig = Rig::new(1);
+    let timer = DriverPtr::<KTimer>::new(rig.bench.variable(64));
+    rig.bench.on_thread(move |kernel| {
+        kernel.ke_initialize_timer_ex(timer, 1)?;
+        kernel.ke_set_timer_ex(timer, -10_000, 1, DriverPtr::NULL)
+    });
+    assert_eq!(rig.kernel().run_until_idle(), crate::ke::RunState::Idle);
+}
+
+#[test]
+fn a_long_delay_is_waited_for() {
+    let rig = Rig::new(1);
+    let hour = DriverPtr::new(rig.bench.variable(8));
+    rig.kernel().write(hour, -36_000_000_000_i64).unwrap();
+    rig.bench.on_thread(move |kernel| kernel.ke_delay_execution_thread(hour));
+    assert!(rig.kernel().time_100ns() >= 36_000_000_000);
+}
+
+#[test]
+fn a_periodic_timer_repeats_and_its_dpc_gets_the_time() {
+    let rig = Rig::new(1);
+    let timer = DriverPtr::<KTimer>::new(rig.bench.variable(64));
+    let dpc = DriverPtr::<KDpc>::new(rig.bench.variable(64));
+    let log = rig.log.clone();
+    let routine = rig.bench.routine(move |kernel, arguments| {
+        let time = arguments[2] | arguments[3] << 32;
+        log.add((time - crate::ke::clock::START_SYSTEM_TIME) / 10_000);
+        if log.len() == 3 {
+            assert_eq!(kernel.ke_cancel_timer(timer)?, 1);
+        }
+        Ok(0)
+    });
+    rig.bench.on_thread(move |kernel| {
+        kernel.ke_initialize_dpc(dpc, routine, 0)?;
+        kernel.ke_initialize_timer_ex(timer, 0)?;
+        kernel.ke_set_timer_ex(timer, -20_000, 5, dpc)
+    });
+    assert_eq!(rig.log.take(), ["2", "7", "12"]);
+}
+
+#[test]
+fn a_timer_whose_memory_is_gone_is_found() {
+    use crate::mm::layout::{PAGE, USER};
+    use crate::{Access, Platform};
+
+    let rig = Rig::new(1);
+    let page = USER.start..USER.start + PAGE;
+    rig.bench.platform.protect(page.clone(), Access::ReadWrite);
+    let timer = DriverPtr::<KTimer>::new(page.start);
+    rig.kernel().ke_initialize_timer_ex(timer, 0).unwrap();
+    rig.kernel().ke_set_timer_ex(timer, -10, 0, DriverPtr::NULL).unwrap();
+    rig.bench.platform.protect(page, Access::None);
+    rig.kernel().run_until_idle();
+    assert_eq!(rig.findings(), [141]);
+}
+
+#[test]
+fn hlt_lets_time_pass_to_the_next_event() {
+    let rig = Rig::new(1);
+    let timer = DriverPtr::<KTimer>::new(rig.bench.variable(64));
+    rig.bench.on_thread(move |kernel| {
+        kernel.ke_initialize_timer_ex(timer, 0)?;
+        kernel.ke_set_timer_ex(timer, -7_000_000, 0, DriverPtr::NULL)?;
+        kernel.halt();
+        assert_eq!(kernel.ke_read_state_timer(timer)?, 1);
+        Ok(())
+    });
+}
