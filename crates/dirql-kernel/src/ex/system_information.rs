@@ -61,11 +61,27 @@ impl Kernel {
     /// `SYSTEM_BASIC_INFORMATION`, 64 bytes.
     fn basic_information(&self) -> Vec<u8> {
         let pages = (layout::DEVICE_PHYSICAL / layout::PAGE) as u32;
-        let words = [0, 156_250, layout::PAGE as u32, pages, 0, pages - 1, GRANULARITY, 0];
-        let longs = [u64::from(GRANULARITY), layout::HIGHEST_USER_ADDRESS, self.active_mask(0)];
+        let words = [
+            0,
+            156_250,
+            layout::PAGE as u32,
+            pages,
+            0,
+            pages - 1,
+            GRANULARITY,
+            0,
+        ];
+        let longs = [
+            u64::from(GRANULARITY),
+            layout::HIGHEST_USER_ADDRESS,
+            self.active_mask(0),
+        ];
         let processors = u64::from(self.config().processors.min(64));
         let words = words.iter().flat_map(|word| word.to_le_bytes());
-        let longs = longs.iter().chain([&processors]).flat_map(|long| long.to_le_bytes());
+        let longs = longs
+            .iter()
+            .chain([&processors])
+            .flat_map(|long| long.to_le_bytes());
         words.chain(longs).collect()
     }
 
@@ -76,7 +92,10 @@ impl Kernel {
         self.read_shared_data(0x14, &mut time);
         let now = u64::from_le_bytes(time);
         let boot = now.saturating_sub(self.time_100ns());
-        [boot, now, 0, 0, 0, 0].iter().flat_map(|long| long.to_le_bytes()).collect()
+        [boot, now, 0, 0, 0, 0]
+            .iter()
+            .flat_map(|long| long.to_le_bytes())
+            .collect()
     }
 }
 
@@ -98,10 +117,14 @@ mod tests {
             assert_eq!(kernel.read(needed), Ok(length));
             assert_eq!(query(length), Ok(NtStatus::SUCCESS));
         }
-        kernel.zw_query_system_information(BASIC, buffer, 64, DriverPtr::NULL).unwrap();
+        kernel
+            .zw_query_system_information(BASIC, buffer, 64, DriverPtr::NULL)
+            .unwrap();
         assert_eq!(kernel.read_bytes(buffer + 8, 4).unwrap(), [0, 0x10, 0, 0]);
         assert_eq!(kernel.read_bytes(buffer + 56, 1).unwrap(), [1]);
-        kernel.zw_query_system_information(TIME_OF_DAY, buffer, 64, DriverPtr::NULL).unwrap();
+        kernel
+            .zw_query_system_information(TIME_OF_DAY, buffer, 64, DriverPtr::NULL)
+            .unwrap();
         let now: u64 = kernel.read(DriverPtr::new(buffer + 8)).unwrap();
         kernel.ke_query_system_time(DriverPtr::new(buffer)).unwrap();
         let later: u64 = kernel.read(DriverPtr::new(buffer)).unwrap();
@@ -111,7 +134,9 @@ mod tests {
     #[test]
     fn a_class_that_is_not_served_ends_the_run() {
         let bench = Bench::new(Config::default());
-        let query = bench.kernel.zw_query_system_information(11, 0, 0, DriverPtr::NULL);
+        let query = bench
+            .kernel
+            .zw_query_system_information(11, 0, 0, DriverPtr::NULL);
         assert_eq!(query, Err(crate::Stop::Ended));
         assert_eq!(bench.rules(), [ids::UNIMPLEMENTED_IMPORT]);
     }

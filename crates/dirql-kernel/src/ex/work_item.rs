@@ -52,7 +52,9 @@ impl Kernel {
     pub(crate) fn find_work_items_left(&self, driver: &str, image: &Range<u64>) -> Ddi<()> {
         let left: Vec<_> = {
             let all = self.ex.work_items.borrow();
-            let left = all.iter().filter(|(_, place)| image.contains(&place.address));
+            let left = all
+                .iter()
+                .filter(|(_, place)| image.contains(&place.address));
             left.map(|(item, place)| (*item, place.clone())).collect()
         };
         for (item, place) in left {
@@ -71,8 +73,14 @@ mod tests {
 
     fn item(bench: &Bench, routine: u64) -> DriverPtr<WorkQueueItem> {
         let item = DriverPtr::new(bench.variable(32));
-        bench.kernel.write(at!(item, WorkQueueItem, worker_routine), routine).unwrap();
-        bench.kernel.write(at!(item, WorkQueueItem, parameter), 7).unwrap();
+        bench
+            .kernel
+            .write(at!(item, WorkQueueItem, worker_routine), routine)
+            .unwrap();
+        bench
+            .kernel
+            .write(at!(item, WorkQueueItem, parameter), 7)
+            .unwrap();
         item
     }
 
@@ -96,7 +104,10 @@ mod tests {
         let bench = Bench::new(Config::default());
         let item = item(&bench, 0);
         bench.kernel.ex_queue_work_item(item, 1).unwrap();
-        bench.kernel.find_work_items_left("sample", &(0..1)).unwrap();
+        bench
+            .kernel
+            .find_work_items_left("sample", &(0..1))
+            .unwrap();
         let again = bench.kernel.ex_queue_work_item(item, 1);
         assert!(matches!(again, Err(Stop::BugCheck(b)) if b.code == 0xE4));
         assert_eq!(bench.rules(), [ids::WORK_ITEM; 2]);

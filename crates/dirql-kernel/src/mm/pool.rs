@@ -218,7 +218,9 @@ impl Pool {
     )]
     fn free(&mut self, address: u64, place: Place) -> Result<Extent, BadFree> {
         let Some(state) = self.state(address) else {
-            return Err(BadFree::NotTheStart(self.covering(address).cloned().map(Box::new)));
+            return Err(BadFree::NotTheStart(
+                self.covering(address).cloned().map(Box::new),
+            ));
         };
         let bytes = match core::mem::take(state) {
             BlockState::Live(block) => {

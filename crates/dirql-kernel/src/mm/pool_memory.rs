@@ -254,7 +254,11 @@ impl Kernel {
     fn block_report(&self, address: u64) -> BlockReport {
         let known = self.mm.pools.borrow().covering(address);
         let Some((block, freed)) = known else {
-            return BlockReport { text: format!("{address:#x}"), allocated: None, freed: None };
+            return BlockReport {
+                text: format!("{address:#x}"),
+                allocated: None,
+                freed: None,
+            };
         };
         BlockReport {
             text: describe(&block),
@@ -266,7 +270,9 @@ impl Kernel {
     /// Level and tag of a free.
     fn check_free(&self, address: u64, owner: u32, pool_type: u32, tag: Option<u32>) -> Ddi<()> {
         if Kind::of_type(pool_type) == Kind::Paged && self.irql() > Irql::APC {
-            let BlockReport { text, allocated, .. } = self.block_report(address);
+            let BlockReport {
+                text, allocated, ..
+            } = self.block_report(address);
             let message = format!("{text} were freed at {}", self.irql());
             self.find(ids::POOL_LEVEL, message, allocated)?;
         }
@@ -276,7 +282,9 @@ impl Kernel {
         };
         if wrong {
             let tag = tag.unwrap_or(0);
-            let BlockReport { text, allocated, .. } = self.block_report(address);
+            let BlockReport {
+                text, allocated, ..
+            } = self.block_report(address);
             let message = format!("{text} were freed with tag {}", tag_text(tag));
             self.find(ids::BAD_FREE, message, allocated)?;
             let parameters = [0xA, address, owner.into(), tag.into()];
@@ -334,7 +342,9 @@ impl Kernel {
             0
         };
         if let Some(at) = self.first_other(end..block_end + fence, &BETWEEN_BLOCK)? {
-            let BlockReport { text, allocated, .. } = self.block_report(extent.address);
+            let BlockReport {
+                text, allocated, ..
+            } = self.block_report(extent.address);
             let message = format!("{text} were written past the end, at {at:#x}");
             self.find(ids::POOL_OVERRUN, message, allocated)?;
             self.fill_range(end..block_end + fence, &BETWEEN_BLOCK)?;
@@ -344,7 +354,9 @@ impl Kernel {
         }
         let front = extent.address - FENCE..extent.address;
         if fenced && let Some(at) = self.first_other(front.clone(), &BETWEEN_BLOCK)? {
-            let BlockReport { text, allocated, .. } = self.block_report(extent.address);
+            let BlockReport {
+                text, allocated, ..
+            } = self.block_report(extent.address);
             let message = format!("memory just before {text} was written, at {at:#x}");
             self.find(ids::POOL_OVERRUN, message, allocated)?;
             self.fill_range(front, &BETWEEN_BLOCK)?;

@@ -157,7 +157,12 @@ impl Kernel {
         let instruction = self.platform().call_site().return_address;
         let access = crate::ke::FaultAccess::Execute;
         let kind = crate::ke::FaultKind::Breakpoint;
-        Err(self.fault(&crate::ke::Fault { address: instruction, access, instruction, kind }))
+        Err(self.fault(&crate::ke::Fault {
+            address: instruction,
+            access,
+            instruction,
+            kind,
+        }))
     }
 
     /// `VOID RtlAssert(PVOID Assertion, PVOID File, ULONG Line, PCHAR Message)`
@@ -313,7 +318,13 @@ mod tests {
     fn a_breakpoint_is_a_finding_and_an_exception() {
         let bench = Bench::new(Config::default());
         let raised = bench.kernel.dbg_break_point();
-        assert!(matches!(raised, Err(crate::Stop::Exception { code: NtStatus::BREAKPOINT, .. })));
+        assert!(matches!(
+            raised,
+            Err(crate::Stop::Exception {
+                code: NtStatus::BREAKPOINT,
+                ..
+            })
+        ));
         assert_eq!(bench.rules(), [ids::DRIVER_BREAKPOINT]);
     }
 

@@ -49,7 +49,13 @@ fn a_mask_without_processors_changes_nothing() {
         kernel.ke_set_system_affinity_thread(0b10)?;
         kernel.ke_set_system_affinity_thread(0b100)?;
         kernel.ke_set_system_affinity_thread(0)?;
-        assert_eq!((here(kernel), kernel.ke_set_system_affinity_thread_ex(u64::MAX)?), (1, 0b10));
+        assert_eq!(
+            (
+                here(kernel),
+                kernel.ke_set_system_affinity_thread_ex(u64::MAX)?
+            ),
+            (1, 0b10)
+        );
         Ok(())
     });
 }
@@ -72,16 +78,44 @@ fn at_dispatch_level_the_thread_moves_when_the_level_falls() {
 fn groups_are_reached_with_the_group_routines() {
     let rig = Rig::new(130);
     let (wanted, previous) = (rig.bench.variable(16), rig.bench.variable(16));
-    let (wanted, previous) = (DriverPtr::<GroupAffinity>::new(wanted), DriverPtr::<GroupAffinity>::new(previous));
+    let (wanted, previous) = (
+        DriverPtr::<GroupAffinity>::new(wanted),
+        DriverPtr::<GroupAffinity>::new(previous),
+    );
     rig.bench.on_thread(move |kernel| {
-        kernel.write(wanted, GroupAffinity { mask: 2, group: 2, reserved: [0; 3] })?;
+        kernel.write(
+            wanted,
+            GroupAffinity {
+                mask: 2,
+                group: 2,
+                reserved: [0; 3],
+            },
+        )?;
         kernel.ke_set_system_group_affinity_thread(wanted, previous)?;
         assert_eq!(here(kernel), 129);
         assert_eq!(kernel.read(previous)?.mask, 0);
-        kernel.write(wanted, GroupAffinity { mask: 4, group: 2, reserved: [0; 3] })?;
+        kernel.write(
+            wanted,
+            GroupAffinity {
+                mask: 4,
+                group: 2,
+                reserved: [0; 3],
+            },
+        )?;
         kernel.ke_set_system_group_affinity_thread(wanted, previous)?;
-        assert_eq!((here(kernel), kernel.read(previous)?.mask), (129, 0), "there is no such processor");
-        kernel.write(wanted, GroupAffinity { mask: 1, group: 1, reserved: [0; 3] })?;
+        assert_eq!(
+            (here(kernel), kernel.read(previous)?.mask),
+            (129, 0),
+            "there is no such processor"
+        );
+        kernel.write(
+            wanted,
+            GroupAffinity {
+                mask: 1,
+                group: 1,
+                reserved: [0; 3],
+            },
+        )?;
         kernel.ke_set_system_group_affinity_thread(wanted, previous)?;
         assert_eq!(here(kernel), 64);
         kernel.ke_revert_to_user_group_affinity_thread(previous)?;
@@ -120,13 +154,31 @@ fn processors_are_numbered_in_groups_of_64() {
     let kernel = rig.kernel();
     let at = DriverPtr::<ProcessorNumber>::new(rig.bench.variable(4));
     for index in [0, 63, 64, 255] {
-        assert_eq!(kernel.ke_get_processor_number_from_index(index, at), Ok(NtStatus::SUCCESS));
+        assert_eq!(
+            kernel.ke_get_processor_number_from_index(index, at),
+            Ok(NtStatus::SUCCESS)
+        );
         let number = kernel.read(at).unwrap();
-        assert_eq!((u32::from(number.group), u32::from(number.number)), (index / 64, index % 64));
+        assert_eq!(
+            (u32::from(number.group), u32::from(number.number)),
+            (index / 64, index % 64)
+        );
         assert_eq!(kernel.ke_get_processor_index_from_number(at), Ok(index));
     }
-    assert_eq!(kernel.ke_get_processor_number_from_index(256, at), Ok(NtStatus::INVALID_PARAMETER));
-    kernel.write(at, ProcessorNumber { group: 4, number: 0, reserved: 0 }).unwrap();
+    assert_eq!(
+        kernel.ke_get_processor_number_from_index(256, at),
+        Ok(NtStatus::INVALID_PARAMETER)
+    );
+    kernel
+        .write(
+            at,
+            ProcessorNumber {
+                group: 4,
+                number: 0,
+                reserved: 0,
+            },
+        )
+        .unwrap();
     assert_eq!(kernel.ke_get_processor_index_from_number(at), Ok(u32::MAX));
     assert_eq!(kernel.ke_query_active_group_count(), Ok(4));
     assert_eq!(kernel.ke_query_active_processor_count_ex(0xFFFF), Ok(256));

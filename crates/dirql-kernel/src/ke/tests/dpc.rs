@@ -1,9 +1,9 @@
 //! DPC queues.
 
 use dirql_abi::Irql;
+use dirql_abi::NtStatus;
 use dirql_abi::dpc::{KDpc, KDpcWatchdogInformation};
 use dirql_abi::processor::ProcessorNumber;
-use dirql_abi::NtStatus;
 use dirql_rules::BugCheck;
 
 use super::{others, stops, until};
@@ -16,14 +16,20 @@ type Dpc = DriverPtr<KDpc>;
 fn dpc(rig: &Rig, name: &'static str) -> Dpc {
     let log = rig.log.clone();
     make(rig, move |kernel, _| {
-        log.add(alloc::format!("{name} at {} on {}", kernel.irql().0, kernel.processor().id.0));
+        log.add(alloc::format!(
+            "{name} at {} on {}",
+            kernel.irql().0,
+            kernel.processor().id.0
+        ));
         Ok(())
     })
 }
 
 fn make(rig: &Rig, body: impl Fn(&Kernel, &[u64]) -> Ddi<()> + 'static) -> Dpc {
     let dpc = DriverPtr::new(rig.bench.variable(64));
-    let routine = rig.bench.routine(move |kernel, arguments| body(kernel, arguments).map(|()| 0));
+    let routine = rig
+        .bench
+        .routine(move |kernel, arguments| body(kernel, arguments).map(|()| 0));
     rig.kernel().ke_initialize_dpc(dpc, routine, 0xC0).unwrap();
     dpc
 }
@@ -33,7 +39,11 @@ fn the_routine_gets_object_context_and_arguments_at_dispatch_level() {
     let rig = Rig::new(1);
     let log = rig.log.clone();
     let object = make(&rig, move |kernel, arguments| {
-        log.add(alloc::format!("{:x?} at {}", &arguments[1..], kernel.irql().0));
+        log.add(alloc::format!(
+            "{:x?} at {}",
+            &arguments[1..],
+            kernel.irql().0
+        ));
         assert_eq!(kernel.ke_is_executing_dpc()?, 1);
         Ok(())
     });
@@ -80,14 +90,20 @@ fn a_second_request_is_merged_and_new_arguments_are_dropped() {
         assert_eq!(kernel.ke_insert_queue_dpc(object, 1, 0)?, 0);
         kernel.ke_lower_irql(0)
     });
-    assert_eq!((rig.log.take(), rig.findings()), (alloc::vec!["1".into()], alloc::vec![]));
+    assert_eq!(
+        (rig.log.take(), rig.findings()),
+        (alloc::vec!["1".into()], alloc::vec![])
+    );
     rig.bench.on_thread(move |kernel| {
         kernel.ke_raise_irql(2)?;
         kernel.ke_insert_queue_dpc(object, 1, 0)?;
         assert_eq!(kernel.ke_insert_queue_dpc(object, 2, 0)?, 0);
         kernel.ke_lower_irql(0)
     });
-    assert_eq!((rig.log.take(), rig.findings()), (alloc::vec!["1".into()], alloc::vec![143]));
+    assert_eq!(
+        (rig.log.take(), rig.findings()),
+        (alloc::vec!["1".into()], alloc::vec![143])
+    );
 }
 
 #[test]
@@ -103,7 +119,8 @@ fn the_object_is_off_the_queue_when_its_routine_starts() {
         }
         Ok(())
     });
-    rig.bench.on_thread(move |kernel| kernel.ke_insert_queue_dpc(object, 0, 0));
+    rig.bench
+        .on_thread(move |kernel| kernel.ke_insert_queue_dpc(object, 0, 0));
     assert_eq!(rig.log.len(), 3);
 }
 
@@ -143,8 +160,12 @@ fn dpcs_run_in_order_of_the_queue_and_high_importance_goes_to_the_front() {
         }
         kernel.ke_lower_irql(0)
     });
-    let names: alloc::vec::Vec<_> =
-        rig.log.take().iter().map(|line| line.split(" at").next().unwrap().to_owned()).collect();
+    let names: alloc::vec::Vec<_> = rig
+        .log
+        .take()
+        .iter()
+        .map(|line| line.split(" at").next().unwrap().to_owned())
+        .collect();
     assert_eq!(names, ["high", "low", "medium", "medium high"]);
 }
 
@@ -176,7 +197,11 @@ fn importance_decides_whether_another_processor_is_asked() {
             kernel.ke_set_target_processor_dpc(object, 1)?;
             kernel.ke_insert_queue_dpc(object, 0, 0)?;
             let target = &kernel.processors()[1];
-            assert_eq!(target.lapic.borrow().deliverable().is_some(), at_once, "importance {importance}");
+            assert_eq!(
+                target.lapic.borrow().deliverable().is_some(),
+                at_once,
+                "importance {importance}"
+            );
             Ok(())
         });
         rig.run();
@@ -190,7 +215,13 @@ fn a_deep_queue_is_run_at_once_whatever_the_importance() {
     let objects: alloc::vec::Vec<Dpc> = (0..5).map(|_| dpc(&rig, "dpc")).collect();
     rig.bench.on_thread(move |kernel| {
         kernel.ke_set_system_affinity_thread(1)?;
-        let asked = || kernel.processors()[1].lapic.borrow().deliverable().is_some();
+        let asked = || {
+            kernel.processors()[1]
+                .lapic
+                .borrow()
+                .deliverable()
+                .is_some()
+        };
         for (place, object) in objects.into_iter().enumerate() {
             kernel.ke_set_target_processor_dpc(object, 1)?;
             kernel.ke_set_importance_dpc(object, 0)?;
@@ -219,7 +250,11 @@ fn low_importance_waits_when_requests_are_frequent() {
         assert_eq!(at_once, [true, true, true, false]);
         Ok(())
     });
-    assert_eq!(rig.log.len(), 4, "the last one when the processor became idle");
+    assert_eq!(
+        rig.log.len(),
+        4,
+        "the last one when the processor became idle"
+    );
 }
 
 #[test]
@@ -245,22 +280,43 @@ fn the_target_is_a_processor_of_group_0_or_one_of_any_group() {
     let object = dpc(&rig, "dpc");
     let number = DriverPtr::<ProcessorNumber>::new(rig.bench.variable(4));
     let set = |group, processor, reserved| {
-        let value = ProcessorNumber { group, number: processor, reserved };
+        let value = ProcessorNumber {
+            group,
+            number: processor,
+            reserved,
+        };
         rig.kernel().write(number, value).unwrap();
-        rig.kernel().ke_set_target_processor_dpc_ex(object, number).unwrap()
+        rig.kernel()
+            .ke_set_target_processor_dpc_ex(object, number)
+            .unwrap()
     };
     let run = || {
-        rig.bench.on_thread(move |kernel| kernel.ke_insert_queue_dpc(object, 0, 0));
+        rig.bench
+            .on_thread(move |kernel| kernel.ke_insert_queue_dpc(object, 0, 0));
         rig.log.take()
     };
-    rig.kernel().ke_set_target_processor_dpc(object, 63).unwrap();
+    rig.kernel()
+        .ke_set_target_processor_dpc(object, 63)
+        .unwrap();
     assert_eq!(run(), ["dpc at 2 on 63"]);
-    rig.kernel().ke_set_target_processor_dpc(object, 64).unwrap();
+    rig.kernel()
+        .ke_set_target_processor_dpc(object, 64)
+        .unwrap();
     assert_eq!(run(), ["dpc at 2 on 63"], "unchanged");
     assert_eq!(set(1, 1, 0), NtStatus::SUCCESS);
     assert_eq!(run(), ["dpc at 2 on 65"]);
-    for (group, processor, reserved) in [(1, 2, 0), (2, 0, 0), (0, 64, 0), (0, 0, 1), (u16::MAX, 0, 0)] {
-        assert_eq!(set(group, processor, reserved), NtStatus::INVALID_PARAMETER, "{group} {processor}");
+    for (group, processor, reserved) in [
+        (1, 2, 0),
+        (2, 0, 0),
+        (0, 64, 0),
+        (0, 0, 1),
+        (u16::MAX, 0, 0),
+    ] {
+        assert_eq!(
+            set(group, processor, reserved),
+            NtStatus::INVALID_PARAMETER,
+            "{group} {processor}"
+        );
     }
     assert_eq!(run(), ["dpc at 2 on 65"], "unchanged");
 }
@@ -301,7 +357,9 @@ fn removing_says_whether_it_was_queued() {
 fn what_was_not_initialised_is_not_queued() {
     let rig = Rig::new(1);
     let object = DriverPtr::<KDpc>::new(rig.bench.variable(64));
-    let stop = stops(&rig, move |kernel| kernel.ke_insert_queue_dpc(object, 0, 0).map(|_| ()));
+    let stop = stops(&rig, move |kernel| {
+        kernel.ke_insert_queue_dpc(object, 0, 0).map(|_| ())
+    });
     assert_eq!((stop, rig.findings()), (Stop::Ended, alloc::vec![142]));
 }
 
@@ -331,7 +389,12 @@ fn a_dpc_routine_that_returns_at_another_level_stops_the_system() {
             kernel.yield_point()
         });
         let routine = rig.kernel().read(object).unwrap().deferred_routine;
-        let parameters = [u64::from(level) << 16 | 2 << 8 | 2, routine, object.address(), 0];
+        let parameters = [
+            u64::from(level) << 16 | 2 << 8 | 2,
+            routine,
+            object.address(),
+            0,
+        ];
         assert_eq!(stop, BugCheck::new(0xC8, parameters).into());
         assert_eq!(rig.findings(), [121]);
     }
@@ -350,7 +413,9 @@ fn flushing_waits_for_dpcs_of_every_processor() {
                 log.add("dpc");
                 Ok(())
             });
-            rig.kernel().ke_set_target_processor_dpc(object, processor).unwrap();
+            rig.kernel()
+                .ke_set_target_processor_dpc(object, processor)
+                .unwrap();
             // Nobody asks the other processors to run them.
             rig.kernel().ke_set_importance_dpc(object, 0).unwrap();
             object
@@ -396,7 +461,8 @@ fn flushing_does_not_wait_for_what_is_queued_later() {
 fn flushing_in_a_dpc_is_found() {
     let rig = Rig::new(1);
     let object = make(&rig, |kernel, _| kernel.ke_flush_queued_dpcs());
-    rig.bench.try_on_thread(move |kernel| kernel.ke_insert_queue_dpc(object, 0, 0));
+    rig.bench
+        .try_on_thread(move |kernel| kernel.ke_insert_queue_dpc(object, 0, 0));
     assert_eq!(rig.findings(), [111]);
 }
 
@@ -440,16 +506,34 @@ fn the_watchdog_is_asked_in_a_dpc_or_at_dispatch_level() {
     let object = make(&rig, move |kernel, _| {
         // A tick and a half of 15.625 ms.
         kernel.ke_stall_execution_processor(23_437)?;
-        assert_eq!(kernel.ke_query_dpc_watchdog_information(at)?, NtStatus::SUCCESS);
+        assert_eq!(
+            kernel.ke_query_dpc_watchdog_information(at)?,
+            NtStatus::SUCCESS
+        );
         let information = kernel.read(at)?;
-        assert_eq!((information.dpc_time_limit, information.dpc_time_count), (0x500, 0x4FF));
-        assert_eq!((information.dpc_watchdog_limit, information.dpc_watchdog_count), (0x1E00, 0x1DFF));
+        assert_eq!(
+            (information.dpc_time_limit, information.dpc_time_count),
+            (0x500, 0x4FF)
+        );
+        assert_eq!(
+            (
+                information.dpc_watchdog_limit,
+                information.dpc_watchdog_count
+            ),
+            (0x1E00, 0x1DFF)
+        );
         Ok(())
     });
     rig.bench.on_thread(move |kernel| {
-        assert_eq!(kernel.ke_query_dpc_watchdog_information(at)?, NtStatus::UNSUCCESSFUL);
+        assert_eq!(
+            kernel.ke_query_dpc_watchdog_information(at)?,
+            NtStatus::UNSUCCESSFUL
+        );
         kernel.ke_raise_irql(2)?;
-        assert_eq!(kernel.ke_query_dpc_watchdog_information(at)?, NtStatus::SUCCESS);
+        assert_eq!(
+            kernel.ke_query_dpc_watchdog_information(at)?,
+            NtStatus::SUCCESS
+        );
         kernel.ke_insert_queue_dpc(object, 0, 0)?;
         kernel.ke_lower_irql(0)
     });
@@ -460,7 +544,9 @@ fn the_watchdog_is_asked_in_a_dpc_or_at_dispatch_level() {
 fn a_dpc_of_more_than_20_seconds_stops_the_system() {
     for (seconds, stops) in [(20, false), (21, true)] {
         let rig = Rig::new(1);
-        let object = make(&rig, move |kernel, _| kernel.ke_stall_execution_processor(seconds * 1_000_000));
+        let object = make(&rig, move |kernel, _| {
+            kernel.ke_stall_execution_processor(seconds * 1_000_000)
+        });
         rig.bench.try_on_thread(move |kernel| {
             kernel.ke_insert_queue_dpc(object, 0, 0)?;
             kernel.yield_point()

@@ -12,7 +12,11 @@ fn the_routine_runs_at_ipi_level_on_every_processor_at_once() {
     let log = rig.log.clone();
     let routine = rig.bench.routine(move |kernel, arguments| {
         let id = kernel.processor().id.0;
-        log.add(alloc::format!("{id} at {} with {}", kernel.irql().0, arguments[0]));
+        log.add(alloc::format!(
+            "{id} at {} with {}",
+            kernel.irql().0,
+            arguments[0]
+        ));
         others(kernel)?;
         Ok(100 + u64::from(id))
     });
@@ -52,12 +56,17 @@ fn two_calls_come_one_after_the_other() {
             log.add(caller);
             Ok(0)
         });
-        rig.spawn_on(caller as u16, move |kernel| kernel.ke_ipi_generic_call(routine, 0).map(|_| ()));
+        rig.spawn_on(caller as u16, move |kernel| {
+            kernel.ke_ipi_generic_call(routine, 0).map(|_| ())
+        });
     }
     rig.run();
     let log = rig.log.take();
     assert_eq!(log.len(), 6);
-    assert!(log[..3].iter().all(|line| *line == log[0]) && log[3..].iter().all(|line| *line == log[3]), "{log:?}");
+    assert!(
+        log[..3].iter().all(|line| *line == log[0]) && log[3..].iter().all(|line| *line == log[3]),
+        "{log:?}"
+    );
 }
 
 #[test]
@@ -67,7 +76,11 @@ fn on_one_processor_it_is_a_call_at_ipi_level() {
         assert_eq!(kernel.irql(), Irql::IPI);
         Ok(arguments[0] + 1)
     });
-    assert_eq!(rig.bench.on_thread(move |kernel| kernel.ke_ipi_generic_call(routine, 4)), 5);
+    assert_eq!(
+        rig.bench
+            .on_thread(move |kernel| kernel.ke_ipi_generic_call(routine, 4)),
+        5
+    );
 }
 
 #[test]
@@ -75,7 +88,9 @@ fn a_processor_that_does_not_come_is_a_deadlock() {
     let rig = Rig::new(2);
     let routine = rig.bench.routine(|_, _| Ok(0));
     let lock = rig.bench.variable(8);
-    rig.kernel().write(crate::DriverPtr::new(lock), 1_u64).unwrap();
+    rig.kernel()
+        .write(crate::DriverPtr::new(lock), 1_u64)
+        .unwrap();
     let log = rig.log.clone();
     rig.spawn_on(1, move |kernel| {
         kernel.raise_irql(Irql::HIGH);
@@ -96,7 +111,12 @@ fn nmi_callbacks_are_called_at_high_level_whatever_the_level_is() {
     let rig = Rig::new(2);
     let log = rig.log.clone();
     let routine = rig.bench.routine(move |kernel, arguments| {
-        log.add(alloc::format!("{:?} at {} on {}", arguments, kernel.irql().0, kernel.processor().id.0));
+        log.add(alloc::format!(
+            "{:?} at {} on {}",
+            arguments,
+            kernel.irql().0,
+            kernel.processor().id.0
+        ));
         Ok(1)
     });
     let log = rig.log.clone();
@@ -113,12 +133,21 @@ fn nmi_callbacks_are_called_at_high_level_whatever_the_level_is() {
         assert_eq!(kernel.irql(), Irql::HIGH);
         kernel.lower_irql(Irql::PASSIVE)?;
         assert_eq!(kernel.ke_deregister_nmi_callback(first)?, NtStatus::SUCCESS);
-        assert_eq!(kernel.ke_deregister_nmi_callback(first)?, NtStatus::INVALID_HANDLE);
-        assert_eq!(kernel.ke_deregister_nmi_callback(second)?, NtStatus::SUCCESS);
+        assert_eq!(
+            kernel.ke_deregister_nmi_callback(first)?,
+            NtStatus::INVALID_HANDLE
+        );
+        assert_eq!(
+            kernel.ke_deregister_nmi_callback(second)?,
+            NtStatus::SUCCESS
+        );
         Ok(())
     });
     rig.run();
-    assert_eq!(rig.log.take(), ["[5, 0] at 15 on 1", "[6, 1] at 15 on 1", "after"]);
+    assert_eq!(
+        rig.log.take(),
+        ["[5, 0] at 15 on 1", "[6, 1] at 15 on 1", "after"]
+    );
 }
 
 #[test]
@@ -128,5 +157,8 @@ fn an_nmi_that_nobody_knows_stops_the_system() {
         kernel.send_nmi(ProcessorId(0));
         kernel.yield_point()
     });
-    assert!(matches!(stop, crate::Stop::BugCheck(dirql_rules::BugCheck { code: 0x80, .. })));
+    assert!(matches!(
+        stop,
+        crate::Stop::BugCheck(dirql_rules::BugCheck { code: 0x80, .. })
+    ));
 }

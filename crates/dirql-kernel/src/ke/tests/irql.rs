@@ -31,7 +31,10 @@ fn raising_to_a_lower_level_or_beyond_the_highest_stops_the_system() {
             kernel.ke_raise_irql(now)?;
             kernel.ke_raise_irql(new).map(|_| ())
         });
-        assert_eq!(stop, BugCheck::new(0x9, [now.into(), new.into(), 0, 0]).into());
+        assert_eq!(
+            stop,
+            BugCheck::new(0x9, [now.into(), new.into(), 0, 0]).into()
+        );
         assert_eq!(rig.findings(), [105]);
     }
 }
@@ -54,7 +57,10 @@ fn lowering_to_a_higher_level_stops_the_system() {
             kernel.ke_raise_irql(now)?;
             kernel.ke_lower_irql(new)
         });
-        assert_eq!(stop, BugCheck::new(0xA, [now.into(), new.into(), 0, 0]).into());
+        assert_eq!(
+            stop,
+            BugCheck::new(0xA, [now.into(), new.into(), 0, 0]).into()
+        );
         assert_eq!(rig.findings(), [105]);
     }
 }

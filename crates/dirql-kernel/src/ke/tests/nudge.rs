@@ -77,7 +77,11 @@ fn another_thread_goes_on_even_one_of_lower_priority() {
                 log2.add("done");
                 Ok(())
             };
-            kernel.spawn_thread("other", priority, crate::ke::ThreadBody::Native(alloc::boxed::Box::new(body)));
+            kernel.spawn_thread(
+                "other",
+                priority,
+                crate::ke::ThreadBody::Native(alloc::boxed::Box::new(body)),
+            );
             kernel.raise_irql(Irql(level));
             let result = poll(kernel, || log.len() > 0)?;
             kernel.lower_irql(Irql::PASSIVE)?;
@@ -97,7 +101,10 @@ fn time_passes_to_a_timer_however_far_it_is() {
             kernel.ke_set_timer_ex(timer, due, 0, DriverPtr::NULL)?;
             poll(kernel, || kernel.ke_read_state_timer(timer).unwrap() != 0)
         });
-        assert!(nudges.is_some_and(|nudges| nudges <= 2), "{due}: {nudges:?}");
+        assert!(
+            nudges.is_some_and(|nudges| nudges <= 2),
+            "{due}: {nudges:?}"
+        );
     }
 }
 

@@ -16,7 +16,11 @@ fn acquiring_raises_to_dispatch_and_releasing_restores() {
         assert_eq!(kernel.ke_test_spin_lock(lock)?, 1);
         let old = kernel.ke_acquire_spin_lock_raise_to_dpc(lock)?;
         assert_eq!((old, kernel.irql()), (0, Irql::DISPATCH));
-        assert_eq!(kernel.read(DriverPtr::<u64>::new(lock))?, 1, "bit 0 is set while it is held");
+        assert_eq!(
+            kernel.read(DriverPtr::<u64>::new(lock))?,
+            1,
+            "bit 0 is set while it is held"
+        );
         assert_eq!(kernel.ke_test_spin_lock(lock)?, 0);
         assert_eq!(kernel.ke_try_to_acquire_spin_lock_at_dpc_level(lock)?, 0);
         kernel.ke_release_spin_lock(lock, old)?;
@@ -72,7 +76,10 @@ fn another_processor_waits_until_the_lock_is_free() {
     }
     rig.run();
     let log = rig.log.take();
-    assert!(log == ["0 in", "0 out", "1 in", "1 out"] || log == ["1 in", "1 out", "0 in", "0 out"], "{log:?}");
+    assert!(
+        log == ["0 in", "0 out", "1 in", "1 out"] || log == ["1 in", "1 out", "0 in", "0 out"],
+        "{log:?}"
+    );
 }
 
 #[test]
@@ -100,7 +107,14 @@ fn a_processor_that_waits_takes_interrupts_that_its_level_allows() {
         kernel.ke_release_spin_lock(lock, old)
     });
     rig.run();
-    assert_eq!(rig.log.take(), [alloc::format!("isr at {}", device.grant().irql.0), "free".into(), "mine".into()]);
+    assert_eq!(
+        rig.log.take(),
+        [
+            alloc::format!("isr at {}", device.grant().irql.0),
+            "free".into(),
+            "mine".into()
+        ]
+    );
 }
 
 #[test]
@@ -112,7 +126,10 @@ fn waiting_for_ones_own_lock_is_found() {
         kernel.ke_acquire_spin_lock_at_dpc_level(lock)
     });
     assert_eq!((stop, rig.findings()), (Stop::Ended, alloc::vec![110]));
-    assert!(rig.kernel().findings()[0].earlier.is_some(), "with the place where it was taken");
+    assert!(
+        rig.kernel().findings()[0].earlier.is_some(),
+        "with the place where it was taken"
+    );
 }
 
 #[test]
@@ -135,7 +152,10 @@ fn two_processors_that_wait_for_each_other_are_found() {
 #[test]
 fn a_deadlock_is_found_although_a_timer_goes_on() {
     let rig = Rig::new(1);
-    let (lock, timer) = (rig.bench.variable(8), DriverPtr::new(rig.bench.variable(64)));
+    let (lock, timer) = (
+        rig.bench.variable(8),
+        DriverPtr::new(rig.bench.variable(64)),
+    );
     rig.kernel().write(DriverPtr::new(lock), 1_u64).unwrap();
     rig.spawn_on(0, move |kernel| {
         kernel.ke_initialize_timer_ex(timer, 0)?;
@@ -150,11 +170,18 @@ fn a_deadlock_is_found_although_a_timer_goes_on() {
 fn a_lock_that_was_never_initialised_is_found_as_such() {
     let rig = Rig::new(1);
     let lock = rig.bench.variable(8);
-    rig.kernel().write(DriverPtr::new(lock), 0xCDCD_CDCD_u64).unwrap();
-    rig.bench.try_on_thread(move |kernel| kernel.ke_acquire_spin_lock_raise_to_dpc(lock));
+    rig.kernel()
+        .write(DriverPtr::new(lock), 0xCDCD_CDCD_u64)
+        .unwrap();
+    rig.bench
+        .try_on_thread(move |kernel| kernel.ke_acquire_spin_lock_raise_to_dpc(lock));
     let finding = &rig.kernel().findings()[0];
     assert_eq!(finding.rule.0, 111);
-    assert!(finding.message.contains("initialised"), "{}", finding.message);
+    assert!(
+        finding.message.contains("initialised"),
+        "{}",
+        finding.message
+    );
 }
 
 #[test]
@@ -166,7 +193,11 @@ fn releasing_what_nobody_or_another_processor_holds_is_told() {
         kernel.ke_release_spin_lock_from_dpc_level(lock)?;
         kernel.ke_release_spin_lock(lock, old)
     });
-    assert_eq!(rig.findings(), [114, 112], "released with the wrong routine, then twice");
+    assert_eq!(
+        rig.findings(),
+        [114, 112],
+        "released with the wrong routine, then twice"
+    );
 
     let rig = Rig::new(2);
     let lock = rig.bench.variable(8);
@@ -276,7 +307,10 @@ fn the_systems_locks_go_by_number() {
         kernel.write(level, 0xEE)?;
         assert_eq!(kernel.ke_try_to_acquire_queued_spin_lock(7, level)?, 0);
         assert_eq!(kernel.read(level)?, 0xEE, "nothing is stored");
-        assert_eq!(kernel.ke_try_to_acquire_queued_spin_lock_raise_to_synch(16, level)?, 1);
+        assert_eq!(
+            kernel.ke_try_to_acquire_queued_spin_lock_raise_to_synch(16, level)?,
+            1
+        );
         assert_eq!((kernel.read(level)?, kernel.irql()), (2, Irql::SYNCH));
         kernel.ke_release_queued_spin_lock(16, 2)?;
         kernel.ke_release_queued_spin_lock(7, old)?;
@@ -289,7 +323,8 @@ fn the_systems_locks_go_by_number() {
         Ok(())
     });
     assert_eq!(rig.findings(), []);
-    rig.bench.try_on_thread(|kernel| kernel.ke_acquire_queued_spin_lock(17));
+    rig.bench
+        .try_on_thread(|kernel| kernel.ke_acquire_queued_spin_lock(17));
     assert_eq!(rig.findings(), [115]);
 }
 
@@ -297,6 +332,8 @@ fn the_systems_locks_go_by_number() {
 #[test]
 fn a_lock_that_is_no_memory_faults() {
     let rig = Rig::new(1);
-    let stop = stops(&rig, |kernel| kernel.ke_acquire_spin_lock_raise_to_dpc(0x10).map(|_| ()));
+    let stop = stops(&rig, |kernel| {
+        kernel.ke_acquire_spin_lock_raise_to_dpc(0x10).map(|_| ())
+    });
     assert!(matches!(stop, Stop::BadAddress(bad) if bad.address == 0x10));
 }

@@ -16,8 +16,10 @@ fn the_routine_runs_at_synchronize_irql_and_its_byte_is_returned() {
         let rig = Rig::new(1);
         let device = rig.line("a", 5);
         let level = Irql(device.grant().irql.0 + 1);
-        let arguments =
-            ConnectArguments { synchronize_irql: level, ..device.arguments(rig.refusing_isr("")) };
+        let arguments = ConnectArguments {
+            synchronize_irql: level,
+            ..device.arguments(rig.refusing_isr(""))
+        };
         let (_, object) = rig.connect(arguments);
         let log = rig.log.clone();
         let routine = rig.bench.routine(move |kernel, arguments| {
@@ -51,7 +53,8 @@ fn the_isr_does_not_run_meanwhile_here_or_on_another_processor() {
             log.add("critical section ends");
             Ok(1)
         });
-        rig.bench.on_thread(move |kernel| kernel.ke_synchronize_execution(object, routine, 0));
+        rig.bench
+            .on_thread(move |kernel| kernel.ke_synchronize_execution(object, routine, 0));
         let log = rig.log.take();
         assert_eq!(log[0], "critical section ends");
         assert_eq!(log.len(), 2);
@@ -81,7 +84,9 @@ fn from_the_isr_or_a_critical_section_of_the_same_lock_is_a_deadlock() {
     let object = DriverPtr::<u64>::new(rig.bench.variable(8));
     let inner = rig.bench.routine(|_, _| Ok(1));
     let isr = rig.bench.routine(move |kernel, arguments| {
-        kernel.ke_synchronize_execution(arguments[0], inner, 0).map(u64::from)
+        kernel
+            .ke_synchronize_execution(arguments[0], inner, 0)
+            .map(u64::from)
     });
     rig.connect(device.arguments(isr));
     rig.press(&device);
@@ -93,8 +98,13 @@ fn from_the_isr_or_a_critical_section_of_the_same_lock_is_a_deadlock() {
     let (_, connected) = rig.connect(device.arguments(rig.refusing_isr("")));
     let object_at = object;
     let inner = rig.bench.routine(|_, _| Ok(1));
-    let outer = rig.bench.routine(move |kernel, _| kernel.ke_synchronize_execution(connected, inner, 0).map(u64::from));
-    rig.bench.try_on_thread(move |kernel| kernel.ke_synchronize_execution(connected, outer, 0));
+    let outer = rig.bench.routine(move |kernel, _| {
+        kernel
+            .ke_synchronize_execution(connected, inner, 0)
+            .map(u64::from)
+    });
+    rig.bench
+        .try_on_thread(move |kernel| kernel.ke_synchronize_execution(connected, outer, 0));
     assert_eq!(rig.findings(), [110]);
     assert!(!object_at.is_null());
 }
@@ -152,12 +162,14 @@ fn a_made_up_interrupt_object_serves() {
         log.add(kernel.irql().0);
         Ok(1)
     });
-    rig.bench.on_thread(move |kernel| kernel.ke_synchronize_execution(object.address(), routine, 0));
+    rig.bench
+        .on_thread(move |kernel| kernel.ke_synchronize_execution(object.address(), routine, 0));
     assert_eq!(rig.log.take(), ["7"]);
     // A level that is none does not break us.
     image.synchronize_irql = Irql(200);
     rig.kernel().write(object, image).unwrap();
-    rig.bench.on_thread(move |kernel| kernel.ke_synchronize_execution(object.address(), routine, 0));
+    rig.bench
+        .on_thread(move |kernel| kernel.ke_synchronize_execution(object.address(), routine, 0));
     assert_eq!(rig.log.take(), ["15"]);
 }
 
@@ -170,7 +182,8 @@ fn a_critical_section_that_changes_the_level_is_told() {
         kernel.set_irql(Irql::DISPATCH);
         Ok(1)
     });
-    rig.bench.on_thread(move |kernel| kernel.ke_synchronize_execution(object, routine, 0));
+    rig.bench
+        .on_thread(move |kernel| kernel.ke_synchronize_execution(object, routine, 0));
     assert_eq!(rig.findings(), [200]);
 }
 
@@ -179,8 +192,19 @@ fn no_routine_is_a_jump_to_nothing() {
     let rig = Rig::new(1);
     let device = rig.line("a", 5);
     let (_, object) = rig.connect(device.arguments(rig.refusing_isr("")));
-    let stop = stops(&rig, move |kernel| kernel.ke_synchronize_execution(object, 0, 0).map(|_| ()));
-    assert!(matches!(stop, Stop::Exception { parameters: [8, 0, 0, 0], .. }), "{stop:?}");
+    let stop = stops(&rig, move |kernel| {
+        kernel.ke_synchronize_execution(object, 0, 0).map(|_| ())
+    });
+    assert!(
+        matches!(
+            stop,
+            Stop::Exception {
+                parameters: [8, 0, 0, 0],
+                ..
+            }
+        ),
+        "{stop:?}"
+    );
 }
 
 #[test]
@@ -200,7 +224,11 @@ fn two_interrupts_with_one_lock_exclude_each_other_across_processors() {
             log.add(alloc::format!("{name} out"));
             Ok(1)
         });
-        rig.connect(ConnectArguments { spin_lock: lock, synchronize_irql: highest, ..device.arguments(isr) });
+        rig.connect(ConnectArguments {
+            spin_lock: lock,
+            synchronize_irql: highest,
+            ..device.arguments(isr)
+        });
     }
     let (log, ids) = (rig.log.clone(), [a.device, b.device]);
     rig.spawn_on(0, move |kernel| {

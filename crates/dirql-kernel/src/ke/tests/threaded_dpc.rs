@@ -8,8 +8,12 @@ use crate::{Ddi, DriverPtr, Kernel};
 
 fn make(rig: &Rig, body: impl Fn(&Kernel, &[u64]) -> Ddi<()> + 'static) -> DriverPtr<KDpc> {
     let dpc = DriverPtr::new(rig.bench.variable(64));
-    let routine = rig.bench.routine(move |kernel, arguments| body(kernel, arguments).map(|()| 0));
-    rig.kernel().ke_initialize_threaded_dpc(dpc, routine, 0xC0).unwrap();
+    let routine = rig
+        .bench
+        .routine(move |kernel, arguments| body(kernel, arguments).map(|()| 0));
+    rig.kernel()
+        .ke_initialize_threaded_dpc(dpc, routine, 0xC0)
+        .unwrap();
     assert_eq!(rig.kernel().read(dpc).unwrap().type_, 24);
     dpc
 }
@@ -19,7 +23,12 @@ fn it_runs_at_passive_level_on_its_processor_before_any_thread() {
     let rig = Rig::new(2);
     let log = rig.log.clone();
     let object = make(&rig, move |kernel, arguments| {
-        log.add(alloc::format!("{:x?} at {} on {}", &arguments[1..], kernel.irql().0, kernel.processor().id.0));
+        log.add(alloc::format!(
+            "{:x?} at {} on {}",
+            &arguments[1..],
+            kernel.irql().0,
+            kernel.processor().id.0
+        ));
         Ok(())
     });
     rig.kernel().ke_set_target_processor_dpc(object, 1).unwrap();
@@ -34,7 +43,10 @@ fn it_runs_at_passive_level_on_its_processor_before_any_thread() {
         Ok(())
     });
     rig.run();
-    assert_eq!(rig.log.take(), ["lower", "[c0, 1, 2] at 0 on 1", "thread goes on"]);
+    assert_eq!(
+        rig.log.take(),
+        ["lower", "[c0, 1, 2] at 0 on 1", "thread goes on"]
+    );
 }
 
 #[test]
@@ -46,7 +58,9 @@ fn an_ordinary_dpc_preempts_it() {
         log.add("ordinary");
         Ok(0)
     });
-    rig.kernel().ke_initialize_dpc(ordinary, routine, 0).unwrap();
+    rig.kernel()
+        .ke_initialize_dpc(ordinary, routine, 0)
+        .unwrap();
     let log = rig.log.clone();
     let threaded = make(&rig, move |kernel, _| {
         log.add("threaded begins");
@@ -55,8 +69,12 @@ fn an_ordinary_dpc_preempts_it() {
         log.add("threaded ends");
         Ok(())
     });
-    rig.bench.on_thread(move |kernel| kernel.ke_insert_queue_dpc(threaded, 0, 0));
-    assert_eq!(rig.log.take(), ["threaded begins", "ordinary", "threaded ends"]);
+    rig.bench
+        .on_thread(move |kernel| kernel.ke_insert_queue_dpc(threaded, 0, 0));
+    assert_eq!(
+        rig.log.take(),
+        ["threaded begins", "ordinary", "threaded ends"]
+    );
 }
 
 #[test]
@@ -91,8 +109,11 @@ fn waiting_in_one_is_told() {
     let rig = Rig::new(1);
     let interval = DriverPtr::new(rig.bench.variable(8));
     rig.kernel().write(interval, -10_i64).unwrap();
-    let object = make(&rig, move |kernel, _| kernel.ke_delay_execution_thread(interval).map(|_| ()));
-    rig.bench.on_thread(move |kernel| kernel.ke_insert_queue_dpc(object, 0, 0));
+    let object = make(&rig, move |kernel, _| {
+        kernel.ke_delay_execution_thread(interval).map(|_| ())
+    });
+    rig.bench
+        .on_thread(move |kernel| kernel.ke_insert_queue_dpc(object, 0, 0));
     assert_eq!(rig.findings(), [160]);
 }
 
@@ -100,7 +121,8 @@ fn waiting_in_one_is_told() {
 fn flushing_in_one_is_found() {
     let rig = Rig::new(1);
     let object = make(&rig, |kernel, _| kernel.ke_flush_queued_dpcs());
-    rig.bench.try_on_thread(move |kernel| kernel.ke_insert_queue_dpc(object, 0, 0));
+    rig.bench
+        .try_on_thread(move |kernel| kernel.ke_insert_queue_dpc(object, 0, 0));
     assert_eq!(rig.findings(), [111]);
 }
 
@@ -139,8 +161,12 @@ fn each_processor_runs_its_own() {
     });
     for processor in 0..3 {
         let object = DriverPtr::<KDpc>::new(rig.bench.variable(64));
-        rig.kernel().ke_initialize_threaded_dpc(object, routine, 0).unwrap();
-        rig.kernel().ke_set_target_processor_dpc(object, processor).unwrap();
+        rig.kernel()
+            .ke_initialize_threaded_dpc(object, routine, 0)
+            .unwrap();
+        rig.kernel()
+            .ke_set_target_processor_dpc(object, processor)
+            .unwrap();
         rig.kernel().ke_insert_queue_dpc(object, 0, 0).unwrap();
     }
     rig.run();

@@ -3,18 +3,26 @@
 use alloc::boxed::Box;
 
 use super::others;
-use crate::ke::ThreadBody;
 use crate::hal::testing::Rig;
+use crate::ke::ThreadBody;
 use crate::{Ddi, DriverPtr, Kernel};
 
 fn spawn(rig: &Rig, priority: u8, body: impl FnOnce(&Kernel) -> Ddi<()> + 'static) {
-    rig.kernel().spawn_thread("test", priority, ThreadBody::Native(Box::new(body)));
+    rig.kernel()
+        .spawn_thread("test", priority, ThreadBody::Native(Box::new(body)));
 }
 
 #[test]
 fn ready_threads_run_by_priority_and_in_order() {
     let rig = Rig::new(1);
-    for (name, priority) in [("a", 8), ("b", 16), ("c", 8), ("d", 31), ("e", 0), ("f", 200)] {
+    for (name, priority) in [
+        ("a", 8),
+        ("b", 16),
+        ("c", 8),
+        ("d", 31),
+        ("e", 0),
+        ("f", 200),
+    ] {
         let log = rig.log.clone();
         spawn(&rig, priority, move |_| {
             log.add(name);
@@ -145,7 +153,14 @@ fn terminating_does_not_return() {
         log.add("never");
         Ok(0)
     });
-    let thread = rig.kernel().spawn_thread("driver", 8, ThreadBody::Driver { routine, context: 0 });
+    let thread = rig.kernel().spawn_thread(
+        "driver",
+        8,
+        ThreadBody::Driver {
+            routine,
+            context: 0,
+        },
+    );
     rig.run();
     assert!(rig.kernel().thread_has_ended(thread));
     assert_eq!(rig.log.take(), ["ends"]);
@@ -158,7 +173,14 @@ fn a_thread_that_returns_at_a_raised_level_is_told_and_leaves_none_behind() {
         kernel.ke_raise_irql(2)?;
         Ok(0)
     });
-    rig.kernel().spawn_thread("driver", 8, ThreadBody::Driver { routine, context: 0 });
+    rig.kernel().spawn_thread(
+        "driver",
+        8,
+        ThreadBody::Driver {
+            routine,
+            context: 0,
+        },
+    );
     rig.run();
     assert_eq!(rig.findings(), [200]);
     assert_eq!(rig.kernel().irql().0, 0);
@@ -173,8 +195,14 @@ fn the_current_thread_is_what_gs_says() {
         rig.spawn_on(processor, move |kernel| {
             let prcb = DriverPtr::<KPrcb>::new(kernel.processor_kprcb(kernel.processor().id));
             others(kernel)?;
-            assert_eq!(kernel.read(crate::at!(prcb, KPrcb, current_thread))?, kernel.current_kthread());
-            assert_eq!(kernel.read(crate::at!(prcb, KPrcb, number))?, u32::from(processor));
+            assert_eq!(
+                kernel.read(crate::at!(prcb, KPrcb, current_thread))?,
+                kernel.current_kthread()
+            );
+            assert_eq!(
+                kernel.read(crate::at!(prcb, KPrcb, number))?,
+                u32::from(processor)
+            );
             Ok(())
         });
     }

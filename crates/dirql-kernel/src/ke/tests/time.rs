@@ -1,7 +1,7 @@
 //! Virtual time.
 
-use dirql_abi::dpc::KDpc;
 use dirql_abi::dispatcher::KTimer;
+use dirql_abi::dpc::KDpc;
 use dirql_chips::Width;
 
 use super::others;
@@ -124,11 +124,15 @@ fn polling_with_calls_ends() {
 
 #[test]
 fn a_run_that_never_ends_uses_up_its_budget() {
-    let rig = Rig::with(Config { max_steps: 10_000, ..Config::default() });
-    rig.bench.try_on_thread(|kernel| loop {
-        others(kernel)?;
-    }
-    );
+    let rig = Rig::with(Config {
+        max_steps: 10_000,
+        ..Config::default()
+    });
+    rig.bench.try_on_thread(|kernel| {
+        loop {
+            others(kernel)?;
+        }
+    });
     assert_eq!(rig.kernel().outcome(), Some(Outcome::Budget));
 }
 
@@ -149,7 +153,8 @@ fn a_long_delay_is_waited_for() {
     let rig = Rig::new(1);
     let hour = DriverPtr::new(rig.bench.variable(8));
     rig.kernel().write(hour, -36_000_000_000_i64).unwrap();
-    rig.bench.on_thread(move |kernel| kernel.ke_delay_execution_thread(hour));
+    rig.bench
+        .on_thread(move |kernel| kernel.ke_delay_execution_thread(hour));
     assert!(rig.kernel().time_100ns() >= 36_000_000_000);
 }
 
@@ -185,7 +190,9 @@ fn a_timer_whose_memory_is_gone_is_found() {
     rig.bench.platform.protect(page.clone(), Access::ReadWrite);
     let timer = DriverPtr::<KTimer>::new(page.start);
     rig.kernel().ke_initialize_timer_ex(timer, 0).unwrap();
-    rig.kernel().ke_set_timer_ex(timer, -10, 0, DriverPtr::NULL).unwrap();
+    rig.kernel()
+        .ke_set_timer_ex(timer, -10, 0, DriverPtr::NULL)
+        .unwrap();
     rig.bench.platform.protect(page, Access::None);
     rig.kernel().run_until_idle();
     assert_eq!(rig.findings(), [141]);
