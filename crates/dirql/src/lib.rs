@@ -7,6 +7,7 @@
 //! A driver is a `.sys` file as it ships, or Rust functions with the Win64 convention. It runs
 //! natively, in this process: what it does to memory that is not its own can end the process.
 //! The command line therefore runs it in a process of its own.
+#![forbid(unsafe_code)]
 
 mod bench;
 mod play;

@@ -98,9 +98,6 @@ fn allocated(block: &PoolBlock) -> Option<(String, Place)> {
     Some((String::from("allocated here"), block.place.clone()))
 }
 
-/// The other half of a finding: what happened there, and where that was.
-type Half = (String, Place);
-
 impl Kernel {
     /// Allocates pool. Returns 0 if there is none; raises `STATUS_INSUFFICIENT_RESOURCES` in
     /// place of it if the type says so. The memory holds the pattern of uninitialised memory.
