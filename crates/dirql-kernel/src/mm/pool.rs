@@ -212,10 +212,6 @@ impl Pool {
         })
     }
 
-    #[expect(
-        clippy::result_large_err,
-        reason = "an error ends the run; the way to it is not hot"
-    )]
     fn free(&mut self, address: u64, place: Place) -> Result<Extent, BadFree> {
         let Some(state) = self.state(address) else {
             return Err(BadFree::NotTheStart(
@@ -393,10 +389,6 @@ impl Pools {
     }
 
     /// Frees the allocation that begins at `address`; it is held for a while.
-    #[expect(
-        clippy::result_large_err,
-        reason = "an error ends the run; the way to it is not hot"
-    )]
     pub(super) fn free(&mut self, address: u64, place: Place) -> Result<Extent, BadFree> {
         let kind = Kind::of_address(address).ok_or(BadFree::NotPool)?;
         self.pool(kind).free(address, place)
