@@ -164,7 +164,7 @@ fn dpcs_run_in_order_of_the_queue_and_high_importance_goes_to_the_front() {
         .log
         .take()
         .iter()
-        .map(|line| line.split(" at").next().unwrap().to_owned())
+        .map(|line| alloc::string::String::from(line.split(" at").next().unwrap()))
         .collect();
     assert_eq!(names, ["high", "low", "medium", "medium high"]);
 }

@@ -128,7 +128,7 @@ fn a_run_that_never_ends_uses_up_its_budget() {
         max_steps: 10_000,
         ..Config::default()
     });
-    rig.bench.try_on_thread(|kernel| {
+    rig.bench.try_on_thread(|kernel| -> crate::Ddi<()> {
         loop {
             others(kernel)?;
         }

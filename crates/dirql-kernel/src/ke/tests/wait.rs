@@ -420,22 +420,22 @@ fn a_semaphore_counts_up_to_its_limit() {
     rig.bench.on_thread(move |kernel| {
         assert_eq!(wait(kernel, semaphore, zero)?, NtStatus::SUCCESS);
         assert_eq!(wait(kernel, semaphore, zero)?, NtStatus::TIMEOUT);
-        assert_eq!(kernel.ke_release_semaphore(semaphore, 3)?, 0);
+        assert_eq!(kernel.ke_release_semaphore(semaphore, 0, 3)?, 0);
         assert_eq!(kernel.ke_read_state_semaphore(semaphore)?, 3);
         let exceeded = Stop::Exception {
             code: NtStatus::SEMAPHORE_LIMIT_EXCEEDED,
             parameters: [0; 4],
         };
         assert_eq!(
-            kernel.ke_release_semaphore(semaphore, 1),
+            kernel.ke_release_semaphore(semaphore, 0, 1),
             Err(exceeded.clone())
         );
         assert_eq!(
-            kernel.ke_release_semaphore(semaphore, -1),
+            kernel.ke_release_semaphore(semaphore, 0, -1),
             Err(exceeded.clone())
         );
         assert_eq!(
-            kernel.ke_release_semaphore(semaphore, i32::MAX),
+            kernel.ke_release_semaphore(semaphore, 0, i32::MAX),
             Err(exceeded)
         );
         assert_eq!(kernel.ke_read_state_semaphore(semaphore)?, 3);
@@ -455,7 +455,7 @@ fn releasing_a_semaphore_lets_as_many_go() {
         rig.run();
     }
     rig.bench
-        .on_thread(move |kernel| kernel.ke_release_semaphore(semaphore, 2));
+        .on_thread(move |kernel| kernel.ke_release_semaphore(semaphore, 0, 2));
     assert_eq!(rig.log.take(), ["a 0x0", "b 0x0"]);
 }
 
