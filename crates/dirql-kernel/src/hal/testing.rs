@@ -19,6 +19,9 @@ use crate::ke::{Affinity, ThreadBody};
 use crate::testing::Bench;
 use crate::{Config, Ddi, DriverPtr, Kernel, WindowsVersion};
 
+/// How many lines there are.
+pub(crate) const LINES: u32 = super::machine::PINS as u32;
+
 /// Registers of [`Sources`].
 pub(crate) mod register {
     /// Reads 1 when a delay that was started is over.

@@ -173,9 +173,10 @@ impl Kernel {
         let irql = self.raise_irql(isr.synchronize_irql);
         let generation = self.ke.interrupts.generation();
         self.acquire_lock_word(isr.lock)?;
-        // While this processor waited for the lock, another one may have disconnected it.
+        // While this processor waited for the lock, another one may have disconnected it or reported
+        // it inactive.
         if self.ke.interrupts.generation() != generation
-            && !self.ke.interrupts.is_connected(isr.object)
+            && !self.ke.interrupts.is_callable(isr.object)
         {
             self.release_lock_word(isr.lock)?;
             self.set_irql(irql);

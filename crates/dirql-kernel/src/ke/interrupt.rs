@@ -109,7 +109,7 @@ pub(crate) struct Interrupts {
     spare: RefCell<BTreeMap<u64, VecDeque<u64>>>,
     next_connection: Cell<u32>,
     next_object: Cell<u32>,
-    /// Counts disconnects.
+    /// Counts disconnects and reports of activity.
     generation: Cell<u32>,
 }
 
@@ -127,14 +127,19 @@ impl Interrupts {
             .copied()
     }
 
-    /// Changes whenever an object is disconnected.
+    /// Changes whenever an object is disconnected, or becomes active or inactive.
     #[inline]
     pub(crate) fn generation(&self) -> u32 {
         self.generation.get()
     }
 
-    pub(crate) fn is_connected(&self, object: u64) -> bool {
-        self.objects.borrow().contains_key(&object)
+    fn next_generation(&self) {
+        self.generation.set(self.generation.get().wrapping_add(1));
+    }
+
+    /// Whether the ISR of an object may be called.
+    pub(crate) fn is_callable(&self, object: u64) -> bool {
+        self.object(object).is_some_and(|object| object.isr.active)
     }
 
     pub(crate) fn chain_len(&self, chain: ChainId) -> usize {
@@ -313,10 +318,7 @@ impl Kernel {
     /// Takes an interrupt object off its chain. No call of its ISR starts afterwards.
     pub(crate) fn detach_object(&self, address: u64) -> Option<Object> {
         let object = self.ke.interrupts.objects.borrow_mut().remove(&address)?;
-        self.ke
-            .interrupts
-            .generation
-            .set(self.ke.interrupts.generation().wrapping_add(1));
+        self.ke.interrupts.next_generation();
         let mut is_last = true;
         self.with_isrs(&object, |isrs| {
             isrs.retain(|isr| isr.object != address);
@@ -355,6 +357,7 @@ impl Kernel {
         else {
             return;
         };
+        self.ke.interrupts.next_generation();
         self.with_isrs(&object, |isrs| {
             for isr in isrs.iter_mut().filter(|isr| isr.object == address) {
                 isr.active = active;

@@ -184,8 +184,9 @@ impl Kernel {
 
     fn call_passive_isr(&self, vector: Vector, isr: Isr) -> Ddi<bool> {
         self.acquire_event_lock(isr.lock)?;
-        // While this thread waited, another one may have disconnected it.
-        let claimed = if self.ke.interrupts.is_connected(isr.object) {
+        // While this thread waited, another one may have disconnected it or reported
+        // it inactive.
+        let claimed = if self.ke.interrupts.is_callable(isr.object) {
             let outer = self.context();
             let claimed = self.enter_isr(vector, isr)?;
             self.processor().context.set(outer);

@@ -7,6 +7,7 @@ mod message;
 mod old;
 mod order;
 mod passive;
+mod property;
 mod report;
 mod windows;
 

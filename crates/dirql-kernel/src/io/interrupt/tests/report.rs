@@ -161,3 +161,44 @@ fn only_what_the_ex_routine_returned_is_a_context() {
     rig.run();
     assert_eq!(rig.log.len(), 1, "nothing has changed");
 }
+
+/// A processor that waits for the lock while the interrupt is reported inactive does not call.
+#[test]
+fn an_isr_that_waited_for_its_lock_does_not_start_after_the_report() {
+    let rig = Rig::new(3);
+    let device = rig.lines("a", &[(5, dirql_chips::Trigger::Edge)], false);
+    let isr = rig.refusing_isr("isr");
+    let answer = connect_ex(&rig, CONNECT_LINE_BASED, &line_based(device.pdo, isr));
+    let (object, id) = (answer.result, device.device);
+    let (log, reported) = (rig.log.clone(), rig.log.clone());
+    // Processor 0 holds the lock; 1 takes the interrupt and spins; 2 reports.
+    rig.spawn_on(0, move |kernel| {
+        let old = kernel.ke_acquire_interrupt_spin_lock(object)?;
+        kernel.stimulate(id, &Stimulus::Interrupt(0));
+        for _ in 0..100 {
+            if reported.len() > 0 {
+                break;
+            }
+            kernel.give_up_turn();
+            kernel.yield_point()?;
+        }
+        kernel.ke_release_interrupt_spin_lock(object, old)
+    });
+    let at = rig.bench.variable(16);
+    rig.spawn_on(2, move |kernel| {
+        let spins = || kernel.processors()[1].spin.get().is_some();
+        for _ in 0..100 {
+            if spins() {
+                break;
+            }
+            kernel.give_up_turn();
+            kernel.yield_point()?;
+        }
+        assert!(spins(), "the interrupt waits for the lock on processor 1");
+        report(kernel, at, (CONNECT_LINE_BASED, object), false)?;
+        log.add("inactive");
+        Ok(())
+    });
+    rig.run();
+    assert_eq!(rig.log.take(), ["inactive"]);
+}
