@@ -40,6 +40,7 @@ impl Scenario {
         let problems = Problems::default();
         let mut scenario = Reader {
             text,
+            line_ends: text.match_indices('\n').map(|(at, _)| at).collect(),
             problems: &problems,
         }
         .scenario(document.get_ref());
@@ -64,6 +65,8 @@ impl Scenario {
 
 struct Reader<'t> {
     text: &'t str,
+    /// Where the line breaks are, in bytes.
+    line_ends: Vec<usize>,
     problems: &'t Problems,
 }
 
@@ -414,10 +417,10 @@ impl<'t> Reader<'t> {
             .and_then(|value| array(value, self.problems))
             .unwrap_or_default();
         let steps = steps.into_iter().filter_map(|value| {
-            let line = 1 + self.text[..value.span().start.min(self.text.len())]
-                .matches('\n')
-                .count();
-            step::read(value, line as u32, names, self.problems)
+            let before = self
+                .line_ends
+                .partition_point(|end| *end < value.span().start);
+            step::read(value, before as u32 + 1, names, self.problems)
         });
         let thread = ThreadSpec {
             priority,
