@@ -7,7 +7,7 @@
 //! # Invariants
 //! - Nothing here knows PE files, Linux, exploration strategies, or how driver code runs:
 //!   the outside is [`Platform`].
-//! - Nothing is borrowed across a call into driver code ([`Kernel::call`]) or a yield
+//! - Nothing is borrowed across a call into driver code (`Kernel::call`) or a yield
 //!   point: either can enter the kernel again on the same stack.
 //! - A driver pointer is a claim ([`DriverPtr`]) until it has been read or written.
 //! - One simulated processor runs at a time, so plain cells hold the state.

@@ -137,7 +137,7 @@ impl Kernel {
     /// strands.
     ///
     /// A driver with a periodic timer always has something left. So this gives up when
-    /// [`PATIENCE_100NS`] of virtual time and [`PATIENCE_ALARMS`] delays have passed.
+    /// `PATIENCE_100NS` of virtual time and `PATIENCE_ALARMS` delays have passed.
     pub fn run_until(&self, done: &dyn Fn() -> bool) -> RunState {
         let patience = self.time_100ns().saturating_add(PATIENCE_100NS);
         let mut alarms = 0;

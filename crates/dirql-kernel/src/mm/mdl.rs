@@ -126,7 +126,7 @@ impl Kernel {
     /// Frees an MDL; the mapping of a partial one ends with it.
     ///
     /// - IRQL: at or below DISPATCH_LEVEL.
-    /// - Findings: `MDL_STATE` if its pages are locked; those of [`Kernel::pool_free`].
+    /// - Findings: `MDL_STATE` if its pages are locked; those of `Kernel::pool_free`.
     /// - Source: WDK reference, wdm.IoFreeMdl.
     pub fn io_free_mdl(&self, mdl: DriverPtr<Mdl>) -> Ddi<()> {
         let value = self.read(mdl)?;

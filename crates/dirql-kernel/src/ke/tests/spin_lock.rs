@@ -242,7 +242,11 @@ fn the_queued_routines_keep_the_level_in_the_handle() {
         kernel.ke_raise_irql(1)?;
         kernel.ke_acquire_in_stack_queued_spin_lock(lock, handle)?;
         let image = kernel.read(handle)?;
-        assert_eq!((image.lock_queue.lock, image.old_irql), (lock, Irql::APC));
+        // Bit 1 says that the handle owns the lock.
+        assert_eq!(
+            (image.lock_queue.lock, image.old_irql),
+            (lock | 2, Irql::APC)
+        );
         assert_eq!(kernel.irql(), Irql::DISPATCH);
         kernel.ke_release_in_stack_queued_spin_lock(handle)?;
         assert_eq!(kernel.irql(), Irql::APC);
