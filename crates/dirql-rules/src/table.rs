@@ -371,6 +371,18 @@ rules! {
         "an assertion in the driver holds",
         "see the assertion's text; it is the driver author's own rule",
         "wdm.ASSERT", "a break into the debugger";
+    DMA_ADAPTER = 440, Error,
+        "a DMA adapter takes back what it gave, once, and is put last",
+        "give map registers, lists and common buffers back to the adapter that gave them, then call PutDmaAdapter",
+        "Adapter Objects and DMA; wdm.PPUT_DMA_ADAPTER", "0xE6 DRIVER_VERIFIER_DMA_VIOLATION";
+    DMA_TRANSFER = 441, Error,
+        "a DMA transfer lies inside its MDL and has a map register for every page",
+        "allocate ADDRESS_AND_SIZE_TO_SPAN_PAGES map registers, and split transfers that are longer than the adapter allows",
+        "wdm.PMAP_TRANSFER; Map Registers", "0xE6 DRIVER_VERIFIER_DMA_VIOLATION";
+    DMA_FLUSH = 442, Error,
+        "a DMA transfer is flushed before its map registers are freed",
+        "call FlushAdapterBuffers when the device has finished, then FreeMapRegisters or FreeAdapterChannel",
+        "wdm.PFLUSH_ADAPTER_BUFFERS", "0xE6 DRIVER_VERIFIER_DMA_VIOLATION; lost data";
     PROCESS_DESTROYED = 450, Error,
         "a driver writes to and jumps to its own memory only",
         "the last step that had begun says where to look; a trace (`--trace`) ends with what came before",

@@ -1,6 +1,7 @@
 //! The bus driver's routines.
 
 use dirql_abi::NtStatus;
+use dirql_abi::dma::{DeviceDescription, DmaAdapter};
 use dirql_kernel::DriverPtr;
 
 use crate::ddi::{Nothing, routines};
@@ -13,8 +14,8 @@ routines! {
     fn BusDereference(context: u64) -> Nothing = |k| k.bus_dereference(context).map(Nothing::from);
     fn BusTranslateAddress(_context: u64, address: u64, _length: u32, _space: DriverPtr<u32>, translated: DriverPtr<u64>) -> u8
         = |k| k.bus_translate_address(address, translated);
-    // NULL: there is no adapter by this way; see the kernel's module.
-    fn BusGetDmaAdapter(_context: u64, _description: u64, _registers: DriverPtr<u32>) -> u64 = |_k| Ok(0);
+    fn BusGetDmaAdapter(context: u64, description: DriverPtr<DeviceDescription>, registers: DriverPtr<u32>) -> DriverPtr<DmaAdapter>
+        = |k| k.io_get_dma_adapter(context, description, registers);
     fn BusGetData(context: u64, data_type: u32, buffer: u64, offset: u32, length: u32) -> u32
         = |k| k.bus_get_data(context, data_type, buffer, offset, length);
     fn BusSetData(context: u64, data_type: u32, buffer: u64, offset: u32, length: u32) -> u32

@@ -20,6 +20,7 @@ mod ex;
 mod ex_lock;
 mod exception;
 mod hal;
+mod hal_dma;
 mod io_bus;
 mod io_device;
 mod io_interrupt;
@@ -175,6 +176,35 @@ macro_rules! routines {
 }
 pub(crate) use routines;
 
+/// Declares routines that drivers reach through a table of the documentation's, as those of a
+/// DMA adapter: in the form of [`routines!`], but known by their own names, and with the
+/// levels that their pages allow. The table is the constant `OPERATIONS`.
+macro_rules! operations {
+    ($($(#[$attribute:meta])* fn $name:ident($($argument:ident: $type:ty),* $(,)?) -> $answer:ty = |$k:ident| $body:expr;)*) => {
+        $(
+            $(#[$attribute])*
+            #[expect(non_snake_case, reason = "named as the exports are")]
+            extern "win64" fn $name($($argument: $type),*) -> $answer {
+                $crate::ddi::enter(
+                    stringify!($name),
+                    const { dirql_rules::entry_irql(stringify!($name)) },
+                    |$k| $body,
+                )
+            }
+        )*
+
+        /// The table's routines.
+        pub(super) const OPERATIONS: &[$crate::ddi::Export] = &[
+            $($crate::ddi::Export {
+                name: concat!("dirql:", stringify!($name)),
+                irql: dirql_rules::entry_irql(stringify!($name)),
+                shim: $name as *const (),
+            }),*
+        ];
+    };
+}
+pub(crate) use operations;
+
 /// Every export and every routine of the kernel's own drivers.
 pub fn all() -> impl Iterator<Item = &'static Export> {
     families().into_iter().flatten()
@@ -186,6 +216,8 @@ fn families() -> Vec<&'static [Export]> {
         exception::DIRECT,
         exception::EXPORTS,
         hal::EXPORTS,
+        hal_dma::EXPORTS,
+        hal_dma::OPERATIONS,
         io_bus::ROUTINES,
         io_device::EXPORTS,
         io_interrupt::EXPORTS,

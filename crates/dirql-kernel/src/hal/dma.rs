@@ -17,11 +17,9 @@ impl Kernel {
     pub(crate) fn dma_read(&self, device: DeviceId, address: u64, length: u32, token: u32) {
         let length = length.min(LONGEST) as usize;
         let mut bytes = vec![0xFF; length];
-        if is_ram(address, length as u64) {
+        if let Some(memory) = memory(address, length as u64) {
             // Fails where RAM is not in use; the bytes stay ones.
-            let _ = self
-                .platform()
-                .read(layout::PHYSICAL_WINDOW + address, &mut bytes);
+            let _ = self.platform().read(memory, &mut bytes);
         }
         self.input(device, |target, out, effects| match target {
             Target::Pci(function) => function.dma_data(token, &bytes, out),
@@ -31,16 +29,19 @@ impl Kernel {
 
     /// A device writes memory. What is not RAM swallows it.
     pub(crate) fn dma_write(&self, address: u64, bytes: &[u8]) {
-        if is_ram(address, bytes.len() as u64) {
-            let _ = self
-                .platform()
-                .write(layout::PHYSICAL_WINDOW + address, bytes);
+        if let Some(memory) = memory(address, bytes.len() as u64) {
+            let _ = self.platform().write(memory, bytes);
         }
     }
 }
 
-fn is_ram(address: u64, length: u64) -> bool {
-    address
-        .checked_add(length)
-        .is_some_and(|end| end <= layout::DEVICE_PHYSICAL)
+/// Where RAM, a user's pages included, is visible; `None` for what is not all RAM.
+fn memory(address: u64, length: u64) -> Option<u64> {
+    let last = address.checked_add(length.checked_sub(1)?)?;
+    let both =
+        [address, last].map(|at| layout::virtual_address(at).filter(|_| !layout::is_device(at)));
+    match both {
+        [Some(first), Some(end)] if end - first == last - address => Some(first),
+        _ => None,
+    }
 }

@@ -3,6 +3,7 @@
 //! Chips are values; this is where they are wired to each other and to memory.
 
 mod access;
+mod adapter;
 mod assign;
 mod dma;
 mod legacy;
@@ -21,6 +22,7 @@ use dirql_chips::ioapic::IoApic;
 use dirql_chips::pci::{Bus, Outputs};
 use dirql_chips::{Effects, WiredOr};
 
+pub use adapter::ListRequest;
 pub use assign::{Assignment, InterruptGrant, MessagePolicy, Resource};
 pub use machine::{DeviceId, LegacyWindow, LineWish, MessageWish, Plug, PlugError, Socket};
 pub(crate) use vectors::{Source, SourceKind};
@@ -44,6 +46,7 @@ pub(crate) struct Hal {
     next_memory: Cell<u64>,
     /// Where the next port window goes.
     next_port: Cell<u64>,
+    adapters: adapter::Adapters,
 }
 
 impl Default for Hal {
@@ -60,6 +63,7 @@ impl Default for Hal {
             vectors: RefCell::default(),
             next_memory: Cell::new(crate::mm::layout::DEVICE_PHYSICAL),
             next_port: Cell::new(0xC000),
+            adapters: adapter::Adapters::default(),
         }
     }
 }

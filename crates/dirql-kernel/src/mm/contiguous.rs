@@ -23,6 +23,10 @@ pub(crate) enum RunKind {
     NonCached,
     /// `MmAllocatePagesForMdl` and its relative.
     MdlPages,
+    /// `AllocateCommonBuffer`.
+    CommonBuffer,
+    /// Behind a transfer that the device does not reach.
+    MapRegisters,
 }
 
 impl RunKind {
@@ -32,6 +36,8 @@ impl RunKind {
             Self::Contiguous => "contiguous memory",
             Self::NonCached => "noncached memory",
             Self::MdlPages => "pages for an MDL",
+            Self::CommonBuffer => "common buffer",
+            Self::MapRegisters => "memory behind map registers",
         }
     }
 }

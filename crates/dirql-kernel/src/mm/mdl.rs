@@ -26,7 +26,7 @@ const MAX_BYTES: u64 = 0xFFFF_F000;
 const MAX_CHAIN: u32 = 0x1_0000;
 
 /// `MmGetMdlVirtualAddress`.
-pub(super) fn virtual_address(mdl: &Mdl) -> u64 {
+pub(crate) fn virtual_address(mdl: &Mdl) -> u64 {
     mdl.start_va.wrapping_add(u64::from(mdl.byte_offset))
 }
 
@@ -36,7 +36,7 @@ pub(super) fn pages(mdl: &Mdl) -> u64 {
 }
 
 /// The page frame number of page `index`.
-pub(super) fn frame_at(mdl: DriverPtr<Mdl>, index: u64) -> DriverPtr<u64> {
+pub(crate) fn frame_at(mdl: DriverPtr<Mdl>, index: u64) -> DriverPtr<u64> {
     DriverPtr::new(
         mdl.address()
             .wrapping_add(size_of::<Mdl>() as u64 + 8 * index),

@@ -43,6 +43,8 @@ pub use left::{MemoryLeft, MemoryLeftKind};
 pub use pool::PoolBlock;
 pub use section::ImageSection;
 
+pub(crate) use contiguous::{Reach, RunKind};
+pub(crate) use mdl::{frame_at, virtual_address as virtual_address_of};
 pub(crate) use pool_memory::Fill;
 
 /// The state of memory management.

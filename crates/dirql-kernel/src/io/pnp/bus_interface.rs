@@ -1,9 +1,6 @@
 //! Interfaces that the bus driver gives to drivers above it.
 //!
 //! Source: WDK reference, "IRP_MN_QUERY_INTERFACE", wdm.BUS_INTERFACE_STANDARD.
-//!
-//! Not modelled: DMA adapters through the interface; GetDmaAdapter returns NULL, which says
-//! that there is none.
 
 use dirql_abi::NtStatus;
 use dirql_abi::guid::{GUID_BUS_INTERFACE_STANDARD, Guid};
