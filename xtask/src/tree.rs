@@ -113,10 +113,12 @@ fn collect(root: &Path, directory: &Path, files: &mut Vec<TextFile>) -> Result<(
         let entry = entry?;
         let path = entry.path();
         let kind = entry.file_type()?;
+        // In a linked worktree `.git` is a file.
+        if SKIPPED.contains(&entry.file_name().to_string_lossy().as_ref()) {
+            continue;
+        }
         if kind.is_dir() {
-            if !SKIPPED.contains(&entry.file_name().to_string_lossy().as_ref()) {
-                collect(root, &path, files)?;
-            }
+            collect(root, &path, files)?;
         } else if kind.is_file()
             && let Ok(text) = String::from_utf8(fs::read(&path)?)
             && !text.contains('\0')

@@ -25,7 +25,7 @@ pub(crate) fn check(files: &[TextFile]) -> Vec<Problem> {
             .get(..4)
             .and_then(|digits| digits.parse::<u16>().ok());
         match number {
-            Some(number) if known.last().is_none_or(|last| *last + 1 == number) => {
+            Some(number) if known.last().is_none_or(|last| *last < number) => {
                 known.insert(number);
             }
             _ => problems.push(Problem::new(
@@ -77,8 +77,10 @@ mod tests {
         let good = TextFile::new(NOTES, "# Notes\n## N0001: one\n## N0002: two\n");
         assert_eq!(check(&[good]), []);
         let gap = TextFile::new(NOTES, "## N0001: one\n## N0003: three\n");
+        assert_eq!(check(&[gap]), []);
+        let twice = TextFile::new(NOTES, "## N0002: one\n## N0002: three\n");
         assert_eq!(
-            check(&[gap]).first().and_then(|problem| problem.line),
+            check(&[twice]).first().and_then(|problem| problem.line),
             Some(2)
         );
     }
