@@ -19,7 +19,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("dirql-host",   &["dirql-abi", "dirql-chips", "dirql-rules", "dirql-kernel", "dirql-image"]),
     ("dirql",        &["dirql-abi", "dirql-chips", "dirql-rules", "dirql-kernel", "dirql-image", "dirql-trace", "dirql-host"]),
     ("dirql-benches", &["dirql-abi", "dirql-chips", "dirql-rules", "dirql-kernel", "dirql-image", "dirql-trace", "dirql-host", "dirql"]),
-    ("xtask",        &["dirql-chips", "dirql-rules"]),
+    ("dirql-contract", &[]),
+    ("xtask",        &["dirql-chips", "dirql-rules", "dirql-contract"]),
 ];
 
 /// A package as `cargo metadata` describes it.

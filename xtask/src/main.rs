@@ -39,7 +39,7 @@ Usage: cargo xtask COMMAND
   ci [GATE]           everything that is asked of a change, or one gate of it: format, lints,
                       layers, licences, clippy, no-std, documentation, first-command, examples, tests
   samples [--check]   builds the bundled drivers again; with --check only compares
-  pages [--check]     writes the book's pages of rules and models; with --check only compares
+  pages [--check]     writes the book's pages of rules, models and the contract; with --check only compares
   examples [--bless]  runs the commands that README and book show; with --bless takes their output
 ";
 

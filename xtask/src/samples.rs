@@ -87,7 +87,12 @@ pub(crate) fn check(tree: &Tree, compilers: Compilers) -> Result<()> {
 }
 
 /// Directories with a script `build` that takes a directory for what it builds.
-const BUILDS: &[&str] = &["iointex", "samples", "crates/dirql-host/tests/drivers"];
+const BUILDS: &[&str] = &[
+    "iointex",
+    "samples",
+    "crates/dirql-host/tests/drivers",
+    "tests/contract",
+];
 
 /// Builds everything and pairs each file with its bundled twin.
 fn build(tree: &Tree) -> Result<Vec<(PathBuf, PathBuf)>> {

@@ -1,6 +1,7 @@
 //! The book under `docs/`: what is generated, and what is checked without a tool to build it.
 
 pub(crate) mod contents;
+mod contract;
 pub(crate) mod examples;
 pub(crate) mod links;
 mod models;

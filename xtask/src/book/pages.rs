@@ -4,23 +4,24 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 
-use super::{models, rules};
+use super::{contract, models, rules};
 use crate::problem::Problem;
 use crate::tree::Tree;
 
 /// A page and what it has to be.
-type Page = (&'static str, fn() -> String);
+type Page = (&'static str, fn() -> Result<String>);
 
 const PAGES: &[Page] = &[
-    ("docs/src/rules.md", rules::page),
-    ("docs/src/models.md", models::page),
+    ("docs/src/rules.md", || Ok(rules::page())),
+    ("docs/src/models.md", || Ok(models::page())),
+    ("docs/src/contract.md", contract::page),
 ];
 
 /// # Errors
 /// If a page cannot be written.
 pub(crate) fn write(tree: &Tree) -> Result<()> {
     for (path, page) in PAGES {
-        fs::write(tree.path(path), page()).with_context(|| format!("cannot write {path}"))?;
+        fs::write(tree.path(path), page()?).with_context(|| format!("cannot write {path}"))?;
     }
     Ok(())
 }
@@ -30,7 +31,7 @@ pub(crate) fn write(tree: &Tree) -> Result<()> {
 pub(crate) fn check(tree: &Tree) -> Result<Vec<Problem>> {
     let mut problems = Vec::new();
     for (path, page) in PAGES {
-        if tree.read(path)? != page() {
+        if tree.read(path)? != page()? {
             problems.push(Problem::new(
                 *path,
                 None,

@@ -4,10 +4,12 @@ use dirql_abi::Irql;
 use dirql_abi::NtStatus;
 use dirql_abi::dpc::{KDpc, KDpcWatchdogInformation};
 use dirql_abi::processor::ProcessorNumber;
+use dirql_chips::Stimulus;
 use dirql_rules::BugCheck;
 
 use super::{others, stops, until};
 use crate::hal::testing::Rig;
+use crate::io::interrupt::ConnectArguments;
 use crate::{Ddi, DriverPtr, Kernel, Stop};
 
 type Dpc = DriverPtr<KDpc>;
@@ -570,4 +572,30 @@ fn dpcs_of_two_minutes_in_a_row_stop_the_system() {
         kernel.yield_point()
     });
     assert_eq!(rig.bug_check(), Some((0x133, [1, 0x1E00, 0, 0])));
+}
+
+/// Requested as anything but the last act of the ISR, it may find what the ISR has not written yet.
+#[test]
+fn a_dpc_can_start_on_another_processor_before_the_isr_returns() {
+    let rig = Rig::new(2);
+    let device = rig.line("a", 5);
+    let object = dpc(&rig, "dpc");
+    rig.kernel().ke_set_target_processor_dpc(object, 1).unwrap();
+    rig.kernel().ke_set_importance_dpc(object, 2).unwrap();
+    let (log, id) = (rig.log.clone(), device.device);
+    let isr = rig.bench.routine(move |kernel, _| {
+        kernel.stimulate(id, &Stimulus::Release);
+        kernel.ke_insert_queue_dpc(object, 0, 0)?;
+        until(kernel, || log.len() > 0)?;
+        log.add("the ISR returns");
+        Ok(1)
+    });
+    let arguments = ConnectArguments {
+        processor_enable_mask: 0b01,
+        ..device.arguments(isr)
+    };
+    rig.connect(arguments);
+    rig.press(&device);
+    rig.run();
+    assert_eq!(rig.log.take(), ["dpc at 2 on 1", "the ISR returns"]);
 }

@@ -341,3 +341,34 @@ fn a_lock_that_is_no_memory_faults() {
     });
     assert!(matches!(stop, Stop::BadAddress(bad) if bad.address == 0x10));
 }
+
+#[test]
+fn trying_and_testing_never_wait() {
+    let rig = Rig::new(2);
+    let lock = rig.bench.variable(8);
+    let (log, tried) = (rig.log.clone(), rig.log.clone());
+    rig.spawn_on(0, move |kernel| {
+        let old = kernel.ke_acquire_spin_lock_raise_to_dpc(lock)?;
+        log.add("held");
+        until(kernel, || log.len() > 1)?;
+        kernel.ke_release_spin_lock(lock, old)?;
+        log.add("free");
+        Ok(())
+    });
+    rig.spawn_on(1, move |kernel| {
+        until(kernel, || tried.len() > 0)?;
+        let old = kernel.ke_raise_irql_to_dpc_level()?;
+        assert_eq!(kernel.ke_try_to_acquire_spin_lock_at_dpc_level(lock)?, 0);
+        assert_eq!(kernel.ke_test_spin_lock(lock)?, 0);
+        tried.add("tried");
+        until(kernel, || tried.len() > 2)?;
+        assert_eq!(kernel.ke_test_spin_lock(lock)?, 1);
+        assert_eq!(kernel.ke_test_spin_lock(lock)?, 1, "it takes nothing");
+        assert_eq!(kernel.irql(), Irql::DISPATCH);
+        assert_eq!(kernel.ke_try_to_acquire_spin_lock_at_dpc_level(lock)?, 1);
+        kernel.ke_release_spin_lock_from_dpc_level(lock)?;
+        kernel.ke_lower_irql(old)
+    });
+    rig.run();
+    assert_eq!(rig.findings(), []);
+}

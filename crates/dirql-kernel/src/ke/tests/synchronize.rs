@@ -244,3 +244,25 @@ fn two_interrupts_with_one_lock_exclude_each_other_across_processors() {
     assert_eq!(rig.log.take(), ["a in", "a out", "b in", "b out"]);
     assert_eq!(rig.findings(), []);
 }
+
+/// The level of KeAcquireSpinLock lets the ISR in, which then spins on its own processor.
+#[test]
+fn the_drivers_lock_taken_at_dispatch_level_is_a_deadlock_with_the_isr() {
+    let rig = Rig::new(1);
+    let device = rig.line("a", 5);
+    let lock = rig.bench.variable(8);
+    let arguments = ConnectArguments {
+        spin_lock: lock,
+        ..device.arguments(rig.isr("isr", device.device))
+    };
+    rig.connect(arguments);
+    let id = device.device;
+    stops(&rig, move |kernel| {
+        let old = kernel.ke_acquire_spin_lock_raise_to_dpc(lock)?;
+        kernel.stimulate(id, &Stimulus::Press);
+        kernel.yield_point()?;
+        kernel.ke_release_spin_lock(lock, old)
+    });
+    assert!(rig.findings().contains(&110), "{:?}", rig.findings());
+    assert_eq!(rig.log.len(), 0);
+}

@@ -363,3 +363,28 @@ fn a_level_that_was_in_flight_at_stop_arrives_after_start_with_another_vector() 
     rig.connect(again.arguments(isr));
     assert_eq!(rig.log.len(), 1);
 }
+
+/// Removing or flushing it is the driver's affair.
+#[test]
+fn a_dpc_that_is_queued_survives_disconnect() {
+    let rig = Rig::new(1);
+    let device = rig.line("a", 5);
+    let (_, object) = rig.connect(device.arguments(rig.isr("isr", device.device)));
+    let log = rig.log.clone();
+    let routine = rig.bench.routine(move |_, _| {
+        log.add("dpc");
+        Ok(0)
+    });
+    let dpc = DriverPtr::new(rig.bench.variable(64));
+    rig.kernel().ke_initialize_dpc(dpc, routine, 0).unwrap();
+    let log = rig.log.clone();
+    rig.bench.on_thread(move |kernel| {
+        // At this level it waits.
+        kernel.ke_raise_irql(Irql::DISPATCH.0)?;
+        kernel.ke_insert_queue_dpc(dpc, 0, 0)?;
+        kernel.io_disconnect_interrupt(object)?;
+        log.add("disconnected");
+        kernel.ke_lower_irql(0)
+    });
+    assert_eq!(rig.log.take(), ["disconnected", "dpc"]);
+}

@@ -460,3 +460,52 @@ fn an_entry_describes_a_fully_specified_interrupt() {
     rig.run();
     assert_eq!(rig.log.len(), 1);
 }
+
+/// Without a lock in common, an entry's object keeps out its own message only.
+#[test]
+fn synchronizing_with_one_message_leaves_the_others() {
+    for lock in [false, true] {
+        let rig = Rig::new(2);
+        let device = rig.messages("a", 2, MessageWish::Msix(2));
+        let (log, id) = (rig.log.clone(), device.device);
+        let isr = rig.bench.routine(move |_, arguments| {
+            log.add(alloc::format!("message {}", arguments[2]));
+            Ok(1)
+        });
+        let mut block = message_based(device.pdo, isr, 0);
+        block.spin_lock = if lock { rig.bench.variable(8) } else { 0 };
+        let table = connect_ex(&rig, CONNECT_MESSAGE_BASED, &block).result;
+        let object = rig
+            .kernel()
+            .read(DriverPtr::<u64>::new(table + 8 + 16))
+            .unwrap();
+        let log = rig.log.clone();
+        let routine = rig.bench.routine(move |kernel, _| {
+            for message in [0, 1] {
+                kernel.stimulate(id, &Stimulus::Interrupt(message));
+            }
+            for _ in 0..8 {
+                kernel.give_up_turn();
+                kernel.yield_point()?;
+            }
+            log.add("end");
+            Ok(1)
+        });
+        // The other processor takes what this one cannot.
+        rig.spawn_on(0, move |kernel| {
+            kernel
+                .ke_synchronize_execution(object, routine, 0)
+                .map(|_| ())
+        });
+        rig.run();
+        let log = rig.log.take();
+        let before: alloc::vec::Vec<&str> = log
+            .iter()
+            .map(alloc::string::String::as_str)
+            .take_while(|line| *line != "end")
+            .collect();
+        let expected: &[&str] = if lock { &[] } else { &["message 1"] };
+        assert_eq!(before, expected, "lock: {lock}, {log:?}");
+        assert_eq!(log.len(), 3);
+    }
+}

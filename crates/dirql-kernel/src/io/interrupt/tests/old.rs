@@ -5,6 +5,7 @@ use dirql_abi::{Irql, NtStatus};
 use dirql_chips::Trigger;
 
 use super::above;
+use crate::DriverPtr;
 use crate::hal::testing::Rig;
 use crate::io::interrupt::ConnectArguments;
 
@@ -411,4 +412,46 @@ fn the_kinterrupt_has_what_drivers_look_at() {
         ),
         (1, 0, 1, 0)
     );
+}
+
+#[test]
+fn hal_get_interrupt_vector_gives_what_a_connect_takes() {
+    let rig = Rig::new(2);
+    let device = rig.line("a", 5);
+    let (irql, affinity) = (
+        DriverPtr::new(rig.bench.variable(1)),
+        DriverPtr::new(rig.bench.variable(8)),
+    );
+    let kernel = rig.kernel();
+    let vector = kernel.hal_get_interrupt_vector(5, irql, affinity).unwrap();
+    let grant = device.grant();
+    assert_eq!(vector, u32::from(grant.vector.0));
+    assert_eq!(kernel.read(irql).unwrap(), grant.irql.0);
+    assert_eq!(kernel.read(affinity).unwrap(), 0b11);
+    assert_eq!(rig.findings(), [136], "it is obsolete");
+    let arguments = ConnectArguments {
+        vector,
+        ..device.arguments(rig.isr("isr", device.device))
+    };
+    assert!(rig.connect(arguments).0.is_success());
+}
+
+#[test]
+fn hal_get_interrupt_vector_returns_0_for_a_line_that_is_none() {
+    let rig = Rig::new(1);
+    let (irql, affinity) = (
+        DriverPtr::new(rig.bench.variable(1)),
+        DriverPtr::new(rig.bench.variable(8)),
+    );
+    let lines = crate::hal::testing::LINES;
+    let kernel = rig.kernel();
+    assert_ne!(
+        kernel.hal_get_interrupt_vector(lines - 1, irql, affinity),
+        Ok(0)
+    );
+    assert_eq!(
+        kernel.hal_get_interrupt_vector(lines, irql, affinity),
+        Ok(0)
+    );
+    assert_eq!(kernel.read(affinity), Ok(0));
 }

@@ -1,0 +1,3 @@
+/* The same driver with the library for systems before Windows Vista. */
+#define CONTRACT_IOINTEX
+#include "contract.c"
