@@ -100,6 +100,8 @@ pub struct Config {
     pub max_steps: u64,
     /// Whether a finding ends the run.
     pub stop_at_finding: bool,
+    /// How the function driver of parallel ports reads what is said in two ways.
+    pub parallel_port: crate::parport::Settings,
 }
 
 impl Default for Config {
@@ -109,6 +111,7 @@ impl Default for Config {
             processors: 1,
             max_steps: 100_000_000,
             stop_at_finding: false,
+            parallel_port: crate::parport::Settings::default(),
         }
     }
 }

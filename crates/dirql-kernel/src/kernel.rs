@@ -12,7 +12,7 @@ use crate::event::{Event, EventSink};
 use crate::platform::Platform;
 use crate::report::Report;
 use crate::stop::Ddi;
-use crate::{cm, ex, hal, io, ke, mm, ps, rtl};
+use crate::{cm, ex, hal, io, ke, mm, parport, ps, rtl};
 
 /// How a run ended before it was idle.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,7 @@ pub struct Kernel {
     pub(crate) mm: mm::Mm,
     pub(crate) ex: ex::Ex,
     pub(crate) cm: cm::Cm,
+    pub(crate) parport: parport::Parport,
     pub(crate) ps: ps::Ps,
     pub(crate) rtl: rtl::Rtl,
     pub(crate) report: Report,
@@ -61,6 +62,7 @@ impl Kernel {
             mm: mm::Mm::default(),
             ex: ex::Ex::default(),
             cm: cm::Cm::default(),
+            parport: parport::Parport::default(),
             ps: ps::Ps::default(),
             rtl: rtl::Rtl::default(),
             report: Report::default(),

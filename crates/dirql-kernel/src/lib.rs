@@ -36,6 +36,7 @@ pub mod hal;
 pub mod io;
 pub mod ke;
 pub mod mm;
+pub mod parport;
 pub mod ps;
 pub mod rtl;
 pub mod versions;

@@ -387,6 +387,38 @@ rules! {
         "a driver writes to and jumps to its own memory only",
         "the last step that had begun says where to look; a trace (`--trace`) ends with what came before",
         "dirql: driver code runs natively, and what is not memory of the simulated computer is not protected from it", "any bug check, or silent damage";
+    PORT_CALLBACK_LEVEL = 470, Error,
+        "a parallel port's callbacks are called at the level that is theirs",
+        "call TryAllocatePort, FreePort and the others at or below DISPATCH_LEVEL, and those for interrupt level in an ISR that is connected to the port",
+        "parallel.h callbacks, IRQL (Windows Server 2003 DDK); Connecting an Interrupt Service Routine to a Parallel Port", "a deadlock on the port's interrupt lock, or a change that races with it";
+    PORT_FREED_TWICE = 471, Error,
+        "a parallel port is freed once for each time that it was allocated",
+        "free on the path that got the port: after STATUS_SUCCESS or TRUE, not after STATUS_PENDING or FALSE",
+        "Synchronizing the Use of a Parallel Port", "another client's turn ends, or nobody ever gets the port again";
+    PORT_LEFT_CONNECTED = 472, Error,
+        "a client disconnects from a parallel port before it is unloaded",
+        "send IOCTL_INTERNAL_PARALLEL_DISCONNECT_INTERRUPT in the Unload routine, with the same routine and context",
+        "Connecting an Interrupt Service Routine to a Parallel Port", "a jump to freed code at the next interrupt";
+    PORT_LEFT_ALLOCATED = 473, Error,
+        "a client frees the parallel port before it is unloaded",
+        "call FreePort, or send IOCTL_INTERNAL_PARALLEL_PORT_FREE, on every path that ends the use of the port",
+        "Synchronizing the Use of a Parallel Port", "no other client ever gets the port";
+    PORT_CONNECT_LEVEL = 474, Error,
+        "a client connects to a parallel port's interrupt, and disconnects, at PASSIVE_LEVEL",
+        "send the request from a start or remove path, or from a work item",
+        "wdm.IoConnectInterrupt, IRQL row: the function driver calls it for its first client", "0xC4 0x2000B";
+    PORT_NOT_OWNED = 475, Error,
+        "a device of a daisy chain is selected with PAR_HAVE_PORT_KEEP_PORT by the port's owner only",
+        "allocate the port first, or leave the flag out",
+        "IOCTL_INTERNAL_SELECT_DEVICE", "two clients drive one port";
+    PORT_WITHOUT_ISR = 476, Advice,
+        "a client that connects a deferred port check connects an ISR with it",
+        "connect an ISR that returns FALSE",
+        "PARALLEL_INTERRUPT_SERVICE_ROUTINE: the ISR is optional; the published driver calls it without a test", "a jump to address 0 at the first interrupt";
+    PORT_CONTEXT = 477, Error,
+        "a parallel port's callbacks are given the context that came with them",
+        "pass the Context member of the structure that holds the callback, and not after the port was removed",
+        "parallel.h callbacks, Context", "0xD1, or a change of somebody else's memory";
 }
 
 /// The rule with this ID.

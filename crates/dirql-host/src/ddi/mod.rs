@@ -34,6 +34,7 @@ mod ke_system;
 mod mm;
 mod mm_mdl;
 mod ob;
+mod parport;
 mod po;
 mod print;
 mod ps;
@@ -233,6 +234,7 @@ fn families() -> Vec<&'static [Export]> {
         ob::EXPORTS,
         po::EXPORTS,
         po::ROUTINES,
+        parport::ROUTINES,
         cm::EXPORTS,
         crt::EXPORTS,
         ex::EXPORTS,

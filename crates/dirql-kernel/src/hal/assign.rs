@@ -102,6 +102,16 @@ impl Kernel {
         assignment
     }
 
+    /// As [`Kernel::assign_resources`], without an interrupt.
+    pub(crate) fn assign_windows(&self, device: DeviceId) -> Assignment {
+        self.take_resources(device);
+        let assignment = Assignment {
+            resources: self.windows_of(device),
+        };
+        self.with_slot(device, |slot| slot.assignment = Some(assignment.clone()));
+        assignment
+    }
+
     /// What a device has now; `None` while it is not started.
     #[must_use]
     pub fn assignment(&self, device: DeviceId) -> Option<Assignment> {

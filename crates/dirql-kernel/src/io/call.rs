@@ -32,6 +32,8 @@ struct Frame {
     id: u64,
     irp: u64,
     serial: u64,
+    /// Where the request was sent from.
+    sent: Place,
     /// Stack location that the routine was given, by number and address.
     location: i8,
     address: u64,
@@ -178,6 +180,7 @@ impl Kernel {
     }
 
     fn open_frame(&self, irp: u64, serial: u64, location: i8, address: u64) -> u64 {
+        let sent = self.here();
         let frames = &self.io.frames;
         let id = frames.last.get() + 1;
         frames.last.set(id);
@@ -194,6 +197,7 @@ impl Kernel {
             id,
             irp,
             serial,
+            sent,
             location,
             address,
             passed_on: false,
@@ -323,6 +327,22 @@ impl Kernel {
             ),
         };
         self.find_at(rule, message, self.here_at(routine), None)
+    }
+
+    /// Where a request was sent from that a dispatch routine has now.
+    pub(crate) fn sent_from(&self, irp: u64) -> Option<Place> {
+        let open = self.io.frames.open.borrow();
+        let frame = open.iter().rfind(|frame| frame.irp == irp);
+        frame.map(|frame| frame.sent.clone())
+    }
+
+    /// `IoSkipCurrentIrpStackLocation`, which drivers have inlined.
+    pub(crate) fn skip_stack_location(&self, irp: u64) -> Ddi<()> {
+        let pointer = DriverPtr::<Irp>::new(irp);
+        let location = at!(pointer, Irp, current_location);
+        let stack = at!(pointer, Irp, current_stack_location);
+        self.write(location, self.read(location)?.wrapping_add(1))?;
+        Ok(self.write(stack, self.read(stack)?.wrapping_add(super::irp::LOCATION))?)
     }
 
     /// `IoMarkIrpPending`, which drivers have inlined.

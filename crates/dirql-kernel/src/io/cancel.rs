@@ -83,7 +83,7 @@ impl Kernel {
     }
 
     /// Takes the cancel spin lock; gives the level from before.
-    pub(super) fn take_cancel_lock(&self) -> Ddi<u8> {
+    pub(crate) fn take_cancel_lock(&self) -> Ddi<u8> {
         let cell = self.io.cells.borrow_mut().pop();
         let cell = cell.unwrap_or_else(|| self.allocate_system(16));
         let level = DriverPtr::<u8>::new(cell);

@@ -89,6 +89,6 @@ const NONPAGED: u32 = 0;
 const PAGED: u32 = 1;
 
 /// Four characters as a pool tag.
-const fn tag(name: &[u8; 4]) -> u32 {
+pub(crate) const fn tag(name: &[u8; 4]) -> u32 {
     u32::from_le_bytes(*name)
 }

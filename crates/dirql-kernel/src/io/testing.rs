@@ -52,6 +52,37 @@ pub(crate) fn builtin(name: &str) -> Option<Code> {
         | "dirql:CalculateScatterGatherList"
         | "dirql:BuildScatterGatherList"
         | "dirql:BuildMdlFromScatterGatherList" => |_, _| Ok(0),
+        _ => return port_routine(name),
+    })
+}
+
+/// Those of the parallel port's function driver.
+fn port_routine(name: &str) -> Option<Code> {
+    Some(match name.strip_prefix("dirql:Parport")? {
+        "AddDevice" => |k, a| k.parport_add_device(a[0], a[1]).map(u64::from),
+        "Create" => |k, a| k.parport_create(a[0], a[1]).map(u64::from),
+        "Close" => |k, a| k.parport_close(a[0], a[1]).map(u64::from),
+        "Cleanup" => |k, a| k.parport_cleanup(a[0], a[1]).map(u64::from),
+        "DeviceControl" => |k, a| k.parport_device_control(a[0], a[1]).map(u64::from),
+        "InternalControl" => |k, a| k.parport_internal_control(a[0], a[1]).map(u64::from),
+        "Pnp" => |k, a| k.parport_pnp(a[0], a[1]).map(u64::from),
+        "Power" => |k, a| k.parport_power(a[0], a[1]).map(u64::from),
+        "SystemControl" => |k, a| k.parport_system_control(a[0], a[1]).map(u64::from),
+        "Isr" => |k, a| k.parport_isr(a[0], a[1]).map(u64::from),
+        "FreeDpc" => |k, a| k.parport_free_dpc(a[1]).map(|()| 0),
+        "Cancel" => |k, a| k.parport_cancel(a[0], a[1]).map(|()| 0),
+        "TryAllocate" => |k, a| k.parport_try_allocate(a[0]).map(u64::from),
+        "Free" => |k, a| k.parport_free(a[0]).map(|()| 0),
+        "QueryWaiters" => |k, a| k.parport_query_waiters(a[0]).map(u64::from),
+        "TryAllocateAtInterruptLevel" => |k, a| {
+            k.parport_try_allocate_at_interrupt_level(a[0])
+                .map(u64::from)
+        },
+        "FreeFromInterruptLevel" => |k, a| k.parport_free_from_interrupt_level(a[0]).map(|()| 0),
+        "TrySetChipMode" => |k, a| k.parport_try_set_chip_mode(a[0], a[1] as u8).map(u64::from),
+        "ClearChipMode" => |k, a| k.parport_clear_chip_mode(a[0], a[1] as u8).map(u64::from),
+        "TrySelect" => |k, a| k.parport_try_select(a[0], a[1]).map(u64::from),
+        "Deselect" => |k, a| k.parport_deselect(a[0], a[1]).map(u64::from),
         _ => return None,
     })
 }

@@ -252,7 +252,7 @@ impl Kernel {
 
     /// A routine that was called with interrupts on must not leave them off.
     #[inline]
-    pub(super) fn check_interrupt_flag(&self, what: &str, routine: u64) -> Ddi<()> {
+    pub(crate) fn check_interrupt_flag(&self, what: &str, routine: u64) -> Ddi<()> {
         if self.processor().interrupt_flag.get() {
             return Ok(());
         }

@@ -39,6 +39,25 @@ impl Kernel {
         if routine == 0 {
             return Err(self.call_of_nothing());
         }
+        self.inside(exclusion, |kernel| {
+            let result = kernel.call_at_same_level("SynchCritSection", routine, &[context])? as u8;
+            kernel.check_interrupt_flag("the critical section", routine)?;
+            Ok(result)
+        })
+    }
+
+    /// What KeSynchronizeExecution does, with a routine of the kernel's own. The caller is at or
+    /// below the object's SynchronizeIrql and does not hold its lock.
+    pub(crate) fn synchronized<R>(
+        &self,
+        object: u64,
+        body: impl FnOnce(&Self) -> Ddi<R>,
+    ) -> Ddi<R> {
+        let exclusion = self.exclusion(object)?;
+        self.inside(exclusion, body)
+    }
+
+    fn inside<R>(&self, exclusion: Exclusion, body: impl FnOnce(&Self) -> Ddi<R>) -> Ddi<R> {
         let old = self.raise_irql(exclusion.level);
         if exclusion.passive {
             self.acquire_event_lock(exclusion.lock)?;
@@ -46,8 +65,7 @@ impl Kernel {
             self.acquire_lock_word(exclusion.lock)?;
         }
         let outer = self.processor().context.replace(Context::CriticalSection);
-        let result = self.call_at_same_level("SynchCritSection", routine, &[context])? as u8;
-        self.check_interrupt_flag("the critical section", routine)?;
+        let result = body(self)?;
         self.processor().context.set(outer);
         if exclusion.passive {
             self.release_event_lock(exclusion.lock)?;

@@ -75,6 +75,7 @@ impl Kernel {
         let size = self.read(at!(object, DriverObject, driver_size))?;
         let image = start..start.saturating_add(u64::from(size));
         self.report_left_connected(self.connections_into(&image), "the driver was unloaded")?;
+        self.check_ports_left(&image, "the driver was unloaded")?;
         self.check_queues(&image, "the driver was unloaded")?;
         let name = self.driver_name(driver).unwrap_or_default();
         self.find_left_behind(&name, &image)

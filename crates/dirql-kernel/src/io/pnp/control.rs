@@ -113,7 +113,8 @@ impl Kernel {
     /// The requirements as the bus reports them and the driver's stack changes them, and what
     /// the device is given for them.
     ///
-    /// Of the driver's changes the number of messages is followed; ranges stay, as they do
+    /// Of the driver's changes the number of messages is followed, and whether it wants an
+    /// interrupt at all; ranges stay, as they do
     /// on a machine whose firmware has placed them.
     fn agree_on_resources(&self, physical_device: u64, node: &Node) -> Ddi<Assignment> {
         let offered = self.assign_resources(node.device, node.messages);
@@ -126,6 +127,7 @@ impl Kernel {
             return Ok(offered);
         }
         let before = self.messages_wanted(query.information)?;
+        let had_interrupts = self.wants_interrupts(query.information)?;
         let filter = StackParametersFilterResourceRequirements {
             io_resource_requirement_list: query.information,
         };
@@ -141,7 +143,11 @@ impl Kernel {
             query.information
         };
         let after = self.messages_wanted(list)?;
+        let has_interrupts = self.wants_interrupts(list)?;
         self.pool_free(list, None)?;
+        if had_interrupts && !has_interrupts {
+            return Ok(self.assign_windows(node.device));
+        }
         if after == before {
             return Ok(offered);
         }

@@ -229,23 +229,19 @@ impl InterruptGrant {
 }
 
 impl Kernel {
+    /// Whether a requirements list in driver memory asks for interrupts, by its first
+    /// alternative.
+    pub(super) fn wants_interrupts(&self, list: u64) -> Ddi<bool> {
+        let descriptors = self.first_alternative(list)?;
+        let mut interrupts = descriptors.iter().map(|descriptor| descriptor.type_);
+        Ok(interrupts.any(|type_| type_ == CmResourceTypeInterrupt))
+    }
+
     /// How many messages a requirements list in driver memory asks for, by its first
     /// alternative.
     pub(super) fn messages_wanted(&self, list: u64) -> Ddi<u32> {
-        let head = self.read(DriverPtr::<IoResourceRequirementsList>::new(list))?;
-        if head.alternative_lists == 0 {
-            return Ok(0);
-        }
-        let first = list + size_of::<IoResourceRequirementsList>() as u64;
-        let count = self
-            .read(DriverPtr::<IoResourceList>::new(first))?
-            .count
-            .min(MOST_DESCRIPTORS);
-        let descriptors =
-            DriverPtr::<IoResourceDescriptor>::new(first + size_of::<IoResourceList>() as u64);
         let mut messages = 0;
-        for index in 0..count {
-            let descriptor = self.read(descriptors.element(index as usize))?;
+        for descriptor in self.first_alternative(list)? {
             let is_message = descriptor.flags & CM_RESOURCE_INTERRUPT_MESSAGE != 0;
             if descriptor.type_ == CmResourceTypeInterrupt && is_message {
                 let arm = descriptor.arm::<IoInterrupt>();
@@ -257,5 +253,24 @@ impl Kernel {
             }
         }
         Ok(messages)
+    }
+
+    fn first_alternative(&self, list: u64) -> Ddi<Vec<IoResourceDescriptor>> {
+        let head = self.read(DriverPtr::<IoResourceRequirementsList>::new(list))?;
+        if head.alternative_lists == 0 {
+            return Ok(Vec::new());
+        }
+        let first = list + size_of::<IoResourceRequirementsList>() as u64;
+        let count = self
+            .read(DriverPtr::<IoResourceList>::new(first))?
+            .count
+            .min(MOST_DESCRIPTORS);
+        let descriptors =
+            DriverPtr::<IoResourceDescriptor>::new(first + size_of::<IoResourceList>() as u64);
+        let mut all = Vec::new();
+        for index in 0..count as usize {
+            all.push(self.read(descriptors.element(index))?);
+        }
+        Ok(all)
     }
 }

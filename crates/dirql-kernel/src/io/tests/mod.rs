@@ -21,7 +21,6 @@ use dirql_abi::device::{DeviceObject, DriverExtension, DriverObject, device_flag
 use dirql_abi::irp::{IoStackLocation, Irp, major, minor_pnp};
 
 use super::DriverImage;
-use super::irp::LOCATION;
 use crate::testing::Bench;
 use crate::{Config, Ddi, DriverPtr, Kernel, at};
 
@@ -124,20 +123,9 @@ pub(super) fn complete(
     Ok(status)
 }
 
-impl Kernel {
-    /// `IoSkipCurrentIrpStackLocation`, which drivers have inlined.
-    pub(super) fn skip_location(&self, irp: u64) -> Ddi<()> {
-        let pointer = DriverPtr::<Irp>::new(irp);
-        let location = at!(pointer, Irp, current_location);
-        let stack = at!(pointer, Irp, current_stack_location);
-        self.write(location, self.read(location)?.wrapping_add(1))?;
-        Ok(self.write(stack, self.read(stack)?.wrapping_add(LOCATION))?)
-    }
-}
-
 /// Passes a request on without looking at it again.
 pub(super) fn pass(kernel: &Kernel, below: u64, irp: u64) -> Ddi<NtStatus> {
-    kernel.skip_location(irp)?;
+    kernel.skip_stack_location(irp)?;
     kernel.iof_call_driver(below, irp)
 }
 
@@ -207,7 +195,7 @@ pub(super) fn function_driver(bench: &Bench, name: &str, log: &Log) -> u64 {
         major::IRP_MJ_POWER,
         move |kernel, device, irp| {
             kernel.po_start_next_power_irp(irp)?;
-            kernel.skip_location(irp)?;
+            kernel.skip_stack_location(irp)?;
             kernel.po_call_driver(below(kernel, device)?, irp)
         },
     );

@@ -144,7 +144,7 @@ fn a_missing_start_next_power_irp_is_found_before_vista_only() {
             driver,
             major::IRP_MJ_POWER,
             |kernel, device, irp| {
-                kernel.skip_location(irp)?;
+                kernel.skip_stack_location(irp)?;
                 kernel.po_call_driver(below(kernel, device)?, irp)
             },
         );
