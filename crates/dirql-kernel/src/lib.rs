@@ -2,7 +2,7 @@
 //!
 //! Modules are named as in NT: `hal` (the computer), `ke` (processors, IRQL, interrupts,
 //! DPCs, threads, waits), `io` (drivers, devices, IRPs, interrupts, plug and play), `mm`,
-//! `ex`, `ob`, `ps`, `po`, `rtl`.
+//! `ex`, `ob`, `ps`, `po`, `rtl`; and `parport`, the one function driver that is brought along.
 //!
 //! # Invariants
 //! - Nothing here knows PE files, Linux, exploration strategies, or how driver code runs:

@@ -141,6 +141,18 @@ impl Kernel {
         Ok(address)
     }
 
+    /// Takes all that is left of nonpaged pool, for a test.
+    #[cfg(test)]
+    pub(crate) fn exhaust_nonpaged_pool(&self) {
+        let mut pools = self.mm.pools.borrow_mut();
+        let mut bytes = 1 << 30;
+        while bytes >= 1 {
+            if pools.allocate(Kind::NonPaged, bytes, false).is_none() {
+                bytes /= 2;
+            }
+        }
+    }
+
     fn pool_block(&self, kind: Kind, pool_type: u32, bytes: u64, tag: u32, fill: Fill) -> Ddi<u64> {
         let place = self.here();
         let cache_aligned = pool_type & CACHE_ALIGNED != 0;

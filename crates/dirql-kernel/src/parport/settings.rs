@@ -22,6 +22,15 @@ macro_rules! readings {
                 /// Both, the default first.
                 pub const ALL: [Self; 2] = [Self::$first, Self::$second];
 
+                /// The names of both, as [`Self::name`] gives them.
+                pub const NAMES: [&'static str; 2] = [$first_text, $second_text];
+
+                /// The one of that name.
+                #[must_use]
+                pub fn of_name(name: &str) -> Option<Self> {
+                    Self::ALL.into_iter().find(|one| one.name() == name)
+                }
+
                 /// The name used in scenario files.
                 #[must_use]
                 pub const fn name(self) -> &'static str {

@@ -67,6 +67,13 @@ impl Builder {
         self
     }
 
+    /// Says how the function driver of parallel ports reads what is said in two ways.
+    #[must_use]
+    pub const fn parallel_port(mut self, settings: dirql_kernel::parport::Settings) -> Self {
+        self.config.parallel_port = settings;
+        self
+    }
+
     /// Plugs a device in.
     #[must_use]
     pub fn device(mut self, device: DeviceSpec) -> Self {

@@ -17,6 +17,8 @@ const MESSAGES: &str = r"Interrupt Management\MessageSignaledInterruptProperties
 pub(crate) struct Installed {
     pub(crate) identity: Identity,
     pub(crate) driver: Option<usize>,
+    /// The kernel's own function driver has it.
+    pub(crate) built_in: bool,
     /// Values below its hardware and its software key.
     pub(crate) hardware: Vec<inf::RegistryValue>,
     pub(crate) software: Vec<inf::RegistryValue>,
@@ -37,7 +39,7 @@ pub(super) fn hardware_ids(pci: Option<(u16, u16)>, model: &str) -> Vec<String> 
 /// Finds the driver of a device and what its INF says about it.
 ///
 /// A device goes to the driver that its specification names, else to the first whose INF knows
-/// it, else to the first without an INF.
+/// it, else to the kernel's own if there is one, else to the first without an INF.
 pub(super) fn install(
     spec: &DeviceSpec,
     ids: &[String],
@@ -69,6 +71,12 @@ pub(super) fn install(
             None => refused.get_or_insert(&inf.file),
         };
     }
+    if named.is_none() && has_built_in_driver(&spec.model) {
+        return Ok(Installed {
+            built_in: true,
+            ..without(ids)
+        });
+    }
     match (without_inf, refused) {
         (Some(driver), _) => Ok(Installed {
             driver: Some(driver),
@@ -81,6 +89,11 @@ pub(super) fn install(
         }),
         (None, None) => Ok(without(ids)),
     }
+}
+
+/// Whether Windows brings the function driver of a model along, and the kernel has it.
+fn has_built_in_driver(model: &str) -> bool {
+    model == "parport"
 }
 
 /// PCI IDs are the bus driver's to say; the others are ours.
@@ -132,6 +145,7 @@ fn installed(device: &inf::Device, ids: &[String], driver: usize) -> Installed {
     Installed {
         identity,
         driver: Some(driver),
+        built_in: false,
         hardware: device.hardware.clone(),
         software: device.software.clone(),
     }

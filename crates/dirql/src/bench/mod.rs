@@ -148,12 +148,13 @@ impl Bench {
         &self.host
     }
 
-    /// Puts every driver into memory and runs its DriverEntry, in the order in which they were
-    /// given.
+    /// Starts the devices whose function driver is the kernel's own, then puts every driver into
+    /// memory and runs its DriverEntry, in the order in which they were given.
     ///
     /// # Errors
     /// The first driver that cannot be loaded.
     pub fn load(&self) -> Result<(), BenchError> {
+        self.start_built_in()?;
         loop {
             let next = {
                 let mut waiting = self.waiting.borrow_mut();
@@ -168,6 +169,22 @@ impl Bench {
                 None => return Ok(()),
             }
         }
+    }
+
+    fn start_built_in(&self) -> Result<(), BenchError> {
+        let has_any = self
+            .state
+            .devices
+            .borrow()
+            .iter()
+            .any(|device| device.installed.built_in);
+        if !has_any {
+            return Ok(());
+        }
+        let state = self.state.clone();
+        self.on_thread("starting the ports", move |kernel| {
+            state.start_built_in(kernel)
+        })
     }
 
     fn load_driver(&self, driver: Driver) -> Result<(), BenchError> {

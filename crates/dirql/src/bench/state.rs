@@ -12,6 +12,7 @@ use dirql_chips::Stimulus;
 use dirql_host::{Host, LoadedDriver};
 use dirql_kernel::cm::DeviceKeyKind;
 use dirql_kernel::hal::{Assignment, DeviceId};
+use dirql_kernel::io::pnp::NodeState;
 use dirql_kernel::io::{FileHandle, RequestKind, RequestOutcome};
 use dirql_kernel::{Ddi, DriverPtr, Kernel};
 
@@ -216,6 +217,35 @@ impl State {
         Ok(Ok(physical))
     }
 
+    /// The driver object of a device's function driver, if that is loaded.
+    fn function_driver(&self, kernel: &Kernel, device: &BenchDevice) -> Answer<Option<u64>> {
+        if !device.installed.built_in {
+            let index = device.installed.driver;
+            return Ok(Ok(
+                index.and_then(|index| self.drivers.borrow().get(index)?.object)
+            ));
+        }
+        let driver = kernel.parport_driver()?;
+        Ok(driver.map(Some).map_err(|status| BenchError::DriverObject {
+            driver: "parport".into(),
+            status,
+        }))
+    }
+
+    /// Starts the devices whose function driver is the kernel's own, as Windows does before it
+    /// loads the drivers of others.
+    pub(crate) fn start_built_in(&self, kernel: &Kernel) -> Answer<()> {
+        let names: Vec<String> = {
+            let devices = self.devices.borrow();
+            let own = devices.iter().filter(|device| device.installed.built_in);
+            own.map(|device| device.spec.name.clone()).collect()
+        };
+        for name in names {
+            inner!(self.request_device(kernel, &name, DeviceRequest::Start)?);
+        }
+        Ok(Ok(()))
+    }
+
     /// Plug and play, or power management.
     pub(crate) fn request_device(
         &self,
@@ -230,10 +260,12 @@ impl State {
             error,
         };
         if request == DeviceRequest::Start {
-            let driver = device
-                .installed
-                .driver
-                .and_then(|index| self.drivers.borrow().get(index)?.object);
+            let state = kernel.node(physical).map(|node| node.state);
+            if device.installed.built_in && state == Some(NodeState::Started) {
+                // It has been since the computer came up.
+                return Ok(Ok(()));
+            }
+            let driver = inner!(self.function_driver(kernel, &device)?);
             if let Some(driver) = driver {
                 inner!(kernel.choose_driver(physical, driver).map_err(wrong));
             }

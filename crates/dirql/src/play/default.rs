@@ -79,6 +79,14 @@ impl Scenario {
 pub(super) fn thread(bench: &Bench) -> ThreadSpec {
     let devices = bench.state().devices.borrow();
     let mut actions = Vec::new();
+    for device in devices.iter().filter(|device| device.installed.built_in) {
+        actions.extend([
+            Action::InterruptOnce {
+                device: device.spec.name.clone(),
+            },
+            Action::WaitIdle,
+        ]);
+    }
     for device in devices
         .iter()
         .filter(|device| is_for_a_driver(bench, device))

@@ -111,6 +111,7 @@ fn build(scenario: &Scenario, settings: Settings, prints: &Prints) -> Result<Ben
     if let Some(steps) = settings.max_steps.or(scenario.machine.max_steps) {
         builder = builder.max_steps(steps);
     }
+    builder = builder.parallel_port(scenario.parallel_port);
     for driver in &scenario.drivers {
         let read = read_driver(&driver.image, driver.inf.as_deref())?;
         builder = builder.driver(read.registry_values(driver.registry.clone()));

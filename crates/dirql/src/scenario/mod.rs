@@ -43,6 +43,7 @@ use dirql_kernel::WindowsVersion;
 use dirql_kernel::io::RequestKind;
 
 pub use dirql_image::inf::{RegistryData, RegistryValue};
+pub use dirql_kernel::parport::Settings as PortSettings;
 pub use problem::{Problem, ScenarioError};
 
 /// What a scenario file says.
@@ -53,6 +54,8 @@ pub struct Scenario {
     pub file: String,
     /// `[machine]`
     pub machine: MachineSpec,
+    /// `[parallel_port]`
+    pub parallel_port: PortSettings,
     /// `[driver]` or `[[driver]]`
     pub drivers: Vec<DriverSpec>,
     /// `[[device]]`

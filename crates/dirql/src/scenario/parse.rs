@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use dirql_chips::models::{self, Kind, ModelError};
 use dirql_image::inf::{RegistryData, RegistryValue};
 use dirql_kernel::WindowsVersion;
+use dirql_kernel::parport::{Allocation, ChipModes, Cleanup, DeferredChecks, IsrChain};
 use toml::de::{DeTable, DeValue};
 
 use super::decode::{
@@ -14,7 +15,7 @@ use super::decode::{
 };
 use super::problem::{Problem, ScenarioError};
 use super::step::{self, Names};
-use super::{DeviceSpec, DriverSpec, Interrupts, MachineSpec, Scenario, ThreadSpec};
+use super::{DeviceSpec, DriverSpec, Interrupts, MachineSpec, PortSettings, Scenario, ThreadSpec};
 
 /// The most devices that a scenario may have: those of a PCI bus.
 const MOST_DEVICES: usize = 32;
@@ -77,6 +78,10 @@ impl<'t> Reader<'t> {
             .value("machine")
             .map(|value| self.machine(value))
             .unwrap_or_default();
+        let parallel_port = table
+            .value("parallel_port")
+            .map(|value| self.parallel_port(value))
+            .unwrap_or_default();
         let drivers = table
             .value("driver")
             .map(|value| self.drivers(value))
@@ -107,6 +112,7 @@ impl<'t> Reader<'t> {
         Scenario {
             file: String::new(),
             machine,
+            parallel_port,
             drivers,
             devices,
             threads,
@@ -129,6 +135,36 @@ impl<'t> Reader<'t> {
         };
         table.finish();
         machine
+    }
+
+    /// How the function driver of parallel ports reads what is said in two ways.
+    fn parallel_port(&self, value: &'t Value<'t>) -> PortSettings {
+        let Some(table) = Table::of(value, "[parallel_port]", self.problems) else {
+            return PortSettings::default();
+        };
+        let named = |key: &'static str, names: &[&'static str; 2]| {
+            let value = table.value(key)?;
+            choice(value, "a reading", names, self.problems)
+        };
+        let settings = PortSettings {
+            isr_chain: named("isr_chain", &IsrChain::NAMES)
+                .and_then(IsrChain::of_name)
+                .unwrap_or_default(),
+            deferred_checks: named("deferred_checks", &DeferredChecks::NAMES)
+                .and_then(DeferredChecks::of_name)
+                .unwrap_or_default(),
+            cleanup: named("cleanup", &Cleanup::NAMES)
+                .and_then(Cleanup::of_name)
+                .unwrap_or_default(),
+            allocation: named("allocation", &Allocation::NAMES)
+                .and_then(Allocation::of_name)
+                .unwrap_or_default(),
+            chip_modes: named("chip_modes", &ChipModes::NAMES)
+                .and_then(ChipModes::of_name)
+                .unwrap_or_default(),
+        };
+        table.finish();
+        settings
     }
 
     fn drivers(&self, value: &'t Value<'t>) -> Vec<DriverSpec> {

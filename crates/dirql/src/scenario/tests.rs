@@ -77,6 +77,27 @@ fn wrong_step(text: &str) -> String {
 }
 
 #[test]
+fn a_scenario_says_how_the_parallel_port_reads() {
+    use dirql_kernel::parport::Settings;
+    let parsed = Scenario::parse(
+        "test.toml",
+        r#"
+[parallel_port]
+isr_chain = "first-claim"
+deferred_checks = "dirql"
+cleanup = "port"
+allocation = "plain"
+chip_modes = "lenient"
+"#,
+    );
+    assert_eq!(parsed.unwrap().parallel_port, Settings::SAMPLE);
+    let none = Scenario::parse("test.toml", "").unwrap();
+    assert_eq!(none.parallel_port, Settings::default());
+    let wrong = "[parallel_port]\nisr_chain = \"first\"";
+    assert!(Scenario::parse("test.toml", wrong).is_err());
+}
+
+#[test]
 fn every_key_of_a_machine_a_driver_and_a_device_is_read() {
     let scenario = Scenario::parse(
         "test.toml",
