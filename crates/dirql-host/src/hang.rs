@@ -123,10 +123,18 @@ extern "C" fn tick(_signal: libc::c_int, _info: *mut libc::siginfo_t, context: *
     // refers to it while the handler runs.
     let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
     let instruction = context.uc_mcontext.gregs[libc::REG_RIP as usize] as u64;
-    if !IMAGES.contains(&instruction) {
+    let twin = run::try_platform().and_then(|platform| platform.space.original(instruction));
+    if !IMAGES.contains(&instruction) && twin.is_none() {
+        return;
+    }
+    // Between the parts of a twin nothing else may run; the next look will do.
+    if twin.is_some_and(|twin| !twin.exact) && stalled <= PATIENCE {
         return;
     }
     if kernel.nudge() {
+        if let Some(twin) = twin {
+            context.uc_mcontext.gregs[libc::REG_RIP as usize] = twin.address as i64;
+        }
         trap::attend_first(context);
         return;
     }

@@ -13,6 +13,7 @@ use crate::hang::Watchdog;
 use crate::loader::{self, ImageLocation, LoadError, LoadedImage, Loader};
 use crate::memory::MemoryError;
 use crate::native;
+use crate::recode::{MemoryAccess, Watch};
 use crate::run::{self, LinuxPlatform};
 use crate::trap;
 
@@ -94,6 +95,17 @@ impl Host {
     /// else in the process is where its memory has to be.
     pub fn new(config: Config) -> Result<Self, HostError> {
         let platform = Rc::new(LinuxPlatform::new()?);
+            platform
+                .watch(Watch {
+                    record: v == "r" || v == "a",
+                    stops: if v == "e" || v == "a" {
+                        crate::recode::Stops::Everywhere
+                    } else {
+                        Default::default()
+                    },
+                })
+                .unwrap();
+        }
         run::set_platform(Rc::as_ptr(&platform));
         let kernel = Box::new(Kernel::new(platform.clone(), config));
         run::set_kernel(&raw const *kernel);
@@ -170,6 +182,26 @@ impl Host {
     pub fn trap_time_stamp_counter(&self, trap: bool) -> std::io::Result<()> {
         self.traps_time_stamp_counter.set(trap);
         trap::trap_time_stamp_counter(trap)
+    }
+
+    /// From now on, code of driver images runs in a form that can be watched and stopped, and
+    /// `watch` says what happens before its instructions. A driver cannot tell, but for the
+    /// time that it takes.
+    ///
+    /// # Errors
+    /// What Linux says when there is no memory for it.
+    pub fn watch(&self, watch: Watch) -> std::io::Result<()> {
+        self.platform.watch(watch)
+    }
+
+    /// The accesses to memory that driver instructions have made since the last time, in
+    /// order, if [`Watch::record`] says that they are recorded.
+    #[must_use]
+    pub fn take_accesses(&self) -> Vec<MemoryAccess> {
+        let recoder = self.platform.space.recoder();
+        recoder
+            .map(|recoder| recoder.take_accesses())
+            .unwrap_or_default()
     }
 
     /// Lets everything run until there is nothing left to do, or until the run ends.

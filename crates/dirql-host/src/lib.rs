@@ -26,6 +26,7 @@ mod hang;
 mod host;
 mod loader;
 mod machine;
+mod recode;
 mod run;
 mod strand;
 mod thunk;
@@ -38,3 +39,4 @@ pub use host::{DriverSource, Host, HostError, LoadedDriver};
 pub use loader::{
     ImageLocation, ImportState, LoadError, LoadedImage, MissingEntryPoint, import_state,
 };
+pub use recode::{MemoryAccess, Stops, Watch};

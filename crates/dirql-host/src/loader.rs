@@ -547,6 +547,7 @@ impl LinuxPlatform {
         if !matches!(access, Access::ReadExecute | Access::ReadWriteExecute) {
             return false;
         }
+        self.space.forget_code(&(address..address + 1));
         self.space.protect(page.clone(), Access::ReadWriteExecute);
         let written = self.space.write(address, &[byte]).is_ok();
         self.space.protect(page, access);

@@ -12,7 +12,7 @@ use dirql_kernel::{BadAddress, Ddi, Kernel, Platform, Stop};
 use dirql_rules::ids;
 
 use crate::trap::{Context, Fault, Machine};
-use crate::{exception, memory, run};
+use crate::{exception, memory, recode, run};
 
 /// Whatever computer this thread simulates.
 pub(crate) struct CurrentMachine;
@@ -23,7 +23,9 @@ impl Machine for CurrentMachine {
     }
 
     fn write_cr8(&self, value: u64) {
-        run::current_kernel().write_cr8(value);
+        let kernel = run::current_kernel();
+        run::platform().end_records(kernel);
+        kernel.write_cr8(value);
     }
 
     fn read_port(&self, port: u16, width: Width) -> u64 {
@@ -99,6 +101,29 @@ impl Machine for CurrentMachine {
         run::platform().patch_code(address, byte)
     }
 
+    fn original(&self, instruction: u64) -> Option<u64> {
+        if !recode::is_twin(instruction) {
+            return None;
+        }
+        let original = run::try_platform()?.space.original(instruction)?;
+        Some(original.address)
+    }
+
+    fn twin(&self, original: u64) -> Option<u64> {
+        if !IMAGES.contains(&original) {
+            return None;
+        }
+        run::try_platform()?.space.twin_or_make(original)
+    }
+
+    fn room_for_records(&self, instruction: u64, address: u64) -> Option<u64> {
+        if !recode::is_twin(instruction) {
+            return None;
+        }
+        let recoder = run::try_platform()?.space.recoder()?;
+        recoder.room_for_records(run::try_current_kernel()?, address)
+    }
+
     fn is_driver_code(&self, instruction: u64) -> bool {
         let Some(platform) = run::try_platform() else {
             return false;
@@ -158,6 +183,7 @@ fn fatal(kernel: &Kernel, instruction: u64, message: String) -> Stop {
 /// driver's frames.
 fn in_kernel<R>(body: impl FnOnce(&Kernel) -> R) -> R {
     let platform = run::platform();
+    platform.end_records(run::current_kernel());
     let driver = platform.leave_driver();
     let result = std::panic::catch_unwind(AssertUnwindSafe(|| body(run::current_kernel())));
     platform.enter_driver(driver);

@@ -12,6 +12,7 @@ use crate::exception::{Active, Pending};
 use crate::loader::LoadedImage;
 use crate::memory::{AddressSpace, MemoryError};
 use crate::native;
+use crate::recode::Watch;
 use crate::strand::Strands;
 use crate::thunk::{self, Stubs, Thunks};
 
@@ -121,7 +122,7 @@ impl LinuxPlatform {
     /// Calls driver code on behalf of the driver's routine that runs already.
     pub(crate) fn call_within(&self, routine: u64, arguments: &[u64]) -> u64 {
         self.in_driver.set(true);
-        let result = call_driver(routine, arguments);
+        let result = call_driver(self.space.twin(routine), arguments);
         self.in_driver.set(false);
         result
     }
@@ -174,6 +175,19 @@ impl LinuxPlatform {
         site
     }
 
+    /// The shim that was called from `site` is about to return: the driver goes on in the
+    /// caller's twin. Without this it would, too, but by way of a fault.
+    #[inline]
+    pub(crate) fn return_to_twin(&self, site: CallSite) {
+        let twin = self.space.twin(site.return_address);
+        if twin != site.return_address {
+            // If the stack is not where it can be written, the fault it is.
+            let _ = self
+                .space
+                .write(site.stack_pointer - 8, &twin.to_le_bytes());
+        }
+    }
+
     /// Whether code of this process that runs now can be a driver's.
     pub(crate) fn in_process_driver_runs(&self) -> bool {
         self.has_native.get() && self.in_driver.get()
@@ -183,6 +197,35 @@ impl LinuxPlatform {
     #[inline]
     pub(crate) fn leave_driver(&self) -> bool {
         self.in_driver.replace(false)
+    }
+
+    /// The driver has left its code, for now: its accesses belong to what `kernel` runs.
+    #[inline]
+    pub(crate) fn end_records(&self, kernel: &Kernel) {
+        if let Some(recoder) = self.space.recoder() {
+            recoder.end_records(kernel);
+        }
+    }
+
+    /// What `watch` says happens before instructions of drivers from now on.
+    pub(crate) fn watch(&self, watch: Watch) -> std::io::Result<()> {
+        self.space.recode()?;
+        let recoder = self.space.recoder().expect("it was just made");
+        recoder.set_watch(watch, self.has_gs.get())
+    }
+
+    /// The kernel is entered from the instruction of a driver at `address`; returns where it
+    /// was entered before.
+    pub(crate) fn stand_at(&self, address: u64, stack_pointer: u64) -> CallSite {
+        self.site.replace(CallSite {
+            return_address: address,
+            stack_pointer,
+        })
+    }
+
+    /// As it was before [`LinuxPlatform::stand_at`].
+    pub(crate) fn stand_back(&self, site: CallSite) {
+        self.site.set(site);
     }
 
     /// Back to what ran before the kernel did.
@@ -236,6 +279,9 @@ impl Platform for LinuxPlatform {
         let before = self.routine.replace(routine);
         let active = self.active.replace(std::ptr::null());
         let result = self.call_within(routine, arguments);
+        if let Some(kernel) = try_current_kernel() {
+            self.end_records(kernel);
+        }
         self.active.set(active);
         self.routine.set(before);
         result
@@ -279,6 +325,9 @@ impl Platform for LinuxPlatform {
     fn set_kpcr(&self, kpcr: u64) {
         set_gs_base(kpcr);
         self.has_gs.set(true);
+        if let Some(recoder) = self.space.recoder() {
+            recoder.begin_records();
+        }
     }
 
     #[inline]

@@ -266,13 +266,17 @@ pub(crate) fn enter<R: Answer>(
     let platform = run::platform();
     let site = platform.enter_kernel();
     let kernel = run::current_kernel();
+    platform.end_records(kernel);
     let driver = platform.leave_driver();
     if platform.strands.is_used_up(site.stack_pointer) {
         run::stop(kernel, stack_overflow(kernel, site));
     }
     // A panic is a defect of ours. It cannot go through the frames of the driver.
     let answer = match std::panic::catch_unwind(AssertUnwindSafe(|| kernel.ddi(name, irql, body))) {
-        Ok(Ok(answer)) => answer,
+        Ok(Ok(answer)) => {
+            platform.return_to_twin(site);
+            answer
+        }
         Ok(Err(stop)) => {
             leave(kernel, site, stop);
             R::ZERO

@@ -14,7 +14,8 @@
 mod copy;
 mod pages;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::io;
 use std::ops::Range;
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::ThreadId;
@@ -30,6 +31,7 @@ pub(crate) use copy::copy_fixup;
 use pages::Pages;
 
 use crate::machine::CurrentMachine;
+use crate::recode::{Original, Recoder, Source};
 use crate::trap;
 
 /// RAM that the host itself fills: thunks, data exports, the image of an in-process driver.
@@ -78,6 +80,8 @@ pub struct AddressSpace {
     pages: RefCell<Pages>,
     /// Whether addresses outside the windows may be memory too.
     process_memory: Cell<bool>,
+    /// Twins of driver code, if it is not to run itself.
+    recoder: OnceCell<Recoder>,
     _traps: trap::Attached,
     _turn: Turn,
 }
@@ -96,6 +100,7 @@ impl AddressSpace {
         Ok(Self {
             pages: RefCell::default(),
             process_memory: Cell::new(false),
+            recoder: OnceCell::new(),
             _traps: traps,
             _turn: turn,
         })
@@ -180,8 +185,75 @@ impl AddressSpace {
         if region.is_empty() {
             return;
         }
-        set_protection(&region, access);
+        self.set_page_protection(&region, access);
         self.pages.borrow_mut().set(region, access);
+    }
+
+    /// What Linux is told of pages: those of images are not executable when twins run.
+    fn set_page_protection(&self, region: &Range<u64>, access: Access) {
+        let Some(recoder) = self.recoder.get().filter(|_| is_of_images(region)) else {
+            set_protection(region, access);
+            return;
+        };
+        if access == Access::ReadExecute {
+            set_protection(region, Access::Read);
+        } else {
+            recoder.forget(region);
+            set_protection(region, access);
+        }
+    }
+
+    /// From now on, twins of driver code run in its place.
+    ///
+    /// # Errors
+    /// What Linux says when there is no memory for them.
+    pub(crate) fn recode(&self) -> io::Result<()> {
+        if self.recoder.get().is_some() {
+            return Ok(());
+        }
+        let recoder = Recoder::new()?;
+        for (region, access) in self.pages.borrow().touched_in(&layout::IMAGES) {
+            if access == Access::ReadExecute {
+                set_protection(&region, Access::Read);
+            }
+        }
+        // It was empty above, and there is one thread.
+        let _ = self.recoder.set(recoder);
+        Ok(())
+    }
+
+    /// Where code goes on whose next instruction is at `original`: the twin that exists, or
+    /// `original`.
+    #[inline]
+    pub(crate) fn twin(&self, original: u64) -> u64 {
+        let twin = self
+            .recoder
+            .get()
+            .and_then(|recoder| recoder.twin(original));
+        twin.unwrap_or(original)
+    }
+
+    /// The twin of `original`, made if there is none; `None` if there is to be none.
+    pub(crate) fn twin_or_make(&self, original: u64) -> Option<u64> {
+        self.recoder.get()?.twin_or_make(self, original)
+    }
+
+    /// The twins of driver code, if they run.
+    #[inline]
+    pub(crate) fn recoder(&self) -> Option<&Recoder> {
+        self.recoder.get()
+    }
+
+    /// Whose twin `instruction` is in.
+    pub(crate) fn original(&self, instruction: u64) -> Option<Original> {
+        self.recoder.get()?.original(instruction)
+    }
+
+    /// The code in `region` of an image is gone or has changed.
+    pub(crate) fn forget_code(&self, region: &Range<u64>) {
+        if let Some(recoder) = self.recoder.get() {
+            recoder.forget(region);
+        }
     }
 
     /// Takes the pages of `region` away; they are zero when they next have an access.
@@ -193,8 +265,9 @@ impl AddressSpace {
         if region.is_empty() {
             return;
         }
-        if region.start >= layout::IMAGES.start && region.end <= layout::IMAGES.end {
+        if is_of_images(&region) {
             trap::forget(&region);
+            self.forget_code(&region);
         }
         let held: Vec<_> = self.pages.borrow().touched_in(&region).collect();
         for (part, access) in held {
@@ -210,13 +283,39 @@ impl AddressSpace {
     }
 }
 
+impl Source for AddressSpace {
+    fn fetch(&self, original: u64, into: &mut [u8; 15]) -> Option<usize> {
+        let has_code = |address| self.access(address) == Access::ReadExecute;
+        if !layout::IMAGES.contains(&original) || !has_code(original) {
+            return None;
+        }
+        let here = (PAGE - original % PAGE).min(15);
+        let length = if here == 15 || has_code(original + here) {
+            15
+        } else {
+            here as usize
+        };
+        self.read(original, &mut into[..length]).ok()?;
+        Some(length)
+    }
+
+    fn restore(&self, original: u64, bytes: &mut [u8]) -> bool {
+        trap::restore(original, bytes)
+    }
+}
+
 impl Drop for AddressSpace {
     fn drop(&mut self) {
         trap::forget(&layout::IMAGES);
+        self.forget_code(&layout::IMAGES);
         for (region, access) in self.pages.get_mut().touched() {
             clear(&region, access);
         }
     }
+}
+
+fn is_of_images(region: &Range<u64>) -> bool {
+    region.start >= layout::IMAGES.start && region.end <= layout::IMAGES.end
 }
 
 fn assert_region(region: &Range<u64>) {

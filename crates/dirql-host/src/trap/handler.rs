@@ -12,7 +12,7 @@ use super::fault::{FLOATING_POINT, FaultAccess, FaultKind, Trouble, fault_at};
 use super::install::pass_on;
 use super::machine::Machine;
 use super::operation::Operation;
-use super::registers::{RAX, Registers};
+use super::registers::{RAX, RCX, Registers};
 use super::state::{self, State};
 use super::stub::NoStub;
 use super::trampoline::{Reason, redirect};
@@ -50,8 +50,22 @@ pub(super) unsafe extern "C" fn on_signal(
         pass_on(signal, info, &registers);
         return;
     };
+    // SAFETY: these signals have an address.
+    let address = unsafe { info.si_addr() }.addr() as u64;
+    if let Some(room) = machine.room_for_records(registers.rip(), address) {
+        registers.set(RCX, room);
+        return;
+    }
+    // What a twin does is the original's doing.
+    if let Some(original) = machine.original(registers.rip()) {
+        registers.set_rip(original);
+    }
     match decide(state, machine, &mut registers, info) {
-        Decision::Resume => {}
+        Decision::Resume => {
+            if let Some(twin) = machine.twin(registers.rip()) {
+                registers.set_rip(twin);
+            }
+        }
         Decision::Leave(reason) => redirect(state, machine, &mut registers, reason),
         Decision::NotOurs => pass_on(signal, info, &registers),
     }
@@ -83,6 +97,9 @@ fn decide(
         return decision;
     }
     match exception {
+        exception::PAGE if is_fetch(registers, address) && machine.twin(address).is_some() => {
+            Decision::Resume
+        }
         exception::PAGE if emulate::is_carried_out(address, registers.error()) => {
             emulate(state, machine, registers)
         }
@@ -119,6 +136,12 @@ fn decide(
         exception::STACK | exception::ALIGNMENT => protection(state, machine, registers),
         _ => Decision::NotOurs,
     }
+}
+
+/// Whether it is the instruction at `address` that could not be fetched.
+fn is_fetch(registers: &Registers<'_>, address: u64) -> bool {
+    const FETCH: u64 = 1 << 4;
+    registers.error() & FETCH != 0 && address == registers.rip()
 }
 
 /// Exceptions of code that is prepared for them: the checked copy, and instructions that

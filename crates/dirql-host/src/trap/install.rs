@@ -82,6 +82,12 @@ pub(crate) fn forget(range: &Range<u64>) {
     }
 }
 
+/// Puts right what was read of an image at `address` where bytes are replaced. Whether the
+/// first of them is, so that the instruction there traps.
+pub(crate) fn restore(address: u64, bytes: &mut [u8]) -> bool {
+    state::current().is_some_and(|state| state.patches.restore(address, bytes))
+}
+
 /// Makes `rdtsc` and `rdtscp` trap in this thread, so that drivers see the computer's time
 /// and runs are alike. Off unless asked for: it applies to all code of the thread, and
 /// Linux' own clocks read the counter in the process (`clock_gettime` without a system

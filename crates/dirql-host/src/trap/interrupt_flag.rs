@@ -62,12 +62,15 @@ impl Patches {
         }
     }
 
-    /// Puts the original bytes into `bytes`, which were read at `address`.
-    pub(super) fn restore(&self, address: u64, bytes: &mut [u8]) {
+    /// Puts the original bytes into `bytes`, which were read at `address`. Whether the first
+    /// of them was replaced.
+    pub(super) fn restore(&self, address: u64, bytes: &mut [u8]) -> bool {
+        let originals = self.original.borrow();
         let end = address.saturating_add(bytes.len() as u64);
-        for (place, original) in self.original.borrow().range(address..end) {
+        for (place, original) in originals.range(address..end) {
             bytes[(place - address) as usize] = *original;
         }
+        originals.contains_key(&address)
     }
 
     /// The code in `range` is gone.

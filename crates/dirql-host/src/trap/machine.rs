@@ -60,6 +60,14 @@ pub(crate) trait Machine {
     fn image_of(&self, address: u64) -> Option<Range<u64>>;
     /// Replaces one byte of an image's code. `false` if that cannot be done.
     fn patch_code(&self, address: u64, byte: u8) -> bool;
+    /// The driver's instruction in whose twin `instruction` is; `None` if it is in no twin.
+    fn original(&self, instruction: u64) -> Option<u64>;
+    /// The twin of the driver's instruction at `original`, which runs in its place; `None` if
+    /// the original is to run.
+    fn twin(&self, original: u64) -> Option<u64>;
+    /// If code of a twin at `instruction` has just found no room for a record at `address`:
+    /// where it is to put it.
+    fn room_for_records(&self, instruction: u64, address: u64) -> Option<u64>;
     /// Whether a fault at `instruction` is the driver's doing and not a bug of ours.
     fn is_driver_code(&self, instruction: u64) -> bool;
     /// Whether `address` is in the guard below the running strand's stack.

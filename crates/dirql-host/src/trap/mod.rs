@@ -47,6 +47,6 @@ mod tests;
 
 pub(crate) use fault::Fault;
 pub(crate) use handler::attend_first;
-pub(crate) use install::{Attached, attach, forget, trap_time_stamp_counter};
+pub(crate) use install::{Attached, attach, forget, restore, trap_time_stamp_counter};
 pub(crate) use machine::Machine;
 pub(crate) use trampoline::Context;

@@ -186,8 +186,9 @@ unsafe extern "sysv64" fn arrive(frame: *mut Frame) {
         current().1.stop(stop, context);
     }
     let flags = context.flags & !NEVER_RESTORED;
+    let twin = current().1.twin(context.rip);
     *resume = [
-        context.rip,
+        twin.unwrap_or(context.rip),
         selectors.0,
         flags,
         context.general[usize::from(RSP)],

@@ -175,6 +175,18 @@ impl Machine for Twin {
         self.interrupts.set(enabled);
     }
 
+    fn original(&self, _: u64) -> Option<u64> {
+        None
+    }
+
+    fn twin(&self, _: u64) -> Option<u64> {
+        None
+    }
+
+    fn room_for_records(&self, _: u64, _: u64) -> Option<u64> {
+        None
+    }
+
     fn interrupt_flag(&self) -> bool {
         self.interrupts.get()
     }

@@ -1,0 +1,135 @@
+//! From a twin to the kernel and back, before an instruction.
+
+use std::arch::naked_asm;
+use std::panic::AssertUnwindSafe;
+
+use crate::run;
+
+/// Where the gate of probes leads. On the stack are the address in the twin to go on at and,
+/// above it, that of the driver's instruction; both are removed.
+///
+/// Saves what the Win64 convention lets a routine change, and the flags. What the upper parts
+/// of vector registers hold is saved by [`enter_with_vectors`].
+#[unsafe(naked)]
+pub(super) unsafe extern "C" fn enter() {
+    naked_asm!(
+        "pushfq",
+        "cld",
+        "push rax",
+        "push rcx",
+        "push rdx",
+        "push r8",
+        "push r9",
+        "push r10",
+        "push r11",
+        "push rbp",
+        "mov rbp, rsp",
+        "mov rcx, [rbp + 80]",
+        "lea rdx, [rbp + 88]",
+        "sub rsp, 160",
+        "and rsp, -16",
+        "movaps [rsp + 32], xmm0",
+        "movaps [rsp + 48], xmm1",
+        "movaps [rsp + 64], xmm2",
+        "movaps [rsp + 80], xmm3",
+        "movaps [rsp + 96], xmm4",
+        "movaps [rsp + 112], xmm5",
+        "stmxcsr [rsp + 128]",
+        "call {probe}",
+        "ldmxcsr [rsp + 128]",
+        "movaps xmm0, [rsp + 32]",
+        "movaps xmm1, [rsp + 48]",
+        "movaps xmm2, [rsp + 64]",
+        "movaps xmm3, [rsp + 80]",
+        "movaps xmm4, [rsp + 96]",
+        "movaps xmm5, [rsp + 112]",
+        "mov rsp, rbp",
+        "pop rbp",
+        "pop r11",
+        "pop r10",
+        "pop r9",
+        "pop r8",
+        "pop rdx",
+        "pop rcx",
+        "pop rax",
+        "popfq",
+        "ret 8",
+        probe = sym probe,
+    )
+}
+
+/// As [`enter`], for drivers that use vector registers of more than 128 bits.
+#[unsafe(naked)]
+pub(super) unsafe extern "C" fn enter_with_vectors() {
+    naked_asm!(
+        "pushfq",
+        "cld",
+        "push rax",
+        "push rcx",
+        "push rdx",
+        "push r8",
+        "push r9",
+        "push r10",
+        "push r11",
+        "push rbp",
+        "push rbx",
+        "mov rbp, rsp",
+        // The area for the x87, SSE, AVX and AVX-512 components is below 4 KiB.
+        "sub rsp, 4096",
+        "and rsp, -64",
+        "xor eax, eax",
+        "mov [rsp + 512], rax",
+        "mov [rsp + 520], rax",
+        "mov [rsp + 528], rax",
+        "mov [rsp + 536], rax",
+        "mov [rsp + 544], rax",
+        "mov [rsp + 552], rax",
+        "mov [rsp + 560], rax",
+        "mov [rsp + 568], rax",
+        "xor ecx, ecx",
+        "xgetbv",
+        "and eax, 0xE7",
+        "xor edx, edx",
+        "mov ebx, eax",
+        "xsave64 [rsp]",
+        "mov rcx, [rbp + 88]",
+        "lea rdx, [rbp + 96]",
+        "sub rsp, 64",
+        "call {probe}",
+        "add rsp, 64",
+        "mov eax, ebx",
+        "xor edx, edx",
+        "xrstor64 [rsp]",
+        "mov rsp, rbp",
+        "pop rbx",
+        "pop rbp",
+        "pop r11",
+        "pop r10",
+        "pop r9",
+        "pop r8",
+        "pop rdx",
+        "pop rcx",
+        "pop rax",
+        "popfq",
+        "ret 8",
+        probe = sym probe,
+    )
+}
+
+/// The driver's instruction at `instruction` is next, with the stack pointer at
+/// `stack_pointer`: something else may happen first.
+extern "win64" fn probe(instruction: u64, stack_pointer: u64) {
+    let platform = run::platform();
+    let kernel = run::current_kernel();
+    let driver = platform.leave_driver();
+    platform.end_records(kernel);
+    let outer = platform.stand_at(instruction, stack_pointer);
+    let result = std::panic::catch_unwind(AssertUnwindSafe(|| kernel.attend()));
+    match result {
+        Ok(Ok(())) => {}
+        Ok(Err(stop)) => run::stop(kernel, stop),
+        Err(payload) => platform.strands.leave_with_panic(payload),
+    }
+    platform.stand_back(outer);
+    platform.enter_driver(driver);
+}
