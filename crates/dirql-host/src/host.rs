@@ -95,17 +95,6 @@ impl Host {
     /// else in the process is where its memory has to be.
     pub fn new(config: Config) -> Result<Self, HostError> {
         let platform = Rc::new(LinuxPlatform::new()?);
-            platform
-                .watch(Watch {
-                    record: v == "r" || v == "a",
-                    stops: if v == "e" || v == "a" {
-                        crate::recode::Stops::Everywhere
-                    } else {
-                        Default::default()
-                    },
-                })
-                .unwrap();
-        }
         run::set_platform(Rc::as_ptr(&platform));
         let kernel = Box::new(Kernel::new(platform.clone(), config));
         run::set_kernel(&raw const *kernel);

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use dirql_abi::NtStatus;
-use dirql_host::{DriverSource, Host};
+use dirql_host::{DriverSource, Host, Stops, Watch};
 use dirql_image::ExportTarget;
 use dirql_kernel::ke::{RunState, ThreadBody};
 use dirql_kernel::{Config, Kernel, Outcome};
@@ -41,14 +41,26 @@ fn run(host: &Host, export: &str) -> (RunState, Option<NtStatus>, u64) {
     (host.run_until_idle(), status.get(), image.entry)
 }
 
-/// The export finds that all was right.
+/// The export finds that all was right, as it is and as twins that are watched.
 fn is_right(export: &str) {
-    let host = Host::new(Config::default()).unwrap();
-    let (state, status, _) = run(&host, export);
-    assert_eq!(
-        (state, status, host.kernel().outcome()),
-        (RunState::Idle, Some(NtStatus(1)), None)
-    );
+    let watch = |record, stops| Some(Watch { record, stops });
+    for watch in [
+        None,
+        watch(false, Stops::Nowhere),
+        watch(true, Stops::Nowhere),
+        watch(false, Stops::Everywhere),
+    ] {
+        let host = Host::new(Config::default()).unwrap();
+        if let Some(watch) = watch.clone() {
+            host.watch(watch).unwrap();
+        }
+        let (state, status, _) = run(&host, export);
+        assert_eq!(
+            (state, status, host.kernel().outcome()),
+            (RunState::Idle, Some(NtStatus(1)), None),
+            "{watch:?}"
+        );
+    }
 }
 
 macro_rules! behaviours {

@@ -6,13 +6,14 @@ use std::path::Path;
 use std::rc::Rc;
 
 use dirql_abi::NtStatus;
-use dirql_host::{DriverSource, Host};
+use dirql_host::{DriverSource, Host, Stops, Watch};
 use dirql_image::ExportTarget;
 use dirql_kernel::ke::{RunState, ThreadBody};
 use dirql_kernel::{Config, Kernel, Outcome};
 use dirql_rules::{BugCheck, RuleId, ids};
 
 /// How an export of the driver ended.
+#[derive(Debug, PartialEq)]
 struct Ended {
     status: Option<NtStatus>,
     /// Offset of the export, in the image as it was loaded.
@@ -34,9 +35,27 @@ impl Ended {
     }
 }
 
-/// Runs an export of the driver as its entry point.
+/// Runs an export of the driver as its entry point, as it is and as twins that are watched,
+/// which must make no difference.
 fn run(export: &str) -> Ended {
+    let plain = run_watched(export, None);
+    for (record, stops) in [
+        (false, Stops::Nowhere),
+        (true, Stops::Nowhere),
+        (false, Stops::Everywhere),
+    ] {
+        let watch = Watch { record, stops };
+        let twin = run_watched(export, Some(watch.clone()));
+        assert_eq!(twin, plain, "{watch:?}");
+    }
+    plain
+}
+
+fn run_watched(export: &str, watch: Option<Watch>) -> Ended {
     let host = Host::new(Config::default()).unwrap();
+    if let Some(watch) = watch {
+        host.watch(watch).unwrap();
+    }
     let drivers = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/drivers");
     let file = std::fs::read(drivers.join("traps.sys")).unwrap();
     let loaded = host
@@ -166,11 +185,17 @@ fn data_is_not_run() {
 
 #[test]
 fn a_stack_that_overflows_ends_the_run_and_not_the_process() {
-    let ended = run("overflows");
-    assert_eq!(
-        (ended.code(), ended.bug_check.unwrap().parameters[0]),
-        (Some(0x7F), 8)
-    );
+    // A watched driver may overflow a little earlier.
+    for watch in [None, Some(Stops::Nowhere), Some(Stops::Everywhere)] {
+        let watch = watch.map(|stops| Watch {
+            record: false,
+            stops,
+        });
+        let ended = run_watched("overflows", watch);
+        let [trap, _, _, instruction] = ended.bug_check.unwrap().parameters;
+        assert_eq!((ended.code(), trap), (Some(0x7F), 8));
+        assert!(ended.is_in_export(instruction), "{instruction:#x}");
+    }
     // The next computer is as good as the first.
     is_right("levels");
 }

@@ -148,6 +148,12 @@ impl Code {
         self.bytes(&((address >> 32) as u32).to_le_bytes());
     }
 
+    /// `mov [rsp - bytes], rax`
+    pub(super) fn store_below_stack(&mut self, bytes: u32) {
+        self.bytes(&[0x48, 0x89, 0x84, 0x24]);
+        self.bytes(&bytes.wrapping_neg().to_le_bytes());
+    }
+
     /// `lea rsp, [rsp + bytes]`
     pub(super) fn drop_stack(&mut self, bytes: u32) {
         self.bytes(&[0x48, 0x8D, 0xA4, 0x24]);

@@ -268,3 +268,6 @@ impl Surroundings for Around<'_> {
             .before(instruction, code, vectors);
     }
 }
+
+#[cfg(test)]
+mod tests;

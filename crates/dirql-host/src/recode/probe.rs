@@ -3,7 +3,7 @@
 use std::arch::naked_asm;
 use std::panic::AssertUnwindSafe;
 
-use crate::run;
+use crate::run::{self, LinuxPlatform};
 
 /// Where the gate of probes leads. On the stack are the address in the twin to go on at and,
 /// above it, that of the driver's instruction; both are removed.
@@ -120,9 +120,17 @@ pub(super) unsafe extern "C" fn enter_with_vectors() {
 /// `stack_pointer`: something else may happen first.
 extern "win64" fn probe(instruction: u64, stack_pointer: u64) {
     let platform = run::platform();
+    // What the kernel does needs more of the stack than the driver has left.
+    if !platform.strands.is_used_up(stack_pointer) {
+        stand_before(platform, instruction, stack_pointer);
+    }
+}
+
+#[inline(never)]
+fn stand_before(platform: &LinuxPlatform, instruction: u64, stack_pointer: u64) {
     let kernel = run::current_kernel();
-    let driver = platform.leave_driver();
     platform.end_records(kernel);
+    let driver = platform.leave_driver();
     let outer = platform.stand_at(instruction, stack_pointer);
     let result = std::panic::catch_unwind(AssertUnwindSafe(|| kernel.attend()));
     match result {

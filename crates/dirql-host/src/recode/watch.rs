@@ -8,6 +8,13 @@ use super::emit::{Code, RAX, RCX, memory_operand};
 use super::gate::{PROBE, PROBE_WITH_VECTORS, SLOT_RAX, SLOT_RCX, SLOT_RECORD};
 use super::record::meta;
 
+/// How far [`probe`](super::probe) writes below the driver's stack pointer, in steps of less
+/// than a guard page.
+const ROOM: [u32; 1] = [0x800];
+
+/// The same if it saves vector registers too.
+const ROOM_FOR_VECTORS: [u32; 2] = [0xC00, 0x1800];
+
 /// What happens before instructions of drivers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Watch {
@@ -44,6 +51,14 @@ impl Watch {
     /// vector registers of more than 128 bits.
     pub(super) fn before(&self, instruction: &Instruction, code: &mut Code, vectors: bool) {
         if self.stops.has(instruction.ip()) {
+            // A stack that has no room for the probe overflows here, where it is the driver's.
+            for bytes in if vectors {
+                &ROOM_FOR_VECTORS[..]
+            } else {
+                &ROOM[..]
+            } {
+                code.store_below_stack(*bytes);
+            }
             code.push_address(instruction.ip());
             code.call_to(if vectors { PROBE_WITH_VECTORS } else { PROBE });
         }
@@ -66,7 +81,7 @@ fn record(instruction: &Instruction, code: &mut Code) {
                 Register::RDI | Register::EDI => Register::RDI,
                 _ => continue,
             };
-            let bytes = meta(memory.memory_size().size(), memory.access(), false);
+            let bytes = meta(instruction.memory_size().size(), memory.access(), false);
             note(code, instruction.ip(), bytes, |code| {
                 move_to_rax(code, register)
             });
