@@ -38,6 +38,12 @@ const NEEDS: &[Need] = &[
         packages: &["clang", "lld", "llvm"],
         is_there: has_clang,
     },
+    Need {
+        what: "QEMU for x86",
+        for_what: "comparing the chips with QEMU's",
+        packages: &["qemu-system-x86"],
+        is_there: has_qemu,
+    },
 ];
 
 fn has_driver_compiler() -> bool {
@@ -48,6 +54,10 @@ fn has_driver_compiler() -> bool {
         && Task::new("x86_64-w64-mingw32-gcc")
             .args(["-E", "-include", "ddk/wdm.h", "-x", "c", "/dev/null"])
             .succeeds()
+}
+
+fn has_qemu() -> bool {
+    Task::new("qemu-system-x86_64").arg("--version").succeeds()
 }
 
 fn has_clang() -> bool {
