@@ -276,7 +276,8 @@ impl Lapic {
 
     /// Ends the highest in-service vector.
     ///
-    /// Returns it if it was level-triggered: the IO-APICs are to be told.
+    /// Returns it if it was level-triggered and the IO-APICs are to be told: not while software
+    /// suppresses that.
     #[inline]
     #[must_use = "an IO-APIC waits for the end of a level-triggered interrupt"]
     pub fn end_of_interrupt(&mut self) -> Option<Vector> {
@@ -291,7 +292,7 @@ impl Lapic {
             return None;
         }
         self.end_local_level(vector);
-        Some(vector)
+        (!self.spurious.broadcasts_suppressed()).then_some(vector)
     }
 
     /// Whether a destination field names this APIC.

@@ -13,9 +13,9 @@ pub const BASE: u64 = 0xFEE0_0000;
 /// How many bytes of addresses they take.
 pub const SIZE: u64 = 0x1000;
 
-/// Version register: an integrated APIC, version 0x14, six LVT entries, no suppression
-/// of EOI broadcasts (bit 24 clear).
-pub const VERSION: u32 = 0x0005_0014;
+/// Version register: an integrated APIC, version 0x14, six LVT entries, broadcasts of ends can be
+/// suppressed (bit 24).
+pub const VERSION: u32 = 0x0105_0014;
 
 /// Register offsets from [`BASE`]; each register is 32 bits at a multiple of 16 bytes.
 pub mod register {
@@ -105,7 +105,12 @@ pub struct SpuriousVector {
     pub enabled: bool,
     /// Set: lowest-priority arbitration does not look for a focus processor.
     pub focus_disabled: bool,
-    #[bits(22)]
+    #[bits(2)]
+    __: u8,
+    /// Ends of level-triggered interrupts are not told to the IO-APICs; software tells the one
+    /// that it means by that one's EOI register ("End-Of-Interrupt (EOI)").
+    pub broadcasts_suppressed: bool,
+    #[bits(19)]
     __: u32,
 }
 
@@ -229,7 +234,7 @@ pub(super) const LVT_WRITABLE: [u32; 6] = [
 /// Which bits of the ICR's lower half can be written.
 pub(super) const COMMAND_WRITABLE: u32 = 0x000C_CFFF;
 /// Which bits of the SVR can be written.
-pub(super) const SPURIOUS_WRITABLE: u32 = 0x0000_03FF;
+pub(super) const SPURIOUS_WRITABLE: u32 = 0x0000_13FF;
 
 /// How many bus clocks one count of the timer takes ("Divide Configuration Register").
 pub(super) const fn divisor(divide: u32) -> u64 {

@@ -131,6 +131,30 @@ eoi       ->               ppr 00 next
 }
 
 #[test]
+fn software_can_keep_ends_from_the_io_apics() {
+    let mut lapic = enabled(0);
+    let suppress = u64::from(lapic.spurious.with_broadcasts_suppressed(true).into_bits());
+    assert_eq!(lapic.read(register::VERSION, Width::U32) >> 24 & 1, 1);
+    assert_eq!(lapic.write(register::SVR, Width::U32, suppress), None);
+    assert_eq!(lapic.read(register::SVR, Width::U32), 0x11FF);
+    let _ = lapic.accept(Vector(0x51), Trigger::Level);
+    assert_eq!(lapic.acknowledge(), Some(Vector(0x51)));
+    assert_eq!(lapic.write(register::EOI, Width::U32, 0), None);
+    assert!(!lapic.in_service().contains(Vector(0x51)), "it has ended all the same");
+
+    // The entry waits for its own EOI register.
+    let mut io_apic = crate::IoApic::default();
+    let entry = crate::ioapic::spec::RedirectionEntry::new()
+        .with_vector(0x51)
+        .with_trigger(Trigger::Level);
+    assert_eq!(io_apic.set_entry(3, entry), None);
+    assert!(io_apic.drive(3, Level::High).is_some());
+    assert_eq!(io_apic.drive(3, Level::High), None);
+    let eoi = crate::ioapic::spec::offset::EOI;
+    assert_eq!(io_apic.write(eoi, Width::U32, 0x51).len(), 1);
+}
+
+#[test]
 fn a_disabled_apic_holds_what_it_has_and_takes_nothing() {
     assert_data_eq!(
         script("edge 51, disable, ack, edge 61, enable, ack"),
@@ -213,7 +237,7 @@ fn registers_show_the_state() {
     let _ = lapic.acknowledge();
     let read = |lapic: &mut Lapic, offset| lapic.read(offset, Width::U32);
     assert_eq!(read(&mut lapic, register::ID), 0x1200_0000);
-    assert_eq!(read(&mut lapic, register::VERSION), 0x0005_0014);
+    assert_eq!(read(&mut lapic, register::VERSION), 0x0105_0014);
     assert_eq!(read(&mut lapic, register::IRR + 0x10), 1 << 0x11);
     assert_eq!(read(&mut lapic, register::TMR + 0x10), 1 << 0x11);
     assert_eq!(read(&mut lapic, register::ISR + 0x50), 1);

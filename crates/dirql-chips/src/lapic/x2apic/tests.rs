@@ -91,7 +91,7 @@ fn only_one_kind_of_access_works_in_each_mode() {
     assert_eq!(lapic.read(register::VERSION, Width::U64), u64::MAX);
     assert_eq!(lapic.write(register::TPR, Width::U32, 0x80), None);
     assert_eq!(lapic.tpr(), 0);
-    assert_eq!(lapic.read_msr(0x803), Ok(0x0005_0014));
+    assert_eq!(lapic.read_msr(0x803), Ok(0x0105_0014));
     let mut lapic = Lapic::new(5);
     for number in msr::FIRST..=msr::LAST {
         let refused = GeneralProtection { msr: number };
@@ -177,7 +177,7 @@ fn each_register_has_its_accesses_and_reserved_bits() {
 80a read
 80b      write 0
 80d read
-80f read write 3ff
+80f read write 13ff
 810 read
 811 read
 812 read
