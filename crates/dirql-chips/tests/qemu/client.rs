@@ -1,11 +1,13 @@
 //! A blocking client of QEMU's test protocol.
 //!
-//! Source: QEMU, softmmu/qtest.c, "QTest Protocol". The machine is stopped, so nothing happens but
-//! what is asked for; virtual time stands still. Commands are lines, each answered by a line
+//! Source: QEMU, softmmu/qtest.c, "QTest Protocol". The machine is stopped but for one chip, so
+//! nothing happens but what is asked for; virtual time stands still. Commands are lines, each answered by a line
 //! beginning with `OK`; a line `IRQ raise N` or `IRQ lower N` before that says what an intercepted
 //! interrupt line did meanwhile.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 const PROGRAM: &str = "qemu-system-x86_64";
@@ -40,6 +42,8 @@ pub(crate) struct Qemu {
     input: ChildStdin,
     output: BufReader<ChildStdout>,
     levels: u64,
+    /// Files that go when it does.
+    files: Vec<PathBuf>,
 }
 
 impl Qemu {
@@ -51,6 +55,11 @@ impl Qemu {
 
     /// A PC of the same model that has a local APIC, without which QEMU has no devices with MSI.
     pub(crate) fn start_with_local_apic(arguments: &[&str]) -> Self {
+        Self::start_running(&[&["-S"][..], arguments].concat())
+    }
+
+    /// A PC of the same model that is not stopped: its processor runs its firmware.
+    pub(crate) fn start_running(arguments: &[&str]) -> Self {
         let mut child = machine(arguments)
             .args(["-qtest", "stdio", "-qtest-log", "/dev/null"])
             .spawn()
@@ -62,7 +71,14 @@ impl Qemu {
             input,
             output: BufReader::new(output),
             levels: 0,
+            files: Vec::new(),
         }
+    }
+
+    /// The same, and `file` goes when it does.
+    pub(crate) fn with_file(mut self, file: PathBuf) -> Self {
+        self.files.push(file);
+        self
     }
 
     /// Sends commands and reads their answers.
@@ -136,13 +152,22 @@ impl Drop for Qemu {
         // It has nothing to save, and an error here means that it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        for file in &self.files {
+            let _ = fs::remove_file(file);
+        }
     }
+}
+
+/// A file for temporary use that no other test uses: each has a thread, or a process.
+pub(crate) fn temporary(name: &str) -> PathBuf {
+    let (process, thread) = (std::process::id(), std::thread::current().id());
+    std::env::temp_dir().join(format!("dirql-qemu-{process}-{thread:?}-{name}"))
 }
 
 fn machine(arguments: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     command
-        .args(["-machine", "pc", "-accel", "tcg", "-S", "-m", "16"])
+        .args(["-machine", "pc", "-accel", "tcg", "-m", "16"])
         .args(["-nodefaults", "-display", "none"])
         .args(arguments)
         .stdin(Stdio::piped())
@@ -157,7 +182,7 @@ fn missing(error: &std::io::Error) -> ! {
 /// The paths of the devices of a type that have no name in the PC of [`Qemu::start`], in the order
 /// in which they were made.
 pub(crate) fn paths_of(kind: &str) -> Vec<String> {
-    let mut child = machine(&[&WITHOUT_LOCAL_APIC[..], &["-qmp", "stdio"]].concat())
+    let mut child = machine(&[&WITHOUT_LOCAL_APIC[..], &["-S", "-qmp", "stdio"]].concat())
         .spawn()
         .unwrap_or_else(|error| missing(&error));
     let questions = concat!(

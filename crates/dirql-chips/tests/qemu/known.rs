@@ -11,7 +11,7 @@ use dirql_chips::{Device, Effects, Region, Width};
 
 use super::client::{Qemu, in8, out8, read32, select_configuration};
 use super::script::{Chip, answers};
-use super::{edu, ioapic, parport, pic, uart};
+use super::{edu, ioapic, lapic, parport, pic, uart};
 
 /// The script differs, and only at its last step.
 fn assert_differs<C: Chip>(script: &[C::Step], why: &str) {
@@ -151,6 +151,78 @@ mod the_io_apic {
                 Step::Entry(1, 0x50 | 1 << 15),
             ],
             "a high pin is a request as soon as it is level-triggered; QEMU waits for a change",
+        );
+    }
+}
+
+mod the_local_apic {
+    use dirql_chips::lapic::spec::register;
+
+    use super::assert_differs;
+    use super::lapic::{Registers, Step};
+
+    #[test]
+    fn while_disabled_it_takes_no_fixed_interrupts() {
+        assert_differs::<Registers>(
+            &[
+                Step::Write(register::SVR, 0xFF),
+                Step::Message(0, 0x41),
+                Step::Read(register::IRR + 0x20),
+            ],
+            "SDM, Local APIC State After It Has Been Software Disabled; QEMU's takes them",
+        );
+    }
+
+    #[test]
+    fn vectors_below_16_are_no_requests() {
+        assert_differs::<Registers>(
+            &[Step::Message(0, 0x05), Step::Read(register::IRR)],
+            "SDM, Valid Interrupt Vectors: an error is recorded; QEMU's requests it",
+        );
+    }
+
+    #[test]
+    fn a_broadcast_reaches_every_cluster() {
+        assert_differs::<Registers>(
+            &[
+                Step::Write(register::LDR, 0x1100_0000),
+                Step::Write(register::DFR, 0x0FFF_FFFF),
+                Step::Message(0xFF << 12 | 4, 0x41),
+                Step::Read(register::IRR + 0x20),
+            ],
+            "SDM, Logical Destination Mode: all ones are every APIC; to QEMU they are cluster 15",
+        );
+    }
+
+    #[test]
+    fn the_spurious_vector_register_has_more_bits() {
+        assert_differs::<Registers>(
+            &[Step::Write(register::SVR, 0x3FF), Step::Read(register::SVR)],
+            "SDM, Focus Processor Checking; QEMU has no focus processor",
+        );
+        assert_differs::<Registers>(
+            &[Step::Read(register::VERSION)],
+            "SDM, End-Of-Interrupt: broadcasts can be suppressed; QEMU's version says they cannot",
+        );
+    }
+
+    #[test]
+    fn the_arbitration_priority_follows_the_others() {
+        assert_differs::<Registers>(
+            &[Step::Write(register::TPR, 0x40), Step::Read(register::APR)],
+            "SDM, Arbitration Priority Register; QEMU's is 0",
+        );
+    }
+
+    #[test]
+    fn disabling_masks_the_local_vector_table() {
+        assert_differs::<Registers>(
+            &[
+                Step::Write(register::LVT_TIMER, 0x41),
+                Step::Write(register::SVR, 0xFF),
+                Step::Read(register::LVT_TIMER),
+            ],
+            "SDM, Local APIC State After It Has Been Software Disabled; QEMU's stays as it was",
         );
     }
 }

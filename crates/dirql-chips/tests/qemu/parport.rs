@@ -12,7 +12,7 @@ use dirql_chips::parport::spec::{control, register};
 use dirql_chips::parport::{Features, ParallelPort};
 use dirql_chips::{Device, Effect, Effects, Region, Trigger, Width};
 
-use super::client::{Qemu, Reply, in8, out8};
+use super::client::{Qemu, Reply, in8, out8, temporary};
 use super::script::{Chip, Random};
 
 const BASE: u16 = 0x378;
@@ -43,7 +43,7 @@ pub(crate) struct Port {
 
 /// Where QEMU's printer prints.
 fn paper() -> PathBuf {
-    std::env::temp_dir().join(format!("dirql-qemu-printer-{}", std::process::id()))
+    temporary("paper")
 }
 
 impl Port {
@@ -127,6 +127,7 @@ impl Chip for Port {
             "-device",
             "isa-parallel,chardev=paper,iobase=0x378,irq=7",
         ])
+        .with_file(paper())
     }
 
     fn power_up() -> (Self, Vec<String>) {
