@@ -18,6 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("dirql-trace",  &["dirql-abi", "dirql-chips", "dirql-rules", "dirql-kernel"]),
     ("dirql-host",   &["dirql-abi", "dirql-chips", "dirql-rules", "dirql-kernel", "dirql-image"]),
     ("dirql",        &["dirql-abi", "dirql-chips", "dirql-rules", "dirql-kernel", "dirql-image", "dirql-trace", "dirql-host"]),
+    ("dirql-fuzz",   &["dirql-abi", "dirql-chips", "dirql-rules", "dirql-kernel", "dirql-image", "dirql-trace", "dirql-host", "dirql"]),
     ("dirql-benches", &["dirql-abi", "dirql-chips", "dirql-rules", "dirql-kernel", "dirql-image", "dirql-trace", "dirql-host", "dirql"]),
     ("dirql-contract", &[]),
     ("xtask",        &["dirql-chips", "dirql-rules", "dirql-contract"]),

@@ -140,7 +140,10 @@ fn software_can_keep_ends_from_the_io_apics() {
     let _ = lapic.accept(Vector(0x51), Trigger::Level);
     assert_eq!(lapic.acknowledge(), Some(Vector(0x51)));
     assert_eq!(lapic.write(register::EOI, Width::U32, 0), None);
-    assert!(!lapic.in_service().contains(Vector(0x51)), "it has ended all the same");
+    assert!(
+        !lapic.in_service().contains(Vector(0x51)),
+        "it has ended all the same"
+    );
 
     // The entry waits for its own EOI register.
     let mut io_apic = crate::IoApic::default();

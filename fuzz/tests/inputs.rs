@@ -1,0 +1,77 @@
+//! Each target with inputs that are always the same: enough to notice what breaks at once.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use dirql_fuzz::generate::input;
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The files of the samples that end so.
+fn samples(extension: &str) -> Vec<Vec<u8>> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(repository().join("samples"))
+        .expect("the samples are here")
+        .flat_map(|entry| {
+            let directory = entry.expect("it can be listed").path();
+            fs::read_dir(directory).into_iter().flatten()
+        })
+        .map(|entry| entry.expect("it can be listed").path())
+        .filter(|path| path.extension().is_some_and(|own| own == extension))
+        .collect();
+    paths.sort();
+    assert!(!paths.is_empty(), "no sample ends with .{extension}");
+    let read = |path: &PathBuf| fs::read(path).expect("it can be read");
+    paths.iter().map(read).collect()
+}
+
+fn run(target: fn(&[u8]), seeds: &[Vec<u8>], count: u64) {
+    for seed in seeds {
+        target(seed);
+    }
+    for number in 0..count {
+        target(&input(seeds, number));
+    }
+}
+
+#[test]
+fn connect() {
+    run(dirql_fuzz::connect, &dirql_fuzz::connect_seeds(), 300);
+    run(dirql_fuzz::connect, &[], 100);
+}
+
+#[test]
+fn devices() {
+    run(dirql_fuzz::device, &[], 5_000);
+}
+
+#[test]
+fn images() {
+    run(dirql_fuzz::image, &samples("sys"), 2_000);
+}
+
+#[test]
+fn infs() {
+    run(dirql_fuzz::inf, &samples("inf"), 3_000);
+}
+
+#[test]
+fn io_apics() {
+    run(dirql_fuzz::io_apic, &[], 3_000);
+}
+
+#[test]
+fn local_apics() {
+    run(dirql_fuzz::local_apic, &[], 3_000);
+}
+
+#[test]
+fn pics() {
+    run(dirql_fuzz::pic, &[], 3_000);
+}
+
+#[test]
+fn scenarios() {
+    run(dirql_fuzz::scenario, &samples("toml"), 3_000);
+}
