@@ -3,6 +3,8 @@
 use core::fmt;
 use core::str::FromStr;
 
+use crate::readings::Readings;
+
 /// A Windows version whose behaviour is reproduced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WindowsVersion {
@@ -102,6 +104,8 @@ pub struct Config {
     pub stop_at_finding: bool,
     /// How the function driver of parallel ports reads what is said in two ways.
     pub parallel_port: crate::parport::Settings,
+    /// Where the documentation is read in the other way.
+    pub readings: Readings,
 }
 
 impl Default for Config {
@@ -112,6 +116,7 @@ impl Default for Config {
             max_steps: 100_000_000,
             stop_at_finding: false,
             parallel_port: crate::parport::Settings::default(),
+            readings: Readings::default(),
         }
     }
 }

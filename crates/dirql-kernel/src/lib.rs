@@ -25,6 +25,7 @@ mod kernel;
 pub mod ob;
 mod platform;
 pub mod po;
+pub mod readings;
 mod report;
 mod stop;
 #[cfg(test)]

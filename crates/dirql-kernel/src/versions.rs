@@ -1,4 +1,4 @@
-//! Which Windows has which routine.
+//! Which Windows has which routine, and which Version of `IoConnectInterruptEx` it takes.
 //!
 //! A driver that imports a name which its Windows lacks is not loaded; one that looks the
 //! name up gets NULL and does without. Source of each row: the routine's page in the WDK
@@ -7,6 +7,7 @@
 
 use alloc::string::String;
 
+use dirql_abi::interrupt::connect_version;
 use dirql_abi::string::UnicodeString;
 
 use crate::WindowsVersion::{Eight, EightOne, Seven, Ten, Vista};
@@ -180,6 +181,43 @@ const SINCE: &[(&str, WindowsVersion)] = &[
     ("RtlUTF8ToUnicodeN",                      Seven),
     ("RtlUnicodeToUTF8N",                      Seven),
 ];
+
+/// Each Version of `IoConnectInterruptEx`, and the first Windows whose routine takes it. What it
+/// does not take becomes the highest that it does.
+///
+/// Source: wdm.h, comments on CONNECT_CURRENT_VERSION: 3 with Windows Vista, 4 with Windows 7.
+/// Version 5 is in newer headers only; passive-level ISRs came with Windows 8, so it is taken
+/// from there on (note N0120).
+#[rustfmt::skip] // read as a table
+const CONNECT_VERSIONS: [(u32, WindowsVersion); 5] = [
+    (connect_version::CONNECT_FULLY_SPECIFIED,       Vista),
+    (connect_version::CONNECT_LINE_BASED,            Vista),
+    (connect_version::CONNECT_MESSAGE_BASED,         Vista),
+    (connect_version::CONNECT_FULLY_SPECIFIED_GROUP, Seven),
+    (connect_version::CONNECT_MESSAGE_BASED_PASSIVE, Eight),
+];
+
+/// Whether the routine of `windows` takes `version`.
+#[must_use]
+pub fn takes_connect_version(windows: WindowsVersion, version: u32) -> bool {
+    CONNECT_VERSIONS
+        .iter()
+        .any(|(known, since)| *known == version && windows >= *since)
+}
+
+/// The highest Version that it takes. A Windows without the routine answers as the first one
+/// that has it.
+#[must_use]
+pub fn highest_connect_version(windows: WindowsVersion) -> u32 {
+    let since = windows.max(Vista);
+    let known = CONNECT_VERSIONS
+        .iter()
+        .filter(|(_, first)| since >= *first)
+        .map(|(version, _)| *version);
+    known
+        .max()
+        .unwrap_or(connect_version::CONNECT_FULLY_SPECIFIED)
+}
 
 /// Whether `windows` has the routine `name`, which is one that some version has.
 #[must_use]

@@ -371,6 +371,10 @@ rules! {
         "an assertion in the driver holds",
         "see the assertion's text; it is the driver author's own rule",
         "wdm.ASSERT", "a break into the debugger";
+    NO_PLACE_FOR_RESULT = 410, Error,
+        "a connect says where the result is to be stored",
+        "set InterruptObject, or ConnectionContext in version 3, to the address of a pointer",
+        "wdm.IO_CONNECT_INTERRUPT_PARAMETERS; the example of \"Using the CONNECT_MESSAGE_BASED Version of IoConnectInterruptEx\" leaves it out", "not stated";
     DMA_ADAPTER = 440, Error,
         "a DMA adapter takes back what it gave, once, and is put last",
         "give map registers, lists and common buffers back to the adapter that gave them, then call PutDmaAdapter",

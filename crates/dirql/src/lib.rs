@@ -17,4 +17,5 @@ pub mod scenario;
 pub use bench::{Bench, BenchError, Builder, CodePlace, Completion, Driver, Pending};
 pub use play::{Found, MakeSink, Progress, Settings, discover, play};
 
+pub use dirql_kernel::readings::Reading;
 pub use dirql_kernel::{Outcome, WindowsVersion};

@@ -60,20 +60,24 @@ typedef struct _CONTRACT_CALL {
     ULONG64 Object;
 } CONTRACT_CALL, *PCONTRACT_CALL;
 
-typedef struct _CONTRACT_DEVICE *PCONTRACT_DEVICE;
+#define DEVICE_BASE       \
+    PDEVICE_OBJECT Self;  \
+    PDEVICE_OBJECT Pdo;   \
+    PDEVICE_OBJECT Lower; \
+    UNICODE_STRING Interface
+
+typedef struct _DEVICE *PDEVICE;
 
 typedef struct _CONTRACT_SLOT {
-    PCONTRACT_DEVICE Device;
+    PDEVICE Device;
     ULONG64 Result;
     UCHAR Number;
     BOOLEAN Refuse;
     BOOLEAN Connecting;
 } CONTRACT_SLOT, *PCONTRACT_SLOT;
 
-typedef struct _CONTRACT_DEVICE {
-    PDEVICE_OBJECT Pdo;
-    PDEVICE_OBJECT Lower;
-    UNICODE_STRING Interface;
+typedef struct _DEVICE {
+    DEVICE_BASE;
     PUCHAR Registers;
     PUCHAR Port;
     CONTRACT_SLOT Slots[SLOTS];
@@ -81,11 +85,7 @@ typedef struct _CONTRACT_DEVICE {
     UCHAR SynchronizeLevel;
     LONG Calls;
     CONTRACT_CALL Log[LOG_ENTRIES];
-} CONTRACT_DEVICE;
-
-/* {2D0E4E61-8D5F-4B0B-8E0B-6E6A5D0C7A11} */
-static const GUID ContractInterface =
-    {0x2d0e4e61, 0x8d5f, 0x4b0b, {0x8e, 0x0b, 0x6e, 0x6a, 0x5d, 0x0c, 0x7a, 0x11}};
+} DEVICE;
 
 /* --- The devices ---------------------------------------------------------- */
 
@@ -94,17 +94,17 @@ static const GUID ContractInterface =
 #define COMPLETIONS(q) (0x104 + 16 * (q))
 #define WINDOW 0x10000
 
-static ULONG Get(PCONTRACT_DEVICE Device, ULONG Offset)
+static ULONG Get(PDEVICE Device, ULONG Offset)
 {
     return READ_REGISTER_ULONG((PULONG)(Device->Registers + Offset));
 }
 
-static VOID Set(PCONTRACT_DEVICE Device, ULONG Offset, ULONG Value)
+static VOID Set(PDEVICE Device, ULONG Offset, ULONG Value)
 {
     WRITE_REGISTER_ULONG((PULONG)(Device->Registers + Offset), Value);
 }
 
-static BOOLEAN ServeQueue(PCONTRACT_DEVICE Device, ULONG Queue)
+static BOOLEAN ServeQueue(PDEVICE Device, ULONG Queue)
 {
     ULONG done = Get(Device, COMPLETIONS(Queue));
 
@@ -114,7 +114,7 @@ static BOOLEAN ServeQueue(PCONTRACT_DEVICE Device, ULONG Queue)
     return TRUE;
 }
 
-static BOOLEAN ServeAll(PCONTRACT_DEVICE Device)
+static BOOLEAN ServeAll(PDEVICE Device)
 {
     BOOLEAN claimed = FALSE;
     ULONG queue, queues;
@@ -166,7 +166,7 @@ static BOOLEAN NTAPI MessageIsr(PKINTERRUPT Interrupt, PVOID Context, ULONG Mess
 
 static BOOLEAN NTAPI CriticalSection(PVOID Context)
 {
-    PCONTRACT_DEVICE device = Context;
+    PDEVICE device = Context;
 
     device->SynchronizeLevel = KeGetCurrentIrql();
     return 0x5A;
@@ -176,7 +176,7 @@ static BOOLEAN NTAPI CriticalSection(PVOID Context)
 
 #ifdef CONTRACT_IOINTEX
 
-static VOID FindRoutines(VOID)
+static VOID Begin(VOID)
 {
     /* The library does. */
 }
@@ -222,7 +222,7 @@ static PVOID Routine(PCWSTR Name)
     return MmGetSystemRoutineAddress(&name);
 }
 
-static VOID FindRoutines(VOID)
+static VOID Begin(VOID)
 {
     ConnectRoutine = Routine(L"IoConnectInterruptEx");
     DisconnectRoutine = Routine(L"IoDisconnectInterruptEx");
@@ -263,7 +263,7 @@ static NTSTATUS GetAffinity(PKINTERRUPT Object, PGROUP_AFFINITY Mask)
 
 #endif
 
-static NTSTATUS DoConnect(PCONTRACT_DEVICE Device, PCONTRACT_REQUEST Request)
+static NTSTATUS DoConnect(PDEVICE Device, PCONTRACT_REQUEST Request)
 {
     PCONTRACT_SLOT slot = &Device->Slots[Request->Slot % SLOTS];
     PIO_CONNECT_INTERRUPT_PARAMETERS connect = (PVOID)Request->Block;
@@ -300,7 +300,7 @@ static NTSTATUS DoConnect(PCONTRACT_DEVICE Device, PCONTRACT_REQUEST Request)
     return status;
 }
 
-static NTSTATUS DoInterrupt(PCONTRACT_DEVICE Device, ULONG64 Queues, KIRQL Level)
+static NTSTATUS DoInterrupt(PDEVICE Device, ULONG64 Queues, KIRQL Level)
 {
     ULONG queue;
     KIRQL old;
@@ -317,7 +317,7 @@ static NTSTATUS DoInterrupt(PCONTRACT_DEVICE Device, ULONG64 Queues, KIRQL Level
     return STATUS_SUCCESS;
 }
 
-static VOID Perform(PCONTRACT_DEVICE Device, PCONTRACT_REQUEST Request, PCONTRACT_REPLY Reply)
+static VOID Perform(PDEVICE Device, PCONTRACT_REQUEST Request, PCONTRACT_REPLY Reply)
 {
     IO_DISCONNECT_INTERRUPT_PARAMETERS pair;
     PKINTERRUPT object = (PKINTERRUPT)Request->Argument;
@@ -397,15 +397,9 @@ static NTSTATUS Complete(PIRP Irp, NTSTATUS Status, ULONG_PTR Information)
     return Status;
 }
 
-static NTSTATUS NTAPI CreateClose(PDEVICE_OBJECT DeviceObject, PIRP Irp)
-{
-    UNREFERENCED_PARAMETER(DeviceObject);
-    return Complete(Irp, STATUS_SUCCESS, 0);
-}
-
 static NTSTATUS NTAPI Control(PDEVICE_OBJECT DeviceObject, PIRP Irp)
 {
-    PCONTRACT_DEVICE device = DeviceObject->DeviceExtension;
+    PDEVICE device = DeviceObject->DeviceExtension;
     PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(Irp);
     PVOID buffer = Irp->AssociatedIrp.SystemBuffer;
     ULONG room = stack->Parameters.DeviceIoControl.OutputBufferLength;
@@ -432,50 +426,31 @@ static NTSTATUS NTAPI Control(PDEVICE_OBJECT DeviceObject, PIRP Irp)
 
 /* --- Plug and play -------------------------------------------------------- */
 
-static NTSTATUS PassDown(PCONTRACT_DEVICE Device, PIRP Irp)
+static VOID Prepare(PDEVICE Device)
 {
-    IoSkipCurrentIrpStackLocation(Irp);
-    return IoCallDriver(Device->Lower, Irp);
+    UCHAR slot;
+
+    KeInitializeSpinLock(&Device->Lock);
+    for (slot = 0; slot < SLOTS; slot++) {
+        Device->Slots[slot].Device = Device;
+        Device->Slots[slot].Number = slot;
+    }
 }
 
-static NTSTATUS NTAPI SystemControl(PDEVICE_OBJECT DeviceObject, PIRP Irp)
+/* Nothing is connected here. */
+static NTSTATUS Resource(PDEVICE Device, PCM_PARTIAL_RESOURCE_DESCRIPTOR Resource)
 {
-    return PassDown(DeviceObject->DeviceExtension, Irp);
-}
-
-static NTSTATUS NTAPI Power(PDEVICE_OBJECT DeviceObject, PIRP Irp)
-{
-    PCONTRACT_DEVICE device = DeviceObject->DeviceExtension;
-
-    PoStartNextPowerIrp(Irp);
-    IoSkipCurrentIrpStackLocation(Irp);
-    return PoCallDriver(device->Lower, Irp);
-}
-
-/* Finds the registers. Nothing is connected here. */
-static NTSTATUS Start(PCONTRACT_DEVICE Device, PCM_RESOURCE_LIST Translated)
-{
-    PCM_PARTIAL_RESOURCE_LIST list;
-    ULONG i;
-
-    if (Translated == NULL || Translated->Count == 0)
-        return STATUS_SUCCESS;
-    list = &Translated->List[0].PartialResourceList;
-    for (i = 0; i < list->Count; i++) {
-        PCM_PARTIAL_RESOURCE_DESCRIPTOR resource = &list->PartialDescriptors[i];
-
-        if (resource->Type == CmResourceTypePort && Device->Port == NULL)
-            Device->Port = (PUCHAR)resource->u.Port.Start.QuadPart;
-        if (resource->Type == CmResourceTypeMemory && Device->Registers == NULL) {
-            Device->Registers = MmMapIoSpace(resource->u.Memory.Start, WINDOW, MmNonCached);
-            if (Device->Registers == NULL)
-                return STATUS_INSUFFICIENT_RESOURCES;
-        }
+    if (Resource->Type == CmResourceTypePort && Device->Port == NULL)
+        Device->Port = (PUCHAR)Resource->u.Port.Start.QuadPart;
+    if (Resource->Type == CmResourceTypeMemory && Device->Registers == NULL) {
+        Device->Registers = MmMapIoSpace(Resource->u.Memory.Start, WINDOW, MmNonCached);
+        if (Device->Registers == NULL)
+            return STATUS_INSUFFICIENT_RESOURCES;
     }
     return STATUS_SUCCESS;
 }
 
-static VOID Release(PCONTRACT_DEVICE Device)
+static VOID Release(PDEVICE Device)
 {
     if (Device->Registers != NULL)
         MmUnmapIoSpace(Device->Registers, WINDOW);
@@ -483,101 +458,4 @@ static VOID Release(PCONTRACT_DEVICE Device)
     Device->Port = NULL;
 }
 
-static NTSTATUS NTAPI Pnp(PDEVICE_OBJECT DeviceObject, PIRP Irp)
-{
-    PCONTRACT_DEVICE device = DeviceObject->DeviceExtension;
-    PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(Irp);
-    NTSTATUS status;
-
-    switch (stack->MinorFunction) {
-    case IRP_MN_START_DEVICE:
-        status = STATUS_UNSUCCESSFUL;
-        if (IoForwardIrpSynchronously(device->Lower, Irp))
-            status = Irp->IoStatus.Status;
-        if (NT_SUCCESS(status))
-            status = Start(device, stack->Parameters.StartDevice.AllocatedResourcesTranslated);
-        if (NT_SUCCESS(status))
-            IoSetDeviceInterfaceState(&device->Interface, TRUE);
-        return Complete(Irp, status, 0);
-
-    case IRP_MN_STOP_DEVICE:
-    case IRP_MN_SURPRISE_REMOVAL:
-        Release(device);
-        break;
-
-    case IRP_MN_REMOVE_DEVICE:
-        IoSetDeviceInterfaceState(&device->Interface, FALSE);
-        Release(device);
-        Irp->IoStatus.Status = STATUS_SUCCESS;
-        status = PassDown(device, Irp);
-        RtlFreeUnicodeString(&device->Interface);
-        IoDetachDevice(device->Lower);
-        IoDeleteDevice(DeviceObject);
-        return status;
-
-    case IRP_MN_QUERY_STOP_DEVICE:
-    case IRP_MN_QUERY_REMOVE_DEVICE:
-    case IRP_MN_CANCEL_STOP_DEVICE:
-    case IRP_MN_CANCEL_REMOVE_DEVICE:
-        break;
-
-    default:
-        return PassDown(device, Irp);
-    }
-    Irp->IoStatus.Status = STATUS_SUCCESS;
-    return PassDown(device, Irp);
-}
-
-static NTSTATUS NTAPI AddDevice(PDRIVER_OBJECT DriverObject, PDEVICE_OBJECT Pdo)
-{
-    PDEVICE_OBJECT fdo;
-    PCONTRACT_DEVICE device;
-    NTSTATUS status;
-    UCHAR slot;
-
-    status = IoCreateDevice(DriverObject, sizeof(CONTRACT_DEVICE), NULL, FILE_DEVICE_UNKNOWN,
-                            FILE_DEVICE_SECURE_OPEN, FALSE, &fdo);
-    if (!NT_SUCCESS(status))
-        return status;
-    device = fdo->DeviceExtension;
-    device->Pdo = Pdo;
-    KeInitializeSpinLock(&device->Lock);
-    for (slot = 0; slot < SLOTS; slot++) {
-        device->Slots[slot].Device = device;
-        device->Slots[slot].Number = slot;
-    }
-    status = IoRegisterDeviceInterface(Pdo, &ContractInterface, NULL, &device->Interface);
-    if (!NT_SUCCESS(status)) {
-        IoDeleteDevice(fdo);
-        return status;
-    }
-    device->Lower = IoAttachDeviceToDeviceStack(fdo, Pdo);
-    if (device->Lower == NULL) {
-        RtlFreeUnicodeString(&device->Interface);
-        IoDeleteDevice(fdo);
-        return STATUS_NO_SUCH_DEVICE;
-    }
-    fdo->Flags |= DO_BUFFERED_IO | (device->Lower->Flags & (DO_POWER_PAGABLE | DO_POWER_INRUSH));
-    fdo->Flags &= ~DO_DEVICE_INITIALIZING;
-    return STATUS_SUCCESS;
-}
-
-static VOID NTAPI Unload(PDRIVER_OBJECT DriverObject)
-{
-    UNREFERENCED_PARAMETER(DriverObject);
-}
-
-NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath)
-{
-    UNREFERENCED_PARAMETER(RegistryPath);
-    FindRoutines();
-    DriverObject->DriverExtension->AddDevice = AddDevice;
-    DriverObject->DriverUnload = Unload;
-    DriverObject->MajorFunction[IRP_MJ_CREATE] = CreateClose;
-    DriverObject->MajorFunction[IRP_MJ_CLOSE] = CreateClose;
-    DriverObject->MajorFunction[IRP_MJ_DEVICE_CONTROL] = Control;
-    DriverObject->MajorFunction[IRP_MJ_PNP] = Pnp;
-    DriverObject->MajorFunction[IRP_MJ_POWER] = Power;
-    DriverObject->MajorFunction[IRP_MJ_SYSTEM_CONTROL] = SystemControl;
-    return STATUS_SUCCESS;
-}
+#include "pnp.h"

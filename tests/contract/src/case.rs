@@ -15,6 +15,9 @@ pub struct Case {
     /// The devices, by what they have: `line`, `msi4`, `msix4`, `button`, ….
     #[serde(default = "a_line")]
     pub devices: Vec<String>,
+    /// Where the documentation is read in the other way.
+    #[serde(default)]
+    pub readings: Vec<String>,
     /// Who makes the calls.
     #[serde(default = "both_hands")]
     pub by: Vec<Hand>,

@@ -233,7 +233,7 @@ mod tests {
     fn the_bundled_claims_load() {
         let sections = sections().unwrap();
         let numbers: Vec<u32> = sections.iter().map(|section| section.section).collect();
-        assert_eq!(numbers, (1..=14).collect::<Vec<u32>>());
+        assert_eq!(numbers, (1..=16).collect::<Vec<u32>>());
     }
 
     #[test]

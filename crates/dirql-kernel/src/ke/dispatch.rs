@@ -150,6 +150,9 @@ impl Kernel {
             let (mut claimed, mut called, mut passive) = (false, 0, false);
             let mut next = self.ke.interrupts.isr_after(chain, 0);
             while let Some(isr) = next {
+                if !isr.active {
+                    self.message_while_inactive(isr);
+                }
                 if isr.passive {
                     passive |= isr.active;
                 } else {
@@ -180,6 +183,7 @@ impl Kernel {
         {
             self.release_lock_word(isr.lock)?;
             self.set_irql(irql);
+            self.message_while_inactive(isr);
             return Ok(false);
         }
         let shares_level =

@@ -4,7 +4,7 @@
 //!
 //! Choices, where pages say nothing or differ:
 //! - a DPC without a target goes to the current processor ("Organization of DPC Queues");
-//!   "Using Spin Locks: An Example" says to the first free one;
+//!   "Using Spin Locks: An Example" says to the first free one, which is a [`Reading`];
 //! - the limits of queue depth and request rate, which no page numbers, are [`MOST_WAITING`]
 //!   and [`LOW_RATE`];
 //! - a DPC that is not to be run at once is run when its processor runs DPCs for another
@@ -29,6 +29,7 @@ use crate::at;
 use crate::ke::ProcessorId;
 use crate::ke::processor::{Processor, Spin, vectors};
 use crate::ke::thread::ThreadId;
+use crate::readings::Reading;
 use crate::stop::Ddi;
 use crate::{DriverPtr, Event, Kernel};
 
@@ -167,13 +168,16 @@ impl Kernel {
             }
             return Ok(0);
         }
-        let threaded = image.type_ == kernel_object_type::ThreadedDpcObject;
-        if !threaded && image.type_ != kernel_object_type::DpcObject {
+        let is_threaded = image.type_ == kernel_object_type::ThreadedDpcObject;
+        if !is_threaded && image.type_ != kernel_object_type::DpcObject {
             return Err(self.not_a_dpc(image.type_));
         }
+        let readings = self.config().readings;
+        let threaded = is_threaded && !readings.has(Reading::NoThreadedDpcs);
+        let free = self.free_processor();
         let target = match image.number.checked_sub(TARGET_SET) {
             Some(number) if usize::from(number) < self.processors().len() => ProcessorId(number),
-            _ => self.processor().id,
+            _ => free.unwrap_or(self.processor().id),
         };
         let Some(processor) = self.processor_by_id(target) else {
             return Ok(0);
@@ -209,10 +213,23 @@ impl Kernel {
         }
         if threaded {
             self.wake_dpc_worker(processor)?;
-        } else if self.is_to_run_at_once(processor, image.importance) {
+        } else if self.is_to_run_at_once(processor, image.importance) || free == Some(target) {
             self.request_vector(target, vectors::DPC, Trigger::Edge);
         }
         Ok(1)
+    }
+
+    /// Where a DPC without a target goes by the other reading: the first processor that runs
+    /// nothing.
+    fn free_processor(&self) -> Option<ProcessorId> {
+        if !self.config().readings.has(Reading::DpcToFirstFree) {
+            return None;
+        }
+        let is_free = |processor: &&Processor| {
+            processor.thread.get().is_none() && processor.irql.get() < Irql::DISPATCH
+        };
+        let free = self.processors().iter().find(is_free);
+        free.map(|processor| processor.id)
     }
 
     /// Source: WDK, "Organization of DPC Queues", its table.

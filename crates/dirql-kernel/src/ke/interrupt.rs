@@ -9,17 +9,18 @@
 //! Addresses of objects that are gone are given out again late, so that a driver that uses
 //! one is told so.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
 use dirql_abi::Irql;
 use dirql_abi::interrupt::KInterrupt;
-use dirql_chips::Vector;
+use dirql_chips::{Trigger, Vector};
 use dirql_rules::Place;
 use zerocopy::FromZeros;
 
 use crate::ke::ProcessorId;
+use crate::readings::Reading;
 use crate::stop::BadAddress;
 use crate::{DriverPtr, Event, Kernel};
 
@@ -111,6 +112,8 @@ pub(crate) struct Interrupts {
     next_object: Cell<u32>,
     /// Counts disconnects and reports of activity.
     generation: Cell<u32>,
+    /// Inactive objects for which a message has arrived and waits.
+    kept: RefCell<BTreeSet<u64>>,
 }
 
 impl Interrupts {
@@ -319,6 +322,7 @@ impl Kernel {
     pub(crate) fn detach_object(&self, address: u64) -> Option<Object> {
         let object = self.ke.interrupts.objects.borrow_mut().remove(&address)?;
         self.ke.interrupts.next_generation();
+        self.ke.interrupts.kept.borrow_mut().remove(&address);
         let mut is_last = true;
         self.with_isrs(&object, |isrs| {
             isrs.retain(|isr| isr.object != address);
@@ -363,6 +367,29 @@ impl Kernel {
                 isr.active = active;
             }
         });
+    }
+
+    /// A message has arrived for an ISR that is inactive. It is lost, unless the documentation is
+    /// read in the other way.
+    #[cold]
+    pub(crate) fn message_while_inactive(&self, isr: Isr) {
+        let readings = self.config().readings;
+        let is_message = self
+            .source(isr.source)
+            .is_some_and(|source| !source.is_a_line());
+        let is_there = self.ke.interrupts.object(isr.object).is_some();
+        if is_message && is_there && readings.has(Reading::InactiveMessagesWait) {
+            self.ke.interrupts.kept.borrow_mut().insert(isr.object);
+        }
+    }
+
+    /// Delivers what waits for an object that is active again.
+    pub(crate) fn deliver_kept(&self, address: u64) {
+        let was_kept = self.ke.interrupts.kept.borrow_mut().remove(&address);
+        let object = self.ke.interrupts.object(address).filter(|_| was_kept);
+        if let Some(object) = object {
+            self.request_vector(object.processor, object.vector, Trigger::Edge);
+        }
     }
 
     /// The chain on which an object hangs.

@@ -162,6 +162,9 @@ impl Kernel {
             let mut number = 0;
             while let Some(isr) = self.ke.interrupts.isr_after(chain, number) {
                 number = isr.number;
+                if isr.passive && !isr.active {
+                    self.message_while_inactive(isr);
+                }
                 if !isr.passive || !isr.active {
                     continue;
                 }
@@ -192,6 +195,7 @@ impl Kernel {
             self.processor().context.set(outer);
             claimed
         } else {
+            self.message_while_inactive(isr);
             false
         };
         self.release_event_lock(isr.lock)?;

@@ -2,7 +2,8 @@
 //! PASSIVE_LEVEL.
 //!
 //! Source: WDK, "Introduction to Threaded DPCs", "Synchronization and Threaded DPCs". The
-//! setting that makes them ordinary DPCs (`ThreadDpcEnable` 0) is not modelled.
+//! setting that makes them ordinary DPCs (`ThreadDpcEnable` 0) is a
+//! [`Reading`](crate::readings::Reading).
 
 use alloc::boxed::Box;
 

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use dirql_chips::models::{self, PluggedDevice};
 use dirql_host::Host;
+use dirql_kernel::readings::Reading;
 use dirql_kernel::{Config, EventSink, WindowsVersion};
 use dirql_trace::{All, Counters, Recorder};
 
@@ -71,6 +72,13 @@ impl Builder {
     #[must_use]
     pub const fn parallel_port(mut self, settings: dirql_kernel::parport::Settings) -> Self {
         self.config.parallel_port = settings;
+        self
+    }
+
+    /// Reads the documentation in the other way where it can be read in two.
+    #[must_use]
+    pub fn readings(mut self, readings: impl IntoIterator<Item = Reading>) -> Self {
+        self.config.readings = readings.into_iter().collect();
         self
     }
 

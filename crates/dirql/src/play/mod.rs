@@ -112,6 +112,7 @@ fn build(scenario: &Scenario, settings: Settings, prints: &Prints) -> Result<Ben
         builder = builder.max_steps(steps);
     }
     builder = builder.parallel_port(scenario.parallel_port);
+    builder = builder.readings(scenario.machine.readings.iter().copied());
     for driver in &scenario.drivers {
         let read = read_driver(&driver.image, driver.inf.as_deref())?;
         builder = builder.driver(read.registry_values(driver.registry.clone()));

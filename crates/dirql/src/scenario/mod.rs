@@ -41,6 +41,7 @@ use dirql_abi::NtStatus;
 use dirql_chips::Stimulus;
 use dirql_kernel::WindowsVersion;
 use dirql_kernel::io::RequestKind;
+use dirql_kernel::readings::Reading;
 
 pub use dirql_image::inf::{RegistryData, RegistryValue};
 pub use dirql_kernel::parport::Settings as PortSettings;
@@ -74,6 +75,8 @@ pub struct MachineSpec {
     pub windows: Option<WindowsVersion>,
     /// Steps after which a run ends without a verdict.
     pub max_steps: Option<u64>,
+    /// Where the documentation is read in the other way.
+    pub readings: Vec<Reading>,
 }
 
 /// A driver to load.

@@ -8,6 +8,7 @@ use dirql_chips::models::{self, Kind, ModelError};
 use dirql_image::inf::{RegistryData, RegistryValue};
 use dirql_kernel::WindowsVersion;
 use dirql_kernel::parport::{Allocation, ChipModes, Cleanup, DeferredChecks, IsrChain};
+use dirql_kernel::readings::Reading;
 use toml::de::{DeTable, DeValue};
 
 use super::decode::{
@@ -132,6 +133,10 @@ impl<'t> Reader<'t> {
             processors: table.number("processors", 1..=256),
             windows,
             max_steps: table.number("max_steps", 1..=u64::MAX),
+            readings: table
+                .value("readings")
+                .map(|value| self.readings(value))
+                .unwrap_or_default(),
         };
         table.finish();
         machine
@@ -165,6 +170,19 @@ impl<'t> Reader<'t> {
         };
         table.finish();
         settings
+    }
+
+    fn readings(&self, value: &'t Value<'t>) -> Vec<Reading> {
+        let names = Reading::ALL.map(Reading::name);
+        let values = array(value, self.problems).unwrap_or_default();
+        values
+            .into_iter()
+            .filter_map(|value| {
+                choice(value, "a reading", &names, self.problems)?
+                    .parse()
+                    .ok()
+            })
+            .collect()
     }
 
     fn drivers(&self, value: &'t Value<'t>) -> Vec<DriverSpec> {

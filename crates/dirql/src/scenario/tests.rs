@@ -6,6 +6,7 @@ use dirql_abi::NtStatus;
 use dirql_chips::Stimulus;
 use dirql_kernel::WindowsVersion;
 use dirql_kernel::io::RequestKind;
+use dirql_kernel::readings::Reading;
 use snapbox::prelude::*;
 use snapbox::{assert_data_eq, str};
 
@@ -106,6 +107,7 @@ fn every_key_of_a_machine_a_driver_and_a_device_is_read() {
 processors = 256
 windows = "8.1"
 max_steps = 5
+readings = ["inactive-messages-wait", "no-threaded-dpcs"]
 
 [[driver]]
 image = "one.sys"
@@ -139,6 +141,10 @@ steps = []
     assert_eq!(scenario.machine.processors, Some(256));
     assert_eq!(scenario.machine.windows, Some(WindowsVersion::EightOne));
     assert_eq!(scenario.machine.max_steps, Some(5));
+    assert_eq!(
+        scenario.machine.readings,
+        [Reading::InactiveMessagesWait, Reading::NoThreadedDpcs]
+    );
     let one = DriverSpec {
         inf: Some("one.inf".into()),
         ..DriverSpec::new("one.sys")
@@ -516,7 +522,7 @@ error: [machine] has no key `proccessors`
 2 | proccessors = 2
   | ^^^^^^^^^^^ unknown key
   |
-  = note: keys here: max_steps, processors, windows
+  = note: keys here: max_steps, processors, readings, windows
 help: a key with a similar name exists: `processors`
   |
 2 - proccessors = 2

@@ -1,9 +1,9 @@
 //! The computers that cases are played on.
 
 use dirql::scenario::{DeviceSpec, Interrupts};
-use dirql::{Bench, BenchError, Driver, WindowsVersion};
+use dirql::{Bench, BenchError, Driver, Reading, WindowsVersion};
 use dirql_abi::Irql;
-use dirql_contract::{Hand, Number};
+use dirql_contract::{Case, Hand, Number};
 use dirql_kernel::hal::{InterruptGrant, Resource};
 
 /// The line that PCI devices share.
@@ -14,29 +14,28 @@ pub(crate) fn name(device: usize) -> String {
     format!("dev{device}")
 }
 
-/// A computer with these devices, all started and open.
-pub(crate) fn build(
-    devices: &[String],
-    windows: WindowsVersion,
-    processors: u16,
-    hand: Hand,
-) -> Result<Bench, BenchError> {
+/// A computer for a case, with its devices started and open.
+pub(crate) fn build(case: &Case, windows: WindowsVersion, hand: Hand) -> Result<Bench, BenchError> {
     let image = match hand {
         Hand::Iointex => "contract-iointex.sys",
         Hand::C | Hand::Rust => "contract.sys",
     };
     let mut builder = Bench::builder()
         .windows(windows)
-        .processors(processors)
+        .processors(case.processors)
+        .readings(case.readings.iter().map(|name| {
+            name.parse::<Reading>()
+                .expect("it is the name of a reading")
+        }))
         .driver(Driver::file(
             dirql_contract::directory().join("driver").join(image),
         )?);
-    for (index, device) in devices.iter().enumerate() {
+    for (index, device) in case.devices.iter().enumerate() {
         builder = builder.device(spec(index, device));
     }
     let bench = builder.build()?;
     bench.load()?;
-    for index in 0..devices.len() {
+    for index in 0..case.devices.len() {
         bench.start(&name(index))?;
         bench.open(&name(index))?;
     }

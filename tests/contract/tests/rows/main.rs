@@ -51,4 +51,6 @@ sections!(
     dpcs = 12,
     obsolete = 13,
     order = 14,
+    errors_in_the_sources = 15,
+    worked_examples = 16,
 );

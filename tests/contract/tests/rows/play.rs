@@ -39,7 +39,7 @@ pub(crate) fn case(case: &Case) -> Vec<String> {
 
 fn play(case: &Case, windows: &str, version: u32, hand: Hand) -> Result<(), String> {
     let windows: WindowsVersion = windows.parse().map_err(|_| "no such Windows")?;
-    let bench = computer::build(&case.devices, windows, case.processors, hand).map_err(said)?;
+    let bench = computer::build(case, windows, hand).map_err(said)?;
     InProcess::scene(&bench, || {
         let hands: Box<dyn Hands> = match hand {
             Hand::Rust => Box::new(InProcess::new(&bench, case.devices.len()).map_err(said)?),

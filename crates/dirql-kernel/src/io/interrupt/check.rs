@@ -20,6 +20,15 @@ impl Kernel {
         self.check_company(wish)
     }
 
+    /// The page's own example of version 3 passes NULL.
+    pub(super) fn check_place_for_result(&self, result: DriverPtr<u64>) -> Ddi<()> {
+        if !result.is_null() {
+            return Ok(());
+        }
+        let message = String::from("the block has NULL where the address of the result belongs");
+        self.find(ids::NO_PLACE_FOR_RESULT, message, None)
+    }
+
     pub(super) fn check_for_raw_vector(&self, wish: &Wish) -> Ddi<()> {
         let raw = self
             .sources()

@@ -8,13 +8,15 @@ use dirql_abi::interrupt::{
 };
 use dirql_abi::{Irql, NtStatus};
 
+use super::Wish;
 use super::connect::Plan;
-use super::{Wish, highest_version, takes};
 use crate::at;
 use crate::hal::Source;
 use crate::ke::InterruptKind;
 use crate::ke::interrupt::Object;
+use crate::readings::Reading;
 use crate::stop::Ddi;
+use crate::versions::{highest_connect_version, takes_connect_version};
 use crate::{DriverPtr, Kernel};
 
 type Parameters = DriverPtr<IoConnectInterruptParameters>;
@@ -52,15 +54,15 @@ impl Kernel {
     ///   lock; STATUS_INVALID_PARAMETER_10 for an empty mask; STATUS_NOT_FOUND for a device
     ///   without interrupts or a vector of no device; STATUS_INVALID_DEVICE_REQUEST for a
     ///   line-based connect of several messages; STATUS_INSUFFICIENT_RESOURCES.
-    /// - Findings: as for `IoConnectInterrupt`.
+    /// - Findings: as for `IoConnectInterrupt`; DQ0410 no place for the result.
     /// - Yields: at its end. A line that is asserted already interrupts before the return.
     /// - Source: WDK reference, iointex.WdmlibIoConnectInterruptEx and
     ///   wdm.IO_CONNECT_INTERRUPT_PARAMETERS; "Using Passive-Level Interrupt Service Routines".
     pub fn io_connect_interrupt_ex(&self, parameters: Parameters) -> Ddi<NtStatus> {
         let version = self.read(at!(parameters, IoConnectInterruptParameters, version))?;
         let windows = self.config().windows;
-        if !takes(windows, version) {
-            let highest = highest_version(windows);
+        if !takes_connect_version(windows, version) {
+            let highest = highest_connect_version(windows);
             self.write(
                 at!(parameters, IoConnectInterruptParameters, version),
                 highest,
@@ -88,6 +90,7 @@ impl Kernel {
         let block = Self::block::<FullySpecified>(parameters);
         let result = DriverPtr::new(self.read(at!(block, FullySpecified, interrupt_object))?);
         let pdo = self.read(at!(block, FullySpecified, physical_device_object))?;
+        self.check_place_for_result(result)?;
         if pdo == 0 || result.is_null() {
             return Ok(NtStatus::INVALID_PARAMETER);
         }
@@ -133,6 +136,7 @@ impl Kernel {
             synchronize_irql: block.synchronize_irql,
             passive: false,
         };
+        self.check_place_for_result(wanted.result)?;
         if !wanted.is_complete() {
             return Ok(NtStatus::INVALID_PARAMETER);
         }
@@ -151,6 +155,7 @@ impl Kernel {
             synchronize_irql: block.synchronize_irql,
             passive,
         };
+        self.check_place_for_result(wanted.result)?;
         if !wanted.is_complete() {
             return Ok(NtStatus::INVALID_PARAMETER);
         }
@@ -195,7 +200,7 @@ impl Kernel {
     ///
     /// A single message counts as a line; the page refuses several only. A nonzero
     /// SynchronizeIrql below the highest level is raised to it, as the page of the structure
-    /// says; the header calls it invalid. Interrupts whose highest level is PASSIVE_LEVEL have
+    /// says; the header calls it invalid, which is a [`Reading`]. Interrupts whose highest level is PASSIVE_LEVEL have
     /// a passive-level ISR, and then there is neither a spin lock nor another level.
     fn connect_lines(&self, wanted: Assigned) -> Ddi<NtStatus> {
         self.write(wanted.result, 0)?;
@@ -211,6 +216,9 @@ impl Kernel {
         let Some(highest) = sources.iter().map(|(_, source)| source.irql()).max() else {
             return Ok(NtStatus::NOT_FOUND);
         };
+        if self.refuses_level(wanted.synchronize_irql, highest) {
+            return Ok(NtStatus::INVALID_PARAMETER);
+        }
         let passive = wanted.passive || highest == Irql::PASSIVE && self.has_passive_interrupts();
         if passive && (wanted.lock != 0 || wanted.synchronize_irql != Irql::PASSIVE) {
             return Ok(NtStatus::INVALID_PARAMETER);
@@ -252,6 +260,13 @@ impl Kernel {
         };
         self.establish(wanted.result, plan)?;
         Ok(NtStatus::SUCCESS)
+    }
+
+    /// Whether a SynchronizeIrql is one that only the header calls invalid, and that counts.
+    pub(super) fn refuses_level(&self, synchronize_irql: Irql, highest: Irql) -> bool {
+        let is_low = synchronize_irql != Irql::PASSIVE && synchronize_irql < highest;
+        let readings = self.config().readings;
+        is_low && readings.has(Reading::LowSynchronizeIrqlIsInvalid)
     }
 
     /// The wish for an interrupt whose properties the system knows.

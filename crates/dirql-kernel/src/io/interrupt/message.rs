@@ -59,6 +59,9 @@ impl Kernel {
             .map(|(_, source)| source.irql())
             .max()
             .unwrap_or(Irql::PASSIVE);
+        if self.refuses_level(wanted.synchronize_irql, highest) {
+            return Ok(NtStatus::INVALID_PARAMETER);
+        }
         let levels = Levels::new(wanted.lock, wanted.synchronize_irql, highest);
         let id = self.ke.interrupts.new_connection_id();
         let mut objects: Vec<Object> = Vec::new();

@@ -31,7 +31,8 @@ impl Kernel {
     /// Calls of the ISR stop while the registration stays. A line is masked when none of its
     /// ISRs is active; shared with an active one it stays open, and a device that asserts it
     /// is a storm. A message that arrives meanwhile is lost (choice: the pages do not say;
-    /// losing it finds drivers that count on it).
+    /// losing it finds drivers that count on it), or waits, which is a
+    /// [`Reading`](crate::readings::Reading).
     ///
     /// - IRQL, source: as above.
     /// - Findings: as above; DQ0134 the device still asserts its line.
@@ -58,6 +59,9 @@ impl Kernel {
         }
         for object in &connection.objects {
             self.set_object_active(*object, active);
+            if active {
+                self.deliver_kept(*object);
+            }
         }
         if self.ke.interrupts.set_inactive(id, !active) == active {
             self.turn_lines(&connection, active);

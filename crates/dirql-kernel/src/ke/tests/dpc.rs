@@ -10,7 +10,8 @@ use dirql_rules::BugCheck;
 use super::{others, stops, until};
 use crate::hal::testing::Rig;
 use crate::io::interrupt::ConnectArguments;
-use crate::{Ddi, DriverPtr, Kernel, Stop};
+use crate::readings::{Reading, Readings};
+use crate::{Config, Ddi, DriverPtr, Kernel, Stop};
 
 type Dpc = DriverPtr<KDpc>;
 
@@ -598,4 +599,30 @@ fn a_dpc_can_start_on_another_processor_before_the_isr_returns() {
     rig.press(&device);
     rig.run();
     assert_eq!(rig.log.take(), ["dpc at 2 on 1", "the ISR returns"]);
+}
+
+/// As "Using Spin Locks: An Example" has it. A DPC that has a target goes there.
+#[test]
+fn by_the_other_reading_it_runs_on_the_first_that_is_free() {
+    let rig = Rig::with(Config {
+        processors: 3,
+        readings: Readings::default().with(Reading::DpcToFirstFree),
+        ..Config::default()
+    });
+    let (free, bound) = (dpc(&rig, "free"), dpc(&rig, "bound"));
+    rig.kernel().ke_set_target_processor_dpc(bound, 2).unwrap();
+    rig.kernel().ke_set_importance_dpc(bound, 2).unwrap();
+    rig.spawn_on(0, move |kernel| {
+        for object in [free, bound] {
+            let old = kernel.ke_raise_irql(2)?;
+            kernel.ke_insert_queue_dpc(object, 0, 0)?;
+            for _ in 0..8 {
+                others(kernel)?;
+            }
+            kernel.ke_lower_irql(old)?;
+        }
+        Ok(())
+    });
+    rig.run();
+    assert_eq!(rig.log.take(), ["free at 2 on 1", "bound at 2 on 2"]);
 }

@@ -4,7 +4,8 @@ use dirql_abi::dpc::KDpc;
 
 use super::{others, until};
 use crate::hal::testing::Rig;
-use crate::{Ddi, DriverPtr, Kernel};
+use crate::readings::{Reading, Readings};
+use crate::{Config, Ddi, DriverPtr, Kernel};
 
 fn make(rig: &Rig, body: impl Fn(&Kernel, &[u64]) -> Ddi<()> + 'static) -> DriverPtr<KDpc> {
     let dpc = DriverPtr::new(rig.bench.variable(64));
@@ -173,4 +174,27 @@ fn each_processor_runs_its_own() {
     let mut log = rig.log.take();
     log.sort_unstable();
     assert_eq!(log, ["0", "1", "2"]);
+}
+
+#[test]
+fn with_the_switch_off_it_is_an_ordinary_dpc() {
+    let rig = Rig::with(Config {
+        readings: Readings::default().with(Reading::NoThreadedDpcs),
+        ..Config::default()
+    });
+    let log = rig.log.clone();
+    let object = make(&rig, move |kernel, arguments| {
+        log.add(alloc::format!(
+            "{:x?} at {}",
+            &arguments[1..],
+            kernel.irql().0
+        ));
+        assert_eq!(kernel.ke_is_executing_dpc()?, 1);
+        Ok(())
+    });
+    rig.bench.on_thread(move |kernel| {
+        assert_eq!(kernel.ke_insert_queue_dpc(object, 1, 2)?, 1);
+        kernel.yield_point()
+    });
+    assert_eq!(rig.log.take(), ["[c0, 1, 2] at 2"]);
 }

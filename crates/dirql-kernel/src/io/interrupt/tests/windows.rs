@@ -5,11 +5,11 @@ use dirql_abi::NtStatus;
 use super::*;
 use crate::WindowsVersion::{self, Eight, EightOne, Eleven, Seven, Ten, Vista};
 use crate::hal::MessageWish;
-use crate::io::interrupt::{highest_version, takes};
+use crate::versions::{highest_connect_version, takes_connect_version};
 
 #[test]
 fn the_highest_version_is_3_on_vista_4_on_7_and_5_from_8_on() {
-    let highest = |windows| highest_version(windows);
+    let highest = |windows| highest_connect_version(windows);
     assert_eq!(highest(Vista), 3);
     assert_eq!(highest(Seven), 4);
     for windows in [Eight, EightOne, Ten, Eleven] {
@@ -21,8 +21,13 @@ fn the_highest_version_is_3_on_vista_4_on_7_and_5_from_8_on() {
 fn every_version_up_to_the_highest_is_taken_and_none_beyond() {
     for windows in WindowsVersion::ALL {
         for version in 0..8 {
-            let known = windows >= Vista && (1..=highest_version(windows)).contains(&version);
-            assert_eq!(takes(windows, version), known, "{windows} {version}");
+            let known =
+                windows >= Vista && (1..=highest_connect_version(windows)).contains(&version);
+            assert_eq!(
+                takes_connect_version(windows, version),
+                known,
+                "{windows} {version}"
+            );
         }
     }
 }

@@ -1,0 +1,422 @@
+//! The worked examples of the driver kit's documentation, as code compiled from C, and what is said
+//! where a page is wrong.
+#![forbid(unsafe_code)]
+
+use dirql::scenario::{DeviceSpec, Interrupts};
+use dirql::{Bench, BenchError, Driver, Outcome, Reading, WindowsVersion};
+
+/// `CTL_CODE(FILE_DEVICE_UNKNOWN, 0x801 and 0x802, METHOD_BUFFERED, FILE_ANY_ACCESS)`
+const RUN: u32 = 0x22 << 16 | 0x801 << 2;
+const END: u32 = 0x22 << 16 | 0x802 << 2;
+
+/// What an example writes down at most.
+const LOG_BYTES: u32 = 2048;
+
+/// A run of an example.
+struct Example {
+    device: DeviceSpec,
+    neighbour: bool,
+    windows: WindowsVersion,
+    processors: u16,
+    readings: Vec<Reading>,
+    number: u32,
+    variant: u32,
+    presses: u32,
+}
+
+/// What came of it.
+struct Seen {
+    /// What the driver wrote down; `None` if it did not come to its end.
+    log: Option<String>,
+    findings: Vec<String>,
+    bug_check: Option<u32>,
+}
+
+fn line() -> DeviceSpec {
+    DeviceSpec::new("dev", "msix")
+        .interrupts(Interrupts::Line)
+        .line(20)
+}
+
+fn messages(count: u16) -> DeviceSpec {
+    DeviceSpec::new("dev", "msix")
+        .option("queues", count)
+        .option("messages", count)
+        .interrupts(Interrupts::Msix(count))
+}
+
+fn button() -> DeviceSpec {
+    DeviceSpec::new("dev", "button").option("line", 10)
+}
+
+fn edge() -> DeviceSpec {
+    button().option("trigger", "edge")
+}
+
+fn example(number: u32, device: DeviceSpec) -> Example {
+    Example {
+        device,
+        neighbour: false,
+        windows: WindowsVersion::Ten,
+        processors: 1,
+        readings: Vec::new(),
+        number,
+        variant: 0,
+        presses: 0,
+    }
+}
+
+impl Example {
+    fn variant(self, variant: u32) -> Self {
+        Self { variant, ..self }
+    }
+
+    fn windows(self, windows: WindowsVersion) -> Self {
+        Self { windows, ..self }
+    }
+
+    /// The button is pressed so often, and released in between.
+    fn presses(self, presses: u32) -> Self {
+        Self { presses, ..self }
+    }
+
+    fn play(self) -> Seen {
+        let driver = dirql_contract::directory().join("driver/examples-iointex.sys");
+        let mut builder = Bench::builder()
+            .windows(self.windows)
+            .processors(self.processors)
+            .readings(self.readings.clone())
+            .driver(Driver::file(driver).unwrap())
+            .device(self.device.clone());
+        if self.neighbour {
+            let neighbour = DeviceSpec::new("neighbour", "button")
+                .option("port", 0x300)
+                .option("line", 10);
+            builder = builder.device(neighbour);
+        }
+        let bench = builder.build().unwrap();
+        let log = self.steps(&bench);
+        let findings = bench.findings();
+        Seen {
+            log: log.ok(),
+            findings: findings
+                .iter()
+                .map(|finding| finding.rule.to_string())
+                .collect(),
+            bug_check: match bench.outcome() {
+                Some(Outcome::BugCheck { bug_check, .. }) => Some(bug_check.code),
+                _ => None,
+            },
+        }
+    }
+
+    fn request(&self) -> Vec<u8> {
+        [self.number.to_le_bytes(), self.variant.to_le_bytes()].concat()
+    }
+
+    fn steps(&self, bench: &Bench) -> Result<String, BenchError> {
+        bench.load()?;
+        bench.start("dev")?;
+        bench.open("dev")?;
+        bench
+            .ioctl("dev", RUN, &self.request(), 0)?
+            .expect_success()?;
+        if self.neighbour {
+            bench.start("neighbour")?;
+            bench.open("neighbour")?;
+            // It does as the page says.
+            let right = [self.number.to_le_bytes(), 0_u32.to_le_bytes()].concat();
+            bench.ioctl("neighbour", RUN, &right, 0)?.expect_success()?;
+        }
+        for _ in 0..self.presses {
+            bench.press("dev")?;
+            bench.run_until_idle()?;
+            bench.release("dev")?;
+            bench.run_until_idle()?;
+        }
+        if self.neighbour {
+            bench.press("neighbour")?;
+            bench.run_until_idle()?;
+            let right = [self.number.to_le_bytes(), 0_u32.to_le_bytes()].concat();
+            bench
+                .ioctl("neighbour", END, &right, LOG_BYTES)?
+                .expect_success()?;
+            bench.close("neighbour")?;
+            bench.remove("neighbour")?;
+        }
+        let end = bench.ioctl("dev", END, &self.request(), LOG_BYTES)?;
+        let log = end.expect_success()?.data;
+        bench.close("dev")?;
+        bench.remove("dev")?;
+        bench.unload()?;
+        Ok(String::from_utf8(log).expect("the driver writes ASCII"))
+    }
+
+    /// It runs clean and writes this down.
+    #[track_caller]
+    fn is(self, log: &str) {
+        let seen = self.play();
+        assert_eq!(seen.findings, [""; 0], "{:?}", seen.log);
+        assert_eq!(seen.log.as_deref(), Some(log));
+    }
+
+    /// It is told of these rules.
+    #[track_caller]
+    fn breaks(self, rules: &[&str]) -> Seen {
+        let seen = self.play();
+        assert_eq!(seen.findings, rules, "{:?} {:?}", seen.log, seen.bug_check);
+        seen
+    }
+}
+
+const OLD: [WindowsVersion; 2] = [WindowsVersion::WinXp64, WindowsVersion::Server2003];
+
+/// "Using the CONNECT_FULLY_SPECIFIED Version of IoConnectInterruptEx".
+#[test]
+fn the_table_of_members_connects_a_line_an_edge_and_each_message() {
+    for windows in WindowsVersion::ALL {
+        let one = || example(1, button()).windows(windows).presses(2);
+        one().is("connect SUCCESS, version 1\nisr at own\nisr at own\n");
+        let edge = Example {
+            device: edge(),
+            ..one()
+        };
+        edge.is("connect SUCCESS, version 1\nisr at own\nisr at own\n");
+        example(1, line())
+            .windows(windows)
+            .is("connect SUCCESS, version 1\n");
+    }
+    example(1, messages(3)).is(&"connect SUCCESS, version 1\n".repeat(3));
+}
+
+/// "Using the CONNECT_LINE_BASED Version of IoConnectInterruptEx".
+#[test]
+fn line_based_stays_version_2() {
+    example(2, button())
+        .presses(1)
+        .is("connect SUCCESS, version 2\nisr at own\n");
+}
+
+/// "Using the CONNECT_MESSAGE_BASED Version of IoConnectInterruptEx".
+#[test]
+fn message_based_is_version_3_with_messages_and_2_with_a_line() {
+    example(3, messages(4)).is("connect SUCCESS, version 3\n");
+    example(3, button())
+        .presses(1)
+        .is("connect SUCCESS, version 2\nisr at own\n");
+}
+
+/// Its example does not set ConnectionContext.
+#[test]
+fn message_based_as_printed_has_no_place_for_the_result() {
+    for device in [messages(4), button()] {
+        let seen = example(3, device).variant(1).breaks(&["DQ0410"]);
+        let log = "connect INVALID_PARAMETER, version 3\n";
+        assert_eq!(seen.log.as_deref(), Some(log));
+    }
+}
+
+/// "Using IoConnectInterruptEx Prior to Windows Vista", as its code does it.
+#[test]
+fn the_retry_for_old_systems_happens_there_and_nowhere_else() {
+    for windows in OLD {
+        example(4, button())
+            .windows(windows)
+            .presses(1)
+            .is("retry\nconnect SUCCESS, version 1\nisr at own\n");
+    }
+    for windows in [WindowsVersion::Vista, WindowsVersion::Ten] {
+        // No messages and no fallback: another reason.
+        example(4, button()).windows(windows).is("no retry\n");
+        example(4, messages(2))
+            .windows(windows)
+            .is("connect SUCCESS, version 3\n");
+    }
+}
+
+/// Its text has the condition the other way round: the driver stays without an interrupt.
+#[test]
+fn the_retry_as_its_text_says_leaves_old_systems_without_an_interrupt() {
+    for windows in OLD {
+        example(4, button())
+            .windows(windows)
+            .variant(1)
+            .is("no retry\n");
+    }
+    example(4, button())
+        .variant(1)
+        .presses(1)
+        .is("retry\nconnect SUCCESS, version 1\nisr at own\n");
+}
+
+/// "Making an ISR Active or Inactive".
+#[test]
+fn an_inactive_isr_is_not_called_and_an_asserted_line_waits() {
+    for windows in [WindowsVersion::Eight, WindowsVersion::Eleven] {
+        example(9, line())
+            .windows(windows)
+            .is("connect SUCCESS, version 2\ninactive\nisr at own\nactive\n");
+    }
+}
+
+/// "Using Passive-Level Interrupt Service Routines".
+#[test]
+fn a_passive_isr_may_wait_and_has_no_spin_lock() {
+    for device in [button(), edge()] {
+        example(10, device)
+            .presses(2)
+            .is("connect SUCCESS, version 1\npassive isr at 0\npassive isr at 0\n");
+    }
+    example(10, button())
+        .variant(1)
+        .is("connect INVALID_PARAMETER, version 1\n");
+}
+
+/// "Handling Active-Both Interrupts".
+#[test]
+fn each_edge_of_a_button_is_one_call() {
+    example(11, edge())
+        .presses(3)
+        .is("connect SUCCESS, version 1\nisr at own\nisr at own\nisr at own\n");
+}
+
+/// As printed: an exclusive interrupt is 1, which is TRUE; the second release disconnects again.
+#[test]
+fn active_both_as_printed_shares_an_exclusive_line_and_disconnects_twice() {
+    example(11, edge())
+        .variant(1)
+        .presses(1)
+        .breaks(&["DQ0135", "DQ0131"]);
+}
+
+/// "Writing an ISR".
+#[test]
+fn an_isr_that_takes_the_steps_is_clean() {
+    let one = example(15, button()).presses(2);
+    one.is("connect SUCCESS, version 1\ndpc 0 at 2\ndpc 0 at 2\n");
+}
+
+#[test]
+fn an_isr_that_does_not_ask_whether_its_device_interrupted_is_told() {
+    let example = Example {
+        neighbour: true,
+        ..example(15, button()).variant(1)
+    };
+    // The neighbour is never asked, so its line stays asserted.
+    let seen = example.breaks(&["DQ0123", "DQ0122"]);
+    assert_eq!(seen.bug_check, Some(0xF2));
+}
+
+#[test]
+fn an_isr_that_does_not_stop_its_device_is_a_storm() {
+    let seen = example(15, button())
+        .variant(2)
+        .presses(1)
+        .breaks(&["DQ0122"]);
+    assert_eq!(seen.bug_check, Some(0xF2));
+}
+
+/// "Accessing Shared State Information".
+#[test]
+fn a_critical_section_keeps_the_isr_out() {
+    example(17, line()).is("connect SUCCESS, version 1\ncritical section at own\nisr at own\n");
+}
+
+#[test]
+fn the_interrupts_lock_taken_with_the_wrong_routine_is_a_deadlock() {
+    example(17, line()).variant(1).breaks(&["DQ0110"]);
+}
+
+/// "Unload Routine Functionality".
+#[test]
+fn what_is_left_connected_is_told() {
+    example(14, button())
+        .presses(1)
+        .is("connect SUCCESS, version 1\nisr at own\n");
+    // When its device is removed, deleted, and when the driver is unloaded.
+    example(14, button()).variant(1).breaks(&["DQ0132"; 3]);
+}
+
+/// "Registering and Queuing a DpcForIsr Routine".
+#[test]
+fn several_interrupts_may_give_one_run_of_dpc_for_isr() {
+    example(20, line()).is("connect SUCCESS, version 1\nDpcForIsr 0 after 2\n");
+}
+
+#[test]
+fn a_context_for_each_interrupt_is_dropped_and_told() {
+    let seen = example(20, line()).variant(1).breaks(&["DQ0143"]);
+    let log = "connect SUCCESS, version 1\nDpcForIsr 1 after 2\n";
+    assert_eq!(seen.log.as_deref(), Some(log));
+}
+
+/// "Registering and Queuing a CustomDpc Routine", "Which Type of DPC Should You Use?".
+#[test]
+fn two_interrupts_make_one_run_of_each_dpc_in_the_order_of_queueing() {
+    example(21, line()).is(
+        "connect SUCCESS, version 1\nisr TRUE TRUE TRUE\nisr FALSE FALSE FALSE\n\
+         dpc 0 at 2\ndpc 1 at 2\ndpc 2 at 2\n",
+    );
+}
+
+/// "Organization of DPC Queues".
+#[test]
+fn a_dpc_of_high_importance_goes_first() {
+    example(21, line()).variant(1).is(
+        "connect SUCCESS, version 1\nisr TRUE TRUE TRUE\nisr FALSE FALSE FALSE\n\
+         dpc 2 at 2\ndpc 0 at 2\ndpc 1 at 2\n",
+    );
+}
+
+/// "Converting an Ordinary DPC to a Threaded DPC", "Introduction to Threaded DPCs".
+#[test]
+fn a_converted_threaded_dpc_is_clean_whether_or_not_it_is_threaded() {
+    example(24, line()).is("threaded dpc at 0\n");
+    let off = Example {
+        readings: vec![Reading::NoThreadedDpcs],
+        ..example(24, line())
+    };
+    off.is("threaded dpc at 2\n");
+}
+
+#[test]
+fn a_threaded_dpc_that_was_not_converted_is_told_where_it_is_threaded() {
+    let seen = example(24, line()).variant(1).play();
+    assert!(!seen.findings.is_empty());
+    assert!(
+        seen.findings.iter().all(|rule| rule == "DQ0100"),
+        "{:?}",
+        seen.findings
+    );
+    let off = Example {
+        readings: vec![Reading::NoThreadedDpcs],
+        ..example(24, line()).variant(1)
+    };
+    off.is("threaded dpc at 2\n");
+}
+
+/// "Queued Spin Locks".
+#[test]
+fn queued_and_ordinary_routines_do_not_go_together() {
+    example(26, line()).is("queued lock at 2\n");
+    example(26, line()).variant(1).breaks(&["DQ0113"]);
+}
+
+/// "Preventing Errors and Deadlocks While Using Spin Locks".
+#[test]
+fn a_lock_is_not_taken_twice() {
+    example(27, line()).is("spin lock at 2\n");
+    example(27, line()).variant(1).breaks(&["DQ0110"]);
+}
+
+/// KeIpiGenericCall.
+#[test]
+fn an_ipi_runs_everywhere_and_returns_what_the_callers_run_returned() {
+    for processors in [1, 2, 5] {
+        let one = Example {
+            processors,
+            ..example(29, line())
+        };
+        one.is(&format!("ipi 1400, runs {processors}\n"));
+    }
+}
