@@ -9,7 +9,7 @@ use dirql_kernel::mm::layout::PHYSICAL_WINDOW;
 
 use super::area::{TABLE, TWINS};
 use super::emit::{Code, RAX, RCX};
-use super::probe;
+use super::{carry_out, probe};
 
 /// `rax` of the code that looks something up.
 pub(super) const SLOT_RAX: u32 = 0xF10;
@@ -34,6 +34,9 @@ pub(super) const PROBE: u32 = 0x100;
 
 /// Offset of the gate to [`probe::enter_with_vectors`].
 pub(super) const PROBE_WITH_VECTORS: u32 = 0x120;
+
+/// Offset of the gate to [`carry_out::enter`].
+pub(super) const CARRY_OUT: u32 = 0x140;
 
 /// The first page of the twins' area.
 pub(super) fn code() -> Vec<u8> {
@@ -71,5 +74,7 @@ pub(super) fn code() -> Vec<u8> {
     code.jump_far(probe::enter as *const () as u64);
     code.pad_to(PROBE_WITH_VECTORS);
     code.jump_far(probe::enter_with_vectors as *const () as u64);
+    code.pad_to(CARRY_OUT);
+    code.jump_far(carry_out::enter as *const () as u64);
     code.into_bytes()
 }

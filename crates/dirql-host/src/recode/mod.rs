@@ -20,6 +20,7 @@
 //! - Nothing is borrowed while driver code runs, so the trap handler can call anything here.
 
 mod area;
+mod carry_out;
 mod emit;
 mod gate;
 mod probe;
@@ -266,6 +267,9 @@ impl Surroundings for Around<'_> {
             .watch
             .borrow()
             .before(instruction, code, vectors);
+        if !vectors {
+            carry_out::call_before(instruction, code);
+        }
     }
 }
 
