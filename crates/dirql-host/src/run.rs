@@ -7,8 +7,9 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use dirql_kernel::{Access, BadAddress, CallSite, Kernel, Outcome, Platform, Stop, StrandId};
+use dirql_rules::Context;
 
-use crate::exception::{Active, Pending};
+use crate::exception::{self, Active, Crossing, Pending};
 use crate::loader::LoadedImage;
 use crate::memory::{AddressSpace, MemoryError};
 use crate::native;
@@ -52,6 +53,8 @@ pub(crate) struct LinuxPlatform {
     /// The exception that is being handled on the running strand, since the kernel last
     /// called a driver; null if none is.
     pub(crate) active: Cell<*const Active>,
+    /// The kernel's last call of a driver on the running strand; null if there is none.
+    pub(crate) crossing: Cell<*const Crossing>,
     /// What is to be done when a routine has returned to [`exception::cpu::capture`].
     pub(crate) pending: Cell<Option<(Pending, u64)>>,
     /// Where this program is; in-process drivers are part of it.
@@ -80,6 +83,7 @@ impl LinuxPlatform {
             data: RefCell::default(),
             routine: Cell::new(0),
             active: Cell::new(std::ptr::null()),
+            crossing: Cell::new(std::ptr::null()),
             pending: Cell::new(None),
             own_code: native::module_of(call_driver as *const () as u64).unwrap_or(0..0),
             site: Cell::new(CallSite::default()),
@@ -117,6 +121,32 @@ impl LinuxPlatform {
     pub(crate) fn allow_native(&self) {
         self.space.allow_process_memory();
         self.has_native.set(true);
+    }
+
+    /// The frames in `crossing` and those further in are gone; what ran before them goes on.
+    pub(crate) fn leave_crossing(&self, crossing: &Crossing) {
+        self.routine.set(crossing.routine);
+        self.crossing.set(crossing.outer);
+    }
+
+    /// Calls a driver; `from` is what the processor was running when a driver called the
+    /// kernel, if that is why.
+    fn cross(&self, routine: u64, arguments: &[u64], from: Option<Context>) -> u64 {
+        let crossing = Crossing {
+            from,
+            routine: self.routine.replace(routine),
+            active: self.active.replace(std::ptr::null()),
+            outer: self.crossing.get(),
+        };
+        self.crossing.set(&raw const crossing);
+        let result = self.call_within(routine, arguments);
+        if let Some(kernel) = try_current_kernel() {
+            self.end_records(kernel);
+        }
+        self.crossing.set(crossing.outer);
+        self.active.set(crossing.active);
+        self.routine.set(crossing.routine);
+        result
     }
 
     /// Calls driver code on behalf of the driver's routine that runs already.
@@ -276,15 +306,11 @@ impl Platform for LinuxPlatform {
     }
 
     fn call(&self, routine: u64, arguments: &[u64]) -> u64 {
-        let before = self.routine.replace(routine);
-        let active = self.active.replace(std::ptr::null());
-        let result = self.call_within(routine, arguments);
-        if let Some(kernel) = try_current_kernel() {
-            self.end_records(kernel);
-        }
-        self.active.set(active);
-        self.routine.set(before);
-        result
+        self.cross(routine, arguments, None)
+    }
+
+    fn call_from_driver(&self, routine: u64, arguments: &[u64], outer: Context) -> u64 {
+        self.cross(routine, arguments, Some(outer))
     }
 
     fn routine(&self, name: &str) -> Option<u64> {
@@ -306,10 +332,12 @@ impl Platform for LinuxPlatform {
     fn suspend(&self) {
         let routine = self.routine.replace(0);
         let active = self.active.replace(std::ptr::null());
+        let crossing = self.crossing.replace(std::ptr::null());
         let floats = FloatControl::take();
         self.strands.suspend();
         self.in_driver.set(false);
         floats.give_back();
+        self.crossing.set(crossing);
         self.active.set(active);
         self.routine.set(routine);
     }
@@ -497,6 +525,9 @@ pub(crate) fn try_current_kernel() -> Option<&'static Kernel> {
 /// exception that comes here was handled by nobody.
 pub(crate) fn stop(kernel: &Kernel, stop: Stop) -> ! {
     record(kernel, stop);
+    if matches!(kernel.outcome(), Some(Outcome::BugCheck { .. })) {
+        kernel.note_stack(exception::frames_of_caller(platform()));
+    }
     platform().strands.leave()
 }
 

@@ -1,4 +1,4 @@
-//! A driver that was built by clang in MSVC mode handles exceptions.
+//! Drivers that were built by clang in MSVC mode handle exceptions.
 
 use std::cell::Cell;
 use std::path::Path;
@@ -9,13 +9,14 @@ use dirql_host::{DriverSource, Host, Stops, Watch};
 use dirql_image::ExportTarget;
 use dirql_kernel::ke::{RunState, ThreadBody};
 use dirql_kernel::{Config, Kernel, Outcome};
+use dirql_rules::ids;
 
-/// Runs an export of the driver as its entry point. Returns its address too.
-fn run(host: &Host, export: &str) -> (RunState, Option<NtStatus>, u64) {
-    let file =
-        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/drivers/seh.sys")).unwrap();
+/// Runs an export of a driver as its entry point. Returns its address too.
+fn run(host: &Host, driver: &str, export: &str) -> (RunState, Option<NtStatus>, u64) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/drivers/{driver}"));
+    let file = std::fs::read(path).unwrap();
     let loaded = host
-        .load_driver("seh.sys", DriverSource::Image(&file))
+        .load_driver(driver, DriverSource::Image(&file))
         .unwrap();
     let mut image = loaded.driver_image().unwrap();
     let export = loaded
@@ -42,7 +43,7 @@ fn run(host: &Host, export: &str) -> (RunState, Option<NtStatus>, u64) {
 }
 
 /// The export finds that all was right, as it is and as twins that are watched.
-fn is_right(export: &str) {
+fn is_right(driver: &str, export: &str) {
     let watch = |record, stops| Some(Watch { record, stops });
     for watch in [
         None,
@@ -54,7 +55,7 @@ fn is_right(export: &str) {
         if let Some(watch) = watch.clone() {
             host.watch(watch).unwrap();
         }
-        let (state, status, _) = run(&host, export);
+        let (state, status, _) = run(&host, driver, export);
         assert_eq!(
             (state, status, host.kernel().outcome()),
             (RunState::Idle, Some(NtStatus(1)), None),
@@ -64,15 +65,15 @@ fn is_right(export: &str) {
 }
 
 macro_rules! behaviours {
-    ($($test:ident = $export:literal;)*) => { $(
+    ($driver:literal: $($test:ident = $export:literal;)*) => { $(
         #[test]
         fn $test() {
-            is_right($export);
+            is_right($driver, $export);
         }
     )* };
 }
 
-behaviours! {
+behaviours! { "seh.sys":
     a_fault_in_a_function_without_a_frame_is_handled_by_its_caller = "without_frame";
     termination_handlers_of_three_frames_run_from_the_inside_out = "three_frames";
     a_routine_that_raises_does_so_where_it_was_called = "raised";
@@ -91,7 +92,7 @@ behaviours! {
 #[test]
 fn an_exception_that_nobody_handles_stops_the_system() {
     let host = Host::new(Config::default()).unwrap();
-    let (state, status, entry) = run(&host, "unhandled");
+    let (state, status, entry) = run(&host, "seh.sys", "unhandled");
     assert_eq!((state, status), (RunState::Ended, None));
     let Some(Outcome::BugCheck { bug_check, place }) = host.kernel().outcome() else {
         panic!("a bug check")
@@ -108,4 +109,54 @@ fn an_exception_that_nobody_handles_stops_the_system() {
         host.describe(address).unwrap().section.as_deref(),
         Some(".text")
     );
+}
+
+behaviours! { "crossing.sys":
+    an_exception_leaves_a_callback_through_the_kernel = "out_of_callback";
+    so_does_a_fault = "fault_in_callback";
+    a_thousand_that_cross_the_kernel_are_as_good_as_one = "often";
+    a_filter_beyond_the_kernel_can_repair_the_registers = "continues";
+    a_filter_can_cross_the_kernel_itself = "in_filter";
+    a_termination_handler_between_two_kernel_routines_can_raise = "in_finally";
+    an_exception_in_a_dispatch_routine_reaches_the_caller_of_the_device = "out_of_dispatch";
+    an_exception_in_a_dpc_is_handled_there = "in_dpc";
+    a_record_of_the_drivers_own_is_raised = "own_record";
+    a_context_is_restored = "restores";
+    a_back_trace_shows_frames_on_both_sides_of_the_kernel = "back_trace";
+}
+
+#[test]
+fn nothing_is_undone_when_an_exception_leaves_a_critical_section() {
+    let host = Host::new(Config::default()).unwrap();
+    let (_, status, _) = run(&host, "crossing.sys", "out_of_critical_section");
+    assert_eq!(status, Some(NtStatus(1)), "{:?}", host.kernel().outcome());
+    let rules: Vec<_> = host
+        .kernel()
+        .findings()
+        .iter()
+        .map(|one| one.rule)
+        .collect();
+    assert_eq!(rules.first(), Some(&ids::CRITICAL_SECTION_LEFT));
+}
+
+#[test]
+fn a_dpc_does_not_raise_in_what_it_interrupts() {
+    let host = Host::new(Config::default()).unwrap();
+    let (state, status, _) = run(&host, "crossing.sys", "unhandled_in_dpc");
+    assert_eq!((state, status), (RunState::Ended, None));
+    let Some(Outcome::BugCheck { bug_check, .. }) = host.kernel().outcome() else {
+        panic!("a bug check")
+    };
+    assert_eq!(bug_check.code, 0x1E);
+    assert_eq!(bug_check.parameters[0] as u32, 0xC000_0094);
+}
+
+#[test]
+fn the_stack_of_a_bug_check_goes_through_the_kernel() {
+    let host = Host::new(Config::default()).unwrap();
+    let (_, _, entry) = run(&host, "crossing.sys", "unhandled");
+    let stack = host.kernel().stack_at_end();
+    // The function that touches memory, the comparison, the one that sorts, the entry point.
+    assert_eq!(stack.len(), 4, "{stack:x?}");
+    assert!((entry..entry + 64).contains(&stack[3]), "{stack:x?}");
 }

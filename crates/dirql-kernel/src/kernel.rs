@@ -3,9 +3,10 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
+use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
-use dirql_rules::{BugCheck, Context, IrqlRule, Place};
+use dirql_rules::{BugCheck, Context, IrqlRule, Place, ids};
 
 use crate::config::Config;
 use crate::event::{Event, EventSink};
@@ -48,6 +49,7 @@ pub struct Kernel {
     pub(crate) rtl: rtl::Rtl,
     pub(crate) report: Report,
     outcome: RefCell<Option<Outcome>>,
+    stack: RefCell<Vec<u64>>,
     ended: Cell<bool>,
 }
 
@@ -67,6 +69,7 @@ impl Kernel {
             rtl: rtl::Rtl::default(),
             report: Report::default(),
             outcome: RefCell::new(None),
+            stack: RefCell::default(),
             ended: Cell::new(false),
             platform,
             config,
@@ -103,6 +106,22 @@ impl Kernel {
         self.outcome.borrow().clone()
     }
 
+    /// Where the drivers were when the run ended with a bug check, from the inside out: the
+    /// instruction, then the places to which their frames would have returned. Empty if that
+    /// is not known.
+    #[must_use]
+    pub fn stack_at_end(&self) -> Vec<u64> {
+        self.stack.borrow().clone()
+    }
+
+    /// Notes the stack of a run that ends; the first one counts.
+    pub fn note_stack(&self, frames: Vec<u64>) {
+        let mut stack = self.stack.borrow_mut();
+        if stack.is_empty() {
+            *stack = frames;
+        }
+    }
+
     /// Ends the run. The first reason counts. The caller must not return to driver code:
     /// on a strand it returns [`crate::Stop::Ended`] up to the table of exports.
     pub fn end(&self, outcome: Outcome) {
@@ -121,7 +140,8 @@ impl Kernel {
         irql: Option<&'static IrqlRule>,
         body: impl FnOnce(&Self) -> Ddi<R>,
     ) -> Ddi<R> {
-        self.report.enter_ddi(name, self.platform.call_site());
+        self.report
+            .enter_ddi(name, self.platform.call_site(), self.context());
         if self.report.is_recording() {
             self.event(Event::DdiEnter {
                 name,
@@ -161,12 +181,36 @@ impl Kernel {
             self.event(Event::RoutineEnter { kind, routine });
         }
         let ddi = self.report.suspend_ddi();
-        let result = self.platform.call(routine, arguments);
+        let result = match ddi.context() {
+            // An interrupt came inside the routine that the driver called: it is not the caller.
+            Some(outer) if !matches!(self.context(), Context::Isr(_)) => {
+                self.platform.call_from_driver(routine, arguments, outer)
+            }
+            _ => self.platform.call(routine, arguments),
+        };
         self.report.resume_ddi(ddi);
         if self.report.is_recording() {
             self.event(Event::RoutineLeave { kind, result });
         }
         result
+    }
+
+    /// An exception in a routine that the kernel had called was handled in the driver that had
+    /// called the kernel, so that the kernel's frames in between are gone. What they would have
+    /// undone stays done, as on Windows: a lock that was taken, a level that was raised.
+    ///
+    /// Findings: DQ0443 out of the routine of KeSynchronizeExecution. A finding that ends a run
+    /// ends it at the next call.
+    pub fn routine_left(&self, outer: Context) {
+        self.report.leave_ddi();
+        let inner = self.processor().context.replace(outer);
+        if inner == Context::CriticalSection && outer != inner {
+            let message = format!(
+                "an exception left the routine of KeSynchronizeExecution; its lock stays held and the level stays {}",
+                self.irql()
+            );
+            let _ = self.find(ids::CRITICAL_SECTION_LEFT, message, None);
+        }
     }
 
     /// What the current processor is running.

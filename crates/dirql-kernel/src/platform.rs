@@ -2,6 +2,8 @@
 
 use core::ops::Range;
 
+use dirql_rules::Context;
+
 use crate::stop::BadAddress;
 
 /// A stackful coroutine: one per kernel thread, plus an idle one per processor.
@@ -54,6 +56,16 @@ pub trait Platform {
     /// At most 12 arguments. An address that is not code faults as on a real
     /// processor, and the fault comes back through [`crate::Kernel::fault`].
     fn call(&self, routine: u64, arguments: &[u64]) -> u64;
+
+    /// As [`Platform::call`], on behalf of the driver that has called the kernel: an exception
+    /// that the routine does not handle goes on in the frames of that driver. If it is
+    /// handled there, the frames of the kernel in between are abandoned, and
+    /// [`crate::Kernel::routine_left`] is called with `outer`, what the processor was running
+    /// when the driver called.
+    fn call_from_driver(&self, routine: u64, arguments: &[u64], outer: Context) -> u64 {
+        let _ = outer;
+        self.call(routine, arguments)
+    }
 
     /// The address at which drivers can call the export or built-in routine `name`
     /// (for example `"KeSetEvent"`, or `"dirql:BusDispatch"` for the kernel's own

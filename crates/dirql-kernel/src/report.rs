@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
-use dirql_rules::{Finding, Place, RuleId};
+use dirql_rules::{Context, Finding, Place, RuleId};
 
 use crate::event::{Event, EventSink, Stamp};
 use crate::platform::CallSite;
@@ -17,6 +17,15 @@ use crate::{Kernel, Outcome};
 pub(crate) struct CurrentDdi {
     name: Option<&'static str>,
     site: CallSite,
+    /// What the processor was running.
+    context: Option<Context>,
+}
+
+impl CurrentDdi {
+    /// What the processor was running when the driver called; `None` if no driver did.
+    pub(crate) const fn context(self) -> Option<Context> {
+        self.context
+    }
 }
 
 #[derive(Default)]
@@ -37,10 +46,11 @@ impl Report {
         self.recording.get()
     }
 
-    pub(crate) fn enter_ddi(&self, name: &'static str, site: CallSite) {
+    pub(crate) fn enter_ddi(&self, name: &'static str, site: CallSite, context: Context) {
         self.ddi.set(CurrentDdi {
             name: Some(name),
             site,
+            context: Some(context),
         });
     }
 

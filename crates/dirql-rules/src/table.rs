@@ -387,6 +387,10 @@ rules! {
         "a DMA transfer is flushed before its map registers are freed",
         "call FlushAdapterBuffers when the device has finished, then FreeMapRegisters or FreeAdapterChannel",
         "wdm.PFLUSH_ADAPTER_BUFFERS", "0xE6 DRIVER_VERIFIER_DMA_VIOLATION; lost data";
+    CRITICAL_SECTION_LEFT = 443, Error,
+        "no exception leaves the routine that KeSynchronizeExecution calls",
+        "handle it inside the routine; nothing releases the interrupt's lock and lowers the IRQL otherwise",
+        "wdm.KeSynchronizeExecution, Remarks; Handling Exceptions", "a deadlock at the next interrupt";
     PROCESS_DESTROYED = 450, Error,
         "a driver writes to and jumps to its own memory only",
         "the last step that had begun says where to look; a trace (`--trace`) ends with what came before",

@@ -1,8 +1,8 @@
 //! Exceptions: raising, unwinding, looking at the stack.
 
 use dirql_abi::NtStatus;
-use dirql_abi::exception::Context;
-use dirql_kernel::{DriverPtr, Kernel, Stop};
+use dirql_abi::exception::{Context, ExceptionRecord};
+use dirql_kernel::{CallSite, Ddi, DriverPtr, Kernel, Stop};
 
 use crate::ddi::{Export, Nothing, enter_directly, exports};
 use crate::exception::{Pending, after_return, c_handler, cpu, unwind};
@@ -40,6 +40,16 @@ pub(super) const DIRECT: &[Export] = &[
         shim: cpu::capture_context as *const (),
     },
     Export {
+        name: "RtlRaiseException",
+        irql: None,
+        shim: raise_record as *const (),
+    },
+    Export {
+        name: "RtlRestoreContext",
+        irql: None,
+        shim: restore_context as *const (),
+    },
+    Export {
         name: "RtlUnwind",
         irql: None,
         shim: unwind as *const (),
@@ -58,6 +68,33 @@ fn raise(code: NtStatus) -> Stop {
     }
 }
 
+/// `VOID RtlRaiseException(PEXCEPTION_RECORD)`: raises the record where it was called.
+extern "win64" fn raise_record(record: u64) -> u64 {
+    enter_directly(|kernel: &Kernel, site| {
+        let mut record = kernel.read(DriverPtr::<ExceptionRecord>::new(record))?;
+        record.exception_address = site.return_address;
+        after(site, Pending::Raise(record))
+    })
+}
+
+/// `VOID RtlRestoreContext(PCONTEXT, PEXCEPTION_RECORD)`: goes on with the registers in the
+/// context. A record that asks for a longjmp or a consolidated unwind is not looked at: no
+/// code of a kernel asks for them.
+extern "win64" fn restore_context(context: u64, _record: u64) -> u64 {
+    enter_directly(|_: &Kernel, site| after(site, Pending::Restore(context)))
+}
+
+/// Has `pending` carried out when the shim that was called from `site` returns.
+fn after(site: CallSite, pending: Pending) -> Ddi<u64> {
+    let no_stack = dirql_kernel::BadAddress {
+        address: site.stack_pointer,
+        write: true,
+    };
+    after_return(site, pending)
+        .map(|()| 0)
+        .map_err(|()| Stop::BadAddress(no_stack))
+}
+
 /// `VOID RtlUnwindEx(TargetFrame, TargetIp, ExceptionRecord, ReturnValue, OriginalContext,
 /// HistoryTable)`; RtlUnwind has the first four. Where to start is known without a context.
 extern "win64" fn unwind(target_frame: u64, target_ip: u64, record: u64, return_value: u64) -> u64 {
@@ -68,12 +105,6 @@ extern "win64" fn unwind(target_frame: u64, target_ip: u64, record: u64, return_
             record,
             return_value,
         };
-        let no_stack = dirql_kernel::BadAddress {
-            address: site.stack_pointer,
-            write: true,
-        };
-        after_return(site, Pending::Unwind(request))
-            .map(|()| 0)
-            .map_err(|()| Stop::BadAddress(no_stack))
+        after(site, Pending::Unwind(request))
     })
 }

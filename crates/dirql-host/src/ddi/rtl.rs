@@ -5,6 +5,9 @@ use dirql_abi::registry::RtlOsVersionInfoExW;
 use dirql_kernel::DriverPtr;
 use dirql_kernel::rtl::{Acl, CountedString, Part, RtlBitmap, SecurityDescriptor};
 
+use crate::exception::frames_of_caller;
+use crate::run;
+
 use super::{Nothing, exports};
 
 type Map = DriverPtr<RtlBitmap>;
@@ -99,7 +102,10 @@ exports! {
     fn RtlValidSid(sid: u64) -> u8 = |k| k.rtl_valid_sid(sid);
 
     fn RtlCaptureStackBackTrace(skip: u32, capture: u32, frames: DriverPtr<u64>, hash: DriverPtr<u32>) -> u16
-        = |k| k.rtl_capture_stack_back_trace(skip, capture, frames, hash);
+        = |k| {
+            let found = frames_of_caller(run::platform());
+            k.rtl_capture_stack_back_trace(skip, capture, frames, hash, &found)
+        };
     fn RtlHashUnicodeString(string: DriverPtr<CountedString>, ignore_case: u8, algorithm: u32, hash: DriverPtr<u32>) -> NtStatus
         = |k| k.rtl_hash_unicode_string(string, ignore_case, algorithm, hash);
     fn RtlImageDirectoryEntryToData(base: u64, mapped: u8, entry: u16, size: DriverPtr<u32>) -> u64

@@ -76,6 +76,16 @@ impl Cpu {
         registers
     }
 
+    /// Registers that unwinding has come to, and flags as a routine may leave them.
+    pub(super) fn from_registers(registers: &Registers) -> Self {
+        let mut cpu = Self {
+            flags: 0x202,
+            ..Self::default()
+        };
+        cpu.set_registers(registers);
+        cpu
+    }
+
     /// What unwinding has come to.
     pub(super) fn set_registers(&mut self, registers: &Registers) {
         self.rip = registers.rip;

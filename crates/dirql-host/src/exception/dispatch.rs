@@ -8,7 +8,7 @@ use dirql_abi::exception::{ExceptionRecord, exception_disposition, exception_fla
 use dirql_kernel::{Kernel, Stop};
 
 use crate::exception::cpu::Cpu;
-use crate::exception::frames::Walk;
+use crate::exception::frames::{Walk, addresses};
 use crate::exception::{Active, unhandled};
 use crate::run::LinuxPlatform;
 
@@ -70,6 +70,7 @@ pub(super) fn dispatch(
         }
         walk.leave(&frame);
     }
+    kernel.note_stack(addresses(platform, cpu));
     Err(unhandled(kernel, record))
 }
 

@@ -8,8 +8,8 @@ use dirql_image::unwind::{Frame, Handler};
 use dirql_kernel::{Ddi, DriverPtr, Kernel, Platform, Stop};
 use zerocopy::{FromZeros, IntoBytes};
 
-use crate::exception::Active;
 use crate::exception::cpu::Cpu;
+use crate::exception::{Active, Crossing, own_frames};
 use crate::loader::LoadedImage;
 use crate::run::LinuxPlatform;
 
@@ -23,6 +23,10 @@ pub(super) struct Walk<'a> {
     pub(super) cpu: Cpu,
     /// The exception during whose handling the frames so far were made.
     pub(super) outer: *const Active,
+    /// The kernel's last call of a driver further out than the frames so far.
+    crossing: *const Crossing,
+    /// The outermost such call that was left.
+    pub(super) left_crossing: Option<Crossing>,
     /// How many scopes of the next frame have had their termination handlers called.
     scope_index: u32,
     left: u32,
@@ -54,22 +58,27 @@ impl<'a> Walk<'a> {
             platform,
             cpu: *cpu,
             outer: platform.active.get(),
+            crossing: platform.crossing.get(),
+            left_crossing: None,
             scope_index: 0,
             left: MOST_FRAMES,
         }
     }
 
-    /// The next frame; `None` where the kernel called the driver, or where nothing can be
-    /// made of the stack.
+    /// The next frame of a driver; `None` where there is none further out, or where nothing can
+    /// be made of the stack.
     pub(super) fn frame(&mut self) -> Option<DriverFrame> {
         let mut nested = false;
         self.left = self.left.checked_sub(1)?;
         let image = loop {
             match self.platform.image_at(self.cpu.rip) {
                 Some(image) if image.image().is_some() => break image,
-                _ => self.leave_handler()?,
+                _ if !self.outer.is_null() => {
+                    self.leave_handler()?;
+                    nested = true;
+                }
+                _ => self.leave_kernel()?,
             }
-            nested = true;
         };
         let mut registers = self.cpu.registers();
         let space = &self.platform.space;
@@ -104,6 +113,38 @@ impl<'a> Walk<'a> {
     pub(super) fn leave(&mut self, frame: &DriverFrame) {
         self.cpu = frame.caller;
         self.scope_index = 0;
+    }
+
+    /// The kernel called this code because a driver had called the kernel: goes on there.
+    fn leave_kernel(&mut self) -> Option<()> {
+        let mut registers = self.cpu.registers();
+        let stack = |address| self.platform.strands.read_stack(address);
+        for _ in 0..own_frames::MOST {
+            self.pass_calls(registers.rsp())?;
+            if self.platform.has_frames(registers.rip) {
+                self.cpu.set_registers(&registers);
+                self.scope_index = 0;
+                return Some(());
+            }
+            own_frames::step(&mut registers, stack)?;
+        }
+        None
+    }
+
+    /// Notes the calls of drivers whose records lie below `stack_pointer`. `None` at one that no
+    /// driver's call is behind.
+    fn pass_calls(&mut self, stack_pointer: u64) -> Option<()> {
+        // SAFETY: null, or a record in the frame of a call on this stack that has not returned.
+        while let Some(crossing) = unsafe { self.crossing.as_ref() } {
+            if self.crossing.expose_provenance() as u64 >= stack_pointer {
+                break;
+            }
+            crossing.from?;
+            self.left_crossing = Some(*crossing);
+            self.outer = crossing.active;
+            self.crossing = crossing.outer;
+        }
+        Some(())
     }
 
     /// The kernel called this code to handle an exception: goes on where that was raised. If
@@ -145,7 +186,29 @@ impl DriverFrame {
     }
 }
 
+/// Where the frames of drivers from `cpu` outwards are: the instruction, then the places to
+/// which they return.
+pub(super) fn addresses(platform: &LinuxPlatform, cpu: &Cpu) -> Vec<u64> {
+    /// More than a reader wants.
+    const MOST: usize = 64;
+    let mut walk = Walk::new(platform, cpu);
+    let mut addresses = Vec::new();
+    while addresses.len() < MOST
+        && let Some(frame) = walk.frame()
+    {
+        addresses.push(frame.cpu.rip);
+        walk.leave(&frame);
+    }
+    addresses
+}
+
 impl LinuxPlatform {
+    /// Whether the code at `address` is in an image whose frames can be walked.
+    pub(super) fn has_frames(&self, address: u64) -> bool {
+        self.image_at(address)
+            .is_some_and(|image| image.image().is_some())
+    }
+
     /// `PRUNTIME_FUNCTION RtlLookupFunctionEntry(ControlPc, *ImageBase, HistoryTable)`: the
     /// entry for the code at `address`, or NULL; `*ImageBase` is set if an image is there.
     pub(crate) fn lookup_function_entry(
@@ -179,6 +242,8 @@ impl LinuxPlatform {
             platform: self,
             cpu: Cpu::from_context(&record),
             outer: ptr::null(),
+            crossing: ptr::null(),
+            left_crossing: None,
             scope_index: 0,
             left: 1,
         };

@@ -11,10 +11,12 @@
 //! ([`unwind`]), at whose end the driver goes on in its `__except` block. Rust frames in
 //! between are abandoned: they hold nothing by then.
 //!
-//! The walk ends where the kernel called the driver. Windows goes on through frames of its
-//! own, so that `__try` around IofCallDriver catches what the lower driver raises; here
-//! that is not handled, and the system stops. Not modelled: the floating-point control
-//! word is not restored.
+//! Where the kernel called the driver because a driver had called the kernel, the walk goes on
+//! through our own frames ([`own_frames`]) into that driver, so that `__try` around
+//! IofCallDriver catches what the lower driver raises. Nothing of the kernel's is undone on the way,
+//! as on Windows. The walk ends where an interrupt, a DPC or a thread began.
+//!
+//! Not modelled: the floating-point control word is not restored.
 //!
 //! Source: Microsoft, "x64 exception handling"; `winnt.h`; WDK reference, "Handling
 //! Exceptions".
@@ -23,6 +25,7 @@ pub(crate) mod c_handler;
 pub(crate) mod cpu;
 mod dispatch;
 mod frames;
+mod own_frames;
 pub(crate) mod unwind;
 
 use std::panic::AssertUnwindSafe;
@@ -42,6 +45,8 @@ pub(crate) enum Pending {
     Raise(ExceptionRecord),
     /// The stack is unwound.
     Unwind(unwind::Request),
+    /// The driver goes on with the CONTEXT at this address.
+    Restore(u64),
 }
 
 /// An exception whose handlers are being called: what is below their frames.
@@ -54,6 +59,35 @@ pub(crate) struct Active {
     dispatcher: *const DispatcherContext,
     /// The exception during whose handling this one was raised, or null.
     outer: *const Active,
+}
+
+/// A call of a driver by the kernel, on the stack of the call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Crossing {
+    /// What the processor was running when a driver called the kernel, which is why this call
+    /// was made; `None` if no driver's call is behind it.
+    pub(crate) from: Option<dirql_rules::Context>,
+    /// The routine that ran before.
+    pub(crate) routine: u64,
+    /// The exception that was being handled before.
+    pub(crate) active: *const Active,
+    /// The call further out on this stack, or null.
+    pub(crate) outer: *const Crossing,
+}
+
+/// The driver frames below the caller of the kernel routine that runs, from the inside out.
+pub(crate) fn frames_of_caller(platform: &LinuxPlatform) -> Vec<u64> {
+    let mut registers = own_frames::here();
+    let stack = |address| platform.strands.read_stack(address);
+    for _ in 0..own_frames::MOST {
+        if own_frames::step(&mut registers, stack).is_none() {
+            break;
+        }
+        if platform.has_frames(registers.rip) {
+            return frames::addresses(platform, &Cpu::from_registers(&registers));
+        }
+    }
+    Vec::new()
 }
 
 /// A routine that the driver called at `site` does not return: `stop` says why. If this
@@ -90,9 +124,11 @@ pub(crate) fn raise_in_driver(
     stop: Stop,
     context: &mut Context,
 ) -> Result<(), Stop> {
-    let (code, parameters) = as_exception(kernel, stop)?;
-    let mut record = record(code, parameters, context.rip);
     let mut cpu = Cpu::from_trap(context);
+    let (code, parameters) = as_exception(kernel, stop).inspect_err(|_| {
+        kernel.note_stack(frames::addresses(run::platform(), &cpu));
+    })?;
+    let mut record = record(code, parameters, context.rip);
     dispatch::dispatch(kernel, run::platform(), &mut record, &mut cpu)?;
     cpu.go_on_from_trap(context);
     Ok(())
@@ -176,5 +212,10 @@ fn carry_out(
     match pending {
         Pending::Raise(mut record) => dispatch::dispatch(kernel, platform, &mut record, cpu),
         Pending::Unwind(request) => Err(unwind::unwind(kernel, platform, &request, cpu)),
+        Pending::Restore(context) => {
+            let context = kernel.read(dirql_kernel::DriverPtr::new(context))?;
+            *cpu = Cpu::from_context(&context);
+            Ok(())
+        }
     }
 }

@@ -73,7 +73,7 @@ pub(super) fn unwind(
             }
         }
         if target {
-            arrive(platform, &walk, frame.cpu, request);
+            arrive(kernel, platform, &walk, frame.cpu, request);
         }
         walk.leave(&frame);
     }
@@ -82,10 +82,22 @@ pub(super) fn unwind(
 }
 
 /// Goes on in the target frame.
-fn arrive(platform: &LinuxPlatform, walk: &Walk<'_>, mut cpu: Cpu, request: &Request) -> ! {
+fn arrive(
+    kernel: &Kernel,
+    platform: &LinuxPlatform,
+    walk: &Walk<'_>,
+    mut cpu: Cpu,
+    request: &Request,
+) -> ! {
     cpu.rip = request.target_ip;
     cpu.set_rax(request.return_value);
     platform.active.set(walk.outer);
+    if let Some(left) = &walk.left_crossing {
+        platform.leave_crossing(left);
+        if let Some(outer) = left.from {
+            kernel.routine_left(outer);
+        }
+    }
     platform.enter_driver(true);
     // SAFETY: the walk came to this frame from where this strand stopped in driver code, so
     // it is a driver's and further out on this stack. In between are frames of drivers and

@@ -82,10 +82,11 @@ impl Kernel {
 
     /// `USHORT RtlCaptureStackBackTrace(ULONG Skip, ULONG Capture, PVOID *Frames, PULONG Hash)`
     ///
-    /// Captures one frame at most: where the driver called. Older frames are not walked.
+    /// Captures where frames of drivers return to, from the caller outwards; `found` is what a
+    /// walk came to. Frames of the kernel in between are not shown.
     ///
     /// - IRQL: any level.
-    /// - Returns: the frames captured, 0 or 1.
+    /// - Returns: the frames captured, after `skip` of them; the hash is their sum.
     /// - Findings: none of its own.
     /// - Source: WDK reference, ntifs.RtlCaptureStackBackTrace.
     pub fn rtl_capture_stack_back_trace(
@@ -94,14 +95,17 @@ impl Kernel {
         capture: u32,
         frames: DriverPtr<u64>,
         hash: DriverPtr<u32>,
+        found: &[u64],
     ) -> Ddi<u16> {
-        let caller = self.platform().call_site().return_address;
-        let captured = u16::from(skip == 0 && capture > 0 && caller != 0);
-        if captured == 1 {
-            self.write(frames, caller)?;
+        let wanted = found.iter().skip(skip as usize).take(capture as usize);
+        let (mut captured, mut sum) = (0_u16, 0_u32);
+        for address in wanted {
+            self.write(frames.element(captured.into()), *address)?;
+            captured += 1;
+            sum = sum.wrapping_add(*address as u32);
         }
         if !hash.is_null() {
-            self.write(hash, if captured == 1 { caller as u32 } else { 0 })?;
+            self.write(hash, sum)?;
         }
         Ok(captured)
     }
