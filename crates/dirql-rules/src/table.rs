@@ -391,6 +391,18 @@ rules! {
         "no exception leaves the routine that KeSynchronizeExecution calls",
         "handle it inside the routine; nothing releases the interrupt's lock and lowers the IRQL otherwise",
         "wdm.KeSynchronizeExecution, Remarks; Handling Exceptions", "a deadlock at the next interrupt";
+    RUNDOWN = 444, Error,
+        "run-down protection is released as often as it was acquired, and waited for by one thread",
+        "pair ExAcquireRundownProtection and ExReleaseRundownProtection, also on error paths",
+        "Run-Down Protection", "0x50; the object is used after it is gone";
+    EX_TIMER = 445, Error,
+        "a timer from ExAllocateTimer is used until ExDeleteTimer and not after it",
+        "delete the timer last, with Wait set where its callback may run",
+        "wdm.ExDeleteTimer, Remarks", "0xC7 TIMER_OR_DPC_INVALID";
+    PROVIDER_LEFT = 446, Error,
+        "a driver unregisters its event providers before it is unloaded",
+        "call EtwUnregister in Unload, and on the error paths of DriverEntry",
+        "wdm.EtwUnregister, Remarks", "0xCE: a callback into freed code";
     PROCESS_DESTROYED = 450, Error,
         "a driver writes to and jumps to its own memory only",
         "the last step that had begun says where to look; a trace (`--trace`) ends with what came before",

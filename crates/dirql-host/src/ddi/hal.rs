@@ -2,7 +2,7 @@
 
 use dirql_kernel::DriverPtr;
 
-use super::exports;
+use super::{Nothing, exports};
 
 exports! {
     fn HalGetInterruptVector(
@@ -21,6 +21,7 @@ exports! {
         = |k| k.hal_set_bus_data_by_offset(kind, (bus, slot), buffer, (offset, length));
     fn HalSetBusData(kind: u32, bus: u32, slot: u32, buffer: u64, length: u32) -> u32
         = |k| k.hal_set_bus_data_by_offset(kind, (bus, slot), buffer, (0, length));
+    fn HalDisplayString(text: u64) -> Nothing = |k| k.hal_display_string(text).map(Nothing::from);
     fn HalTranslateBusAddress(
         interface: i32,
         _bus: u32,

@@ -17,6 +17,8 @@ exports! {
     fn KeGetRecommendedSharedDataAlignment() -> u32 = |_k| Ok(64);
     fn KdChangeOption(_option: u32, _in_length: u32, _in: u64, _out_length: u32, _out: u64, _needed: u64) -> NtStatus
         = |k| k.kd_change_option();
+    fn KdSystemDebugControl(_command: u32, _in: u64, _in_length: u32, _out: u64, _out_length: u32, _needed: u64, _mode: u8) -> NtStatus
+        = |_k| Ok(NtStatus::DEBUGGER_INACTIVE);
     fn KdRefreshDebuggerNotPresent() -> u8 = |_k| Ok(1);
     fn KdEnableDebugger() -> NtStatus = |_k| Ok(NtStatus::DEBUGGER_INACTIVE);
     fn KdDisableDebugger() -> NtStatus = |_k| Ok(NtStatus::DEBUGGER_INACTIVE);

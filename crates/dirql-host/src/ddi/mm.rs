@@ -1,5 +1,8 @@
 //! Memory: contiguous, mapped, addresses, sections.
 
+use dirql_abi::NtStatus;
+use dirql_kernel::DriverPtr;
+
 use super::{Nothing, exports};
 
 exports! {
@@ -40,6 +43,10 @@ exports! {
         = |k| k.mm_unmap_io_space(address, bytes).map(Nothing::from);
     fn ProbeForRead(address: u64, length: u64, alignment: u32) -> Nothing
         = |k| k.probe_for_read(address, length, alignment).map(Nothing::from);
+    fn ZwAllocateVirtualMemory(process: u64, base: DriverPtr<u64>, _zero_bits: u64, size: DriverPtr<u64>, kind: u32, protect: u32) -> NtStatus
+        = |k| k.zw_allocate_virtual_memory(process, base, size, kind, protect);
+    fn ZwFreeVirtualMemory(process: u64, base: DriverPtr<u64>, size: DriverPtr<u64>, kind: u32) -> NtStatus
+        = |k| k.zw_free_virtual_memory(process, base, size, kind);
     fn ProbeForWrite(address: u64, length: u64, alignment: u32) -> Nothing
         = |k| k.probe_for_write(address, length, alignment).map(Nothing::from);
 }

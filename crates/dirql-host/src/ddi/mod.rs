@@ -23,6 +23,7 @@ mod hal;
 mod hal_dma;
 mod io_bus;
 mod io_device;
+mod io_file;
 mod io_interrupt;
 mod io_irp;
 mod io_system;
@@ -33,6 +34,7 @@ mod ke_query;
 mod ke_system;
 mod mm;
 mod mm_mdl;
+mod modern;
 mod ob;
 mod parport;
 mod po;
@@ -221,6 +223,8 @@ fn families() -> Vec<&'static [Export]> {
         hal_dma::OPERATIONS,
         io_bus::ROUTINES,
         io_device::EXPORTS,
+        io_file::EXPORTS,
+        io_file::ROUTINES,
         io_interrupt::EXPORTS,
         io_irp::EXPORTS,
         io_irp::ROUTINES,
@@ -241,6 +245,8 @@ fn families() -> Vec<&'static [Export]> {
         ex_lock::EXPORTS,
         mm::EXPORTS,
         mm_mdl::EXPORTS,
+        modern::EXPORTS,
+        modern::ROUTINES,
         print::EXPORTS,
         ps::EXPORTS,
         rtl::EXPORTS,

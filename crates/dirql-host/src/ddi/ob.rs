@@ -1,9 +1,14 @@
 //! Objects and handles.
 
 use dirql_abi::NtStatus;
+use dirql_abi::object::ObjectAttributes;
 use dirql_kernel::DriverPtr;
+use dirql_kernel::ob::ObjectKind;
+use dirql_kernel::rtl::SecurityDescriptor;
 
 use crate::ddi::{Nothing, exports};
+
+type Attributes = DriverPtr<ObjectAttributes>;
 
 exports! {
     fn ObfReferenceObject(object: u64) -> u64 = |k| k.obf_reference_object(object);
@@ -20,6 +25,28 @@ exports! {
         = |k| k.ob_query_name_string(object, information, room, needed);
     fn ObGetObjectSecurity(object: u64, descriptor: DriverPtr<u64>, allocated: DriverPtr<u8>) -> NtStatus
         = |k| k.ob_get_object_security(object, descriptor, allocated);
+    fn SeCaptureSecurityDescriptor(descriptor: DriverPtr<SecurityDescriptor>, mode: u8, pool: u32, capture: u8, captured: DriverPtr<u64>) -> NtStatus
+        = |k| k.se_capture_security_descriptor(descriptor, mode, pool, capture, captured);
+    fn ZwSetSecurityObject(handle: u64, information: u32, descriptor: DriverPtr<SecurityDescriptor>) -> NtStatus
+        = |k| k.zw_set_security_object(handle, information, descriptor);
+    fn ZwCreateEvent(handle: DriverPtr<u64>, access: u32, attributes: Attributes, kind: u32, state: u8) -> NtStatus
+        = |k| k.zw_create_event(handle, access, attributes, kind, state);
+    fn ZwOpenEvent(handle: DriverPtr<u64>, access: u32, attributes: Attributes) -> NtStatus
+        = |k| k.zw_open_dispatcher(handle, access, attributes, ObjectKind::Event);
+    fn ZwSetEvent(handle: u64, previous: DriverPtr<i32>) -> NtStatus
+        = |k| k.zw_change_event(handle, true, previous);
+    fn ZwResetEvent(handle: u64, previous: DriverPtr<i32>) -> NtStatus
+        = |k| k.zw_change_event(handle, false, previous);
+    fn ZwClearEvent(handle: u64) -> NtStatus = |k| k.zw_change_event(handle, false, DriverPtr::NULL);
+    fn ZwCreateTimer(handle: DriverPtr<u64>, access: u32, attributes: Attributes, kind: u32) -> NtStatus
+        = |k| k.zw_create_timer(handle, access, attributes, kind);
+    fn ZwOpenTimer(handle: DriverPtr<u64>, access: u32, attributes: Attributes) -> NtStatus
+        = |k| k.zw_open_dispatcher(handle, access, attributes, ObjectKind::Timer);
+    fn ZwSetTimer(handle: u64, due: DriverPtr<i64>, apc: u64, _context: u64, _resume: u8, period: i32, previous: DriverPtr<u8>) -> NtStatus
+        = |k| k.zw_set_timer(handle, due, apc, period, previous);
+    fn ZwCancelTimer(handle: u64, state: DriverPtr<u8>) -> NtStatus = |k| k.zw_cancel_timer(handle, state);
+    fn ZwWaitForSingleObject(handle: u64, alertable: u8, timeout: DriverPtr<i64>) -> NtStatus
+        = |k| k.zw_wait_for_single_object(handle, alertable, timeout);
     fn ObReleaseObjectSecurity(descriptor: u64, _allocated: u8) -> Nothing
         = |k| k.ob_release_object_security(descriptor).map(Nothing::from);
 }

@@ -13,6 +13,8 @@ exports! {
         = |k| k.po_request_power_irp(device, minor, state, routine, context, irp);
     fn PoRegisterDeviceForIdleDetection(device: u64, conservation: u32, performance: u32, _state: u32) -> u64
         = |k| k.po_register_device_for_idle_detection(device, conservation, performance);
+    fn ZwPowerInformation(level: u32, input: u64, _input_length: u32, output: u64, output_length: u32) -> NtStatus
+        = |k| k.zw_power_information(level, input, (output, output_length));
     fn PoSetSystemState(flags: u32) -> Nothing = |k| k.po_set_system_state(flags).map(Nothing::from);
 }
 

@@ -13,6 +13,10 @@ exports! {
     fn PsGetCurrentThreadId() -> u64 = |k| k.ps_get_current_thread_id();
     fn PsGetVersion(major: DriverPtr<u32>, minor: DriverPtr<u32>, build: DriverPtr<u32>, service_pack: DriverPtr<UnicodeString>) -> u8
         = |k| k.ps_get_version(major, minor, build, service_pack);
+    fn NtSetInformationThread(thread: u64, class: u32, information: u64, length: u32) -> NtStatus
+        = |k| k.zw_set_information_thread(thread, class, information, length);
+    fn ZwSetInformationThread(thread: u64, class: u32, information: u64, length: u32) -> NtStatus
+        = |k| k.zw_set_information_thread(thread, class, information, length);
     fn PsIsThreadTerminating(thread: u64) -> u8 = |k| k.ps_is_thread_terminating(thread);
     fn PsRemoveCreateThreadNotifyRoutine(routine: u64) -> NtStatus
         = |k| k.ps_remove_create_thread_notify_routine(routine);

@@ -106,6 +106,8 @@ exports! {
             let found = frames_of_caller(run::platform());
             k.rtl_capture_stack_back_trace(skip, capture, frames, hash, &found)
         };
+    fn RtlFindMessage(base: u64, table: u32, language: u32, message: u32, entry: DriverPtr<u64>) -> NtStatus
+        = |k| k.rtl_find_message(base, table, language, message, entry);
     fn RtlHashUnicodeString(string: DriverPtr<CountedString>, ignore_case: u8, algorithm: u32, hash: DriverPtr<u32>) -> NtStatus
         = |k| k.rtl_hash_unicode_string(string, ignore_case, algorithm, hash);
     fn RtlImageDirectoryEntryToData(base: u64, mapped: u8, entry: u16, size: DriverPtr<u32>) -> u64

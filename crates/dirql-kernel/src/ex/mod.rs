@@ -4,6 +4,7 @@
 //! Source: WDK reference, the `Ex` routines; the page of each is named at its method.
 
 mod callback;
+mod etw;
 mod fast_mutex;
 mod interlocked;
 mod lookaside;
@@ -11,8 +12,10 @@ mod misc;
 mod pool;
 mod probe;
 mod resource;
+mod rundown;
 mod slist;
 mod system_information;
+mod timer;
 mod work_item;
 
 use alloc::collections::BTreeMap;
@@ -29,5 +32,9 @@ pub(crate) struct Ex {
     /// Events that waits for resources use, when nobody waits.
     free_events: RefCell<alloc::vec::Vec<u64>>,
     uuids: Cell<u64>,
+    providers: RefCell<etw::Providers>,
+    /// The event of whoever waits, by run-down reference.
+    rundowns: RefCell<BTreeMap<u64, u64>>,
+    timers: RefCell<BTreeMap<u64, timer::ExTimer>>,
     work_items: RefCell<BTreeMap<u64, dirql_rules::Place>>,
 }

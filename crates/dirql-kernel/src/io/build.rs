@@ -176,7 +176,7 @@ impl Kernel {
 
     /// Allocates the system buffer and copies the caller's data to it. Whether there was
     /// memory. The buffer is freed at completion.
-    fn give_system_buffer(
+    pub(super) fn give_system_buffer(
         &self,
         irp: u64,
         room: u32,
@@ -402,14 +402,14 @@ impl Kernel {
     }
 
     /// An event of our own that is not signaled, to be given back.
-    pub(super) fn take_event(&self) -> Ddi<u64> {
+    pub(crate) fn take_event(&self) -> Ddi<u64> {
         let event = self.io.events.borrow_mut().pop();
         let event = event.unwrap_or_else(|| self.allocate_system(32));
         self.ke_initialize_event(DriverPtr::new(event), 0, 0)?;
         Ok(event)
     }
 
-    pub(super) fn give_event(&self, event: u64) {
+    pub(crate) fn give_event(&self, event: u64) {
         self.io.events.borrow_mut().push(event);
     }
 

@@ -13,6 +13,7 @@ use dirql_abi::stack_parameters::StackParametersCreate;
 use dirql_abi::string::UnicodeString;
 use dirql_abi::{Irql, NtStatus};
 
+use super::RequestOutcome;
 use super::driver::zeroed;
 use super::work_item::Job;
 use crate::ob::ObjectKind;
@@ -29,6 +30,31 @@ const GENERIC_WRITE: u32 = 0x4000_0000;
 
 /// FILE_SHARE_READ and FILE_SHARE_WRITE.
 const SHARE_ALL: u16 = 3;
+
+/// How a device is opened.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opening {
+    /// ACCESS_MASK.
+    pub(super) access: u32,
+    /// FILE_ATTRIBUTE_.
+    pub(super) attributes: u16,
+    /// FILE_SHARE_.
+    pub(super) share: u16,
+    /// Disposition in the top byte, create options below.
+    pub(super) options: u32,
+}
+
+impl Opening {
+    /// As an application opens a device.
+    const fn existing(access: u32) -> Self {
+        Self {
+            access,
+            attributes: 0,
+            share: SHARE_ALL,
+            options: create_disposition::FILE_OPEN << 24,
+        }
+    }
+}
 
 /// What is kept about a file object.
 pub(super) struct File {
@@ -65,9 +91,24 @@ impl Kernel {
         rest: &str,
         access: u32,
     ) -> Ddi<Result<u64, NtStatus>> {
+        let (file, outcome) = self.open_device_as(device, rest, Opening::existing(access))?;
+        Ok(if outcome.status.is_success() {
+            Ok(file)
+        } else {
+            Err(outcome.status)
+        })
+    }
+
+    /// As [`Kernel::open_device`], in a way of the caller's; also what the driver answered.
+    pub(super) fn open_device_as(
+        &self,
+        device: u64,
+        rest: &str,
+        opening: Opening,
+    ) -> Ddi<(u64, RequestOutcome)> {
         let flags = self.device_flags(device)?;
         if flags & device_flags::DO_DEVICE_INITIALIZING != 0 || self.is_deleted(device) {
-            return Ok(Err(NtStatus::NO_SUCH_DEVICE));
+            return Ok(refused(NtStatus::NO_SUCH_DEVICE));
         }
         let references = at!(
             DriverPtr::<DeviceObject>::new(device),
@@ -76,18 +117,18 @@ impl Kernel {
         );
         let count = self.read(references)?;
         if flags & device_flags::DO_EXCLUSIVE != 0 && count > 0 {
-            return Ok(Err(NtStatus::ACCESS_DENIED));
+            return Ok(refused(NtStatus::ACCESS_DENIED));
         }
-        let file = self.new_file(device, rest, access)?;
+        let file = self.new_file(device, rest, opening.access)?;
         if file == 0 {
-            return Ok(Err(NtStatus::INSUFFICIENT_RESOURCES));
+            return Ok(refused(NtStatus::INSUFFICIENT_RESOURCES));
         }
         self.write(references, count.wrapping_add(1))?;
         self.obf_reference_object(device)?;
-        let status = self.send_create(device, file, access)?;
-        if !status.is_success() {
+        let outcome = self.send_create(device, file, opening)?;
+        if !outcome.status.is_success() {
             self.obf_dereference_object(file)?;
-            return Ok(Err(status));
+            return Ok((0, outcome));
         }
         let object = DriverPtr::<FileObject>::new(file);
         let flags = self.read(at!(object, FileObject, flags))?;
@@ -98,7 +139,7 @@ impl Kernel {
         if let Some(record) = self.io.files.borrow_mut().get_mut(&file) {
             record.opened = true;
         }
-        Ok(Ok(file))
+        Ok((file, outcome))
     }
 
     fn is_deleted(&self, device: u64) -> bool {
@@ -158,18 +199,22 @@ impl Kernel {
         Ok(file)
     }
 
-    fn send_create(&self, device: u64, file: u64, access: u32) -> Ddi<NtStatus> {
+    fn send_create(&self, device: u64, file: u64, opening: Opening) -> Ddi<RequestOutcome> {
         let context =
             self.allocate_zeroed(size_of::<IoSecurityContext>() as u64, super::tag(b"IoSc"))?;
         if context == 0 {
-            return Ok(NtStatus::INSUFFICIENT_RESOURCES);
+            return Ok(refused(NtStatus::INSUFFICIENT_RESOURCES).1);
         }
         let security = DriverPtr::<IoSecurityContext>::new(context);
-        self.write(at!(security, IoSecurityContext, desired_access), access)?;
+        self.write(
+            at!(security, IoSecurityContext, desired_access),
+            opening.access,
+        )?;
         let parameters = StackParametersCreate {
             security_context: context,
-            options: create_disposition::FILE_OPEN << 24,
-            share_access: SHARE_ALL,
+            options: opening.options,
+            file_attributes: opening.attributes,
+            share_access: opening.share,
             ..zeroed()
         };
         let top = self.top_of_stack(device);
@@ -178,7 +223,7 @@ impl Kernel {
             stack.set_parameters(&parameters);
         })?;
         self.pool_free(context, None)?;
-        Ok(outcome.status)
+        Ok(outcome)
     }
 
     /// The last handle to a file is closed: IRP_MJ_CLEANUP, once.
@@ -256,4 +301,14 @@ impl Kernel {
             .get(&file)
             .map(|record| record.device)
     }
+}
+
+/// The answer of somebody who did not get as far as the driver.
+fn refused(status: NtStatus) -> (u64, RequestOutcome) {
+    let outcome = RequestOutcome {
+        status,
+        information: 0,
+        data: Vec::new(),
+    };
+    (0, outcome)
 }

@@ -27,6 +27,7 @@ pub mod pnp;
 mod property;
 mod remove_lock;
 mod request;
+mod requestor;
 mod shutdown;
 mod start_io;
 mod symbolic_link;
@@ -40,6 +41,7 @@ mod verify_device;
 mod wmi;
 mod wmilib;
 mod work_item;
+mod zw_file;
 
 use core::cell::RefCell;
 
@@ -49,6 +51,7 @@ pub use driver::{DriverImage, UnloadError};
 pub use error_log::ErrorLogEntry;
 pub use request::{FileHandle, Outcome as RequestOutcome, Request, RequestKind};
 pub(crate) use work_item::Job;
+pub use zw_file::{Completion, CreateRequest};
 
 /// The state of this part of the kernel.
 #[derive(Default)]
@@ -72,6 +75,7 @@ pub(crate) struct Io {
     notifications: notification::Notifications,
     requests: request::Requests,
     users: user::Users,
+    volume: zw_file::volume::Volume,
     configuration: core::cell::Cell<u64>,
     /// The DPC that calls the routines of I/O timers; 0 before it is needed.
     timer_dpc: core::cell::Cell<u64>,

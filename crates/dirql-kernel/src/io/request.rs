@@ -222,6 +222,91 @@ impl Kernel {
         self.wait_request(request)
     }
 
+    /// Reads or writes a file for a driver, with its buffer, and waits.
+    pub(super) fn transfer(
+        &self,
+        file: u64,
+        function: u8,
+        buffer: u64,
+        length: u32,
+        offset: i64,
+    ) -> Ddi<Outcome> {
+        self.request_for_driver(file, |kernel, irp, device| {
+            let flags = if function == major::IRP_MJ_READ {
+                irp_flags::IRP_READ_OPERATION
+            } else {
+                irp_flags::IRP_WRITE_OPERATION
+            };
+            kernel.write(at!(DriverPtr::<Irp>::new(irp), Irp, flags), flags)?;
+            kernel.fill_transfer(irp, device, function, buffer, length, offset, 0)
+        })
+    }
+
+    /// Sends a device control request for a driver, with its buffers, and waits.
+    pub(super) fn control(
+        &self,
+        file: u64,
+        code: u32,
+        input: (u64, u32),
+        output: (u64, u32),
+    ) -> Ddi<Outcome> {
+        let buffers = ControlBuffers {
+            input: input.0,
+            input_length: input.1,
+            output: output.0,
+            output_length: output.1,
+            mode: 0,
+        };
+        self.request_for_driver(file, |kernel, irp, _| {
+            kernel.fill_control(irp, code, false, buffers)
+        })
+    }
+
+    /// Asks or tells a file's driver something about it, in the driver's buffer, and waits.
+    pub(super) fn file_information(
+        &self,
+        file: u64,
+        buffer: (u64, u32),
+        set: bool,
+        fill: impl FnOnce(&mut IoStackLocation),
+    ) -> Ddi<Outcome> {
+        let (address, length) = buffer;
+        self.request_for_driver(file, |kernel, irp, _| {
+            let next = kernel.next_location(irp)?;
+            let mut stack = kernel.read(next)?;
+            fill(&mut stack);
+            kernel.write(next, stack)?;
+            kernel.write(at!(DriverPtr::<Irp>::new(irp), Irp, user_buffer), address)?;
+            kernel.set_output_length(irp, length.into());
+            let (data, flags) = if set {
+                (address, 0)
+            } else {
+                (0, irp_flags::IRP_INPUT_OPERATION)
+            };
+            kernel.give_system_buffer(irp, length, data, length, flags)
+        })
+    }
+
+    /// Sends what `fill` makes to the top of a file's device stack, from kernel mode.
+    fn request_for_driver(
+        &self,
+        file: u64,
+        fill: impl FnOnce(&Self, u64, u64) -> Ddi<bool>,
+    ) -> Ddi<Outcome> {
+        let device = self.top_of_stack(self.device_of_file(file)?);
+        let request = self.new_request()?;
+        let irp = self.irp_for(device, Origin::Manager)?;
+        if irp == 0 || !fill(self, irp, device)? {
+            if irp != 0 {
+                self.release_irp(irp)?;
+            }
+            self.settle(request, failed(NtStatus::INSUFFICIENT_RESOURCES))?;
+        } else {
+            self.dispatch(request, irp, device, Some(file))?;
+        }
+        self.wait_request(request)
+    }
+
     /// Sends a request without data to `device` and waits for it. `fill` writes the stack
     /// location. The status begins as NOT_SUPPORTED.
     pub(crate) fn send_request(

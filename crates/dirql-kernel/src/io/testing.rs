@@ -18,6 +18,8 @@ pub(crate) fn builtin(name: &str) -> Option<Code> {
         "dirql:BusPnp" => |k, a| k.bus_pnp(a[0], a[1]).map(u64::from),
         "dirql:BusPower" => |k, a| k.bus_power(a[0], a[1]).map(u64::from),
         "dirql:BusSystemControl" => |k, a| k.bus_system_control(a[0], a[1]).map(u64::from),
+        "dirql:VolumeRequest" => |k, a| k.volume_request(a[0], a[1]).map(u64::from),
+        "dirql:ExTimerDpc" => |k, a| k.ex_timer_dpc(a[1]).map(|()| 0),
         "dirql:BusReference" => |k, a| k.bus_reference(a[0]).map(|()| 0),
         "dirql:BusDereference" => |k, a| k.bus_dereference(a[0]).map(|()| 0),
         "dirql:BusTranslateAddress" => |k, a| {

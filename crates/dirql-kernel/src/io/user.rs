@@ -8,7 +8,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
-use crate::mm::layout::{PAGE, USER};
+use crate::mm::layout::{PAGE, PROCESS, USER};
 use crate::platform::Access;
 use crate::{Ddi, Kernel};
 
@@ -50,7 +50,7 @@ impl Kernel {
             None => {
                 let offset = self.io.users.next.get();
                 let first_page = USER.start + offset;
-                if first_page + (pages + 1) * PAGE > USER.end {
+                if first_page + (pages + 1) * PAGE > PROCESS.start {
                     return Ok(None);
                 }
                 self.io.users.next.set(offset + (pages + 1) * PAGE);

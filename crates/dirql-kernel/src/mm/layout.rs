@@ -60,6 +60,9 @@ pub const PLATFORM: Range<u64> = ram(0xA000_0000)..ram(0xB000_0000);
 /// User buffers of requests.
 pub const USER: Range<u64> = 0x1000_0000_0000..0x1000_1000_0000;
 
+/// The part of [`USER`] that ZwAllocateVirtualMemory gives out.
+pub const PROCESS: Range<u64> = USER.end - 0x400_0000..USER.end;
+
 /// The physical address of the first byte of [`USER`]: user pages lie above 4 GiB, out of
 /// reach of devices with 32 address lines, as on a PC with more than 4 GiB.
 pub const USER_PHYSICAL: u64 = PHYSICAL_END;

@@ -100,6 +100,7 @@ impl Kernel {
         self.find_notify_left(driver, image)?;
         self.find_lookasides_left(driver, image)?;
         self.find_keys_left(driver, image)?;
+        self.find_providers_left(driver, image)?;
         self.find_memory_left(driver, image)
     }
 

@@ -22,11 +22,13 @@ mod mdl_map;
 #[cfg(test)]
 mod mdl_tests;
 mod page_runs;
+mod physical;
 mod pool;
 mod pool_memory;
 mod section;
 mod slab;
 mod system;
+mod virtual_memory;
 
 use core::cell::RefCell;
 
@@ -38,6 +40,7 @@ use mdl_map::{Mapped, Reserved};
 use pool::Pools;
 use section::Sections;
 use system::System;
+use virtual_memory::ProcessPages;
 
 pub use left::{MemoryLeft, MemoryLeftKind};
 pub use pool::PoolBlock;
@@ -59,4 +62,5 @@ pub(crate) struct Mm {
     mapped: RefCell<Mapped>,
     reserved: RefCell<Reserved>,
     sections: RefCell<Sections>,
+    process: RefCell<ProcessPages>,
 }

@@ -6,10 +6,12 @@
 //! Not modelled: security descriptors (every open is granted), sessions, private
 //! namespaces.
 
+mod dispatcher;
 mod handle;
 mod name;
 mod object;
 mod query;
+mod security;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +28,8 @@ pub(crate) struct Ob {
     objects: RefCell<BTreeMap<u64, object::Object>>,
     handles: RefCell<BTreeMap<u64, handle::Handle>>,
     last_handle: Cell<u64>,
+    /// Self-relative security descriptors that were set, by object.
+    security: RefCell<BTreeMap<u64, alloc::vec::Vec<u8>>>,
     names: RefCell<BTreeMap<String, name::Named>>,
     /// Address of each type's object, as drivers compare it.
     types: RefCell<BTreeMap<ObjectKind, u64>>,

@@ -208,6 +208,7 @@ impl Kernel {
         let removed = objects.remove(&body);
         drop(objects);
         if let Some(object) = removed {
+            self.io.ob.security.borrow_mut().remove(&body);
             if let Some(name) = &object.name {
                 self.name_remove(name);
             }

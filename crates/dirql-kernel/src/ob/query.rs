@@ -1,4 +1,4 @@
-//! What can be asked about an object: its name, its security.
+//! What can be asked about an object: its name.
 
 use alloc::vec::Vec;
 
@@ -52,42 +52,5 @@ impl Kernel {
         self.write(DriverPtr::new(information), header)?;
         self.write_bytes(information.wrapping_add(HEADER), text)?;
         Ok(NtStatus::SUCCESS)
-    }
-
-    /// `NTSTATUS ObGetObjectSecurity(PVOID Object, PSECURITY_DESCRIPTOR *, PBOOLEAN MemoryAllocated)`
-    ///
-    /// - IRQL: at or below APC_LEVEL.
-    /// - Returns: SUCCESS and NULL, as for an object without a security descriptor: none has one
-    ///   here.
-    /// - Source: WDK reference, ntifs.ObGetObjectSecurity.
-    ///
-    /// # Errors
-    /// An out pointer that is not memory.
-    pub fn ob_get_object_security(
-        &self,
-        _object: u64,
-        descriptor: DriverPtr<u64>,
-        allocated: DriverPtr<u8>,
-    ) -> Ddi<NtStatus> {
-        self.write(descriptor, 0)?;
-        self.write(allocated, 0)?;
-        Ok(NtStatus::SUCCESS)
-    }
-
-    /// `VOID ObReleaseObjectSecurity(PSECURITY_DESCRIPTOR, BOOLEAN MemoryAllocated)`
-    ///
-    /// - IRQL: at or below APC_LEVEL.
-    /// - Findings: a descriptor other than NULL cannot have come from
-    ///   [`Kernel::ob_get_object_security`]: DQ0220.
-    /// - Source: WDK reference, ntifs.ObReleaseObjectSecurity.
-    ///
-    /// # Errors
-    /// None but the run's end.
-    pub fn ob_release_object_security(&self, descriptor: u64) -> Ddi<()> {
-        if descriptor == 0 {
-            return Ok(());
-        }
-        let message = alloc::format!("{descriptor:#x} is not what ObGetObjectSecurity gave");
-        self.find(dirql_rules::ids::OBJECT_COUNT, message, None)
     }
 }

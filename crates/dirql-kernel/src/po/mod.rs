@@ -6,6 +6,8 @@
 //! Not modelled: system sleep states as such; the bench can send system power requests.
 //! Idle detection is registered and never finds a device idle.
 
+mod information;
+
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;

@@ -6,6 +6,7 @@
 //! wdm.PsGetVersion.
 
 mod notify;
+mod thread_information;
 
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};

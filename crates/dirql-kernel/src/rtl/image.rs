@@ -62,22 +62,27 @@ impl Kernel {
     ) -> Ddi<u64> {
         // The low bit of a handle says that it is mapped as a file.
         let mapped = mapped_as_image != 0 && base & 1 == 0;
-        let headers = self.rtl_image_nt_header(base & !3)?;
-        if !mapped || headers == 0 {
+        let Some((address, bytes)) = self.image_directory(base, entry)?.filter(|_| mapped) else {
             return Ok(0);
+        };
+        self.write(size, bytes)?;
+        Ok(address)
+    }
+
+    /// Address and size of a directory of a loaded image.
+    pub(super) fn image_directory(&self, base: u64, entry: u16) -> Ddi<Option<(u64, u32)>> {
+        let headers = self.rtl_image_nt_header(base & !3)?;
+        if headers == 0 {
+            return Ok(None);
         }
         let magic = self.read(DriverPtr::<u16>::new(headers.wrapping_add(OPTIONAL)))?;
         let count = self.read(DriverPtr::<u32>::new(headers.wrapping_add(DIRECTORY_COUNT)))?;
         if magic != PE32_PLUS || u32::from(entry) >= count {
-            return Ok(0);
+            return Ok(None);
         }
         let at = headers.wrapping_add(DIRECTORIES + 8 * u64::from(entry));
         let [offset, bytes] = self.read(DriverPtr::<[u32; 2]>::new(at))?;
-        if offset == 0 {
-            return Ok(0);
-        }
-        self.write(size, bytes)?;
-        Ok(base.wrapping_add(offset.into()))
+        Ok((offset != 0).then(|| (base.wrapping_add(offset.into()), bytes)))
     }
 
     /// `USHORT RtlCaptureStackBackTrace(ULONG Skip, ULONG Capture, PVOID *Frames, PULONG Hash)`

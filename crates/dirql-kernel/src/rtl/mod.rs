@@ -10,6 +10,7 @@ mod crt;
 mod format;
 mod image;
 mod memory;
+mod message;
 mod own_string;
 mod print;
 mod security;

@@ -121,6 +121,22 @@ impl Kernel {
         Ok(NtStatus::SUCCESS)
     }
 
+    /// `VOID HalDisplayString(PUCHAR String)`
+    ///
+    /// Gives text to whoever watches the run: there is no screen.
+    ///
+    /// - IRQL: any level.
+    /// - Source: exported, not documented.
+    ///
+    /// # Errors
+    /// A string that is not memory.
+    pub fn hal_display_string(&self, string: u64) -> Ddi<()> {
+        let mut text = self.read_units(string, usize::MAX, Width::Narrow)?;
+        text.truncate(MESSAGE);
+        self.emit_text(&text);
+        Ok(())
+    }
+
     fn emit_text(&self, bytes: &[u16]) {
         let units: Vec<u16> = bytes
             .iter()
