@@ -129,7 +129,11 @@ impl Host {
                 kernel: &self.kernel,
                 platform: &self.platform,
             }
-            .load(name, bytes)?,
+            .load(name, bytes)
+            .inspect(|image| {
+                self.kernel
+                    .set_image_sections(image.range(), image.sections())
+            })?,
             DriverSource::Native { entry } => self.native_image(name, entry),
         };
         let image = Rc::new(image);
@@ -158,6 +162,7 @@ impl Host {
         }
         driver.image.set_unloaded();
         if driver.image.image().is_some() {
+            self.kernel.forget_image_sections(driver.image.base());
             self.kernel.free_image(driver.image.base());
         }
     }

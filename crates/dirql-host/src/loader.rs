@@ -9,6 +9,7 @@ use dirql_image::{
     DEFAULT_SECURITY_COOKIE, Export, ExportTarget, Image, ImageError, Import, ImportRef, Placement,
     Symbol,
 };
+use dirql_kernel::mm::ImageSection;
 use dirql_kernel::mm::layout::PAGE;
 use dirql_kernel::{Access, Kernel, Platform, WindowsVersion, versions};
 
@@ -226,6 +227,18 @@ impl LoadedImage {
             }
         }
         found
+    }
+
+    /// Its sections as memory management knows them.
+    pub(crate) fn sections(&self) -> Vec<ImageSection> {
+        let regions = self.image().map_or(&[][..], Image::regions);
+        let start = |region: &dirql_image::Region| self.base + u64::from(region.rva);
+        let regions = regions.iter().filter(|region| region.size > 0);
+        let section = |region: &dirql_image::Region| ImageSection {
+            range: start(region)..start(region) + u64::from(region.size),
+            pageable: region.pageable && !region.discardable,
+        };
+        regions.map(section).collect()
     }
 
     /// Pages that Windows can page out.

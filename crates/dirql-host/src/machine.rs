@@ -84,6 +84,11 @@ impl Machine for CurrentMachine {
         run::platform().space.write(address, from)
     }
 
+    fn touch(&self, address: u64) -> bool {
+        let kernel = run::try_current_kernel();
+        kernel.is_some_and(|kernel| kernel.touch_pageable(address))
+    }
+
     fn copy_fixup(&self, instruction: u64) -> Option<u64> {
         memory::copy_fixup(instruction)
     }

@@ -301,6 +301,14 @@ impl Platform for LinuxPlatform {
         self.space.protect(region, access);
     }
 
+    fn hide(&self, regions: &[Range<u64>]) {
+        self.space.hide(regions);
+    }
+
+    fn show(&self, regions: &[Range<u64>]) {
+        self.space.show(regions);
+    }
+
     fn discard(&self, region: Range<u64>) {
         self.space.discard(region);
     }

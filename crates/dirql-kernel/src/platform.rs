@@ -48,6 +48,18 @@ pub trait Platform {
     /// an access. Pages that become accessible for the first time are zero.
     fn protect(&self, region: Range<u64>, access: Access);
 
+    /// Makes pages inaccessible for a time, whatever access they have. An access of a driver's,
+    /// or of [`Platform::read`] and [`Platform::write`], is first told to
+    /// [`crate::Kernel::touch_pageable`].
+    fn hide(&self, regions: &[Range<u64>]) {
+        let _ = regions;
+    }
+
+    /// Ends what [`Platform::hide`] began.
+    fn show(&self, regions: &[Range<u64>]) {
+        let _ = regions;
+    }
+
     /// Gives the pages of `region` back to the host; they read as zero when next protected.
     fn discard(&self, region: Range<u64>);
 

@@ -403,6 +403,10 @@ rules! {
         "a driver unregisters its event providers before it is unloaded",
         "call EtwUnregister in Unload, and on the error paths of DriverEntry",
         "wdm.EtwUnregister, Remarks", "0xCE: a callback into freed code";
+    PAGEABLE_TOUCHED = 447, Error,
+        "pageable code and data are not touched at or above DISPATCH_LEVEL",
+        "move what an ISR, a DPC or code under a spin lock uses out of the PAGE sections, or lock the section with MmLockPagableCodeSection",
+        "When Should Code and Data Be Pageable?", "0xD1 DRIVER_IRQL_NOT_LESS_OR_EQUAL, if the page is not in memory at the moment";
     PROCESS_DESTROYED = 450, Error,
         "a driver writes to and jumps to its own memory only",
         "the last step that had begun says where to look; a trace (`--trace`) ends with what came before",

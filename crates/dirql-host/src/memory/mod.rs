@@ -78,6 +78,8 @@ pub enum MemoryError {
 #[derive(Debug)]
 pub struct AddressSpace {
     pages: RefCell<Pages>,
+    /// Pages that are inaccessible for a time.
+    hidden: RefCell<Vec<Range<u64>>>,
     /// Whether addresses outside the windows may be memory too.
     process_memory: Cell<bool>,
     /// Twins of driver code, if it is not to run itself.
@@ -99,6 +101,7 @@ impl AddressSpace {
             trap::attach(&CurrentMachine).map_err(|error| MemoryError::Traps(error.kind()))?;
         Ok(Self {
             pages: RefCell::default(),
+            hidden: RefCell::default(),
             process_memory: Cell::new(false),
             recoder: OnceCell::new(),
             _traps: traps,
@@ -256,6 +259,30 @@ impl AddressSpace {
         }
     }
 
+    /// Makes pages inaccessible; what access they have stays known.
+    pub(crate) fn hide(&self, regions: &[Range<u64>]) {
+        self.hidden.borrow_mut().extend_from_slice(regions);
+        for region in regions {
+            set_protection(region, Access::None);
+        }
+    }
+
+    /// Gives pages that were hidden the access that they have.
+    pub(crate) fn show(&self, regions: &[Range<u64>]) {
+        self.hidden.borrow_mut().clear();
+        let pages = self.pages.borrow();
+        let twins_run = self.recoder.get().is_some();
+        for region in regions {
+            for (part, access) in pages.touched_in(region) {
+                let access = match access {
+                    Access::ReadExecute if twins_run => Access::Read,
+                    other => other,
+                };
+                set_protection(&part, access);
+            }
+        }
+    }
+
     /// Takes the pages of `region` away; they are zero when they next have an access.
     ///
     /// # Panics
@@ -308,6 +335,9 @@ impl Drop for AddressSpace {
     fn drop(&mut self) {
         trap::forget(&layout::IMAGES);
         self.forget_code(&layout::IMAGES);
+
+        let hidden = self.hidden.take();
+        self.show(&hidden);
         for (region, access) in self.pages.get_mut().touched() {
             clear(&region, access);
         }

@@ -93,6 +93,9 @@ fn decide(
     // SAFETY: the handler is only installed for signals that have an address.
     let address = unsafe { info.si_addr() }.addr() as u64;
     let exception = registers.exception();
+    if exception == exception::PAGE && machine.touch(address) {
+        return Decision::Resume;
+    }
     if let Some(decision) = inside_the_handler(state, machine, registers, address) {
         return decision;
     }

@@ -53,6 +53,9 @@ pub(crate) trait Machine {
     /// # Errors
     /// [`BadAddress`] with the first byte that is not writable memory.
     fn write(&self, address: u64, from: &[u8]) -> Result<(), BadAddress>;
+    /// Whether an access to `address` that faulted can be tried again, because it was only
+    /// inaccessible for a time.
+    fn touch(&self, address: u64) -> bool;
     /// If `instruction` belongs to the host's checked copy: where it goes on after a
     /// fault, with the faulting address in `rax`.
     fn copy_fixup(&self, instruction: u64) -> Option<u64>;

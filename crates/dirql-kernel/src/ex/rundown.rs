@@ -62,7 +62,7 @@ impl Kernel {
             let message = format!("run-down protection of {users} users was released by {count}");
             return self.find(ids::RUNDOWN, message, None);
         };
-        self.write(reference, left * USER | word & BEGUN)?;
+        self.write(reference, (left * USER) | (word & BEGUN))?;
         let waits = self.ex.rundowns.borrow().get(&reference.address()).copied();
         if left == 0
             && let Some(event) = waits

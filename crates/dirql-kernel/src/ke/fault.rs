@@ -143,6 +143,7 @@ impl Kernel {
     fn page_fault(&self, fault: &Fault) -> Result<BugCheck, Stop> {
         let irql = self.irql();
         if irql >= Irql::DISPATCH {
+            self.find_pageable(fault.address, self.here_at(fault.instruction));
             let parameters = [
                 fault.address,
                 u64::from(irql.0),
@@ -169,12 +170,24 @@ impl Kernel {
         })
     }
 
+    /// Says so if what cannot be accessed is a pageable section. The bug check follows.
+    fn find_pageable(&self, address: u64, place: dirql_rules::Place) {
+        if self.is_pageable(address) {
+            let message = format!(
+                "{address:#x} is pageable and was touched at {}",
+                self.irql()
+            );
+            let _ = self.find_at(ids::PAGEABLE_TOUCHED, message, place, None);
+        }
+    }
+
     /// What a bad driver pointer comes to inside a kernel routine.
     pub fn bad_address(&self, bad: BadAddress) -> Stop {
         let irql = self.irql();
         let place = self.here();
         let write = u64::from(bad.write);
         let bug_check = if irql >= Irql::DISPATCH {
+            self.find_pageable(bad.address, place.clone());
             let parameters = [bad.address, u64::from(irql.0), write, place.address];
             BugCheck::new(code::IRQL_NOT_LESS_OR_EQUAL, parameters)
         } else if bad.address > layout::HIGHEST_USER_ADDRESS {

@@ -24,6 +24,9 @@ impl Kernel {
         let from = processor.irql.replace(to);
         if from != to {
             processor.lapic.borrow_mut().set_tpr_class(to.0);
+            if to >= Irql::DISPATCH {
+                self.hide_pageable();
+            }
             if self.report.is_recording() {
                 self.event(Event::Irql { from, to });
             }

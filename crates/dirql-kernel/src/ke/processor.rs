@@ -225,6 +225,9 @@ impl Kernel {
     pub(crate) fn set_current_processor(&self, id: ProcessorId) {
         self.ke.current.set(id.0);
         self.platform().set_kpcr(self.processor().kpcr.get());
+        if self.irql() >= Irql::DISPATCH {
+            self.hide_pageable();
+        }
     }
 
     /// Makes `vector` pending at a processor.

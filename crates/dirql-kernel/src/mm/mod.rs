@@ -22,6 +22,7 @@ mod mdl_map;
 #[cfg(test)]
 mod mdl_tests;
 mod page_runs;
+mod pageable;
 mod physical;
 mod pool;
 mod pool_memory;
@@ -63,4 +64,5 @@ pub(crate) struct Mm {
     reserved: RefCell<Reserved>,
     sections: RefCell<Sections>,
     process: RefCell<ProcessPages>,
+    pageable: pageable::Pageable,
 }

@@ -66,6 +66,17 @@ impl Sections {
     }
 }
 
+impl Sections {
+    /// What can be paged out.
+    pub(super) fn pageable(&self) -> Vec<Range<u64>> {
+        let sections = self.images.values().flat_map(|image| &image.sections);
+        let ranges = sections.map(|section| section.range.clone());
+        ranges
+            .filter(|range| self.is_pageable(range.start))
+            .collect()
+    }
+}
+
 impl Kernel {
     /// Tells which sections an image has, once it is loaded at `image`.
     pub fn set_image_sections(&self, image: Range<u64>, sections: Vec<ImageSection>) {
@@ -79,10 +90,12 @@ impl Kernel {
             .borrow_mut()
             .images
             .insert(image.start, entry);
+        self.show_pageable();
     }
 
     /// Forgets an image's sections, before it is unloaded.
     pub fn forget_image_sections(&self, base: u64) {
+        self.show_pageable();
         let mut sections = self.mm.sections.borrow_mut();
         if let Some(image) = sections.images.remove(&base) {
             sections
@@ -95,7 +108,11 @@ impl Kernel {
     /// APC_LEVEL: paged pool, or a pageable section that is not locked.
     #[must_use]
     pub fn is_pageable(&self, address: u64) -> bool {
-        self.is_paged_pool(address) || self.mm.sections.borrow().is_pageable(address)
+        self.is_paged_pool(address) || self.is_pageable_section(address)
+    }
+
+    pub(super) fn is_pageable_section(&self, address: u64) -> bool {
+        self.mm.sections.borrow().is_pageable(address)
     }
 
     /// `PVOID MmLockPagableDataSection(PVOID)`, which is also `MmLockPagableCodeSection`
@@ -120,6 +137,7 @@ impl Kernel {
             self.find(ids::SECTION_LOCK, message, None)?;
             return Ok(0);
         };
+        self.show_pageable();
         *self
             .mm
             .sections
@@ -138,6 +156,7 @@ impl Kernel {
     /// - Findings: `SECTION_LOCK` if this is not a handle of a section that was locked before.
     /// - Source: WDK reference, ntddk.MmLockPagableSectionByHandle.
     pub fn mm_lock_pagable_section_by_handle(&self, handle: u64) -> Ddi<()> {
+        self.show_pageable();
         let mut sections = self.mm.sections.borrow_mut();
         if let Some(count) = sections.locks.get_mut(&handle) {
             *count += 1;
@@ -159,6 +178,8 @@ impl Kernel {
         let mut sections = self.mm.sections.borrow_mut();
         if let Some(count) = sections.locks.get_mut(&handle).filter(|count| **count > 0) {
             *count -= 1;
+            drop(sections);
+            self.show_pageable();
             return Ok(());
         }
         drop(sections);
@@ -191,11 +212,14 @@ impl Kernel {
     }
 
     fn set_all_pageable(&self, address: u64, all_pageable: bool) -> u64 {
+        self.show_pageable();
         let mut sections = self.mm.sections.borrow_mut();
         let Some((base, image)) = sections.image_mut(address) else {
             return 0;
         };
         image.all_pageable = all_pageable;
+        drop(sections);
+        self.show_pageable();
         base
     }
 }

@@ -238,6 +238,10 @@ impl Machine for Twin {
         Ok(())
     }
 
+    fn touch(&self, _address: u64) -> bool {
+        false
+    }
+
     fn copy_fixup(&self, instruction: u64) -> Option<u64> {
         let (start, landing) = self.copy.get();
         (start..landing).contains(&instruction).then_some(landing)
