@@ -11,6 +11,9 @@ const SAMPLES: [&str; 5] = [
     "legacy-two-vectors",
 ];
 
+/// Clients of the parallel port: drivers without a device, which need their scenario.
+const CLIENTS: [&str; 3] = ["parport-fifo", "parport-reader", "parport-rival"];
+
 /// Samples that also load where IoConnectInterruptEx does not exist.
 const FOR_OLD_SYSTEMS: [&str; 2] = ["edu-iointex", "legacy-two-vectors"];
 
@@ -74,6 +77,37 @@ fn every_sample_runs_clean_on_every_windows_that_has_what_it_imports() {
 }
 
 #[test]
+fn every_client_of_the_port_runs_clean_on_every_windows() {
+    for sample in CLIENTS {
+        for windows in OLD_SYSTEMS.iter().chain(&NEW_SYSTEMS) {
+            for processors in ["1", "2", "5"] {
+                let (out, err, code) =
+                    run(sample, &["--windows", windows, "--processors", processors]);
+                let what =
+                    format!("{sample}, Windows {windows}, {processors} processors\n{out}\n{err}");
+                assert_eq!(code, Some(0), "{what}");
+                assert_eq!(err, "", "{what}");
+                assert!(out.ends_with("clean: nothing was found\n"), "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_client_without_its_port_says_so() {
+    for sample in CLIENTS {
+        let driver = samples().join(file(sample));
+        let directory = std::env::temp_dir().join(format!("dirql-{sample}-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let alone = directory.join("alone.sys");
+        std::fs::copy(driver, &alone).unwrap();
+        let (_, err, code) = texts(&dirql(&["run", alone.to_str().unwrap()]));
+        assert_eq!(code, Some(3), "{err}");
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+}
+
+#[test]
 fn an_image_that_imports_the_newer_routine_does_not_load_on_older_systems() {
     for sample in SAMPLES
         .into_iter()
@@ -129,7 +163,7 @@ fn every_sample_runs_clean_without_its_scenario() {
 
 #[test]
 fn the_same_command_twice_gives_the_same_bytes() {
-    for sample in SAMPLES {
+    for sample in SAMPLES.into_iter().chain(CLIENTS) {
         for more in [
             &[][..],
             &["--format", "json"],
@@ -149,7 +183,7 @@ fn the_same_command_twice_gives_the_same_bytes() {
 fn nothing_of_the_host_is_in_the_output() {
     let root = samples().canonicalize().unwrap();
     let root = root.to_str().unwrap();
-    for sample in SAMPLES {
+    for sample in SAMPLES.into_iter().chain(CLIENTS) {
         let (out, err, _) = run(sample, &["--verbose", "--trace", "-"]);
         assert!(!out.contains(root) && !err.contains(root), "{sample}");
     }
@@ -157,12 +191,12 @@ fn nothing_of_the_host_is_in_the_output() {
 
 #[test]
 fn every_sample_imports_only_what_is_implemented() {
-    let files = SAMPLES.map(file);
+    let files: Vec<String> = SAMPLES.into_iter().chain(CLIENTS).map(file).collect();
     let mut arguments = vec!["imports"];
     arguments.extend(files.iter().map(String::as_str));
     let (out, err, code) = texts(&dirql(&arguments));
     assert_eq!((err.as_str(), code), ("", Some(0)), "{out}");
-    assert_eq!(out.matches(" 0 missing\n").count(), SAMPLES.len(), "{out}");
+    assert_eq!(out.matches(" 0 missing\n").count(), files.len(), "{out}");
 }
 
 #[test]

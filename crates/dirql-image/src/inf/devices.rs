@@ -82,8 +82,12 @@ impl Inf {
     ///
     /// # Errors
     /// `[Manufacturer]` or a section that it leads to is missing; no models are for this Windows
-    /// on x64; a registry value or a service is malformed.
+    /// on x64; a registry value or a service is malformed. An INF that installs a driver without
+    /// a device, by `[DefaultInstall]`, needs no `[Manufacturer]`.
     pub fn devices(&self, target: Target) -> Result<Vec<Device>, InfError> {
+        if self.section("Manufacturer").is_none() && self.is_for_no_device() {
+            return Ok(Vec::new());
+        }
         let manufacturers = self.required("Manufacturer", Position { line: 1, column: 1 })?;
         let mut found = false;
         let mut devices = Vec::new();
@@ -111,6 +115,17 @@ impl Inf {
             build,
         }
         .at(manufacturers.position))
+    }
+
+    /// Source: WDK, "Creating a Primitive Driver"; "INF DefaultInstall Section".
+    fn is_for_no_device(&self) -> bool {
+        [
+            "DefaultInstall",
+            "DefaultInstall.NT",
+            "DefaultInstall.NTamd64",
+        ]
+        .iter()
+        .any(|name| self.section(name).is_some())
     }
 
     /// The models section for `target`: of those that fit it, the one that asks for most.

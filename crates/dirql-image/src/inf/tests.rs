@@ -376,6 +376,19 @@ fn lines_continue_after_a_backslash() {
 }
 
 #[test]
+fn an_inf_of_a_driver_without_a_device_installs_none() {
+    for section in [
+        "DefaultInstall",
+        "defaultinstall.nt",
+        "DefaultInstall.NTamd64",
+    ] {
+        let text = format!("[Version]\nSignature=\"$WINDOWS NT$\"\n[{section}]\n");
+        let inf = Inf::parse(text.as_bytes()).unwrap();
+        assert_eq!(inf.devices(WINDOWS_10), Ok(Vec::new()), "{section}");
+    }
+}
+
+#[test]
 fn sections_of_one_name_are_one_section() {
     let inf = Inf::parse(b"[A]\nx=1\n[b]\n[a] ; again\ny=2").unwrap();
     assert_eq!(inf.sections().collect::<Vec<_>>(), ["A", "b"]);

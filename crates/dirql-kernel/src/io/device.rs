@@ -322,7 +322,7 @@ impl Kernel {
         ))?)
     }
 
-    pub(super) fn change_device_flags(&self, device: u64, clear: u32, set: u32) -> Ddi<()> {
+    pub(crate) fn change_device_flags(&self, device: u64, clear: u32, set: u32) -> Ddi<()> {
         let flags = self.device_flags(device)?;
         let at = at!(DriverPtr::<DeviceObject>::new(device), DeviceObject, flags);
         Ok(self.write(at, flags & !clear | set)?)

@@ -185,7 +185,7 @@ impl Kernel {
     /// `ULONG QueryNumWaiters(PVOID Context)`
     ///
     /// - IRQL: at or below DISPATCH_LEVEL.
-    /// - Returns: how many allocate and select requests wait.
+    /// - Returns: how many allocate and select requests wait, and locks.
     /// - Findings: DQ0470 called above DISPATCH_LEVEL.
     /// - Source: WDK reference, PPARALLEL_QUERY_WAITERS_ROUTINE.
     ///
@@ -193,7 +193,7 @@ impl Kernel {
     /// A context that is no port's.
     pub fn parport_query_waiters(&self, context: u64) -> Ddi<u32> {
         self.expect_low_level("QueryNumWaiters")?;
-        self.with_port_locked(context, |port| port.queue.waiters())
+        self.with_port_locked(context, |port| port.queue.waiters() + port.own_waiters)
     }
 
     /// `BOOLEAN TryAllocatePortAtInterruptLevel(PVOID Context)`

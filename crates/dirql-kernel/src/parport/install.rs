@@ -117,6 +117,7 @@ impl Kernel {
             line: None,
             queue: super::Queue::default(),
             hand_over: false,
+            own_waiters: 0,
             clients: Vec::new(),
             object: 0,
             mode: 0,

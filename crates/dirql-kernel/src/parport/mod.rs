@@ -12,8 +12,8 @@
 //! driver among the samples of the Windows Server 2003 DDK says what clients have met; where the
 //! two differ, see [`Settings`].
 //!
-//! Not modelled: the driver's children (the requests to the device object of a daisy-chain or
-//! end-of-chain device), old Zip drives, chip filters, paging of its code.
+//! Not modelled: the class driver's part (PARCLASS and DOT3 requests to the port's children), old
+//! Zip drives, chip filters, paging of its code.
 //!
 //! # Invariants
 //! - What a client's ISR can touch (owner and queue, list of clients) changes with the
@@ -22,6 +22,7 @@
 //! - While a request is handed the port, the port is never free.
 
 mod allocate;
+mod children;
 mod chip;
 mod chip_mode;
 mod connect;
@@ -51,6 +52,7 @@ use dirql_abi::Irql;
 use dirql_rules::{Place, ids};
 
 use crate::{Ddi, Kernel, Stop};
+use children::Child;
 use chip::Hardware;
 use queue::Queue;
 
@@ -71,6 +73,8 @@ mod extension {
     pub(super) const NAME: u64 = 0x70;
     /// KEVENT that whoever connects or disconnects takes: one at a time.
     pub(super) const CONNECTING: u64 = 0x90;
+    /// LARGE_INTEGER for which a lock sleeps.
+    pub(super) const PAUSE: u64 = 0xA8;
     /// Bytes of all of it.
     pub(super) const SIZE: u32 = 0xB0;
 }
@@ -126,6 +130,8 @@ struct Port {
     /// An ISR has freed the port, and the DPC that hands it on has not run.
     hand_over: bool,
     clients: Vec<Client>,
+    /// How many locks wait beside the queue.
+    own_waiters: u32,
     /// The interrupt object; 0 while nobody is connected.
     object: u64,
     /// Bits of the extended control register.
@@ -142,6 +148,8 @@ struct Port {
 pub(crate) struct Parport {
     driver: Cell<u64>,
     ports: RefCell<BTreeMap<u64, Port>>,
+    /// By device object.
+    children: RefCell<BTreeMap<u64, Child>>,
 }
 
 impl Kernel {

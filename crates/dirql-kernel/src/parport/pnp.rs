@@ -124,7 +124,8 @@ impl Kernel {
     /// # Errors
     /// As [`Kernel::iof_complete_request`].
     pub fn parport_create(&self, device: u64, irp: u64) -> Ddi<NtStatus> {
-        let opened = match self.port_of_device(device) {
+        let child = self.port_child(device).map(|child| child.context);
+        let opened = match child.or_else(|| self.port_of_device(device)) {
             None => false,
             Some(context) => self.with_port(context, |port| {
                 let gone = matches!(port.state, State::RemovePending(_) | State::SurpriseRemoved);
@@ -190,6 +191,7 @@ impl Kernel {
             port.state = State::Started;
         })?;
         self.find_chain(context)?;
+        self.make_children(context)?;
         self.enable_port_interface(context, true)?;
         Ok(NtStatus::SUCCESS)
     }
@@ -250,6 +252,7 @@ impl Kernel {
 
     fn remove_port(&self, context: u64, irp: u64) -> Ddi<NtStatus> {
         self.cancel_waiters(context, |_| true)?;
+        self.delete_children(context)?;
         self.disconnect_line(context)?;
         self.enable_port_interface(context, false)?;
         self.ke_remove_queue_dpc(DriverPtr::new(context + extension::DPC))?;

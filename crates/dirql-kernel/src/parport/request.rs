@@ -139,7 +139,9 @@ impl Kernel {
     }
 
     fn answer_port_request(&self, device: u64, irp: u64, stack: &IoStackLocation) -> Ddi<Answer> {
-        let Some(context) = self.port_of_device(device) else {
+        let child = self.port_child(device);
+        let context = child.map(|child| child.context);
+        let Some(context) = context.or_else(|| self.port_of_device(device)) else {
             return Ok(Answer::failed(NtStatus::DELETE_PENDING));
         };
         match self.with_port(context, |port| port.state)? {
@@ -150,6 +152,16 @@ impl Kernel {
             State::SurpriseRemoved => return Ok(Answer::failed(NtStatus::DELETE_PENDING)),
         }
         let control = stack.parameters::<StackParametersDeviceIoControl>();
+        let call = Call {
+            context,
+            irp,
+            buffer: self.read(at!(DriverPtr::<Irp>::new(irp), Irp, associated_irp))?,
+            file: stack.file_object,
+            place: self.sent_from(irp).unwrap_or_else(|| self.here()),
+        };
+        if let Some(child) = child {
+            return self.answer_child_request(child, &call, &control);
+        }
         let Some(request) = REQUESTS
             .iter()
             .find(|request| request.code == control.io_control_code)
@@ -165,13 +177,6 @@ impl Kernel {
         {
             return Ok(Answer::failed(NtStatus::BUFFER_TOO_SMALL));
         }
-        let call = Call {
-            context,
-            irp,
-            buffer: self.read(at!(DriverPtr::<Irp>::new(irp), Irp, associated_irp))?,
-            file: stack.file_object,
-            place: self.sent_from(irp).unwrap_or_else(|| self.here()),
-        };
         (request.run)(self, &call)
     }
 

@@ -23,7 +23,7 @@ use crate::{Ddi, DriverPtr, Kernel};
 const MOST_DEVICES: u32 = 2;
 
 /// The ID of whatever is at the end of the chain.
-const END_OF_CHAIN: u8 = 4;
+pub(super) const END_OF_CHAIN: u8 = 4;
 
 /// The ID of an old Zip drive.
 const ZIP: u8 = 5;
@@ -60,6 +60,14 @@ impl Command {
         id: END_OF_CHAIN,
         flags: PAR_END_OF_CHAIN_DEVICE,
     };
+
+    /// That device, for somebody who has the port.
+    pub(super) const fn keeping(id: u8) -> Self {
+        Self {
+            id,
+            flags: PAR_HAVE_PORT_KEEP_PORT,
+        }
+    }
 
     /// The caller has the port and keeps it.
     pub(super) const fn keeps_port(self) -> bool {

@@ -1,6 +1,7 @@
 //! The function driver on the chip, with clients that are closures.
 
 mod callbacks;
+mod children;
 mod chip;
 mod dispatch;
 mod life;
