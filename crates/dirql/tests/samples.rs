@@ -94,6 +94,51 @@ fn every_client_of_the_port_runs_clean_on_every_windows() {
 }
 
 #[test]
+fn a_printer_prints_to_a_file() {
+    let directory = std::env::temp_dir().join(format!("dirql-printer-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    for ending in ["sys", "inf"] {
+        let name = format!("parport-fifo.{ending}");
+        std::fs::copy(
+            samples().join("parport-fifo").join(&name),
+            directory.join(&name),
+        )
+        .unwrap();
+    }
+    // More than the FIFO holds many times over, with every byte there is.
+    let bytes: Vec<u8> = (0..=255).cycle().take(1000).collect();
+    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let scenario = format!(
+        r#"
+[driver]
+image = "parport-fifo.sys"
+inf = "parport-fifo.inf"
+
+[[device]]
+name = "lpt1"
+model = "parport"
+output = "printed.bin"
+registry = {{ EnableConnectInterruptIoctl = 1, FilterResourceMethod = 2 }}
+
+[[thread]]
+steps = [
+  {{ open = '\??\PortFifo', handle = "fifo" }},
+  {{ write = "fifo", data = "{digits}" }},
+  {{ expect_sent = "lpt1", data = "{digits}" }},
+  {{ close = "fifo" }},
+  {{ unload = true }},
+]
+"#
+    );
+    let file = directory.join("print.toml");
+    std::fs::write(&file, scenario).unwrap();
+    let (out, err, code) = texts(&dirql(&["run", file.to_str().unwrap()]));
+    assert_eq!(code, Some(0), "{out}\n{err}");
+    assert_eq!(std::fs::read(directory.join("printed.bin")).unwrap(), bytes);
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
 fn a_client_without_its_port_says_so() {
     for sample in CLIENTS {
         let driver = samples().join(file(sample));

@@ -130,6 +130,8 @@ pub(crate) struct Slot {
     pub(crate) assignment: Option<Assignment>,
     /// Bytes that left at its other end.
     pub(crate) sent: Vec<u8>,
+    /// How many of them somebody has asked for.
+    pub(crate) sent_taken: usize,
     /// How often it has asserted one of its lines.
     pub(crate) assertions: u32,
 }
@@ -192,6 +194,7 @@ impl Kernel {
             lines,
             assignment: None,
             sent: Vec::new(),
+            sent_taken: 0,
             assertions: 0,
         });
         Ok(id)
@@ -310,9 +313,19 @@ impl Kernel {
             .map(body)
     }
 
-    /// Takes the bytes that have left at a device's other end.
+    /// The bytes that have left at a device's other end since this was last asked.
     pub fn take_sent(&self, device: DeviceId) -> Vec<u8> {
-        self.with_slot(device, |slot| core::mem::take(&mut slot.sent))
+        self.with_slot(device, |slot| {
+            let from = core::mem::replace(&mut slot.sent_taken, slot.sent.len());
+            slot.sent[from..].to_vec()
+        })
+        .unwrap_or_default()
+    }
+
+    /// All bytes that have left at a device's other end.
+    #[must_use]
+    pub fn all_sent(&self, device: DeviceId) -> Vec<u8> {
+        self.with_slot(device, |slot| slot.sent.clone())
             .unwrap_or_default()
     }
 

@@ -101,3 +101,37 @@ impl Queue {
         gone.into_iter().rev().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiter(irp: u64, file: u64) -> Waiter {
+        Waiter {
+            irp,
+            file,
+            select: None,
+            place: Place::default(),
+        }
+    }
+
+    #[test]
+    fn what_is_drained_comes_newest_first_and_the_rest_stays_in_order() {
+        let mut queue = Queue::default();
+        assert!(queue.try_take(Place::default()));
+        for irp in 1..=6 {
+            assert!(!queue.take_or_wait(waiter(irp, irp % 2)));
+        }
+        let gone: Vec<u64> = queue
+            .drain(|waiter| waiter.file == 0)
+            .iter()
+            .map(|waiter| waiter.irp)
+            .collect();
+        assert_eq!(gone, [6, 4, 2]);
+        for irp in [1, 3, 5] {
+            assert_eq!(queue.release(), Released::HandedTo(waiter(irp, 1)));
+        }
+        assert_eq!(queue.release(), Released::Free);
+        assert_eq!(queue.release(), Released::WasFree);
+    }
+}

@@ -96,7 +96,23 @@ pub fn play(scenario: &Scenario, settings: Settings) -> Result<Report, BenchErro
         scenario.threads.clone()
     };
     let log = run_threads(&bench, &scenario.file, &threads, Log::new(&prints));
+    write_outputs(&bench)?;
     Ok(gather::report(&bench, scenario, &log))
+}
+
+/// Writes the files for what has left at devices' other ends.
+fn write_outputs(bench: &Bench) -> Result<(), BenchError> {
+    for device in bench.state().devices.borrow().iter() {
+        let Some(path) = &device.spec.output else {
+            continue;
+        };
+        let sent = bench.kernel().all_sent(device.id);
+        std::fs::write(path, sent).map_err(|error| BenchError::File {
+            path: path.display().to_string(),
+            error,
+        })?;
+    }
+    Ok(())
 }
 
 fn build(scenario: &Scenario, settings: Settings, prints: &Prints) -> Result<Bench, BenchError> {

@@ -144,6 +144,8 @@ pub struct DeviceSpec {
     pub driver: Option<String>,
     /// Values below its hardware key, over those of the INF.
     pub registry: Vec<RegistryValue>,
+    /// The file for what leaves at its other end, as for a printer that prints to a file.
+    pub output: Option<PathBuf>,
 }
 
 impl DeviceSpec {

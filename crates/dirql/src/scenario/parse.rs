@@ -61,6 +61,9 @@ impl Scenario {
             driver.image = directory.join(&driver.image);
             driver.inf = driver.inf.take().map(|inf| directory.join(inf));
         }
+        for device in &mut self.devices {
+            device.output = device.output.take().map(|output| directory.join(output));
+        }
         self
     }
 }
@@ -276,6 +279,7 @@ impl<'t> Reader<'t> {
             shared: table.boolean("shared"),
             driver: self.driver_of(&table, drivers),
             registry: self.registry(&table),
+            output: table.text("output").map(PathBuf::from),
         };
         if kind == Some(Kind::Legacy)
             && let Some(line) = device.line.take()

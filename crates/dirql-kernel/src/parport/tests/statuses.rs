@@ -56,6 +56,27 @@ fn cancelled_is_what_a_waiting_request_becomes() {
 }
 
 #[test]
+fn cancelled_is_what_a_request_gets_that_was_cancelled_before() {
+    let rig = Rig::new();
+    let port = rig.information();
+    let physical_device = rig.physical_device;
+    let answer = rig.bench.on_thread(move |kernel| {
+        let device = kernel.top_of_stack(physical_device);
+        let irp = kernel.io_allocate_irp(2, 0)?;
+        let pointer = DriverPtr::<dirql_abi::irp::Irp>::new(irp);
+        kernel.write(crate::at!(pointer, dirql_abi::irp::Irp, cancel), 1)?;
+        let code = ioctl::IOCTL_INTERNAL_PARALLEL_PORT_ALLOCATE;
+        send_by_hand(kernel, device, irp, code, 0)
+    });
+    assert_eq!(answer, (NtStatus::CANCELLED, 0));
+    assert_eq!(
+        rig.call(port.try_allocate, &[port.context]),
+        1,
+        "it did not get the port"
+    );
+}
+
+#[test]
 fn delete_pending_is_what_a_port_answers_that_was_pulled_out() {
     let rig = Rig::new();
     let file = rig.open();
@@ -207,7 +228,8 @@ fn insufficient_resources_is_what_connect_gives_without_memory_for_the_entry() {
         let device = kernel.top_of_stack(physical_device);
         let irp = kernel.io_allocate_irp(2, 0)?;
         kernel.exhaust_nonpaged_pool();
-        connect_by_hand(kernel, device, irp, buffer)
+        let code = ioctl::IOCTL_INTERNAL_PARALLEL_CONNECT_INTERRUPT;
+        send_by_hand(kernel, device, irp, code, buffer)
     });
     assert_eq!(outcome, (NtStatus::INSUFFICIENT_RESOURCES, 0));
     // Nothing is left of it; in the sample the line stays connected.
@@ -221,7 +243,13 @@ fn insufficient_resources_is_what_connect_gives_without_memory_for_the_entry() {
 }
 
 /// Sends the request without taking pool, and keeps it at its completion.
-fn connect_by_hand(kernel: &Kernel, device: u64, irp: u64, buffer: u64) -> Ddi<(NtStatus, u64)> {
+fn send_by_hand(
+    kernel: &Kernel,
+    device: u64,
+    irp: u64,
+    code: u32,
+    buffer: u64,
+) -> Ddi<(NtStatus, u64)> {
     use dirql_abi::irp::{Irp, major};
     use dirql_abi::stack_parameters::StackParametersDeviceIoControl;
     let pointer = DriverPtr::<Irp>::new(irp);
@@ -234,7 +262,7 @@ fn connect_by_hand(kernel: &Kernel, device: u64, irp: u64, buffer: u64) -> Ddi<(
         padding4: 0,
         input_buffer_length: 32,
         padding12: 0,
-        io_control_code: ioctl::IOCTL_INTERNAL_PARALLEL_CONNECT_INTERRUPT,
+        io_control_code: code,
         padding20: 0,
         type3_input_buffer: 0,
     });
