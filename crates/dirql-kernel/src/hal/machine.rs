@@ -370,6 +370,7 @@ impl Kernel {
         device: DeviceId,
         body: impl FnOnce(Target<'_>, &mut Outputs, &mut Effects) -> R,
     ) -> Option<R> {
+        self.touch_device(device.0);
         let (mut outputs, mut effects) = self.hal.scratch.take().unwrap_or_default();
         let result = {
             let mut slots = self.hal.slots.borrow_mut();
