@@ -8,6 +8,9 @@
 #include <ddk/wdm.h>
 #include "iointex.h"
 
+/* ntddk.h has it, and cannot be included beside wdm.h. */
+NTKERNELAPI PHYSICAL_ADDRESS NTAPI MmGetPhysicalAddress(PVOID BaseAddress);
+
 #define IOCTL_RUN CTL_CODE(FILE_DEVICE_UNKNOWN, 0x801, METHOD_BUFFERED, FILE_ANY_ACCESS)
 #define IOCTL_END CTL_CODE(FILE_DEVICE_UNKNOWN, 0x802, METHOD_BUFFERED, FILE_ANY_ACCESS)
 
@@ -47,6 +50,11 @@ typedef struct _DEVICE {
     KDPC Dpcs[MOST_DPCS];
     ULONG Phase; /* what the ISR and the rest share */
     KEVENT Event;
+    KTIMER Timer;
+    FAST_MUTEX Mutex;
+    LIST_ENTRY List;
+    LIST_ENTRY Entry;
+    KSPIN_LOCK ListLock;
 
     ULONG Used;
     CHAR Log[LOG_BYTES];
@@ -265,6 +273,19 @@ static BOOLEAN NTAPI PassiveIsr(PKINTERRUPT InterruptObject, PVOID Context)
     Silence(device);
     SayLevel(device, "passive isr");
     return TRUE;
+}
+
+/* --- DPCs ------------------------------------------------------------------ */
+
+static VOID NTAPI Dpc(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2)
+{
+    PDEVICE device = Context;
+
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    Say(device, "dpc ");
+    SayNumber(device, (ULONG)(Dpc - device->Dpcs));
+    SayLevel(device, "");
 }
 
 /* --- Connecting ------------------------------------------------------------ */
@@ -629,11 +650,108 @@ static VOID Ipi(PDEVICE Device)
     Say(Device, "\n");
 }
 
+/*
+ * What may be called at DIRQL and what may not: one routine for each variant, from the lists that
+ * the pages give. The levels are those of the routines' pages.
+ */
+typedef struct _AT_DIRQL {
+    PCSTR Name;
+    VOID (*Call)(PDEVICE);
+} AT_DIRQL;
+
+#define CALL(Name, Body)                 \
+    static VOID Call##Name(PDEVICE Device) \
+    {                                    \
+        UNREFERENCED_PARAMETER(Device);  \
+        Body;                            \
+    }
+
+static LARGE_INTEGER Soon = {.QuadPart = -10};
+static LARGE_INTEGER Never;
+
+static BOOLEAN NTAPI Nothing(PVOID Context)
+{
+    UNREFERENCED_PARAMETER(Context);
+    return TRUE;
+}
+
+CALL(InsertQueueDpc, KeInsertQueueDpc(&Device->Dpcs[0], NULL, NULL))
+CALL(RemoveQueueDpc, KeRemoveQueueDpc(&Device->Dpcs[0]))
+CALL(InitializeDpc, KeInitializeDpc(&Device->Dpcs[1], Dpc, Device))
+CALL(SetImportanceDpc, KeSetImportanceDpc(&Device->Dpcs[1], HighImportance))
+CALL(SetTargetProcessorDpc, KeSetTargetProcessorDpc(&Device->Dpcs[1], 0))
+CALL(SynchronizeExecution, KeSynchronizeExecution(Device->Objects[0], Nothing, NULL))
+CALL(InterruptSpinLock,
+     KeReleaseInterruptSpinLock(Device->Objects[0], KeAcquireInterruptSpinLock(Device->Objects[0])))
+CALL(RaiseAndLower, KIRQL old; KeRaiseIrql(HIGH_LEVEL, &old); KeLowerIrql(old))
+CALL(ExInterlockedList, ExInterlockedInsertTailList(&Device->List, &Device->Entry, &Device->ListLock);
+     ExInterlockedRemoveHeadList(&Device->List, &Device->ListLock))
+CALL(StallExecutionProcessor, KeStallExecutionProcessor(1))
+CALL(QueryPerformanceCounter, KeQueryPerformanceCounter(NULL))
+CALL(GetPhysicalAddress, MmGetPhysicalAddress(Device))
+CALL(DbgPrint, DbgPrint("at DIRQL\n"))
+CALL(CopyMemory, RtlCopyMemory(&Device->Log[LOG_BYTES - 16], Device, 8))
+CALL(GetAffinity, GROUP_AFFINITY mask; IoGetAffinityInterrupt(Device->Objects[0], &mask))
+
+CALL(SetEvent, KeSetEvent(&Device->Event, IO_NO_INCREMENT, FALSE))
+CALL(SetTimer, KeSetTimer(&Device->Timer, Soon, NULL))
+CALL(CancelTimer, KeCancelTimer(&Device->Timer))
+CALL(SpinLock, KIRQL old; KeAcquireSpinLock(&Device->Lock, &old); KeReleaseSpinLock(&Device->Lock, old))
+CALL(SpinLockAtDpcLevel, KeAcquireSpinLockAtDpcLevel(&Device->Lock);
+     KeReleaseSpinLockFromDpcLevel(&Device->Lock))
+CALL(QueuedSpinLock, KLOCK_QUEUE_HANDLE handle;
+     KeAcquireInStackQueuedSpinLock(&Device->Lock, &handle);
+     KeReleaseInStackQueuedSpinLock(&handle))
+CALL(CancelSpinLock, KIRQL old; IoAcquireCancelSpinLock(&old); IoReleaseCancelSpinLock(old))
+CALL(AllocatePool, PVOID pool = ExAllocatePoolWithTag(NonPagedPool, 16, 'tseT');
+     if (pool != NULL) ExFreePoolWithTag(pool, 'tseT'))
+CALL(WaitForSingleObject,
+     KeWaitForSingleObject(&Device->Event, Executive, KernelMode, FALSE, &Never))
+CALL(DelayExecutionThread, KeDelayExecutionThread(KernelMode, FALSE, &Soon))
+CALL(FastMutex, ExAcquireFastMutex(&Device->Mutex); ExReleaseFastMutex(&Device->Mutex))
+CALL(ZwClose, ZwClose(NULL))
+CALL(FlushQueuedDpcs, KeFlushQueuedDpcs())
+CALL(ErrorLog, PVOID entry = IoAllocateErrorLogEntry(Device->Self, sizeof(IO_ERROR_LOG_PACKET));
+     if (entry != NULL) IoFreeErrorLogEntry(entry))
+
+#define AT(Name) {#Name, Call##Name}
+
+static const AT_DIRQL AtDirql[] = {
+    AT(InsertQueueDpc),        AT(RemoveQueueDpc),     AT(InitializeDpc),
+    AT(SetImportanceDpc),      AT(SetTargetProcessorDpc), AT(SynchronizeExecution),
+    AT(InterruptSpinLock),     AT(RaiseAndLower),      AT(ExInterlockedList),
+    AT(StallExecutionProcessor), AT(QueryPerformanceCounter), AT(GetPhysicalAddress),
+    AT(DbgPrint),              AT(CopyMemory),         AT(GetAffinity),
+
+    AT(SetEvent),              AT(SetTimer),           AT(CancelTimer),
+    AT(SpinLock),              AT(SpinLockAtDpcLevel), AT(QueuedSpinLock),
+    AT(CancelSpinLock),        AT(AllocatePool),       AT(WaitForSingleObject),
+    AT(DelayExecutionThread),  AT(FastMutex),          AT(ZwClose),
+    AT(FlushQueuedDpcs),       AT(ErrorLog),
+};
+
+/* Variant n calls the nth of them at the level of the interrupt. */
+static VOID CallAtDirql(PDEVICE Device)
+{
+    KIRQL old;
+
+    if (Device->Variant >= ARRAYSIZE(AtDirql)) {
+        Say(Device, "no more");
+        return;
+    }
+    Say(Device, AtDirql[Device->Variant].Name);
+    ConnectFully(Device, 0, Isr, NULL, FALSE);
+    KeRaiseIrql((KIRQL)Device->Assigned[0].u.Interrupt.Level, &old);
+    AtDirql[Device->Variant].Call(Device);
+    KeLowerIrql(old);
+}
+
 static VOID (*const Examples[])(PDEVICE) = {
     [1] = FullySpecified, [2] = LineBased, [3] = MessageBased,  [4] = PriorToVista,
     [9] = ActiveInactive, [10] = Passive,  [11] = ActiveBoth,   [14] = Unloading,
     [15] = WritingAnIsr,  [17] = SharedState, [20] = OneDpc,    [21] = SeveralDpcs,
     [24] = Threaded,      [26] = QueuedLocks, [27] = SpinLocks, [29] = Ipi,
+    [31] = CallAtDirql,
 };
 
 /* --- Requests -------------------------------------------------------------- */
@@ -697,23 +815,16 @@ static NTSTATUS NTAPI Control(PDEVICE_OBJECT DeviceObject, PIRP Irp)
 
 /* --- Plug and play --------------------------------------------------------- */
 
-static VOID NTAPI Dpc(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2)
-{
-    PDEVICE device = Context;
-
-    UNREFERENCED_PARAMETER(Argument1);
-    UNREFERENCED_PARAMETER(Argument2);
-    Say(device, "dpc ");
-    SayNumber(device, (ULONG)(Dpc - device->Dpcs));
-    SayLevel(device, "");
-}
-
 static VOID Prepare(PDEVICE Device)
 {
     ULONG i;
 
     KeInitializeSpinLock(&Device->InterruptLock);
     KeInitializeSpinLock(&Device->Lock);
+    KeInitializeSpinLock(&Device->ListLock);
+    InitializeListHead(&Device->List);
+    ExInitializeFastMutex(&Device->Mutex);
+    KeInitializeTimer(&Device->Timer);
     KeInitializeEvent(&Device->Event, NotificationEvent, FALSE);
     for (i = 0; i < MOST_DPCS; i++)
         KeInitializeDpc(&Device->Dpcs[i], Dpc, Device);

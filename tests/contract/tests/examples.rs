@@ -420,3 +420,47 @@ fn an_ipi_runs_everywhere_and_returns_what_the_callers_run_returned() {
         one.is(&format!("ipi 1400, runs {processors}\n"));
     }
 }
+
+/// "Managing Hardware Priorities", and the pages of the routines.
+#[test]
+fn what_may_be_called_at_dirql_is_called_without_a_finding_and_the_rest_is_told() {
+    const ALLOWED: [&str; 15] = [
+        "InsertQueueDpc",
+        "RemoveQueueDpc",
+        "InitializeDpc",
+        "SetImportanceDpc",
+        "SetTargetProcessorDpc",
+        "SynchronizeExecution",
+        "InterruptSpinLock",
+        "RaiseAndLower",
+        "ExInterlockedList",
+        "StallExecutionProcessor",
+        "QueryPerformanceCounter",
+        "GetPhysicalAddress",
+        "DbgPrint",
+        "CopyMemory",
+        "GetAffinity",
+    ];
+    const REFUSED: u32 = 14;
+    for variant in 0..ALLOWED.len() as u32 + REFUSED {
+        let seen = example(31, line()).variant(variant).play();
+        match ALLOWED.get(variant as usize) {
+            Some(name) => {
+                assert_eq!(seen.findings, [""; 0], "{name}");
+                let log = seen.log.expect("it comes to its end");
+                assert!(log.starts_with(name), "{log} {name}");
+            }
+            None => assert!(
+                seen.findings
+                    .first()
+                    .is_some_and(|rule| ["DQ0100", "DQ0101"].contains(&rule.as_str())),
+                "{variant}: {:?} {:?}",
+                seen.log,
+                seen.findings
+            ),
+        }
+    }
+    example(31, line())
+        .variant(ALLOWED.len() as u32 + REFUSED)
+        .is("no more");
+}

@@ -67,9 +67,10 @@ exports! {
         };
     fn KeGetCurrentNodeNumber() -> u16 = |_k| Ok(0);
     fn KeQueryHighestNodeNumber() -> u16 = |_k| Ok(0);
+    fn KeSaveExtendedProcessorState(_mask: u64, _state: u64) -> NtStatus = |k| k.ke_save_extended_processor_state();
+    fn KeRestoreExtendedProcessorState(_state: u64) -> Nothing
+        = |k| k.ke_restore_extended_processor_state().map(Nothing::from);
     // Registers that a driver may use belong to its strand: there is nothing to save.
-    fn KeSaveExtendedProcessorState(_mask: u64, _state: u64) -> NtStatus = |_k| Ok(NtStatus::SUCCESS);
-    fn KeRestoreExtendedProcessorState(_state: u64) -> Nothing = |_k| Ok(Nothing::from(()));
     fn KeSaveFloatingPointState(_state: u64) -> NtStatus = |_k| Ok(NtStatus::SUCCESS);
     fn KeRestoreFloatingPointState(_state: u64) -> NtStatus = |_k| Ok(NtStatus::SUCCESS);
 

@@ -364,8 +364,7 @@ impl Kernel {
 
     /// Runs this processor's queue until it is empty. At DISPATCH_LEVEL.
     pub(crate) fn run_dpcs(&self) -> Ddi<()> {
-        self.touch_kernel();
-        self.processor().dpc.run_since.set(self.busy_time_100ns());
+        self.processor().dpc.run_since.set(self.time_100ns());
         loop {
             let next = self.processor().dpc_queue.borrow_mut().pop_front();
             let Some(address) = next else { return Ok(()) };
@@ -401,7 +400,7 @@ impl Kernel {
             dpc: address,
             routine,
             number: queued.number,
-            since: self.busy_time_100ns(),
+            since: self.time_100ns(),
         };
         Ok(Some((running, image)))
     }
@@ -425,7 +424,6 @@ impl Kernel {
             image.system_argument1,
             image.system_argument2,
         ];
-        self.touch_driver();
         self.platform().call(routine, &arguments);
         if self.report.is_recording() {
             self.event(Event::DpcLeave { dpc: address });

@@ -65,9 +65,6 @@ impl Kernel {
         if !self.platform().on_strand() {
             return Ok(());
         }
-        if self.is_exploring() {
-            return self.explored_point(step);
-        }
         self.take_pending()?;
         if self.turn_is_over() {
             self.end_turn(step)
@@ -93,8 +90,8 @@ impl Kernel {
         self.ke.turn_started.set(self.step().wrapping_sub(TURN));
     }
 
-    /// What happens every TURN steps, whoever goes on.
-    pub(super) fn begin_turn(&self, step: u64) -> Ddi<()> {
+    #[cold]
+    fn end_turn(&self, step: u64) -> Ddi<()> {
         self.ke.turn_started.set(step);
         if step > self.config().max_steps {
             self.end(Outcome::Budget);
@@ -107,13 +104,7 @@ impl Kernel {
             // What the clock interrupt does for DPCs that nobody has asked to be run at once.
             self.request_vector(processor.id, vectors::DPC, Trigger::Edge);
         }
-        Ok(())
-    }
-
-    #[cold]
-    fn end_turn(&self, step: u64) -> Ddi<()> {
-        self.begin_turn(step)?;
-        let me = self.processor().id;
+        let me = processor.id;
         if self
             .processors()
             .iter()
@@ -158,22 +149,14 @@ impl Kernel {
                 return RunState::Idle;
             }
             self.bury_threads();
-            let next = if self.is_exploring() {
-                self.choose_processor()
-            } else {
-                self.next_processor()
-            };
-            if self.has_ended() {
-                continue;
-            }
-            if let Some(processor) = next {
+            if let Some(processor) = self.next_processor() {
                 self.set_current_processor(processor);
                 let strand = self.processor().strand.get();
                 self.platform().resume(strand);
                 continue;
             }
             let patient = alarms < PATIENCE_ALARMS || self.time_100ns() < patience;
-            if patient && self.pass_to_next_delay() {
+            if patient && self.pass_time_to_next_event() {
                 alarms += 1;
                 continue;
             }
@@ -185,14 +168,6 @@ impl Kernel {
                 Some((processor, spin)) => self.stuck(processor, spin),
                 None => return RunState::Idle,
             }
-        }
-    }
-
-    fn pass_to_next_delay(&self) -> bool {
-        if self.is_exploring() {
-            self.choose_delay()
-        } else {
-            self.pass_time_to_next_event()
         }
     }
 
@@ -270,7 +245,6 @@ impl Kernel {
         let ddi = self.report.suspend_ddi();
         self.ke.give_turn.set(away);
         self.platform().suspend();
-        self.touch_kernel();
         self.report.resume_ddi(ddi);
         debug_assert!(
             self.has_ended() || self.irql() < Irql::DISPATCH || self.processor().id == me
@@ -305,7 +279,6 @@ impl Kernel {
                 self.end_with(&stop);
                 return;
             }
-            self.touch_kernel();
             match self.take_ready_thread() {
                 Some(thread) => self.run_thread(thread),
                 None => self.ke.give_turn.set(true),

@@ -10,7 +10,6 @@ mod control;
 mod detect;
 mod lists;
 mod power;
-mod requirements;
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -27,7 +26,7 @@ use dirql_abi::resource::interface_type;
 use dirql_chips::{Width, pci};
 
 use super::DriverImage;
-use crate::hal::DeviceId;
+use crate::hal::{DeviceId, MessagePolicy};
 use crate::{Ddi, DriverPtr, Kernel, at};
 
 pub use control::PnpError;
@@ -68,8 +67,8 @@ pub struct Node {
     pub power: u32,
     /// The driver object that it is for.
     pub driver: Option<u64>,
-    /// An INF has filled its keys in the registry.
-    pub installed: bool,
+    /// What the INF says about messages.
+    pub messages: Option<MessagePolicy>,
 }
 
 impl Node {
@@ -143,8 +142,8 @@ pub struct Identity {
     pub hardware_ids: Vec<String>,
     /// What a user is told; the device's name if there is none.
     pub description: Option<String>,
-    /// An INF has filled its keys in the registry.
-    pub installed: bool,
+    /// What the INF says about messages.
+    pub messages: Option<MessagePolicy>,
 }
 
 /// The tree. All devices are children of its root.
@@ -216,7 +215,7 @@ impl Kernel {
             state: NodeState::Enumerated,
             power: device_power_state::PowerDeviceD0,
             driver: None,
-            installed: identity.installed,
+            messages: identity.messages,
         };
         self.io.pnp.nodes.borrow_mut().insert(physical_device, node);
         let clear = device_flags::DO_DEVICE_INITIALIZING;

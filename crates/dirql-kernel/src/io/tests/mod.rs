@@ -7,7 +7,6 @@ mod pnp;
 mod power;
 mod queue;
 mod request;
-mod resources;
 mod system;
 mod wmilib;
 

@@ -75,3 +75,31 @@ fn cr8_is_the_level_and_only_its_low_four_bits_count() {
         Ok(())
     });
 }
+
+#[test]
+fn extended_state_is_saved_up_to_dispatch_level() {
+    let rig = Rig::new(1);
+    rig.bench.on_thread(|kernel| {
+        kernel.ke_raise_irql(Irql::DISPATCH.0)?;
+        assert_eq!(
+            kernel.ke_save_extended_processor_state()?,
+            dirql_abi::NtStatus::SUCCESS
+        );
+        kernel.ke_restore_extended_processor_state()?;
+        kernel.ke_lower_irql(0)
+    });
+    assert_eq!(rig.findings(), []);
+    for restore in [false, true] {
+        let rig = Rig::new(1);
+        let stop = stops(&rig, move |kernel| {
+            kernel.ke_raise_irql(Irql::DISPATCH.0 + 1)?;
+            if restore {
+                return kernel.ke_restore_extended_processor_state();
+            }
+            kernel.ke_save_extended_processor_state().map(|_| ())
+        });
+        let bug_check = dirql_rules::BugCheck::new(0x131, [1, 0, 0, 0]);
+        assert_eq!(stop, bug_check.into());
+        assert_eq!(rig.findings(), [100]);
+    }
+}

@@ -2,7 +2,6 @@
 
 mod affinity;
 mod bug_check;
-mod choice;
 mod dpc;
 mod ipi;
 mod irql;
