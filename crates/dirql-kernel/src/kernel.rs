@@ -149,6 +149,7 @@ impl Kernel {
             });
         }
         self.yield_point()?;
+        self.touch_for_ddi(name);
         if let Some(rule) = irql {
             let level = self.irql();
             if level < rule.lowest || level > rule.highest {
@@ -171,6 +172,7 @@ impl Kernel {
             });
         }
         self.yield_point()?;
+        self.touch_driver();
         self.report.leave_ddi();
         Ok(result)
     }
@@ -181,6 +183,7 @@ impl Kernel {
             self.event(Event::RoutineEnter { kind, routine });
         }
         let ddi = self.report.suspend_ddi();
+        self.touch_driver();
         let result = match ddi.context() {
             // An interrupt came inside the routine that the driver called: it is not the caller.
             Some(outer) if !matches!(self.context(), Context::Isr(_)) => {
@@ -188,6 +191,7 @@ impl Kernel {
             }
             _ => self.platform.call(routine, arguments),
         };
+        self.touch_kernel();
         self.report.resume_ddi(ddi);
         if self.report.is_recording() {
             self.event(Event::RoutineLeave { kind, result });

@@ -375,6 +375,14 @@ rules! {
         "a connect says where the result is to be stored",
         "set InterruptObject, or ConnectionContext in version 3, to the address of a pointer",
         "wdm.IO_CONNECT_INTERRUPT_PARAMETERS; the example of \"Using the CONNECT_MESSAGE_BASED Version of IoConnectInterruptEx\" leaves it out", "not stated";
+    TABLE_IRQL = 430, Error,
+        "the MSI-X table is changed at or below the device's DIRQL",
+        "call SetTableEntry, MaskTableEntry and UnmaskTableEntry from the ISR or from below it",
+        "wdm.PCI_MSIX_SET_ENTRY, IRQL row", "";
+    REQUIREMENTS_LIST = 431, Error,
+        "a requirements list holds the descriptors that its counts announce",
+        "when descriptors are added, allocate a larger list and update Count and ListSize",
+        "wdm.IO_RESOURCE_REQUIREMENTS_LIST, Members", "";
     DMA_ADAPTER = 440, Error,
         "a DMA adapter takes back what it gave, once, and is put last",
         "give map registers, lists and common buffers back to the adapter that gave them, then call PutDmaAdapter",

@@ -10,12 +10,17 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod explore;
 mod play;
 pub mod report;
 pub mod scenario;
 
 pub use bench::{Bench, BenchError, Builder, CodePlace, Completion, Driver, Pending};
+pub use explore::{
+    Discovery, Explorer, Failed, Limits, Plan, ReplayError, Search, Strategy, explore, explore_plan,
+};
 pub use play::{Found, MakeSink, Progress, Settings, discover, play};
 
+pub use dirql_explore::{Coverage, Deviation, Schedule, ScheduleError, shrink};
 pub use dirql_kernel::readings::Reading;
 pub use dirql_kernel::{Outcome, WindowsVersion};

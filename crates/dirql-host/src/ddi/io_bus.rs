@@ -16,6 +16,13 @@ routines! {
         = |k| k.bus_translate_address(address, translated);
     fn BusGetDmaAdapter(context: u64, description: DriverPtr<DeviceDescription>, registers: DriverPtr<u32>) -> DriverPtr<DmaAdapter>
         = |k| k.io_get_dma_adapter(context, description, registers);
+    fn BusSetTableEntry(context: u64, entry: u32, message: u32) -> NtStatus
+        = |k| k.bus_set_table_entry(context, entry, message);
+    fn BusMaskTableEntry(context: u64, entry: u32) -> NtStatus = |k| k.bus_mask_table_entry(context, entry, true);
+    fn BusUnmaskTableEntry(context: u64, entry: u32) -> NtStatus = |k| k.bus_mask_table_entry(context, entry, false);
+    fn BusGetTableEntry(context: u64, entry: u32, message: DriverPtr<u32>, masked: DriverPtr<u8>) -> NtStatus
+        = |k| k.bus_get_table_entry(context, entry, message, masked);
+    fn BusGetTableSize(context: u64, size: DriverPtr<u32>) -> NtStatus = |k| k.bus_get_table_size(context, size);
     fn BusGetData(context: u64, data_type: u32, buffer: u64, offset: u32, length: u32) -> u32
         = |k| k.bus_get_data(context, data_type, buffer, offset, length);
     fn BusSetData(context: u64, data_type: u32, buffer: u64, offset: u32, length: u32) -> u32

@@ -181,6 +181,7 @@ impl Kernel {
             let read = self.input(device, |mut target, out, effects| {
                 target.read(region, offset, width, out, effects)
             });
+            self.land_messages();
             return read.unwrap_or(width.ones());
         }
         let chip_set = match space {

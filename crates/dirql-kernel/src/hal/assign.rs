@@ -1,14 +1,18 @@
 //! What a device is given at its start.
 
+use alloc::vec;
 use alloc::vec::Vec;
 
 use dirql_abi::Irql;
+use dirql_abi::interrupt::irq_device_policy;
 use dirql_chips::Vector;
 use dirql_chips::pci::Space;
 
 use crate::Kernel;
-use crate::config::WindowsVersion;
-use crate::hal::machine::{DeviceId, LineWish, MessageWish, SlotKind, Target};
+use crate::hal::choose::Width;
+use crate::hal::machine::{DeviceId, LineWish};
+use crate::hal::policy::{InterruptPolicy, Targets};
+use crate::hal::want::{Alternative, Choice, MOST_MSI, MessageOffer, Want, WantedRange};
 use crate::hal::{Source, SourceKind};
 
 /// An interrupt resource, as the raw and the translated list say it.
@@ -61,6 +65,8 @@ pub enum Resource {
     },
     /// An interrupt.
     Interrupt(InterruptGrant),
+    /// What the bus driver, or one above it, put into the list for itself.
+    Private([u32; 3]),
 }
 
 /// Everything that a device was given: windows first, interrupts after, as for PCI.
@@ -71,45 +77,68 @@ pub struct Assignment {
     pub resources: Vec<Resource>,
 }
 
-/// Messages that the INF or the registry allows a device.
-/// Source: "Enabling Message-Signaled Interrupts in the Registry".
+/// How hard it is tried to give a list. Each is tried when the one before cannot be had.
+///
+/// Messages come in full number or as exactly one, never in part. Source: WDK, "Introduction to
+/// Message-Signaled Interrupts".
+const SUPPLIES: [(Supply, Width); 5] = [
+    (Supply::All, Width::Wide),
+    (Supply::All, Width::Narrow),
+    (Supply::OneMessage, Width::Wide),
+    (Supply::OneMessage, Width::Narrow),
+    (Supply::NoMessage, Width::Narrow),
+];
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MessagePolicy {
-    /// `MSISupported` is 1.
-    pub supported: bool,
-    /// `MessageNumberLimit`.
-    pub limit: Option<u32>,
+enum Supply {
+    All,
+    OneMessage,
+    /// What stands in for the messages.
+    NoMessage,
+}
+
+/// A list that is being given.
+struct Attempt {
+    device: DeviceId,
+    supply: Supply,
+    width: Width,
+    offer: Option<MessageOffer>,
+    /// The most messages that the registry allows.
+    limit: u32,
+    windows: Vec<(Space, u64, u64)>,
+    lines: Vec<(u32, LineWish)>,
+    /// Messages given so far.
+    messages: u32,
+    /// How many of them each processor has, by group and number.
+    taken: [[u16; 64]; 4],
 }
 
 impl Kernel {
-    /// Gives a device its resources for a start. What it had before is taken back.
-    ///
-    /// `policy` is what its INF says; `None` if nobody knows, and then the scenario decides.
-    pub(crate) fn assign_resources(
+    /// Gives a device what is asked for by the first list of `alternatives` that can be given.
+    /// What it had before is taken back. `None`: none can be.
+    pub(crate) fn assign(
         &self,
         device: DeviceId,
-        policy: Option<MessagePolicy>,
-    ) -> Assignment {
+        policy: &InterruptPolicy,
+        alternatives: &[Alternative],
+    ) -> Option<Assignment> {
         self.take_resources(device);
-        let mut resources = self.windows_of(device);
-        resources.extend(
-            self.interrupts_for(device, policy)
-                .into_iter()
-                .map(Resource::Interrupt),
-        );
-        let assignment = Assignment { resources };
+        let given = alternatives
+            .iter()
+            .find_map(|list| self.assign_list(device, policy, list));
+        let assignment = Assignment { resources: given? };
         self.with_slot(device, |slot| slot.assignment = Some(assignment.clone()));
-        assignment
+        self.map_table(device);
+        Some(assignment)
     }
 
-    /// As [`Kernel::assign_resources`], without an interrupt.
-    pub(crate) fn assign_windows(&self, device: DeviceId) -> Assignment {
-        self.take_resources(device);
-        let assignment = Assignment {
-            resources: self.windows_of(device),
-        };
-        self.with_slot(device, |slot| slot.assignment = Some(assignment.clone()));
-        assignment
+    /// Gives a device what its bus asks for; nothing if that cannot be given.
+    #[cfg(test)]
+    pub(crate) fn assign_resources(&self, device: DeviceId) -> Assignment {
+        let policy = InterruptPolicy::default();
+        let alternatives = self.offer(device, &policy);
+        self.assign(device, &policy, &alternatives)
+            .unwrap_or_default()
     }
 
     /// What a device has now; `None` while it is not started.
@@ -123,76 +152,119 @@ impl Kernel {
         for source in self.sources_of(device) {
             self.release_source(source);
         }
-        self.with_slot(device, |slot| slot.assignment = None);
-    }
-
-    fn windows_of(&self, device: DeviceId) -> Vec<Resource> {
-        let windows: Vec<(Space, u64, u64)> = match self.pci_address(device) {
-            Some(_) => self.pci_windows(device),
-            None => self
-                .with_slot(device, |slot| match &slot.kind {
-                    SlotKind::Legacy { windows, .. } => windows.clone(),
-                    SlotKind::Pci(_) => Vec::new(),
-                })
-                .unwrap_or_default(),
-        };
-        windows
-            .into_iter()
-            .map(|(space, base, size)| match space {
-                Space::Port => Resource::Port {
-                    base,
-                    length: size as u32,
-                },
-                Space::Memory => Resource::Memory {
-                    base,
-                    length: size as u32,
-                },
-            })
-            .collect()
-    }
-
-    /// A function's windows answer only while decoding is on; their addresses stay.
-    fn pci_windows(&self, device: DeviceId) -> Vec<(Space, u64, u64)> {
-        self.set_decoding(device, true);
-        let windows = self.input(device, |target, _, _| match target {
-            Target::Pci(function) => function
-                .windows()
-                .map(|window| (window.space, window.base, window.size))
-                .collect(),
-            Target::Legacy(_) => Vec::new(),
+        self.with_slot(device, |slot| {
+            slot.assignment = None;
+            slot.table.clear();
         });
-        windows.unwrap_or_default()
     }
 
-    fn interrupts_for(
+    fn assign_list(
         &self,
         device: DeviceId,
-        policy: Option<MessagePolicy>,
-    ) -> Vec<InterruptGrant> {
-        if let Some(grants) = self.messages_for(device, policy) {
-            return grants;
+        policy: &InterruptPolicy,
+        list: &Alternative,
+    ) -> Option<Vec<Resource>> {
+        let wants_messages = list.iter().flatten().any(is_message);
+        let offer = self.message_offer(device, policy.messages);
+        for (supply, width) in SUPPLIES {
+            if supply == Supply::OneMessage && !wants_messages {
+                continue;
+            }
+            let mut attempt = Attempt {
+                device,
+                supply,
+                width,
+                offer,
+                limit: policy
+                    .messages
+                    .and_then(|policy| policy.limit)
+                    .unwrap_or(u32::MAX),
+                windows: self.windows_of(device),
+                lines: self
+                    .with_slot(device, |slot| slot.lines.clone())
+                    .unwrap_or_default(),
+                messages: 0,
+                taken: [[0; 64]; 4],
+            };
+            if let Some(resources) = self.try_list(&mut attempt, list) {
+                return Some(resources);
+            }
+            for source in self.sources_of(device) {
+                self.release_source(source);
+            }
         }
-        let lines = self
-            .with_slot(device, |slot| slot.lines.clone())
-            .unwrap_or_default();
-        lines
-            .into_iter()
-            .filter_map(|(gsi, wish)| self.line_for(device, gsi, wish))
-            .collect()
+        None
     }
 
-    fn line_for(&self, device: DeviceId, gsi: u32, wish: LineWish) -> Option<InterruptGrant> {
-        let (group, affinity) = (0, self.active_mask(0));
+    fn try_list(&self, attempt: &mut Attempt, list: &Alternative) -> Option<Vec<Resource>> {
+        let asked: u64 = list
+            .iter()
+            .filter_map(|choice| choice.iter().find_map(messages_of))
+            .sum();
+        if asked > u64::from(self.most_messages()) && attempt.supply != Supply::NoMessage {
+            return None;
+        }
+        let mut resources = Vec::with_capacity(list.len());
+        for choice in list {
+            if attempt.is_beyond_supply(choice) {
+                continue;
+            }
+            let messages_first =
+                attempt.supply != Supply::NoMessage && choice.iter().any(is_message);
+            let given = choice
+                .iter()
+                .filter(|want| is_message(want) == messages_first)
+                .find_map(|want| self.give_one(attempt, want));
+            resources.push(given?);
+        }
+        Some(resources)
+    }
+
+    fn give_one(&self, attempt: &mut Attempt, want: &Want) -> Option<Resource> {
+        match want {
+            Want::Range(range) => attempt.take_window(range),
+            Want::Private(data) => Some(Resource::Private(*data)),
+            Want::Line {
+                minimum,
+                maximum,
+                targets,
+                ..
+            } => {
+                let wanted = *minimum..=*maximum;
+                let at = attempt
+                    .lines
+                    .iter()
+                    .position(|(gsi, _)| wanted.contains(gsi))?;
+                let (gsi, wish) = attempt.lines.remove(at);
+                self.give_line(attempt, gsi, wish, *targets)
+                    .map(Resource::Interrupt)
+            }
+            Want::Messages { count, targets } => self
+                .give_messages(attempt, *count, *targets)
+                .map(Resource::Interrupt),
+        }
+    }
+
+    fn give_line(
+        &self,
+        attempt: &Attempt,
+        gsi: u32,
+        wish: LineWish,
+        targets: Targets,
+    ) -> Option<InterruptGrant> {
         let passive = self.hal.passive_lines.borrow().contains(&gsi);
         // Devices on one line share its vector.
         let neighbour = self
             .sources()
             .into_iter()
             .find(|(_, source)| source.is_line(gsi))
-            .map(|(_, source)| source.vector);
-        let vector = neighbour.or_else(|| self.allocate_vectors(1, group, affinity))?;
+            .map(|(_, source)| (source.group, source.affinity, source.vector));
+        let targets = as_default_if_spread(targets);
+        let found = neighbour
+            .or_else(|| self.choose_vectors(1, &targets, attempt.width, &attempt.taken))?;
+        let (group, affinity, vector) = found;
         let source = self.add_source(Source {
-            device,
+            device: attempt.device,
             kind: SourceKind::Line {
                 gsi,
                 trigger: wish.trigger,
@@ -207,7 +279,7 @@ impl Kernel {
             connected: 0,
         });
         Some(InterruptGrant {
-            sources: alloc::vec![source],
+            sources: vec![source],
             message: false,
             latched: wish.trigger == dirql_chips::Trigger::Edge,
             shared: wish.shared,
@@ -230,112 +302,112 @@ impl Kernel {
         self.hal.passive_lines.borrow_mut().insert(gsi);
     }
 
-    /// How many messages a device is given, and of which capability; `None` leaves the line.
-    fn messages_for(
+    /// Messages of one descriptor: those of MSI, of which there is one, a power of two; or one
+    /// of MSI-X.
+    fn give_messages(
         &self,
-        device: DeviceId,
-        policy: Option<MessagePolicy>,
-    ) -> Option<Vec<InterruptGrant>> {
-        if self.config().windows < WindowsVersion::Vista {
-            return None;
-        }
-        let (msi, msix) = self.input(device, |target, _, _| match target {
-            Target::Pci(function) => {
-                let description = function.description();
-                (
-                    description.msi.map(|offer| u16::from(offer.messages)),
-                    description.msix.map(|offer| offer.messages),
-                )
+        attempt: &mut Attempt,
+        count: u32,
+        targets: Targets,
+    ) -> Option<InterruptGrant> {
+        let MessageOffer { table, count: most } = attempt.offer?;
+        let (count, targets) = match (attempt.supply, table) {
+            (Supply::OneMessage, _) => (1, targets),
+            (_, true) => (count.min(MOST_MSI), targets),
+            // The capability has one address and one value for all of them.
+            (_, false) if attempt.messages > 0 => return None,
+            (_, false) => {
+                let count = count.min(most).min(attempt.limit).min(MOST_MSI).max(1);
+                (1 << count.ilog2(), as_default_if_spread(targets))
             }
-            Target::Legacy(_) => (None, None),
-        })?;
-        let wish = self.with_slot(device, |slot| slot.wish)?;
-        let limit = match policy {
-            Some(MessagePolicy {
-                supported: false, ..
-            }) => return None,
-            Some(MessagePolicy { limit, .. }) => limit.unwrap_or(u32::MAX).min(2048) as u16,
-            None => u16::MAX,
         };
-        match wish {
-            MessageWish::Line => None,
-            MessageWish::Msix(count) => self.msix_for(device, msix?.min(limit).min(count)),
-            MessageWish::Msi(count) => self.msi_for(device, msi?.min(limit).min(count)),
-            MessageWish::Default => match (msix, msi) {
-                (Some(count), _) => self.msix_for(device, count.min(limit)),
-                (None, Some(count)) => self.msi_for(device, count.min(limit)),
-                (None, None) => None,
-            },
-        }
-    }
-
-    /// One descriptor for all messages of an MSI capability: a power of two of them, or one.
-    fn msi_for(&self, device: DeviceId, count: u16) -> Option<Vec<InterruptGrant>> {
-        // 16 vectors are one level; the page on MSI gives the same limit.
-        let wanted = 1u8 << count.min(16).checked_ilog2()?;
-        let (group, affinity) = (0, self.active_mask(0));
-        let (count, vector) = match self.allocate_vectors(wanted, group, affinity) {
-            Some(vector) => (wanted, vector),
-            // Not enough messages: the device gets exactly one.
-            None => (1, self.allocate_vectors(1, group, affinity)?),
-        };
-        let sources = (0..count)
+        let (group, affinity, vector) =
+            self.choose_vectors(count as u8, &targets, attempt.width, &attempt.taken)?;
+        let sources = (0..count as u8)
             .map(|message| {
-                self.add_message(
-                    device,
-                    message.into(),
-                    false,
-                    Vector(vector.0 + message),
-                    (group, affinity),
-                )
+                self.add_source(Source {
+                    device: attempt.device,
+                    kind: SourceKind::Message {
+                        message: attempt.messages as u16 + u16::from(message),
+                        table,
+                    },
+                    vector: Vector(vector.0 + message),
+                    group,
+                    affinity,
+                    shared: true,
+                    assigned: true,
+                    passive: false,
+                    users: 0,
+                    connected: 0,
+                })
             })
             .collect();
-        Some(alloc::vec![message_grant(sources, vector, group, affinity)])
+        attempt.messages += count;
+        attempt.count_processors(group, affinity);
+        Some(message_grant(sources, vector, group, affinity))
     }
+}
 
-    /// A descriptor for each message of an MSI-X table.
-    fn msix_for(&self, device: DeviceId, count: u16) -> Option<Vec<InterruptGrant>> {
-        let (group, affinity) = (0, self.active_mask(0));
-        let mut grants = Vec::new();
-        for message in 0..count {
-            let Some(vector) = self.allocate_vectors(1, group, affinity) else {
-                // Not enough messages: the device gets exactly one.
-                for grant in grants
-                    .drain(1.min(grants.len())..)
-                    .collect::<Vec<InterruptGrant>>()
-                {
-                    for source in grant.sources {
-                        self.release_source(source);
-                    }
-                }
-                break;
-            };
-            let source = self.add_message(device, message, true, vector, (group, affinity));
-            grants.push(message_grant(alloc::vec![source], vector, group, affinity));
+impl Attempt {
+    /// Messages that are not given in this attempt, and whose absence is no failure.
+    fn is_beyond_supply(&self, choice: &Choice) -> bool {
+        if !choice.iter().any(is_message) {
+            return false;
         }
-        (!grants.is_empty()).then_some(grants)
+        match self.supply {
+            Supply::All => self.messages >= self.limit,
+            Supply::OneMessage => self.messages >= 1,
+            Supply::NoMessage => false,
+        }
     }
 
-    fn add_message(
-        &self,
-        device: DeviceId,
-        message: u16,
-        table: bool,
-        vector: Vector,
-        (group, affinity): (u16, u64),
-    ) -> u32 {
-        self.add_source(Source {
-            device,
-            kind: SourceKind::Message { message, table },
-            vector,
-            group,
-            affinity,
-            shared: true,
-            assigned: true,
-            passive: false,
-            users: 0,
-            connected: 0,
+    fn take_window(&mut self, range: &WantedRange) -> Option<Resource> {
+        let fits = |(space, base, size): &(Space, u64, u64)| {
+            let end = base.saturating_add(u64::from(range.length).max(1) - 1);
+            *space == range.space
+                && *base >= range.minimum
+                && end <= range.maximum
+                && u64::from(range.length) <= *size
+        };
+        let at = self.windows.iter().position(fits)?;
+        let (space, base, _) = self.windows.remove(at);
+        let length = range.length;
+        Some(match space {
+            Space::Port => Resource::Port { base, length },
+            Space::Memory => Resource::Memory { base, length },
         })
+    }
+
+    fn count_processors(&mut self, group: u16, affinity: u64) {
+        let Some(taken) = self.taken.get_mut(usize::from(group)) else {
+            return;
+        };
+        for (bit, taken) in taken.iter_mut().enumerate() {
+            *taken += u16::from(affinity >> bit & 1 != 0);
+        }
+    }
+}
+
+const fn is_message(want: &Want) -> bool {
+    matches!(want, Want::Messages { .. })
+}
+
+fn messages_of(want: &Want) -> Option<u64> {
+    match want {
+        Want::Messages { count, .. } => Some(u64::from(*count)),
+        _ => None,
+    }
+}
+
+/// A line, and MSI as a whole, has one mask: there is nothing to spread.
+fn as_default_if_spread(targets: Targets) -> Targets {
+    if targets.policy == irq_device_policy::IrqPolicySpreadMessagesAcrossAllProcessors {
+        Targets {
+            policy: irq_device_policy::IrqPolicyMachineDefault,
+            ..targets
+        }
+    } else {
+        targets
     }
 }
 

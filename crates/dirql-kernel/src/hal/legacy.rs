@@ -2,6 +2,7 @@
 
 use alloc::format;
 
+use dirql_abi::Irql;
 use dirql_abi::resource::interface_type;
 use dirql_chips::{Trigger, Width, pci};
 use dirql_rules::ids;
@@ -67,7 +68,12 @@ impl Kernel {
         let source = Source {
             device: device.unwrap_or(NOBODY),
             kind: SourceKind::Line { gsi, trigger },
-            vector: self.allocate_vectors(1, group, affinity)?,
+            vector: self.allocate_vectors(
+                1,
+                group,
+                affinity,
+                Irql::DEVICE_MIN.0..=Irql::DEVICE_MAX.0,
+            )?,
             group,
             affinity,
             shared: wish.is_some_and(|wish| wish.shared),

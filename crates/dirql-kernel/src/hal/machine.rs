@@ -9,6 +9,7 @@ use dirql_chips::{
     Device, Effect, Effects, Level, LineSource, Polarity, Stimulus, Trigger, Width, WiredOr,
 };
 
+use crate::hal::msix::TableEntry;
 use crate::hal::{Assignment, SourceKind};
 use crate::ke::ClockAction;
 use crate::{Event, Kernel};
@@ -128,6 +129,8 @@ pub(crate) struct Slot {
     pub(crate) lines: Vec<(u32, LineWish)>,
     /// What it was given at its last start.
     pub(crate) assignment: Option<Assignment>,
+    /// What each entry of its MSI-X table is for.
+    pub(crate) table: Vec<TableEntry>,
     /// Bytes that left at its other end.
     pub(crate) sent: Vec<u8>,
     /// How many of them somebody has asked for.
@@ -193,6 +196,7 @@ impl Kernel {
             wish: plug.interrupts,
             lines,
             assignment: None,
+            table: Vec::new(),
             sent: Vec::new(),
             sent_taken: 0,
             assertions: 0,
@@ -293,6 +297,11 @@ impl Kernel {
             .unwrap_or_default()
     }
 
+    /// Which kind of interrupts a device is to be given at its next start.
+    pub fn set_message_wish(&self, device: DeviceId, wish: MessageWish) {
+        self.with_slot(device, |slot| slot.wish = wish);
+    }
+
     /// Where a device is on the PCI bus, if it is.
     pub(crate) fn pci_address(&self, device: DeviceId) -> Option<pci::Address> {
         self.with_slot(device, |slot| match slot.kind {
@@ -361,6 +370,7 @@ impl Kernel {
         device: DeviceId,
         body: impl FnOnce(Target<'_>, &mut Outputs, &mut Effects) -> R,
     ) -> Option<R> {
+        self.touch_device(device.0);
         let (mut outputs, mut effects) = self.hal.scratch.take().unwrap_or_default();
         let result = {
             let mut slots = self.hal.slots.borrow_mut();

@@ -156,7 +156,10 @@ impl Kernel {
     fn program_message(&self, source: &Source, message: u16, table: bool, masked: bool) {
         let write = self.message_write(source);
         if table {
-            self.program_table_entry(source.device, message, write, masked);
+            for (number, entry) in self.entries_of(source.device, message) {
+                let masked = masked || entry.masked;
+                self.program_table_entry(source.device, number, write, masked);
+            }
             return;
         }
         let Some((address, at)) = self.capability(source.device, spec::capability::MSI) else {

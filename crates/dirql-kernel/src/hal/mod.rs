@@ -5,14 +5,18 @@
 mod access;
 mod adapter;
 mod assign;
+mod choose;
 mod dma;
 mod legacy;
 mod machine;
 mod messages;
+mod msix;
+mod policy;
 mod route;
 #[cfg(test)]
 pub(crate) mod testing;
 mod vectors;
+mod want;
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -23,9 +27,11 @@ use dirql_chips::pci::{Bus, Outputs};
 use dirql_chips::{Effects, WiredOr};
 
 pub use adapter::ListRequest;
-pub use assign::{Assignment, InterruptGrant, MessagePolicy, Resource};
+pub use assign::{Assignment, InterruptGrant, Resource};
 pub use machine::{DeviceId, LegacyWindow, LineWish, MessageWish, Plug, PlugError, Socket};
+pub(crate) use policy::Targets;
 pub(crate) use vectors::{Source, SourceKind};
+pub(crate) use want::{Alternative, Want, WantedRange};
 
 /// The state of this part of the kernel.
 pub(crate) struct Hal {

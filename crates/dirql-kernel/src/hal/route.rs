@@ -13,19 +13,24 @@ impl Kernel {
             self.event(Event::Message(write));
         }
         if let Ok(message) = InterruptMessage::decode(write) {
-            self.route(message);
+            self.bring(message, true);
         }
     }
 
-    /// Brings a message to its processors.
+    /// Brings an interrupt controller's message to its processors.
     #[inline]
     pub(crate) fn route(&self, message: InterruptMessage) {
+        self.bring(message, false);
+    }
+
+    /// `written`: a device wrote it to memory.
+    fn bring(&self, message: InterruptMessage, written: bool) {
         let addressed = ProcessorId(u16::from(message.destination));
         let Some(processor) = self.processor_by_id(addressed) else {
             return;
         };
         match message.delivery {
-            DeliveryMode::Fixed => self.request_vector(addressed, message.vector, message.trigger),
+            DeliveryMode::Fixed => self.bring_vector(addressed, message, written),
             DeliveryMode::LowestPriority => {
                 let is_busy = processor.irql.get().0 >= message.vector.class();
                 let target = if is_busy {
@@ -33,7 +38,7 @@ impl Kernel {
                 } else {
                     addressed
                 };
-                self.request_vector(target, message.vector, message.trigger);
+                self.bring_vector(target, message, written);
             }
             DeliveryMode::Nmi => self.send_nmi(addressed),
             // Nothing here answers to the others.
@@ -42,6 +47,16 @@ impl Kernel {
             | DeliveryMode::Init
             | DeliveryMode::Startup
             | DeliveryMode::ExtInt => {}
+        }
+    }
+
+    /// A device's vector gets to a processor: at once, or when somebody chooses that it does.
+    #[inline]
+    fn bring_vector(&self, target: ProcessorId, message: InterruptMessage, written: bool) {
+        if self.is_exploring() {
+            self.send_vector(target, message, written);
+        } else {
+            self.request_vector(target, message.vector, message.trigger);
         }
     }
 

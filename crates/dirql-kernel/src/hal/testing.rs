@@ -259,7 +259,7 @@ impl Rig {
 
     /// Gives a device its resources again.
     pub(crate) fn restart(&self, device: DeviceId, pdo: u64) -> Started {
-        let assignment = self.kernel().assign_resources(device, None);
+        let assignment = self.kernel().assign_resources(device);
         let grants = assignment
             .resources
             .into_iter()

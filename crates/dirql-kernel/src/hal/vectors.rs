@@ -4,6 +4,7 @@
 //! DIRQLs: device vectors are 0x30..=0xBF.
 
 use alloc::boxed::Box;
+use core::ops::RangeInclusive;
 
 use dirql_abi::Irql;
 use dirql_chips::{Trigger, Vector};
@@ -85,6 +86,8 @@ const GROUPS: usize = 4;
 #[derive(Clone, Debug)]
 pub(crate) struct Vectors {
     used: Box<[[u64; GROUPS]; 256]>,
+    /// How many each processor has in use, by group and number.
+    load: Box<[[u16; 64]; GROUPS]>,
     /// The class at which the next search begins.
     next: u8,
 }
@@ -93,6 +96,7 @@ impl Default for Vectors {
     fn default() -> Self {
         Self {
             used: Box::new([[0; GROUPS]; 256]),
+            load: Box::new([[0; 64]; GROUPS]),
             next: FIRST_CHOICE,
         }
     }
@@ -103,14 +107,24 @@ impl Default for Vectors {
 const FIRST_CHOICE: u8 = 6;
 
 impl Vectors {
-    /// Finds `count` vectors in a row and of one level, free on `affinity`, aligned as MSI
+    /// Finds `count` vectors in a row and of one of `levels`, free on `affinity`, aligned as MSI
     /// wants it. Successive calls go through the levels, so that devices differ in DIRQL.
-    fn allocate(&mut self, count: u8, group: u16, affinity: u64) -> Option<Vector> {
-        let levels = Irql::DEVICE_MIN.0..=Irql::DEVICE_MAX.0;
-        let span = levels.end() - levels.start() + 1;
+    fn allocate(
+        &mut self,
+        count: u8,
+        group: u16,
+        affinity: u64,
+        levels: RangeInclusive<u8>,
+    ) -> Option<Vector> {
+        let (lowest, span) = (*levels.start(), levels.end() - levels.start() + 1);
+        let start = if levels.contains(&self.next) {
+            self.next
+        } else {
+            lowest
+        };
         let step = count.next_power_of_two();
         for turn in 0..span {
-            let class = levels.start() + (self.next - levels.start() + turn) % span;
+            let class = lowest + (start - lowest + turn) % span;
             for first in (0..16).step_by(usize::from(step)) {
                 let base = class << 4 | first as u8;
                 if first as u8 + count > 16 || !self.is_free(base, count, group, affinity) {
@@ -119,11 +133,25 @@ impl Vectors {
                 for vector in base..base + count {
                     self.used[usize::from(vector)][usize::from(group)] |= affinity;
                 }
-                self.next = levels.start() + (class + 1 - levels.start()) % span;
+                self.change_load(group, affinity, |load| load + u16::from(count));
+                self.next = lowest + (class + 1 - lowest) % span;
                 return Some(Vector(base));
             }
         }
         None
+    }
+
+    /// How many vectors a processor has in use.
+    pub(super) fn load(&self, group: u16, number: u16) -> u16 {
+        self.load[usize::from(group)][usize::from(number)]
+    }
+
+    fn change_load(&mut self, group: u16, affinity: u64, change: impl Fn(u16) -> u16) {
+        for (bit, load) in self.load[usize::from(group)].iter_mut().enumerate() {
+            if affinity >> bit & 1 != 0 {
+                *load = change(*load);
+            }
+        }
     }
 
     fn is_free(&self, base: u8, count: u8, group: u16, affinity: u64) -> bool {
@@ -133,19 +161,34 @@ impl Vectors {
 
     fn release(&mut self, vector: Vector, group: u16, affinity: u64) {
         self.used[usize::from(vector.0)][usize::from(group)] &= !affinity;
+        self.change_load(group, affinity, |load| load.saturating_sub(1));
     }
 }
 
 impl Kernel {
-    /// Vectors for `count` messages, or for one line.
-    pub(crate) fn allocate_vectors(&self, count: u8, group: u16, affinity: u64) -> Option<Vector> {
+    /// Vectors for `count` messages, or for one line, of one of `levels`.
+    pub(crate) fn allocate_vectors(
+        &self,
+        count: u8,
+        group: u16,
+        affinity: u64,
+        levels: RangeInclusive<u8>,
+    ) -> Option<Vector> {
         if usize::from(group) >= GROUPS || affinity == 0 || count == 0 || count > 16 {
             return None;
         }
         self.hal
             .vectors
             .borrow_mut()
-            .allocate(count, group, affinity)
+            .allocate(count, group, affinity, levels)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn release_vector(&self, vector: Vector, group: u16, affinity: u64) {
+        self.hal
+            .vectors
+            .borrow_mut()
+            .release(vector, group, affinity);
     }
 
     /// The source with this number.
@@ -211,8 +254,9 @@ impl Kernel {
             return;
         };
         self.with_source(number, |source| source.assigned = false);
-        let still = self.sources().iter().any(|(_, other)| {
-            other.vector == source.vector
+        let still = self.hal.sources.borrow().iter().any(|other| {
+            other.assigned
+                && other.vector == source.vector
                 && other.group == source.group
                 && other.affinity & source.affinity != 0
         });

@@ -30,6 +30,31 @@ pub(crate) fn builtin(name: &str) -> Option<Code> {
             k.io_get_dma_adapter(a[0], DriverPtr::new(a[1]), DriverPtr::new(a[2]))
                 .map(u64::from)
         },
+        "dirql:BusSetTableEntry" => |k, a| {
+            k.bus_set_table_entry(a[0], a[1] as u32, a[2] as u32)
+                .map(u64::from)
+        },
+        "dirql:BusMaskTableEntry" => |k, a| {
+            k.bus_mask_table_entry(a[0], a[1] as u32, true)
+                .map(u64::from)
+        },
+        "dirql:BusUnmaskTableEntry" => |k, a| {
+            k.bus_mask_table_entry(a[0], a[1] as u32, false)
+                .map(u64::from)
+        },
+        "dirql:BusGetTableEntry" => |k, a| {
+            k.bus_get_table_entry(
+                a[0],
+                a[1] as u32,
+                DriverPtr::new(a[2]),
+                DriverPtr::new(a[3]),
+            )
+            .map(u64::from)
+        },
+        "dirql:BusGetTableSize" => |k, a| {
+            k.bus_get_table_size(a[0], DriverPtr::new(a[1]))
+                .map(u64::from)
+        },
         "dirql:BusGetData" => |k, a| {
             k.bus_get_data(a[0], a[1] as u32, a[2], a[3] as u32, a[4] as u32)
                 .map(u64::from)

@@ -41,7 +41,9 @@ pub(crate) struct Alarm {
 pub(crate) struct Clock {
     now: Cell<u64>,
     numbers: Cell<u64>,
-    alarms: RefCell<BTreeMap<Alarm, ClockAction>>,
+    /// Time that was skipped because somebody chose so.
+    skipped: Cell<u64>,
+    pub(super) alarms: RefCell<BTreeMap<Alarm, ClockAction>>,
     /// When the first alarm is due; the end of time without one.
     next_due: Cell<u64>,
     /// The alarm of each KTIMER that is set, by its address.
@@ -53,6 +55,7 @@ impl Default for Clock {
         Self {
             now: Cell::new(0),
             numbers: Cell::new(0),
+            skipped: Cell::new(0),
             alarms: RefCell::default(),
             next_due: Cell::new(u64::MAX),
             timers: RefCell::default(),
@@ -180,15 +183,42 @@ impl Kernel {
             return false;
         };
         clock.now.set(alarm.due_100ns.max(self.time_100ns()));
+        self.ring(alarm, action);
+        true
+    }
+
+    /// A delay ends now, whenever it is due. A device that is faster than its model takes no
+    /// time along; for everything else, time has passed until it is due, which is no processor's
+    /// own doing.
+    pub(crate) fn end_delay(&self, alarm: Alarm) {
+        let clock = &self.ke.clock;
+        let Some(action) = clock.alarms.borrow_mut().remove(&alarm) else {
+            return;
+        };
+        clock.look_ahead();
+        let passes = alarm.due_100ns.saturating_sub(self.time_100ns());
+        if !matches!(action, ClockAction::Device { .. }) {
+            clock.now.set(self.time_100ns() + passes);
+            clock.skipped.set(clock.skipped.get() + passes);
+        }
+        self.ring(alarm, action);
+    }
+
+    /// Time that has passed for processors that run, 100 ns units.
+    pub(crate) fn busy_time_100ns(&self) -> u64 {
+        self.time_100ns() - self.ke.clock.skipped.get()
+    }
+
+    fn ring(&self, alarm: Alarm, action: ClockAction) {
+        self.touch_kernel();
         match action {
             ClockAction::WaitTimeout(thread) => self.end_wait_and_forget(thread, NtStatus::TIMEOUT),
             ClockAction::Timer(timer) => {
-                clock.timers.borrow_mut().remove(&timer);
+                self.ke.clock.timers.borrow_mut().remove(&timer);
                 self.timer_is_due(timer, alarm.due_100ns);
             }
             ClockAction::Device { device, token } => self.device_timer(device, token),
             ClockAction::IoTimers => self.io_timers_are_due(),
         }
-        true
     }
 }

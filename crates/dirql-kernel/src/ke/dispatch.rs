@@ -29,6 +29,7 @@ impl Kernel {
     /// [`crate::Stop::Ended`] once the run is over.
     #[inline]
     pub(crate) fn take_pending(&self) -> Ddi<()> {
+        self.look_for_interrupts();
         let processor = self.processor();
         if processor.asked.get() == 0 && !processor.can_take_interrupt() {
             return Ok(());
@@ -109,6 +110,7 @@ impl Kernel {
     /// ISRs at PASSIVE_LEVEL come after the others, and only if those did not claim a level.
     fn run_chain(&self, vector: Vector) -> Ddi<()> {
         let processor = self.processor();
+        self.look_at_kernel();
         let chain = processor.idt[usize::from(vector.0)].get();
         let first = self.ke.interrupts.isr_after(chain, 0);
         if processor.taken_in_a_row.get() > STORM {
@@ -216,6 +218,7 @@ impl Kernel {
                 routine: isr.routine,
             });
         }
+        self.touch_driver();
         let result = match isr.message {
             None => self
                 .platform()

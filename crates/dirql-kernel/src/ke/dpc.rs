@@ -364,7 +364,8 @@ impl Kernel {
 
     /// Runs this processor's queue until it is empty. At DISPATCH_LEVEL.
     pub(crate) fn run_dpcs(&self) -> Ddi<()> {
-        self.processor().dpc.run_since.set(self.time_100ns());
+        self.touch_kernel();
+        self.processor().dpc.run_since.set(self.busy_time_100ns());
         loop {
             let next = self.processor().dpc_queue.borrow_mut().pop_front();
             let Some(address) = next else { return Ok(()) };
@@ -400,7 +401,7 @@ impl Kernel {
             dpc: address,
             routine,
             number: queued.number,
-            since: self.time_100ns(),
+            since: self.busy_time_100ns(),
         };
         Ok(Some((running, image)))
     }
@@ -424,6 +425,7 @@ impl Kernel {
             image.system_argument1,
             image.system_argument2,
         ];
+        self.touch_driver();
         self.platform().call(routine, &arguments);
         if self.report.is_recording() {
             self.event(Event::DpcLeave { dpc: address });

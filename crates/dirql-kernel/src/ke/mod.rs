@@ -2,6 +2,7 @@
 
 mod affinity;
 mod bug_check;
+mod choice;
 pub(crate) mod clock;
 mod dispatch;
 mod dpc;
@@ -29,6 +30,7 @@ mod tests;
 mod thread;
 mod threaded_dpc;
 mod timer;
+mod touch;
 mod trap;
 mod wait;
 mod watchdog;
@@ -36,12 +38,14 @@ mod watchdog;
 use alloc::boxed::Box;
 use core::cell::Cell;
 
+pub use choice::{Choice, Chooser};
 pub use clock::ClockAction;
 pub use fault::{Fault, FaultAccess, FaultKind};
 pub use interrupt::{ConnectionId, InterruptKind};
 pub use processor::{Processor, ProcessorId};
 pub use scheduler::RunState;
 pub use thread::{NativeBody, ThreadBody, ThreadId};
+pub use touch::{Access as TouchAccess, Touch};
 
 /// Processors of one group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +74,7 @@ pub(crate) struct Ke {
     /// At the end of this turn any thread that is ready may run.
     starve_nobody: Cell<bool>,
     nudge: nudge::Nudge,
+    choices: choice::Choices,
     pub(crate) interrupts: interrupt::Interrupts,
     locks: spin_lock::Locks,
     clock: clock::Clock,

@@ -236,6 +236,7 @@ impl Kernel {
         let Some(processor) = self.processor_by_id(target) else {
             return;
         };
+        self.touch_vector(target, vector);
         processor.lapic.borrow_mut().accept(vector, trigger);
         if self.report.is_recording() {
             self.event(Event::Pending {

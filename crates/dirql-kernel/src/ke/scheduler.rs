@@ -65,6 +65,9 @@ impl Kernel {
         if !self.platform().on_strand() {
             return Ok(());
         }
+        if self.is_exploring() {
+            return self.explored_point(step);
+        }
         self.take_pending()?;
         if self.turn_is_over() {
             self.end_turn(step)
@@ -90,8 +93,8 @@ impl Kernel {
         self.ke.turn_started.set(self.step().wrapping_sub(TURN));
     }
 
-    #[cold]
-    fn end_turn(&self, step: u64) -> Ddi<()> {
+    /// What happens every TURN steps, whoever goes on.
+    pub(super) fn begin_turn(&self, step: u64) -> Ddi<()> {
         self.ke.turn_started.set(step);
         if step > self.config().max_steps {
             self.end(Outcome::Budget);
@@ -104,7 +107,13 @@ impl Kernel {
             // What the clock interrupt does for DPCs that nobody has asked to be run at once.
             self.request_vector(processor.id, vectors::DPC, Trigger::Edge);
         }
-        let me = processor.id;
+        Ok(())
+    }
+
+    #[cold]
+    fn end_turn(&self, step: u64) -> Ddi<()> {
+        self.begin_turn(step)?;
+        let me = self.processor().id;
         if self
             .processors()
             .iter()
@@ -149,14 +158,22 @@ impl Kernel {
                 return RunState::Idle;
             }
             self.bury_threads();
-            if let Some(processor) = self.next_processor() {
+            let next = if self.is_exploring() {
+                self.choose_processor()
+            } else {
+                self.next_processor()
+            };
+            if self.has_ended() {
+                continue;
+            }
+            if let Some(processor) = next {
                 self.set_current_processor(processor);
                 let strand = self.processor().strand.get();
                 self.platform().resume(strand);
                 continue;
             }
             let patient = alarms < PATIENCE_ALARMS || self.time_100ns() < patience;
-            if patient && self.pass_time_to_next_event() {
+            if patient && self.pass_to_next_delay() {
                 alarms += 1;
                 continue;
             }
@@ -168,6 +185,14 @@ impl Kernel {
                 Some((processor, spin)) => self.stuck(processor, spin),
                 None => return RunState::Idle,
             }
+        }
+    }
+
+    fn pass_to_next_delay(&self) -> bool {
+        if self.is_exploring() {
+            self.choose_delay()
+        } else {
+            self.pass_time_to_next_event()
         }
     }
 
@@ -245,6 +270,7 @@ impl Kernel {
         let ddi = self.report.suspend_ddi();
         self.ke.give_turn.set(away);
         self.platform().suspend();
+        self.touch_kernel();
         self.report.resume_ddi(ddi);
         debug_assert!(
             self.has_ended() || self.irql() < Irql::DISPATCH || self.processor().id == me
@@ -279,6 +305,7 @@ impl Kernel {
                 self.end_with(&stop);
                 return;
             }
+            self.touch_kernel();
             match self.take_ready_thread() {
                 Some(thread) => self.run_thread(thread),
                 None => self.ke.give_turn.set(true),

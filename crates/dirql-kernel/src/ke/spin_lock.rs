@@ -79,6 +79,9 @@ impl Kernel {
     /// `mark` is what the word holds from then on.
     #[inline]
     fn acquire(&self, lock: u64, kind: Kind, mark: u64, before: Option<Irql>) -> Ddi<()> {
+        if self.is_exploring() {
+            self.choose_before_lock(lock)?;
+        }
         loop {
             if self.try_acquire(lock, kind, mark, before)? {
                 return Ok(());
@@ -97,6 +100,7 @@ impl Kernel {
         {
             return Ok(false);
         }
+        self.take_lock(lock);
         self.write(word, mark)?;
         let place = self.here();
         self.ke.locks.held.borrow_mut().push(Held {
@@ -142,6 +146,7 @@ impl Kernel {
         if taken.is_none() {
             self.released_without_owning(lock)?;
         }
+        self.free_lock(lock);
         self.write(DriverPtr::<u64>::new(lock), 0)?;
         if self.report.is_recording() {
             self.event(Event::LockReleased(lock));

@@ -234,6 +234,14 @@ impl Kernel {
         self.find_ready(processor, 0).is_some()
     }
 
+    /// Whether the current thread could make way for another one.
+    pub(crate) fn has_equal_ready(&self) -> bool {
+        self.current_thread().is_some_and(|thread| {
+            let priority = self.priority_of(thread);
+            self.find_ready(self.processor(), priority).is_some()
+        })
+    }
+
     /// The ready thread of the highest priority, at least `lowest`, that a processor may run:
     /// its queue and place there.
     fn find_ready(&self, processor: &Processor, lowest: u8) -> Option<(usize, usize)> {

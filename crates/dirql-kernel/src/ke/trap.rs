@@ -155,6 +155,7 @@ impl Kernel {
             || processor.can_take_interrupt()
             || self.has_ended()
             || self.turn_is_over()
+            || self.is_exploring()
     }
 
     /// Does it: takes interrupts, lets another processor run. On the interrupted strand.
@@ -163,6 +164,7 @@ impl Kernel {
     /// [`crate::Stop::Ended`] once the run is over.
     pub fn attend(&self) -> Ddi<()> {
         self.yield_point()?;
+        self.touch_driver();
         self.note_attended();
         Ok(())
     }

@@ -56,7 +56,7 @@ impl Kernel {
         let Some(running) = state.running.get() else {
             return (0, 0);
         };
-        let now = self.time_100ns();
+        let now = self.busy_time_100ns();
         (
             (now - running.since) / TICK,
             (now - state.run_since.get()) / TICK,

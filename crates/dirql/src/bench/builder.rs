@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use dirql_chips::models::{self, PluggedDevice};
 use dirql_host::Host;
+use dirql_kernel::ke::Chooser;
 use dirql_kernel::readings::Reading;
 use dirql_kernel::{Config, EventSink, WindowsVersion};
 use dirql_trace::{All, Counters, Recorder};
@@ -24,6 +25,7 @@ pub struct Builder {
     recorded: usize,
     uncounted: bool,
     sinks: Vec<MakeSink>,
+    chooser: Option<Rc<dyn Chooser>>,
 }
 
 /// Makes a sink when the images are known that give names to addresses.
@@ -121,6 +123,13 @@ impl Builder {
         self
     }
 
+    /// Has somebody say what happens where several things could.
+    #[must_use]
+    pub fn chooser(mut self, chooser: Rc<dyn Chooser>) -> Self {
+        self.chooser = Some(chooser);
+        self
+    }
+
     pub(crate) fn sink_with_addresses<S: EventSink + 'static>(
         mut self,
         make: impl FnOnce(Rc<Addresses>) -> S + 'static,
@@ -147,6 +156,7 @@ impl Builder {
         let windows = self.config.windows;
         let host = Rc::new(Host::new(self.config)?);
         let state = State::new(Rc::downgrade(&host));
+        host.kernel().set_chooser(self.chooser);
         for spec in self.devices {
             let ids = identity::hardware_ids(pci_identity(&spec)?, &spec.model);
             let installed = identity::install(&spec, &ids, &self.drivers, windows)?;

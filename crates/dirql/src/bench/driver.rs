@@ -116,6 +116,20 @@ impl Driver {
         self
     }
 
+    /// Its image's bytes; none for Rust functions.
+    pub(crate) fn image_bytes(&self) -> &[u8] {
+        match &self.code {
+            Code::Image(bytes) => bytes,
+            Code::Native(_) => &[],
+        }
+    }
+
+    /// What its INF says, in a form that is the same for INFs that say the same.
+    pub(crate) fn inf_text(&self) -> String {
+        let inf = self.inf.as_ref();
+        inf.map(|inf| format!("{:?}", inf.inf)).unwrap_or_default()
+    }
+
     /// The name of its service: the file's name without extension.
     #[must_use]
     pub fn service(&self) -> &str {

@@ -1,16 +1,12 @@
-//! What an INF says about a device: who it is, which driver it gets, how many messages.
+//! What an INF says about a device: who it is, which driver it gets, what is in its keys.
 
-use dirql_image::inf::{self, RegistryData};
+use dirql_image::inf;
 use dirql_kernel::WindowsVersion;
-use dirql_kernel::hal::MessagePolicy;
 use dirql_kernel::io::pnp::Identity;
 
 use super::driver::Driver;
 use super::error::BenchError;
 use crate::scenario::DeviceSpec;
-
-/// Source: WDK, "Enabling Message-Signaled Interrupts in the Registry".
-const MESSAGES: &str = r"Interrupt Management\MessageSignaledInterruptProperties";
 
 /// A device's identity and the index of its driver.
 #[derive(Clone, Debug, Default)]
@@ -129,18 +125,10 @@ fn knows(device: &inf::Device, ids: &[String]) -> bool {
 }
 
 fn installed(device: &inf::Device, ids: &[String], driver: usize) -> Installed {
-    let number = |name| match device.hardware_value(MESSAGES, name) {
-        Some(RegistryData::Dword(value)) => Some(*value),
-        _ => None,
-    };
-    let messages = MessagePolicy {
-        supported: number("MSISupported") == Some(1),
-        limit: number("MessageNumberLimit"),
-    };
     let identity = Identity {
         hardware_ids: own_ids(ids),
         description: Some(device.description.clone()).filter(|text| !text.is_empty()),
-        messages: Some(messages),
+        installed: true,
     };
     Installed {
         identity,

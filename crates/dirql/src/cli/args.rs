@@ -35,6 +35,12 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Run a driver: load it, start its device, interrupt it
     Run(Run),
+    /// Try every order in which a driver's interrupts and threads can meet
+    Explore(Explore),
+    /// Run one order again
+    Replay(Replay),
+    /// Join results of `explore`
+    Merge(Merge),
     /// Say what drivers import and what of it is implemented
     Imports(Imports),
     /// Explain a rule, or list all of them
@@ -62,9 +68,9 @@ Examples:
 
 `dirql models` lists the device models.";
 
-#[derive(Debug, ClapArgs)]
-#[command(after_help = RUN_EXAMPLES)]
-pub(crate) struct Run {
+/// What is run: a driver, a scenario, and what changes it.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct Subject {
     /// The driver, a `.sys` file for x64; or a scenario, a `.toml` file that names one
     #[arg(value_name = "DRIVER.sys", value_hint = ValueHint::FilePath)]
     pub(crate) driver: PathBuf,
@@ -87,6 +93,17 @@ pub(crate) struct Run {
     #[arg(long, value_name = "VERSION", value_parser = windows_parser())]
     pub(crate) windows: Option<WindowsVersion>,
 
+    /// Steps after which a run ends without a verdict
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_steps: Option<u64>,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = RUN_EXAMPLES)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) subject: Subject,
+
     /// Write every event to a file: `.json` for trace viewers, `.jsonl` for programs, else
     /// text; `-` is standard output
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -100,14 +117,201 @@ pub(crate) struct Run {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: Vec<PathBuf>,
 
-    /// Steps after which the run ends without a verdict
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) max_steps: Option<u64>,
-
     /// Seconds of real time after which the run is given up; a last resort, as it makes the
     /// result depend on the machine
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) time_limit: u32,
+}
+
+const EXPLORE_EXAMPLES: &str = "\
+Examples:
+  dirql explore edu.sys                             every order with at most 2 switches
+  dirql explore edu.sys --strategy exhaustive       one run for each class of orders
+  dirql explore edu.sys --strategy pct --seeds 0..10000 --keep-going
+  dirql explore edu.sys --preemptions 3 --jobs 4 --budget 10m
+  dirql explore edu.sys --shard 1/4 --output part1.json     then: dirql merge part*.json";
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = EXPLORE_EXAMPLES)]
+pub(crate) struct Explore {
+    #[command(flatten)]
+    pub(crate) subject: Subject,
+
+    /// Which order to try next
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) strategy: StrategyName,
+
+    /// `exhaustive`: try only orders with at most so many switches, those with fewer first;
+    /// `all` for no bound, with one run for each class of orders that have the same effect
+    #[arg(long, value_name = "N|all")]
+    pub(crate) preemptions: Option<Preemptions>,
+
+    /// `random`, `pct`: the seeds, one run each
+    #[arg(long, value_name = "A..B", value_parser = seeds, default_value = "0..1000")]
+    pub(crate) seeds: std::ops::Range<u64>,
+
+    /// `random`, `pct`: only this seed
+    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    pub(crate) seed: Option<u64>,
+
+    /// `pct`: how many orders have to hold for what is looked for
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) depth: u32,
+
+    /// Where something else may happen first
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) granularity: Granularity,
+
+    /// Worker processes
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) jobs: u16,
+
+    /// Only one part of N, which have nothing in common and are everything together
+    #[arg(long, value_name = "I/N", value_parser = shard)]
+    pub(crate) shard: Option<(u64, u64)>,
+
+    /// Stop after so much real time (90s, 10m, 2h) or so many runs (a number)
+    #[arg(long, value_name = "TIME|RUNS", value_parser = budget)]
+    pub(crate) budget: Option<Budget>,
+
+    /// Go on after a finding, for others
+    #[arg(long)]
+    pub(crate) keep_going: bool,
+
+    /// The form of the result on standard output
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+
+    /// Write the result to a file as well, as JSON if its name ends with .json; may be repeated
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Vec<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Replay {
+    /// The schedule, as `dirql explore` prints it; or a file with one
+    #[arg(value_name = "SCHEDULE|FILE")]
+    pub(crate) schedule: String,
+
+    #[command(flatten)]
+    pub(crate) subject: Subject,
+
+    /// Write every event to a file: `.json` for trace viewers, `.jsonl` for programs, else
+    /// text; `-` is standard output
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) trace: Option<PathBuf>,
+
+    /// The form of the report on standard output
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+
+    /// Write the report to a file as well, as JSON if its name ends with .json; may be repeated
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Vec<PathBuf>,
+
+    /// Seconds of real time after which the run is given up
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) time_limit: u32,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Merge {
+    /// Results of `dirql explore --output FILE.json`
+    #[arg(value_name = "FILE.json", required = true, value_hint = ValueHint::FilePath)]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// The form of the result on standard output
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+/// Which order to try next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StrategyName {
+    /// What happens by itself, once
+    Default,
+    /// At random
+    Random,
+    /// Probabilistic concurrency testing
+    Pct,
+    /// Everything
+    #[default]
+    Exhaustive,
+}
+
+/// Where something else may happen first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Granularity {
+    /// At calls into the kernel, changes of the level, locks, and accesses to devices
+    #[default]
+    Ddi,
+}
+
+/// How many switches an order may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Preemptions {
+    /// At most so many.
+    Most(u32),
+    /// Any number.
+    All,
+}
+
+impl std::str::FromStr for Preemptions {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "all" {
+            return Ok(Self::All);
+        }
+        let most = text.parse().ok().filter(|most| *most <= 100);
+        most.map(Self::Most)
+            .ok_or_else(|| "a number up to 100, or `all`".into())
+    }
+}
+
+/// When to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Budget {
+    /// After so many runs.
+    Runs(u64),
+    /// After so much real time.
+    Time(std::time::Duration),
+}
+
+fn budget(text: &str) -> Result<Budget, String> {
+    let wrong = || "a time such as 90s, 10m or 2h, or a number of runs".to_owned();
+    let (digits, factor) = match text.chars().last() {
+        Some('s') => (&text[..text.len() - 1], Some(1)),
+        Some('m') => (&text[..text.len() - 1], Some(60)),
+        Some('h') => (&text[..text.len() - 1], Some(3600)),
+        _ => (text, None),
+    };
+    let number: u32 = digits.parse().map_err(|_| wrong())?;
+    if number == 0 {
+        return Err(wrong());
+    }
+    Ok(match factor {
+        None => Budget::Runs(u64::from(number)),
+        Some(factor) => Budget::Time(std::time::Duration::from_secs(u64::from(number) * factor)),
+    })
+}
+
+/// `A..B`, at least one.
+fn seeds(text: &str) -> Result<std::ops::Range<u64>, String> {
+    let parsed = text.split_once("..").and_then(|(start, end)| {
+        let (start, end) = (start.parse().ok()?, end.parse().ok()?);
+        (start < end).then_some(start..end)
+    });
+    parsed.ok_or_else(|| "two numbers such as 0..1000, the second larger".into())
+}
+
+/// `I/N`, counted from 1; the part counts from 0.
+fn shard(text: &str) -> Result<(u64, u64), String> {
+    let parsed = text.split_once('/').and_then(|(part, of)| {
+        let (part, of): (u64, u64) = (part.parse().ok()?, of.parse().ok()?);
+        (1..=of).contains(&part).then(|| (part - 1, of))
+    });
+    parsed.ok_or_else(|| "a part of a number of parts, such as 1/4".into())
 }
 
 #[derive(Debug, ClapArgs)]
@@ -268,6 +472,28 @@ mod tests {
         assert!(wrong("edu,dma=1").starts_with("model `edu` has no option `dma`"));
         assert_eq!(wrong("edu,line=240x"), "`line=240x`: a number up to 239");
         assert_eq!(wrong("edu,shared=yes"), "`shared=yes`: true or false");
+    }
+
+    #[test]
+    fn budgets_seeds_and_shards_are_read_strictly() {
+        assert_eq!(budget("500"), Ok(Budget::Runs(500)));
+        let minutes = std::time::Duration::from_secs(600);
+        assert_eq!(budget("10m"), Ok(Budget::Time(minutes)));
+        for wrong in ["0", "", "m", "-1", "10d", "0s", "1.5h"] {
+            assert!(budget(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(seeds("3..4"), Ok(3..4));
+        for wrong in ["3..3", "4..3", "3", "..", "a..b"] {
+            assert!(seeds(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(shard("1/4"), Ok((0, 4)));
+        assert_eq!(shard("4/4"), Ok((3, 4)));
+        for wrong in ["0/4", "5/4", "1", "/", "0/0"] {
+            assert!(shard(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!("all".parse(), Ok(Preemptions::All));
+        assert_eq!("0".parse(), Ok(Preemptions::Most(0)));
+        assert!("101".parse::<Preemptions>().is_err());
     }
 
     #[test]

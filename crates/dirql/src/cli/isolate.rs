@@ -12,12 +12,15 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use dirql::Deviation;
 use dirql::report::{FindingReport, Report};
 use rustix::process::{Pid, Signal, WaitOptions};
 use serde::{Deserialize, Serialize};
 
 use super::Failure;
+use super::explore::Part;
 
 /// What the child says, one JSON value per line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -26,6 +29,10 @@ pub(crate) enum Message {
     Step(String),
     /// Something was found.
     Finding(Box<FindingReport>),
+    /// Runs have come to their ends.
+    Tried(u64),
+    /// A search is over.
+    Searched(Box<Part>),
     /// The run is over.
     Done(Box<Report>),
     /// There was no run.
@@ -105,6 +112,153 @@ pub(crate) fn isolated(
     }
 }
 
+/// A process that searches.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pid: libc::pid_t,
+    reader: OwnedFd,
+}
+
+/// How a worker ended, if not with a result.
+#[derive(Debug)]
+pub(crate) enum WorkerEnd {
+    /// It said all that it had to say.
+    Finished,
+    /// The driver's code destroyed it; how.
+    Destroyed(String),
+    /// A run took too long.
+    TooLong,
+    /// Our own code gave up.
+    Panicked,
+}
+
+impl Worker {
+    /// Runs `body` in a process of its own.
+    pub(crate) fn start(body: impl FnOnce(&mut Channel)) -> io::Result<Self> {
+        let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        // SAFETY: as in `isolated`: workers are started before any thread.
+        let pid = unsafe { libc::fork() };
+        match pid {
+            -1 => Err(io::Error::last_os_error()),
+            0 => {
+                drop(reader);
+                child(0, writer, body)
+            }
+            pid => {
+                drop(writer);
+                answer_interrupts();
+                Ok(Self { pid, reader })
+            }
+        }
+    }
+
+    /// Listens to it until it ends.
+    pub(crate) fn listen(self, mut heard: impl FnMut(Message)) -> io::Result<WorkerEnd> {
+        for line in BufReader::new(File::from(self.reader)).split(b'\n') {
+            // Lines of a destroyed child may be cut off or anything.
+            if let Ok(message) = serde_json::from_slice(&line?) {
+                heard(message);
+            }
+        }
+        let status = wait_for(self.pid)?;
+        Ok(match (status.exit_status(), status.terminating_signal()) {
+            (Some(0), _) => WorkerEnd::Finished,
+            (Some(PANICKED), _) => WorkerEnd::Panicked,
+            (_, Some(libc::SIGALRM)) => WorkerEnd::TooLong,
+            (code, signal) => WorkerEnd::Destroyed(how(code, signal)),
+        })
+    }
+}
+
+/// This process is given up after so many seconds of real time, counted from now.
+pub(crate) fn limit_time(seconds: u32) {
+    // SAFETY: sets this process's alarm; its signal is not handled, so it ends the process.
+    unsafe { libc::alarm(seconds) };
+}
+
+/// What a worker has chosen in the run under way, where its parent can read it even if the worker
+/// is destroyed.
+#[derive(Debug)]
+pub(crate) struct SharedLog {
+    words: *const AtomicU64,
+}
+
+// SAFETY: the words are atomic, and the mapping is never undone.
+unsafe impl Send for SharedLog {}
+
+/// Words of a shared log: a count, and as many choices as fit.
+const LOG_WORDS: usize = 8192;
+
+impl SharedLog {
+    /// An empty log; processes that are made from now on share it.
+    pub(crate) fn new() -> io::Result<Self> {
+        // SAFETY: a new mapping, of which nobody else knows.
+        let memory = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                LOG_WORDS * 8,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        if memory == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Self {
+            words: memory.cast::<AtomicU64>(),
+        })
+    }
+
+    /// The same log again.
+    pub(crate) const fn again(&self) -> Self {
+        Self { words: self.words }
+    }
+
+    fn words(&self) -> &[AtomicU64] {
+        // SAFETY: the mapping is page-aligned, has this many words, was zero at first, and stays.
+        unsafe { std::slice::from_raw_parts(self.words, LOG_WORDS) }
+    }
+
+    /// A choice was made; `None`: another run begins.
+    pub(crate) fn add(&self, deviation: Option<Deviation>) {
+        let [count, choices @ ..] = self.words() else {
+            return;
+        };
+        let Some(Deviation { point, option }) = deviation else {
+            count.store(0, Ordering::Release);
+            return;
+        };
+        let at = count.load(Ordering::Relaxed);
+        if let Some(choice) = choices.get(at as usize) {
+            choice.store(
+                u64::from(point) << 16 | u64::from(option),
+                Ordering::Relaxed,
+            );
+            count.store(at + 1, Ordering::Release);
+        }
+    }
+
+    /// What was chosen in the run under way.
+    pub(crate) fn choices(&self) -> Vec<Deviation> {
+        let [count, choices @ ..] = self.words() else {
+            return Vec::new();
+        };
+        let count = (count.load(Ordering::Acquire) as usize).min(choices.len());
+        choices[..count]
+            .iter()
+            .map(|choice| {
+                let choice = choice.load(Ordering::Relaxed);
+                Deviation {
+                    point: (choice >> 16) as u32,
+                    option: choice as u16,
+                }
+            })
+            .collect()
+    }
+}
+
 fn child(seconds: u32, writer: OwnedFd, body: impl FnOnce(&mut Channel)) -> ! {
     // Best effort, both: an orphan must not run on, and what a driver leaves of the process is not
     // worth a core file.
@@ -135,17 +289,12 @@ fn parent(pid: libc::pid_t, reader: OwnedFd, heard: &mut dyn FnMut(&str)) -> io:
                 known.step = Some(step);
             }
             Message::Finding(finding) => known.findings.push(*finding),
+            Message::Tried(_) | Message::Searched(_) => {}
             Message::Done(report) => ending = Some(Ending::Done(report)),
             Message::Failed(failure) => ending = Some(Ending::Failed(failure)),
         }
     }
-    let status = loop {
-        match rustix::process::waitpid(Pid::from_raw(pid), WaitOptions::empty()) {
-            Ok(Some((_, status))) => break status,
-            Ok(None) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    };
+    let status = wait_for(pid)?;
     if status.exit_status() == Some(PANICKED) {
         return Ok(Ending::Panicked);
     }
@@ -153,15 +302,30 @@ fn parent(pid: libc::pid_t, reader: OwnedFd, heard: &mut dyn FnMut(&str)) -> io:
         return Ok(ending);
     }
     let signal = status.terminating_signal();
-    known.how = match (signal, status.exit_status()) {
-        (Some(signal), _) => format!("by signal {signal}{}", signal_name(signal)),
-        (None, Some(code)) => format!("with exit status {code}"),
-        (None, None) => "in an unknown way".into(),
-    };
+    known.how = how(status.exit_status(), signal);
     if signal == Some(libc::SIGALRM) {
         return Ok(Ending::TooLong(known));
     }
     Ok(Ending::Destroyed(known))
+}
+
+fn wait_for(pid: libc::pid_t) -> io::Result<rustix::process::WaitStatus> {
+    loop {
+        match rustix::process::waitpid(Pid::from_raw(pid), WaitOptions::empty()) {
+            Ok(Some((_, status))) => return Ok(status),
+            Ok(None) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// How a process ended, in words.
+fn how(code: Option<i32>, signal: Option<i32>) -> String {
+    match (signal, code) {
+        (Some(signal), _) => format!("by signal {signal}{}", signal_name(signal)),
+        (None, Some(code)) => format!("with exit status {code}"),
+        (None, None) => "in an unknown way".into(),
+    }
 }
 
 fn signal_name(signal: i32) -> &'static str {

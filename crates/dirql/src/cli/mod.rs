@@ -2,12 +2,15 @@
 
 mod args;
 mod explain;
+mod explore;
 mod imports;
 mod isolate;
 mod models;
 mod output;
+mod replay;
 mod run;
 mod shell;
+mod subject;
 mod trace;
 
 use std::process::ExitCode;
@@ -79,6 +82,9 @@ pub(crate) fn main() -> ExitCode {
     let mut out = Output::new(args.quiet, args.verbose);
     let result = match args.command {
         Command::Run(run) => run::run(&run, &mut out),
+        Command::Explore(explore) => explore::explore(&explore, &mut out),
+        Command::Replay(replay) => replay::replay(&replay, &mut out),
+        Command::Merge(merge) => explore::merge(&merge, &mut out),
         Command::Imports(imports) => imports::imports(&imports, &mut out),
         Command::Explain(explain) => explain::explain(&explain, &mut out),
         Command::Models => models::models(&mut out),

@@ -1,10 +1,11 @@
 //! Standard output and standard error.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use anstream::{AutoStream, StripStream};
 use anstyle::AnsiColor;
 use dirql::report::Detail;
+use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Failure;
 
@@ -82,8 +83,46 @@ impl Output {
         }
     }
 
+    /// How far a search is, on a terminal only.
+    pub(crate) fn progress(&self, workers: usize) -> Progress {
+        let bar = if self.quiet || !io::stderr().is_terminal() {
+            ProgressBar::hidden()
+        } else {
+            ProgressBar::new_spinner()
+        };
+        let style = ProgressStyle::with_template("{spinner} {human_pos} runs, {per_sec}");
+        if let Ok(style) = style {
+            bar.set_style(style);
+        }
+        Progress {
+            bar,
+            tried: vec![0; workers],
+        }
+    }
+
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
+    }
+}
+
+/// How far a search is.
+pub(crate) struct Progress {
+    bar: ProgressBar,
+    tried: Vec<u64>,
+}
+
+impl Progress {
+    /// A worker has done so many runs.
+    pub(crate) fn tried(&mut self, worker: usize, runs: u64) {
+        if let Some(tried) = self.tried.get_mut(worker) {
+            *tried = runs;
+        }
+        self.bar.set_position(self.tried.iter().sum());
+    }
+
+    /// The search is over.
+    pub(crate) fn finish(self) {
+        self.bar.finish_and_clear();
     }
 }
 

@@ -111,26 +111,29 @@ fn device_report(bench: &Bench, device: &BenchDevice) -> DeviceReport {
 }
 
 fn resources(assignment: &Assignment) -> Vec<ResourceReport> {
-    let resource = |resource: &Resource| match resource {
-        Resource::Port { base, length } => ResourceReport::Port {
-            base: *base,
-            length: *length,
-        },
-        Resource::Memory { base, length } => ResourceReport::Memory {
-            base: *base,
-            length: *length,
-        },
-        Resource::Interrupt(grant) => ResourceReport::Interrupt {
-            message: grant.message,
-            line: grant.line,
-            count: grant.count() as u32,
-            vector: grant.vector.0,
-            irql: grant.irql.0,
-            latched: grant.latched,
-            shared: grant.shared,
-        },
+    let resource = |resource: &Resource| {
+        Some(match resource {
+            Resource::Port { base, length } => ResourceReport::Port {
+                base: *base,
+                length: *length,
+            },
+            Resource::Memory { base, length } => ResourceReport::Memory {
+                base: *base,
+                length: *length,
+            },
+            Resource::Interrupt(grant) => ResourceReport::Interrupt {
+                message: grant.message,
+                line: grant.line,
+                count: grant.count() as u32,
+                vector: grant.vector.0,
+                irql: grant.irql.0,
+                latched: grant.latched,
+                shared: grant.shared,
+            },
+            Resource::Private(_) => return None,
+        })
     };
-    assignment.resources.iter().map(resource).collect()
+    assignment.resources.iter().filter_map(resource).collect()
 }
 
 /// What each vector that was given to a device led to.

@@ -9,14 +9,14 @@ use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::rc::Rc;
 
-use dirql_kernel::ke::ThreadBody;
+use dirql_kernel::ke::{Chooser, ThreadBody};
 use dirql_kernel::{Event, EventSink, Outcome, Stamp, WindowsVersion};
 use dirql_rules::ids;
 use dirql_trace::Names;
 
 use crate::bench::{Addresses, Bench, BenchError, Driver, SETTLE_100NS};
 use crate::report::{FindingReport, Report};
-use crate::scenario::{Scenario, ThreadSpec};
+use crate::scenario::{DriverSpec, Scenario, ThreadSpec};
 
 pub use default::{Found, discover};
 use perform::{Log, Thread};
@@ -36,6 +36,10 @@ pub struct Settings {
     pub progress: Option<Box<dyn FnMut(Progress)>>,
     /// Told every event.
     pub sink: Option<MakeSink>,
+    /// Says what happens where several things could.
+    pub chooser: Option<Rc<dyn Chooser>>,
+    /// The drivers, read before.
+    pub(crate) drivers: Option<Vec<Driver>>,
 }
 
 /// Makes a sink when the images are known that give names to addresses.
@@ -129,9 +133,15 @@ fn build(scenario: &Scenario, settings: Settings, prints: &Prints) -> Result<Ben
     }
     builder = builder.parallel_port(scenario.parallel_port);
     builder = builder.readings(scenario.machine.readings.iter().copied());
-    for driver in &scenario.drivers {
-        let read = read_driver(&driver.image, driver.inf.as_deref())?;
-        builder = builder.driver(read.registry_values(driver.registry.clone()));
+    let drivers = match settings.drivers {
+        Some(drivers) => drivers,
+        None => read_drivers(scenario)?,
+    };
+    for driver in drivers {
+        builder = builder.driver(driver);
+    }
+    if let Some(chooser) = settings.chooser {
+        builder = builder.chooser(chooser);
     }
     for device in &scenario.devices {
         builder = builder.device(device.clone());
@@ -146,6 +156,15 @@ fn build(scenario: &Scenario, settings: Settings, prints: &Prints) -> Result<Ben
         builder = builder.boxed_sink(make);
     }
     builder.build()
+}
+
+/// The drivers of a scenario with what belongs to them.
+pub(crate) fn read_drivers(scenario: &Scenario) -> Result<Vec<Driver>, BenchError> {
+    let read = |driver: &DriverSpec| {
+        let read = read_driver(&driver.image, driver.inf.as_deref())?;
+        Ok(read.registry_values(driver.registry.clone()))
+    };
+    scenario.drivers.iter().map(read).collect()
 }
 
 fn read_driver(image: &Path, inf: Option<&Path>) -> Result<Driver, BenchError> {

@@ -20,7 +20,8 @@ use dirql_chips::{Width, pci};
 use zerocopy::IntoBytes;
 
 use super::Node;
-use super::lists::{Form, requirements_list, resource_list};
+use super::lists::{Form, resource_list};
+use super::requirements::requirements_list;
 use crate::io::interface::multi_string;
 use crate::{Ddi, DriverPtr, Kernel, at};
 
@@ -121,8 +122,9 @@ impl Kernel {
                 self.answer_list(resource_list(node, &assignment, Form::Raw))?
             }
             minor_pnp::IRP_MN_QUERY_RESOURCE_REQUIREMENTS => {
-                let assignment = self.assignment(node.device).unwrap_or_default();
-                self.answer_list(requirements_list(node, &assignment))?
+                let policy = self.interrupt_policy(device, node.installed);
+                let alternatives = self.offer(node.device, &policy);
+                self.answer_list(requirements_list(node, &alternatives))?
             }
             minor_pnp::IRP_MN_QUERY_ID => self.answer_id(node, stack)?,
             minor_pnp::IRP_MN_QUERY_DEVICE_TEXT => self.answer_text(node, stack)?,

@@ -6,7 +6,7 @@
 //! Device", "Removing a Device"; the pages of the minor function codes.
 
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 
 use dirql_abi::NtStatus;
 use dirql_abi::irp::{major, minor_pnp};
@@ -19,7 +19,7 @@ use dirql_rules::ids;
 
 use super::lists::{Form, resource_list};
 use super::{Node, NodeState};
-use crate::hal::{Assignment, MessagePolicy};
+use crate::hal::{Alternative, Assignment};
 use crate::io::driver::zeroed;
 use crate::io::notification::TargetEvent;
 use crate::{Ddi, DriverPtr, Kernel};
@@ -37,6 +37,9 @@ pub enum PnpError {
     /// The device is in another state.
     #[error("the device is {0:?}")]
     State(NodeState),
+    /// What the device asks for is not there or not free.
+    #[error("the resources that the device asks for are not free")]
+    Conflict,
     /// AddDevice failed.
     #[error("AddDevice returned {0}")]
     AddDevice(NtStatus),
@@ -94,7 +97,10 @@ impl Kernel {
                 return Ok(Err(PnpError::State(node.state)));
             }
         }
-        let assignment = self.agree_on_resources(physical_device, &node)?;
+        let Some(assignment) = self.agree_on_resources(physical_device, &node)? else {
+            self.send_remove(physical_device)?;
+            return Ok(Err(PnpError::Conflict));
+        };
         let status = self.send_start(physical_device, &node, &assignment)?;
         if !status.is_success() {
             let places = self.connections_of_device(physical_device);
@@ -111,28 +117,26 @@ impl Kernel {
     }
 
     /// The requirements as the bus reports them and the driver's stack changes them, and what
-    /// the device is given for them.
+    /// the device is given for them; `None` if nothing that it asks for can be given.
     ///
-    /// Of the driver's changes the number of messages is followed, and whether it wants an
-    /// interrupt at all; ranges stay, as they do
-    /// on a machine whose firmware has placed them.
-    fn agree_on_resources(&self, physical_device: u64, node: &Node) -> Ddi<Assignment> {
-        let offered = self.assign_resources(node.device, node.messages);
+    /// - Findings: DQ0431 a list that does not hold what it says.
+    fn agree_on_resources(&self, physical_device: u64, node: &Node) -> Ddi<Option<Assignment>> {
+        let policy = self.interrupt_policy(physical_device, node.installed);
         let top = self.top_of_stack(physical_device);
         let query = self.send_request(top, None, |stack| {
             stack.major_function = major::IRP_MJ_PNP;
             stack.minor_function = minor_pnp::IRP_MN_QUERY_RESOURCE_REQUIREMENTS;
         })?;
-        if !query.status.is_success() || query.information == 0 {
-            return Ok(offered);
-        }
-        let before = self.messages_wanted(query.information)?;
-        let had_interrupts = self.wants_interrupts(query.information)?;
+        let offered = if query.status.is_success() {
+            query.information
+        } else {
+            0
+        };
         let filter = StackParametersFilterResourceRequirements {
-            io_resource_requirement_list: query.information,
+            io_resource_requirement_list: offered,
         };
         // As Windows does it, the list is where a driver may find it in the status block too.
-        let filtered = self.send_request_with(top, None, query.information, |stack| {
+        let filtered = self.send_request_with(top, None, offered, |stack| {
             stack.major_function = major::IRP_MJ_PNP;
             stack.minor_function = minor_pnp::IRP_MN_FILTER_RESOURCE_REQUIREMENTS;
             stack.set_parameters(&filter);
@@ -140,26 +144,21 @@ impl Kernel {
         let list = if filtered.status.is_success() && filtered.information != 0 {
             filtered.information
         } else {
-            query.information
+            offered
         };
-        let after = self.messages_wanted(list)?;
-        let has_interrupts = self.wants_interrupts(list)?;
+        if list == 0 {
+            return Ok(self.assign(node.device, &policy, &[Alternative::new()]));
+        }
+        let alternatives = self.read_requirements(list)?;
         self.pool_free(list, None)?;
-        if had_interrupts && !has_interrupts {
-            return Ok(self.assign_windows(node.device));
-        }
-        if after == before {
-            return Ok(offered);
-        }
-        let limit = node
-            .messages
-            .and_then(|policy| policy.limit)
-            .unwrap_or(u32::MAX);
-        let policy = MessagePolicy {
-            supported: after > 0,
-            limit: Some(after.min(limit)),
+        let alternatives = match alternatives {
+            Ok(alternatives) => alternatives,
+            Err(bad) => {
+                self.find(ids::REQUIREMENTS_LIST, bad.to_string(), None)?;
+                self.offer(node.device, &policy)
+            }
         };
-        Ok(self.assign_resources(node.device, Some(policy)))
+        Ok(self.assign(node.device, &policy, &alternatives))
     }
 
     fn send_start(

@@ -1,7 +1,6 @@
-//! Resource lists as drivers see them.
+//! Assigned resources as drivers see them.
 //!
-//! Source: WDK reference, wdm.CM_PARTIAL_RESOURCE_DESCRIPTOR, wdm.IO_RESOURCE_DESCRIPTOR,
-//! "Using Interrupt Resource Descriptors", "Raw and Translated Resources".
+//! Source: WDK reference, wdm.CM_PARTIAL_RESOURCE_DESCRIPTOR, "Raw and Translated Resources".
 
 use alloc::vec::Vec;
 
@@ -9,24 +8,19 @@ use dirql_abi::resource::interrupt_flags::{
     CM_RESOURCE_INTERRUPT_LATCHED, CM_RESOURCE_INTERRUPT_MESSAGE,
 };
 use dirql_abi::resource::resource_type::{
-    CmResourceTypeInterrupt, CmResourceTypeMemory, CmResourceTypePort,
+    CmResourceTypeDevicePrivate, CmResourceTypeInterrupt, CmResourceTypeMemory, CmResourceTypePort,
 };
 use dirql_abi::resource::share_disposition::{
     CmResourceShareDeviceExclusive, CmResourceShareShared,
 };
 use dirql_abi::resource::{
-    CmFullResourceDescriptor, CmInterrupt, CmMessageRaw, CmPartialResourceDescriptor,
-    CmPartialResourceList, CmRange, CmResourceList, INTERRUPT_MESSAGE_TOKEN, IoInterrupt, IoRange,
-    IoResourceDescriptor, IoResourceList, IoResourceRequirementsList, port_flags,
+    CmDevicePrivate, CmFullResourceDescriptor, CmInterrupt, CmMessageRaw,
+    CmPartialResourceDescriptor, CmPartialResourceList, CmRange, CmResourceList, port_flags,
 };
 use zerocopy::IntoBytes;
 
 use super::Node;
 use crate::hal::{Assignment, InterruptGrant, Resource};
-use crate::{Ddi, DriverPtr, Kernel};
-
-/// A driver's requirements list is read up to this many descriptors; MSI-X has up to 2048.
-const MOST_DESCRIPTORS: u32 = 4096;
 
 /// Which of the two lists of a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +73,12 @@ fn descriptor(resource: &Resource, form: Form) -> CmPartialResourceDescriptor {
             },
         ),
         Resource::Interrupt(grant) => interrupt(grant, form),
+        Resource::Private(data) => CmPartialResourceDescriptor::new(
+            CmResourceTypeDevicePrivate,
+            CmResourceShareDeviceExclusive,
+            0,
+            &CmDevicePrivate { data: *data },
+        ),
     }
 }
 
@@ -92,7 +92,7 @@ fn interrupt(grant: &InterruptGrant, form: Form) -> CmPartialResourceDescriptor 
             flags,
             &CmMessageRaw {
                 group: grant.group,
-                message_count: grant.messages(),
+                message_count: grant.count().clamp(1, 0xFFFF) as u16,
                 vector: grant.line,
                 affinity: grant.affinity,
             },
@@ -141,136 +141,5 @@ fn share(grant: &InterruptGrant) -> u8 {
         CmResourceShareShared
     } else {
         CmResourceShareDeviceExclusive
-    }
-}
-
-/// The IO_RESOURCE_REQUIREMENTS_LIST with which a device asks for what it can be given.
-pub(super) fn requirements_list(node: &Node, assignment: &Assignment) -> Option<Vec<u8>> {
-    if assignment.resources.is_empty() {
-        return None;
-    }
-    let descriptors: Vec<IoResourceDescriptor> =
-        assignment.resources.iter().map(requirement).collect();
-    let list = IoResourceList {
-        version: 1,
-        revision: 1,
-        count: descriptors.len() as u32,
-    };
-    let size = size_of::<IoResourceRequirementsList>()
-        + size_of::<IoResourceList>()
-        + descriptors.len() * size_of::<IoResourceDescriptor>();
-    let head = IoResourceRequirementsList {
-        list_size: size as u32,
-        interface_type: node.interface_type(),
-        bus_number: node.bus_number(),
-        slot_number: node.pci.map_or(0, |at| {
-            u32::from(at.device()) | u32::from(at.function()) << 5
-        }),
-        reserved: [0; 3],
-        alternative_lists: 1,
-    };
-    let mut bytes = head.as_bytes().to_vec();
-    bytes.extend_from_slice(list.as_bytes());
-    for descriptor in &descriptors {
-        bytes.extend_from_slice(descriptor.as_bytes());
-    }
-    Some(bytes)
-}
-
-fn requirement(resource: &Resource) -> IoResourceDescriptor {
-    let range = |base: u64, length: u32| IoRange {
-        length,
-        alignment: 1,
-        minimum_address: base,
-        maximum_address: base + u64::from(length.max(1)) - 1,
-    };
-    match resource {
-        Resource::Port { base, length } => IoResourceDescriptor::new(
-            0,
-            CmResourceTypePort,
-            CmResourceShareDeviceExclusive,
-            port_flags::CM_RESOURCE_PORT_IO,
-            &range(*base, *length),
-        ),
-        Resource::Memory { base, length } => IoResourceDescriptor::new(
-            0,
-            CmResourceTypeMemory,
-            CmResourceShareDeviceExclusive,
-            0,
-            &range(*base, *length),
-        ),
-        Resource::Interrupt(grant) => {
-            let (minimum_vector, maximum_vector) = if grant.message {
-                (
-                    INTERRUPT_MESSAGE_TOKEN - (u32::from(grant.messages()) - 1),
-                    INTERRUPT_MESSAGE_TOKEN,
-                )
-            } else {
-                (grant.line, grant.line)
-            };
-            let arm = IoInterrupt {
-                minimum_vector,
-                maximum_vector,
-                affinity_policy: 0,
-                group: grant.group,
-                priority_policy: 0,
-                targeted_processors: 0,
-            };
-            IoResourceDescriptor::new(0, CmResourceTypeInterrupt, share(grant), flags(grant), &arm)
-        }
-    }
-}
-
-impl InterruptGrant {
-    /// How many messages it is; 1 for a line.
-    fn messages(&self) -> u16 {
-        self.sources.len().clamp(1, 0xFFFF) as u16
-    }
-}
-
-impl Kernel {
-    /// Whether a requirements list in driver memory asks for interrupts, by its first
-    /// alternative.
-    pub(super) fn wants_interrupts(&self, list: u64) -> Ddi<bool> {
-        let descriptors = self.first_alternative(list)?;
-        let mut interrupts = descriptors.iter().map(|descriptor| descriptor.type_);
-        Ok(interrupts.any(|type_| type_ == CmResourceTypeInterrupt))
-    }
-
-    /// How many messages a requirements list in driver memory asks for, by its first
-    /// alternative.
-    pub(super) fn messages_wanted(&self, list: u64) -> Ddi<u32> {
-        let mut messages = 0;
-        for descriptor in self.first_alternative(list)? {
-            let is_message = descriptor.flags & CM_RESOURCE_INTERRUPT_MESSAGE != 0;
-            if descriptor.type_ == CmResourceTypeInterrupt && is_message {
-                let arm = descriptor.arm::<IoInterrupt>();
-                messages += arm
-                    .maximum_vector
-                    .saturating_sub(arm.minimum_vector)
-                    .min(2047)
-                    + 1;
-            }
-        }
-        Ok(messages)
-    }
-
-    fn first_alternative(&self, list: u64) -> Ddi<Vec<IoResourceDescriptor>> {
-        let head = self.read(DriverPtr::<IoResourceRequirementsList>::new(list))?;
-        if head.alternative_lists == 0 {
-            return Ok(Vec::new());
-        }
-        let first = list + size_of::<IoResourceRequirementsList>() as u64;
-        let count = self
-            .read(DriverPtr::<IoResourceList>::new(first))?
-            .count
-            .min(MOST_DESCRIPTORS);
-        let descriptors =
-            DriverPtr::<IoResourceDescriptor>::new(first + size_of::<IoResourceList>() as u64);
-        let mut all = Vec::new();
-        for index in 0..count as usize {
-            all.push(self.read(descriptors.element(index))?);
-        }
-        Ok(all)
     }
 }

@@ -10,6 +10,7 @@ mod control;
 mod detect;
 mod lists;
 mod power;
+mod requirements;
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -26,7 +27,7 @@ use dirql_abi::resource::interface_type;
 use dirql_chips::{Width, pci};
 
 use super::DriverImage;
-use crate::hal::{DeviceId, MessagePolicy};
+use crate::hal::DeviceId;
 use crate::{Ddi, DriverPtr, Kernel, at};
 
 pub use control::PnpError;
@@ -67,8 +68,8 @@ pub struct Node {
     pub power: u32,
     /// The driver object that it is for.
     pub driver: Option<u64>,
-    /// What the INF says about messages.
-    pub messages: Option<MessagePolicy>,
+    /// An INF has filled its keys in the registry.
+    pub installed: bool,
 }
 
 impl Node {
@@ -142,8 +143,8 @@ pub struct Identity {
     pub hardware_ids: Vec<String>,
     /// What a user is told; the device's name if there is none.
     pub description: Option<String>,
-    /// What the INF says about messages.
-    pub messages: Option<MessagePolicy>,
+    /// An INF has filled its keys in the registry.
+    pub installed: bool,
 }
 
 /// The tree. All devices are children of its root.
@@ -215,7 +216,7 @@ impl Kernel {
             state: NodeState::Enumerated,
             power: device_power_state::PowerDeviceD0,
             driver: None,
-            messages: identity.messages,
+            installed: identity.installed,
         };
         self.io.pnp.nodes.borrow_mut().insert(physical_device, node);
         let clear = device_flags::DO_DEVICE_INITIALIZING;

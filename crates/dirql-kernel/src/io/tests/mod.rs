@@ -7,6 +7,7 @@ mod pnp;
 mod power;
 mod queue;
 mod request;
+mod resources;
 mod system;
 mod wmilib;
 

@@ -2,6 +2,7 @@
 
 mod affinity;
 mod bug_check;
+mod choice;
 mod dpc;
 mod ipi;
 mod irql;

@@ -1,6 +1,6 @@
 //! Names, the registry, stopping and removing, and what clients leave.
 
-use dirql_abi::device::DeviceObject;
+use dirql_abi::device::{DeviceObject, DriverObject};
 use dirql_abi::irp::{major, minor_pnp};
 use dirql_abi::pnp::device_relation_type;
 use dirql_abi::resource::resource_type::{
@@ -341,36 +341,64 @@ fn registered_devices_are_the_ports_removal_relations() {
     assert_eq!(count(&rig), 0);
 }
 
-#[test]
-fn a_client_that_is_unloaded_and_still_connected_is_found() {
-    let rig = Rig::new();
-    // Its image is where its ISR is.
-    let isr = rig.isr(true);
+/// A driver whose image is where its ISR is, and that can be unloaded.
+fn client(rig: &Rig, isr: u64) -> u64 {
     let image = DriverImage {
         name: String::from("client"),
         base: isr,
         size: 0x10,
         entry: 0,
     };
-    let client = rig
-        .kernel()
-        .create_driver(&image)
-        .expect("memory")
-        .expect("a name");
+    let created = rig.kernel().create_driver(&image);
+    let client = created.expect("memory").expect("a name");
     let unload = rig.with_code(|_, _| Ok(0));
     let routine = crate::at!(
-        DriverPtr::<dirql_abi::device::DriverObject>::new(client),
-        dirql_abi::device::DriverObject,
+        DriverPtr::<DriverObject>::new(client),
+        DriverObject,
         driver_unload
     );
     rig.kernel()
         .write(routine, unload)
         .expect("a driver object");
+    client
+}
+
+fn unload(rig: &Rig, client: u64) {
+    let unloaded = rig
+        .bench
+        .on_thread(move |kernel| kernel.unload_driver(client));
+    assert_eq!(unloaded, Ok(()));
+}
+
+#[test]
+fn a_client_that_is_unloaded_and_still_connected_is_found() {
+    let rig = Rig::new();
+    let isr = rig.isr(true);
+    let client = client(&rig, isr);
     rig.connect(isr, 1, 0, 0);
-    rig.bench
-        .on_thread(move |kernel| kernel.unload_driver(client))
-        .expect("it has a routine");
+    unload(&rig, client);
     assert_eq!(rig.bench.rules(), [ids::PORT_LEFT_CONNECTED]);
+}
+
+#[test]
+fn a_client_that_is_unloaded_and_still_has_the_port_is_found() {
+    for (address, expected) in [(0, &[ids::PORT_LEFT_ALLOCATED][..]), (0x10, &[])] {
+        let rig = Rig::new();
+        let isr = rig.isr(true);
+        let client = client(&rig, isr);
+        let context = rig.information().context;
+        // Where it called from: its image, or behind it.
+        let place = dirql_rules::Place {
+            address: isr + address,
+            ..dirql_rules::Place::default()
+        };
+        let taken = rig
+            .kernel()
+            .with_port(context, |port| port.queue.try_take(place));
+        assert_eq!(taken, Ok(true));
+        unload(&rig, client);
+        assert_eq!(rig.bench.rules(), expected);
+    }
 }
 
 #[test]

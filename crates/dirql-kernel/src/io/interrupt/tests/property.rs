@@ -193,7 +193,7 @@ fn apply(world: &World, driver: &Driver, kernel: &Kernel, operation: Operation) 
             kernel.stimulate(model.device, &Stimulus::Release);
         }
         Operation::Rebalance if !model.connected.get() => {
-            kernel.assign_resources(model.device, None);
+            kernel.assign_resources(model.device);
         }
         Operation::Busy(level) => {
             let old = kernel.raise_irql(Irql(level));

@@ -1,0 +1,204 @@
+//! Everything with few switches.
+
+use crate::strategy::Replay;
+use crate::{Alternative, Coverage, Deviation, Run, Strategy};
+
+/// Every run with at most so many deviations from what happens by itself, those with fewer
+/// first, so that the first finding needs the fewest.
+///
+/// Source: M. Emmi, S. Qadeer and Z. Rakamaric, "Delay-Bounded Scheduling", POPL 2011; a
+/// deviation is what they call a delay. Unlike there it may name any option, not only the next.
+#[derive(Clone, Debug)]
+pub struct Bounded {
+    most: u32,
+    /// Runs with one deviation fewer, whose children are to be tried.
+    parents: Vec<Parent>,
+    /// The parent whose children are tried, and the next child.
+    parent: usize,
+    point: u32,
+    option: u16,
+    /// Runs with as many deviations as are tried now.
+    level: Vec<Parent>,
+    depth: u32,
+    current: Vec<Deviation>,
+    replay: Replay,
+    shard: Option<(u64, u64)>,
+    runs: u64,
+    complete: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Parent {
+    deviations: Vec<Deviation>,
+    options: Vec<u16>,
+}
+
+impl Parent {
+    /// The first point at which a child may deviate.
+    fn first(&self) -> u32 {
+        self.deviations.last().map_or(0, |last| last.point + 1)
+    }
+}
+
+impl Bounded {
+    /// With at most `most` deviations.
+    #[must_use]
+    pub const fn new(most: u32) -> Self {
+        Self {
+            most,
+            parents: Vec::new(),
+            parent: 0,
+            point: 0,
+            option: 0,
+            level: Vec::new(),
+            depth: 0,
+            current: Vec::new(),
+            replay: Replay::new(Vec::new()),
+            shard: None,
+            runs: 0,
+            complete: false,
+        }
+    }
+
+    /// Only one part of `of`, which have nothing in common and are everything together. The run
+    /// without deviations belongs to part 0.
+    #[must_use]
+    pub const fn shard(mut self, part: u64, of: u64) -> Self {
+        self.shard = Some((part, of));
+        self
+    }
+
+    /// The deviations of the next run.
+    fn next(&mut self) -> Option<Vec<Deviation>> {
+        if self.depth == 0 {
+            self.depth = 1;
+            return Some(Vec::new());
+        }
+        loop {
+            if let Some(next) = self.next_child() {
+                return Some(next);
+            }
+            // The level is done.
+            if self.depth >= self.most {
+                return None;
+            }
+            self.depth += 1;
+            self.parents = std::mem::take(&mut self.level);
+            self.parent = 0;
+            self.point = self.parents.first()?.first();
+            self.option = 0;
+        }
+    }
+
+    fn next_child(&mut self) -> Option<Vec<Deviation>> {
+        if self.most == 0 {
+            return None;
+        }
+        loop {
+            let parent = self.parents.get(self.parent)?;
+            match parent.options.get(self.point as usize) {
+                None => {
+                    self.parent += 1;
+                    self.option = 0;
+                    self.point = self.parents.get(self.parent)?.first();
+                }
+                Some(options) if self.option + 1 < *options => {
+                    self.option += 1;
+                    let deviation = Deviation {
+                        point: self.point,
+                        option: self.option,
+                    };
+                    if parent.deviations.is_empty() && !self.is_mine(deviation) {
+                        continue;
+                    }
+                    let mut next = parent.deviations.clone();
+                    next.push(deviation);
+                    return Some(next);
+                }
+                Some(_) => {
+                    self.point += 1;
+                    self.option = 0;
+                }
+            }
+        }
+    }
+
+    /// Shards are told apart by the first deviation.
+    const fn is_mine(&self, first: Deviation) -> bool {
+        match self.shard {
+            None => true,
+            Some((part, of)) => {
+                let number = (first.point as u64) << 16 | first.option as u64;
+                crate::random::mix(number) % of == part
+            }
+        }
+    }
+}
+
+impl Strategy for Bounded {
+    fn begin(&mut self) -> bool {
+        match self.next() {
+            Some(deviations) => {
+                self.current.clone_from(&deviations);
+                self.replay = Replay::new(deviations);
+                true
+            }
+            None => {
+                self.complete = true;
+                false
+            }
+        }
+    }
+
+    fn choose(&mut self, options: &[Alternative]) -> usize {
+        self.replay.choose(options)
+    }
+
+    fn finish(&mut self, run: &Run) {
+        let is_root = self.current.is_empty();
+        if !is_root || self.shard.is_none_or(|(part, _)| part == 0) {
+            self.runs += 1;
+        }
+        let parent = Parent {
+            deviations: std::mem::take(&mut self.current),
+            options: run.options.clone(),
+        };
+        if is_root {
+            self.parents = vec![parent];
+            self.parent = 0;
+            self.point = 0;
+            self.option = 0;
+        } else if self.depth < self.most {
+            self.level.push(parent);
+        }
+    }
+
+    fn coverage(&self) -> Coverage {
+        let of = |parent: &Parent, from: u32| {
+            let rest = parent.options.iter().skip(from as usize);
+            rest.map(|options| u64::from(*options) - 1).sum::<u64>()
+        };
+        let mut left: u64 = self
+            .parents
+            .iter()
+            .skip(self.parent + 1)
+            .map(|parent| of(parent, parent.first()))
+            .sum();
+        if let Some(parent) = self.parents.get(self.parent) {
+            left += of(parent, self.point).saturating_sub(u64::from(self.option));
+        }
+        if self.depth < self.most {
+            left += self
+                .level
+                .iter()
+                .map(|parent| of(parent, parent.first()))
+                .sum::<u64>();
+        }
+        Coverage {
+            runs: self.runs,
+            left: if self.complete { 0 } else { left },
+            complete: self.complete,
+            ..Coverage::default()
+        }
+    }
+}

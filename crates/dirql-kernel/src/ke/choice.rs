@@ -1,0 +1,416 @@
+//! What could happen next, and who says what does.
+//!
+//! Without a [`Chooser`] a run has one order: interrupts arrive at once, a processor goes on until
+//! it waits or its turn is over, time passes when nobody has anything to do. With one, the kernel
+//! says at each yield point what else real hardware could do there, and is told what happens.
+//!
+//! # What is offered
+//! - A processor goes on, or one of its other threads does. ISRs and DPCs run on the strand that
+//!   they interrupt, so they need no choice of their own: what is pending above the level is taken
+//!   when its processor goes on.
+//! - A message on its way to a processor arrives. A read of a device brings every message with it
+//!   that was sent before, as PCI orders them; an interrupt over a line may be later than that.
+//! - A device's delay ends now: a model's delay is a guess, a real device is faster or slower.
+//! - The next of the other delays ends now: the code until here took that long. It is offered
+//!   when no device would have been ready before.
+//!
+//! The first option is what happens without a chooser.
+
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+
+use dirql_abi::Irql;
+use dirql_chips::{InterruptMessage, Trigger, Vector};
+
+use crate::Kernel;
+use crate::ke::ProcessorId;
+use crate::ke::clock::{Alarm, ClockAction};
+use crate::ke::processor::Spin;
+use crate::ke::touch::Touch;
+use crate::stop::{Ddi, Stop};
+
+/// Something that may happen next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// A processor goes on.
+    Processor(ProcessorId),
+    /// The processor whose turn it is goes on with another thread that is ready.
+    OtherThread(ProcessorId),
+    /// A vector arrives at a processor.
+    Arrival {
+        /// Which processor.
+        processor: ProcessorId,
+        /// The vector.
+        vector: Vector,
+    },
+    /// A delay is over.
+    Delay(ClockAction),
+}
+
+impl Choice {
+    /// A number for who acts, the same in every run: a processor, a source of messages, a delay.
+    #[must_use]
+    pub fn actor(self) -> u64 {
+        let number = |kind: u64, low: u64| kind << 56 | low & ((1 << 56) - 1);
+        match self {
+            Self::Processor(id) | Self::OtherThread(id) => number(0, u64::from(id.0)),
+            Self::Arrival { processor, vector } => {
+                number(1, u64::from(processor.0) << 8 | u64::from(vector.0))
+            }
+            Self::Delay(ClockAction::Device { device, token }) => {
+                number(2, u64::from(device) << 32 | u64::from(token))
+            }
+            Self::Delay(ClockAction::Timer(timer)) => number(3, timer),
+            Self::Delay(ClockAction::WaitTimeout(thread)) => number(4, u64::from(thread.0)),
+            Self::Delay(ClockAction::IoTimers) => number(5, 0),
+        }
+    }
+
+    /// Which of the things that its actor could do.
+    #[must_use]
+    pub const fn variant(self) -> u8 {
+        matches!(self, Self::OtherThread(_)) as u8
+    }
+}
+
+/// Says what happens next.
+pub trait Chooser {
+    /// The index of what happens. `options` has at least one; the first happens without a chooser.
+    /// What is out of range counts as the first.
+    fn choose(&self, options: &[Choice]) -> usize;
+
+    /// What happens since the latest choice touches an object.
+    fn touched(&self, touch: Touch);
+
+    /// The next step of a processor takes a lock, if it ever comes.
+    fn wants(&self, processor: ProcessorId, lock: u64);
+}
+
+/// An interrupt that has left its source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct InFlight {
+    processor: ProcessorId,
+    vector: Vector,
+    trigger: Trigger,
+    /// Written to memory by a device, not signalled over a line.
+    written: bool,
+    /// Something else was chosen when it could have arrived.
+    held: Cell<bool>,
+}
+
+#[derive(Default)]
+pub(super) struct Choices {
+    chooser: RefCell<Option<Rc<dyn Chooser>>>,
+    /// Whether there is a chooser.
+    exploring: Cell<bool>,
+    in_flight: RefCell<Vec<InFlight>>,
+    /// The processor that was chosen, until it is its turn.
+    next: Cell<Option<ProcessorId>>,
+    options: RefCell<Vec<Choice>>,
+}
+
+impl Kernel {
+    /// From now on `chooser` says what happens; `None`: what happens by itself.
+    pub fn set_chooser(&self, chooser: Option<Rc<dyn Chooser>>) {
+        self.ke.choices.exploring.set(chooser.is_some());
+        *self.ke.choices.chooser.borrow_mut() = chooser;
+        if !self.is_exploring() {
+            self.land(|_| true);
+        }
+    }
+
+    /// Whether somebody chooses.
+    #[inline]
+    pub(crate) fn is_exploring(&self) -> bool {
+        self.ke.choices.exploring.get()
+    }
+
+    #[cold]
+    pub(super) fn tell_touch(&self, touch: Touch) {
+        let chooser = self.ke.choices.chooser.borrow().clone();
+        if let Some(chooser) = chooser {
+            chooser.touched(touch);
+        }
+    }
+
+    /// A vector is on its way to a processor.
+    #[cold]
+    pub(crate) fn send_vector(
+        &self,
+        processor: ProcessorId,
+        message: InterruptMessage,
+        written: bool,
+    ) {
+        let sent = InFlight {
+            processor,
+            vector: message.vector,
+            trigger: message.trigger,
+            written,
+            held: Cell::new(false),
+        };
+        self.ke.choices.in_flight.borrow_mut().push(sent);
+    }
+
+    /// What a device has written before it was read arrives with the answer.
+    /// Source: PCI Local Bus Specification 3.0, "Transaction Ordering": a read's completion
+    /// pushes posted writes that go the same way.
+    pub(crate) fn land_messages(&self) {
+        self.land(|sent| sent.written);
+    }
+
+    fn land(&self, which: impl Fn(&InFlight) -> bool) {
+        loop {
+            let next = {
+                let mut in_flight = self.ke.choices.in_flight.borrow_mut();
+                let at = in_flight.iter().position(&which);
+                at.map(|at| in_flight.remove(at))
+            };
+            match next {
+                Some(sent) => self.request_vector(sent.processor, sent.vector, sent.trigger),
+                None => return,
+            }
+        }
+    }
+
+    /// What a yield point is when somebody chooses.
+    #[cold]
+    pub(super) fn explored_point(&self, step: u64) -> Ddi<()> {
+        let turn_is_over = self.turn_is_over();
+        if turn_is_over {
+            self.begin_turn(step)?;
+        }
+        self.decide(turn_is_over)?;
+        self.take_pending()?;
+        if turn_is_over && self.irql() < Irql::DISPATCH && self.processor().thread.get().is_some() {
+            self.end_quantum(self.ke.starve_nobody.take());
+        }
+        self.go_on_unless_ended()
+    }
+
+    fn go_on_unless_ended(&self) -> Ddi<()> {
+        if self.has_ended() {
+            Err(Stop::Ended)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Lets happen what is chosen until this processor is to go on. `away`: another one that has
+    /// something to do comes first.
+    fn decide(&self, away: bool) -> Ddi<()> {
+        let me = self.processor().id;
+        loop {
+            match self.ask(Some((me, away))) {
+                Some(Choice::Processor(processor)) if processor == me => {
+                    self.hold_back();
+                    break;
+                }
+                Some(Choice::Processor(processor)) => {
+                    self.hold_back();
+                    self.ke.choices.next.set(Some(processor));
+                    self.hand_over(false);
+                    break;
+                }
+                Some(Choice::OtherThread(_)) => {
+                    self.hold_back();
+                    self.ke.choices.next.set(Some(me));
+                    self.end_quantum(false);
+                    self.ke.choices.next.set(None);
+                    break;
+                }
+                Some(event) => self.happen(event),
+                None => {
+                    self.hand_over(true);
+                    break;
+                }
+            }
+            self.go_on_unless_ended()?;
+        }
+        self.go_on_unless_ended()
+    }
+
+    /// A processor is about to take a lock: who else goes first may decide who gets it. One that
+    /// holds it already waits for nobody.
+    #[cold]
+    pub(super) fn choose_before_lock(&self, lock: u64) -> Ddi<()> {
+        let me = self.processor().id;
+        if !self.platform().on_strand() || self.holder(lock).is_some_and(|(id, _)| id == me) {
+            return Ok(());
+        }
+        let chooser = self.ke.choices.chooser.borrow().clone();
+        if let Some(chooser) = chooser {
+            chooser.wants(me, lock);
+        }
+        self.processor().spin.set(Some(Spin::Lock(lock)));
+        let decided = self.decide(false);
+        self.processor().spin.set(None);
+        decided?;
+        self.take_pending()
+    }
+
+    /// Which processor goes on when the one whose turn it was has given it up. `None`: none has
+    /// anything to do, or something other than a processor acted.
+    #[cold]
+    pub(super) fn choose_processor(&self) -> Option<ProcessorId> {
+        if let Some(chosen) = self.ke.choices.next.take() {
+            return Some(chosen);
+        }
+        while !self.has_ended() {
+            let any = self
+                .processors()
+                .iter()
+                .any(|other| self.is_runnable(other));
+            if !any && self.ke.choices.in_flight.borrow().is_empty() {
+                return None;
+            }
+            match self.ask(None)? {
+                Choice::Processor(processor) | Choice::OtherThread(processor) => {
+                    self.hold_back();
+                    return Some(processor);
+                }
+                event => self.happen(event),
+            }
+        }
+        None
+    }
+
+    /// Has time pass to the next delay's end when nobody has anything to do, or to the end of
+    /// another one that may come first. `false` if there is none.
+    #[cold]
+    pub(super) fn choose_delay(&self) -> bool {
+        match self.ask(None) {
+            Some(event) => {
+                self.happen(event);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Asks what happens. `at` is the processor at whose yield point that is, and whether others
+    /// come before it.
+    fn ask(&self, at: Option<(ProcessorId, bool)>) -> Option<Choice> {
+        let mut options = self.ke.choices.options.take();
+        options.clear();
+        self.list_options(at, &mut options);
+        let chooser = self.ke.choices.chooser.borrow().clone();
+        let chosen = match (chooser, options.len()) {
+            (_, 0) => None,
+            (None, _) => Some(options[0]),
+            (Some(chooser), _) => {
+                let index = chooser.choose(&options);
+                Some(*options.get(index).unwrap_or(&options[0]))
+            }
+        };
+        self.ke.choices.options.replace(options);
+        chosen
+    }
+
+    fn list_options(&self, at: Option<(ProcessorId, bool)>, options: &mut Vec<Choice>) {
+        self.list_arrivals(false, options);
+        let processors = self.processors();
+        let (current, away) = at.map_or((self.ke.current.get(), self.ke.give_turn.take()), |at| {
+            (at.0.0, at.1)
+        });
+        let start = usize::from(current) + usize::from(away);
+        for offset in 0..processors.len() {
+            let processor = &processors[(start + offset) % processors.len()];
+            let me = at.is_some_and(|at| at.0 == processor.id);
+            let can = match processor.spin.get() {
+                Some(_) => self.is_runnable(processor),
+                None => me || self.is_runnable(processor),
+            };
+            if can {
+                options.push(Choice::Processor(processor.id));
+            }
+        }
+        if let Some((me, _)) = at
+            && self.irql() < Irql::DISPATCH
+            && self.processor().spin.get().is_none()
+            && self.has_equal_ready()
+        {
+            options.push(Choice::OtherThread(me));
+        }
+        self.list_arrivals(true, options);
+        self.list_delays(options);
+    }
+
+    /// Vectors on their way. One that was held back stays away until nothing else happens.
+    fn list_arrivals(&self, held: bool, options: &mut Vec<Choice>) {
+        let in_flight = self.ke.choices.in_flight.borrow();
+        for sent in in_flight.iter().filter(|sent| sent.held.get() == held) {
+            let arrival = Choice::Arrival {
+                processor: sent.processor,
+                vector: sent.vector,
+            };
+            // Of two alike the second cannot be told from the first.
+            if !options.contains(&arrival) {
+                options.push(arrival);
+            }
+        }
+    }
+
+    /// Something else than what could have arrived was chosen.
+    fn hold_back(&self) {
+        for sent in &*self.ke.choices.in_flight.borrow() {
+            sent.held.set(true);
+        }
+    }
+
+    /// Delays that may end now, in the order in which they are due.
+    fn list_delays(&self, options: &mut Vec<Choice>) {
+        let alarms = self.ke.clock.alarms.borrow();
+        let mut device_is_due = false;
+        let mut other_was = false;
+        for action in alarms.values() {
+            let choice = Choice::Delay(*action);
+            match action {
+                ClockAction::Device { .. } => {
+                    if !options.contains(&choice) {
+                        options.push(choice);
+                    }
+                    device_is_due = true;
+                }
+                _ if !device_is_due && !other_was => {
+                    options.push(choice);
+                    other_was = true;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Something that is no processor acts.
+    fn happen(&self, event: Choice) {
+        match event {
+            Choice::Arrival { processor, vector } => {
+                let sent = {
+                    let mut in_flight = self.ke.choices.in_flight.borrow_mut();
+                    let at = in_flight
+                        .iter()
+                        .position(|sent| sent.processor == processor && sent.vector == vector);
+                    at.map(|at| in_flight.remove(at))
+                };
+                if let Some(sent) = sent {
+                    self.request_vector(sent.processor, sent.vector, sent.trigger);
+                }
+            }
+            Choice::Delay(action) => {
+                let alarm = self.first_alarm(action);
+                if let Some(alarm) = alarm {
+                    self.end_delay(alarm);
+                }
+            }
+            Choice::Processor(_) | Choice::OtherThread(_) => {}
+        }
+    }
+
+    fn first_alarm(&self, action: ClockAction) -> Option<Alarm> {
+        let alarms = self.ke.clock.alarms.borrow();
+        alarms
+            .iter()
+            .find(|(_, other)| **other == action)
+            .map(|(alarm, _)| *alarm)
+    }
+}

@@ -1,0 +1,189 @@
+//! What may happen next, and that it does.
+
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+
+use crate::ke::{Choice, Chooser, ClockAction, ProcessorId, ThreadBody, Touch};
+use crate::testing::Bench;
+use crate::{Config, Kernel};
+
+/// Chooses by a list of option numbers, one for each point with several; then the first.
+#[derive(Default)]
+struct Script {
+    choices: RefCell<Vec<usize>>,
+    seen: RefCell<Vec<Vec<Choice>>>,
+    touched: Cell<u32>,
+}
+
+impl Script {
+    fn new(choices: &[usize]) -> Rc<Self> {
+        let script = Self::default();
+        script.choices.borrow_mut().extend(choices.iter().rev());
+        Rc::new(script)
+    }
+}
+
+impl Chooser for Script {
+    fn choose(&self, options: &[Choice]) -> usize {
+        if options.len() < 2 {
+            return 0;
+        }
+        self.seen.borrow_mut().push(options.to_vec());
+        self.choices.borrow_mut().pop().unwrap_or(0)
+    }
+
+    fn touched(&self, _touch: Touch) {
+        self.touched.set(self.touched.get() + 1);
+    }
+
+    fn wants(&self, _processor: ProcessorId, _lock: u64) {}
+}
+
+fn two() -> Config {
+    Config {
+        processors: 2,
+        ..Config::default()
+    }
+}
+
+/// Two threads that each pass three points; who passed, in order.
+fn order(choices: &[usize]) -> (Vec<u32>, Rc<Script>) {
+    let bench = Bench::new(two());
+    let script = Script::new(choices);
+    bench.kernel.set_chooser(Some(script.clone()));
+    let passed = Rc::new(RefCell::new(Vec::new()));
+    for thread in 0..2 {
+        let passed = passed.clone();
+        let body = move |kernel: &Kernel| {
+            for _ in 0..3 {
+                kernel.yield_point()?;
+                passed.borrow_mut().push(thread);
+            }
+            Ok(())
+        };
+        bench
+            .kernel
+            .spawn_thread("test", 8, ThreadBody::Native(alloc::boxed::Box::new(body)));
+    }
+    bench.kernel.run_until_idle();
+    let passed = passed.borrow().clone();
+    (passed, script)
+}
+
+#[test]
+fn by_itself_a_processor_goes_on() {
+    let (passed, script) = order(&[]);
+    assert_eq!(passed, [0, 0, 0, 1, 1, 1]);
+    assert!(script.touched.get() > 0);
+}
+
+#[test]
+fn another_processor_goes_first_if_it_is_chosen() {
+    let (passed, script) = order(&[]);
+    let points = script.seen.borrow().len();
+    assert_eq!(passed.len(), 6);
+    let mut orders = Vec::new();
+    for point in 0..points {
+        let mut choices = alloc::vec![0; point];
+        choices.push(1);
+        orders.push(order(&choices).0);
+    }
+    assert!(
+        orders.contains(&alloc::vec![1, 1, 1, 0, 0, 0]),
+        "{orders:?}"
+    );
+    assert!(
+        orders.contains(&alloc::vec![0, 1, 1, 1, 0, 0]),
+        "{orders:?}"
+    );
+    assert!(
+        orders.contains(&alloc::vec![0, 0, 1, 1, 1, 0]),
+        "{orders:?}"
+    );
+}
+
+#[test]
+fn a_lock_that_is_held_is_not_waited_for_by_choice() {
+    let bench = Bench::new(two());
+    let lock = bench.variable(8);
+    let script = Script::new(&[]);
+    bench.kernel.set_chooser(Some(script.clone()));
+    let inside = Rc::new(Cell::new(0));
+    for _ in 0..2 {
+        let inside = inside.clone();
+        let body = move |kernel: &Kernel| {
+            let old = kernel.ke_acquire_spin_lock_raise_to_dpc(lock)?;
+            inside.set(inside.get() + 1);
+            assert_eq!(inside.get(), 1);
+            kernel.yield_point()?;
+            inside.set(inside.get() - 1);
+            kernel.ke_release_spin_lock(lock, old)
+        };
+        bench
+            .kernel
+            .spawn_thread("test", 8, ThreadBody::Native(alloc::boxed::Box::new(body)));
+    }
+    bench.kernel.run_until_idle();
+    assert!(bench.kernel.outcome().is_none());
+    assert!(bench.kernel.findings().is_empty());
+}
+
+/// A delay's end is offered at every point, and time has passed then.
+#[test]
+fn a_delay_ends_when_it_is_chosen() {
+    let slept = |choices: &[usize]| {
+        let bench = Bench::new(two());
+        let script = Script::new(choices);
+        bench.kernel.set_chooser(Some(script.clone()));
+        let interval = bench.variable(8);
+        let log = Rc::new(RefCell::new(Vec::new()));
+        let sleeper = log.clone();
+        let sleep = move |kernel: &Kernel| {
+            kernel.write(crate::DriverPtr::new(interval), -10_000_i64)?;
+            kernel.ke_delay_execution_thread(crate::DriverPtr::new(interval))?;
+            assert!(kernel.time_100ns() >= 10_000);
+            sleeper.borrow_mut().push("slept");
+            Ok(())
+        };
+        let worker = log.clone();
+        let work = move |kernel: &Kernel| {
+            for _ in 0..2 {
+                kernel.yield_point()?;
+            }
+            worker.borrow_mut().push("worked");
+            Ok(())
+        };
+        let kernel = &bench.kernel;
+        kernel.spawn_thread("test", 8, ThreadBody::Native(alloc::boxed::Box::new(sleep)));
+        kernel.spawn_thread("test", 8, ThreadBody::Native(alloc::boxed::Box::new(work)));
+        kernel.run_until_idle();
+        let is_wait =
+            |choice: &Choice| matches!(choice, Choice::Delay(ClockAction::WaitTimeout(_)));
+        let at = script
+            .seen
+            .borrow()
+            .iter()
+            .enumerate()
+            .find_map(|(point, options)| {
+                let option = options.iter().position(is_wait)?;
+                Some((point, option))
+            });
+        (log.borrow().clone(), at)
+    };
+    let (log, at) = slept(&[]);
+    assert_eq!(log, ["worked", "slept"]);
+    let (point, option) = at.expect("the delay's end is offered");
+    let mut choices = alloc::vec![0; point];
+    choices.extend([option, 1]);
+    assert_eq!(slept(&choices).0, ["slept", "worked"]);
+}
+
+#[test]
+fn an_actor_has_one_number() {
+    let a = Choice::Processor(ProcessorId(1));
+    assert_eq!(a.actor(), Choice::OtherThread(ProcessorId(1)).actor());
+    assert_ne!(a.variant(), Choice::OtherThread(ProcessorId(1)).variant());
+    let timer = Choice::Delay(ClockAction::Timer(0xFFFF_8000_0000_1000));
+    assert_ne!(timer.actor(), a.actor());
+}

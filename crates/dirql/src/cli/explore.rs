@@ -1,0 +1,192 @@
+//! `dirql explore` and `dirql merge`
+
+mod result;
+mod supervisor;
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use dirql::report::Verdict;
+use dirql::{Limits, Plan, Strategy, WindowsVersion};
+
+use super::args::{Budget, Explore, Format, Granularity, Merge, Preemptions, StrategyName};
+use super::output::{Output, plain};
+use super::{Exit, Failure, run, subject};
+
+pub(crate) use result::Part;
+use result::{SCHEMA, SearchResult};
+
+/// Switches when nobody says how many: nearly every bug of this kind that was ever described needs
+/// no more.
+const SWITCHES: u32 = 2;
+
+pub(crate) fn explore(args: &Explore, out: &mut Output) -> Result<Exit, Failure> {
+    let (scenario, used) = subject::scenario(&args.subject, out.is_styled())?;
+    let windows = args
+        .subject
+        .windows
+        .or(scenario.machine.windows)
+        .unwrap_or(WindowsVersion::Ten);
+    let plan = Plan::new(
+        scenario,
+        args.subject.processors,
+        args.subject.windows,
+        args.subject.max_steps,
+    )
+    .map_err(|error| subject::failure(&error, windows))?;
+    let strategy = strategy(args)?;
+    let limits = Limits {
+        runs: match args.budget {
+            Some(Budget::Runs(runs)) => Some(runs),
+            _ => None,
+        },
+        keep_going: args.keep_going,
+    };
+    let time = match args.budget {
+        Some(Budget::Time(time)) => Some(time),
+        _ => None,
+    };
+    let jobs = match strategy {
+        // One process keeps what these have to remember.
+        Strategy::Default | Strategy::Exhaustive => 1,
+        _ => u64::from(args.jobs),
+    };
+    let job = supervisor::Job {
+        plan: &plan,
+        strategy: &strategy,
+        limits: &limits,
+        time,
+        jobs,
+        shard: args.shard.unwrap_or((0, 1)),
+        windows,
+    };
+    let mut result = supervisor::search(&job, out)?;
+    let (image, scenario) = plan.fingerprints();
+    result.subject = format!("{image:08x}-{scenario:08x}");
+    result.driver = args.subject.driver.display().to_string();
+    result.strategy = words(&strategy);
+    result.granularity = match args.granularity {
+        Granularity::Ddi => "ddi".into(),
+    };
+    result.processors = plan.scenario().machine.processors.unwrap_or(1);
+    result.shards = args
+        .shard
+        .map(|(part, of)| (of, vec![part + 1]))
+        .unwrap_or((1, vec![1]));
+    for discovery in &mut result.discoveries {
+        let name = ["replay", &discovery.schedule];
+        discovery.replay = subject::command(&name, &args.subject, used.as_deref());
+    }
+    result.judge();
+    write(&result, args.format, &args.output, out)?;
+    Ok(exit(&result))
+}
+
+fn strategy(args: &Explore) -> Result<Strategy, Failure> {
+    let seeds = match args.seed {
+        Some(u64::MAX) => return Err(Failure::usage("the seed is too large")),
+        Some(seed) => seed..seed + 1,
+        None => args.seeds.clone(),
+    };
+    Ok(match (args.strategy, args.preemptions) {
+        (StrategyName::Default, _) => Strategy::Default,
+        (StrategyName::Random, _) => Strategy::Random { seeds },
+        (StrategyName::Pct, _) => Strategy::Pct {
+            seeds,
+            depth: args.depth,
+        },
+        (StrategyName::Exhaustive, Some(Preemptions::All)) => {
+            if args.shard.is_some() {
+                let failure = Failure::usage("a search of all classes cannot be cut into parts");
+                return Err(failure.help("give a bound on the switches, such as --preemptions 3"));
+            }
+            Strategy::Exhaustive
+        }
+        (StrategyName::Exhaustive, Some(Preemptions::Most(switches))) => {
+            Strategy::Bounded { switches }
+        }
+        (StrategyName::Exhaustive, None) => Strategy::Bounded { switches: SWITCHES },
+    })
+}
+
+/// A strategy in words.
+fn words(strategy: &Strategy) -> String {
+    match strategy {
+        Strategy::Random { seeds } => format!("random, seeds {}..{}", seeds.start, seeds.end),
+        Strategy::Pct { seeds, depth } => {
+            format!("pct, depth {depth}, seeds {}..{}", seeds.start, seeds.end)
+        }
+        Strategy::Exhaustive => "exhaustive".into(),
+        Strategy::Bounded { switches: 1 } => "exhaustive, at most 1 switch".into(),
+        Strategy::Bounded { switches } => format!("exhaustive, at most {switches} switches"),
+        _ => "default".into(),
+    }
+}
+
+fn exit(result: &SearchResult) -> Exit {
+    match result.verdict {
+        Verdict::Clean => Exit::Clean,
+        Verdict::Findings => Exit::Findings,
+        Verdict::NoVerdict => Exit::NoVerdict,
+    }
+}
+
+fn write(
+    result: &SearchResult,
+    format: Format,
+    files: &[std::path::PathBuf],
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let detail = out.detail();
+    match format {
+        Format::Human => result.write(out.results(), detail)?,
+        Format::Json => run::write_json(out.results(), result)?,
+    }
+    for path in files {
+        let bytes = if path.extension() == Some(OsStr::new("json")) {
+            plain(|out| run::write_json(out, result))
+        } else {
+            plain(|out| result.write(out, detail))
+        };
+        let written = bytes.and_then(|bytes| std::fs::write(path, bytes));
+        written.map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn merge(args: &Merge, out: &mut Output) -> Result<Exit, Failure> {
+    let mut merged: Option<SearchResult> = None;
+    for file in &args.files {
+        let part = read(file)?;
+        let name = file.display();
+        merged = Some(match merged {
+            None => part,
+            Some(before) => before
+                .join(part)
+                .map_err(|error| Failure::usage(format!("{name}: {error}")))?,
+        });
+    }
+    let Some(mut result) = merged else {
+        return Err(Failure::usage("no file"));
+    };
+    result.judge();
+    write(&result, args.format, &[], out)?;
+    Ok(exit(&result))
+}
+
+fn read(file: &Path) -> Result<SearchResult, Failure> {
+    let wrong = |error: &dyn std::fmt::Display| {
+        Failure::usage(format!("{}: {error}", file.display()))
+            .help("give files that `dirql explore --output FILE.json` has written")
+    };
+    let text = std::fs::read(file).map_err(|error| wrong(&error))?;
+    let result: SearchResult = serde_json::from_slice(&text).map_err(|error| wrong(&error))?;
+    if result.schema == SCHEMA {
+        Ok(result)
+    } else {
+        Err(wrong(&format!(
+            "its form is {}, and this dirql reads {SCHEMA}",
+            result.schema
+        )))
+    }
+}

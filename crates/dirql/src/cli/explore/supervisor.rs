@@ -1,0 +1,223 @@
+//! Workers, and who starts them and survives them.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use dirql::report::FindingReport;
+use dirql::{Deviation, Discovery, Limits, Plan, Schedule, Strategy, WindowsVersion, explore_plan};
+
+use super::super::isolate::{self, Channel, Ending, Message, SharedLog, Worker, WorkerEnd};
+use super::super::output::Output;
+use super::super::{Exit, Failure, run, subject};
+use super::result::{Part, SearchResult};
+
+/// Seconds of real time that one run may take. Runs take milliseconds.
+const RUN_SECONDS: u32 = 60;
+
+/// Runs after which a worker says how far it is.
+const TELL: u64 = 64;
+
+/// What is to be done.
+pub(super) struct Job<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) strategy: &'a Strategy,
+    pub(super) limits: &'a Limits,
+    pub(super) time: Option<Duration>,
+    pub(super) jobs: u64,
+    /// Which part of how many, counted from 0.
+    pub(super) shard: (u64, u64),
+    pub(super) windows: WindowsVersion,
+}
+
+/// Real time, which only a limit on it looks at.
+struct Clock {
+    #[expect(
+        clippy::disallowed_types,
+        reason = "a limit of real time was asked for"
+    )]
+    start: std::time::Instant,
+    most: Option<Duration>,
+}
+
+impl Clock {
+    fn start(most: Option<Duration>) -> Self {
+        #[expect(
+            clippy::disallowed_types,
+            reason = "a limit of real time was asked for"
+        )]
+        let start = std::time::Instant::now();
+        Self { start, most }
+    }
+
+    fn is_over(&self) -> bool {
+        self.most.is_some_and(|most| self.start.elapsed() >= most)
+    }
+}
+
+/// Searches with as many workers as were asked for.
+pub(super) fn search(job: &Job<'_>, out: &mut Output) -> Result<SearchResult, Failure> {
+    let wrong = |error: std::io::Error| Failure::usage(format!("cannot make a worker: {error}"));
+    let mut workers = Vec::new();
+    for worker in 0..job.jobs {
+        let log = SharedLog::new().map_err(wrong)?;
+        let part = job.shard.0 * job.jobs + worker;
+        let of = job.shard.1 * job.jobs;
+        let started = Worker::start(|channel| work(job, part, of, &log, channel));
+        workers.push((started.map_err(wrong)?, log));
+    }
+    let parts = listen(workers, out)?;
+    let mut done = Vec::new();
+    for (part, end, choices) in parts {
+        done.push(finish(job, part, end, choices)?);
+    }
+    if let Some(failure) = done.iter_mut().find_map(|part| part.failure.take()) {
+        return Err(failure);
+    }
+    Ok(SearchResult::new(done))
+}
+
+/// The part of a worker, in the worker.
+fn work(job: &Job<'_>, part: u64, of: u64, log: &SharedLog, channel: &mut Channel) {
+    let clock = Clock::start(job.time);
+    let log_choices = log.again();
+    let plan = job
+        .plan
+        .clone()
+        .watched(move |choice| log_choices.add(choice));
+    let mut result = Part::default();
+    let mut stopped = false;
+    isolate::limit_time(RUN_SECONDS);
+    let mut limits = job.limits.clone();
+    // Every worker has its share.
+    limits.runs = limits
+        .runs
+        .map(|runs| runs * (part + 1) / of - runs * part / of);
+    let searched = explore_plan(&plan, job.strategy.part(part, of), &limits, &mut |search| {
+        let runs = search.coverage.runs;
+        if runs.is_multiple_of(TELL) {
+            isolate::limit_time(RUN_SECONDS);
+            channel.send(&Message::Tried(runs));
+        }
+        stopped = clock.is_over();
+        !stopped
+    });
+    match searched {
+        Ok(search) => {
+            result.cover(search.coverage);
+            result.no_verdict = search.no_verdict;
+            let at_limit = limits.runs.is_some_and(|most| search.coverage.runs >= most);
+            result.limited = stopped || at_limit && !search.coverage.complete;
+            result.discoveries = search.discoveries;
+        }
+        Err(error) => result.failure = Some(subject::failure(&error, job.windows)),
+    }
+    channel.send(&Message::Searched(Box::new(result)));
+}
+
+type Heard = (Option<Part>, WorkerEnd, Vec<Deviation>);
+
+/// Hears all workers to their ends.
+fn listen(workers: Vec<(Worker, SharedLog)>, out: &mut Output) -> Result<Vec<Heard>, Failure> {
+    let (sender, receiver) = mpsc::channel();
+    let mut threads = Vec::new();
+    for (index, (worker, log)) in workers.into_iter().enumerate() {
+        let sender = sender.clone();
+        threads.push(std::thread::spawn(move || {
+            let mut part = None;
+            let end = worker.listen(|message| match message {
+                Message::Searched(done) => part = Some(*done),
+                // Who listens is there as long as this thread.
+                Message::Tried(runs) => drop(sender.send((index, runs))),
+                _ => {}
+            });
+            end.map(|end| (part, end, log.choices()))
+        }));
+    }
+    drop(sender);
+    let mut progress = out.progress(threads.len());
+    for (worker, runs) in receiver {
+        progress.tried(worker, runs);
+    }
+    progress.finish();
+    let mut heard = Vec::new();
+    for thread in threads {
+        let joined = thread.join();
+        let Ok(result) = joined else {
+            return Err(defect("a thread that listens gave up"));
+        };
+        heard.push(result.map_err(|error| Failure::usage(format!("a worker: {error}")))?);
+    }
+    Ok(heard)
+}
+
+fn defect(message: &str) -> Failure {
+    Failure {
+        exit: Exit::Defect,
+        message: format!("this is a defect of dirql, not of the driver: {message}"),
+        help: None,
+    }
+}
+
+/// What a worker did; if a driver destroyed it, with the run that did that.
+fn finish(
+    job: &Job<'_>,
+    part: Option<Part>,
+    end: WorkerEnd,
+    choices: Vec<Deviation>,
+) -> Result<Part, Failure> {
+    let schedule = || job.plan.schedule(choices.clone()).to_string();
+    match (part, end) {
+        (Some(part), WorkerEnd::Finished) => Ok(part),
+        (_, WorkerEnd::Panicked) => Err(defect(&format!("it happened in {}", schedule()))),
+        (part, WorkerEnd::Destroyed(how)) => {
+            let mut part = part.unwrap_or_default();
+            part.discoveries.push(destroyed(job, &how, &choices));
+            part.complete = false;
+            part.limited = true;
+            Ok(part)
+        }
+        (part, WorkerEnd::TooLong) => {
+            let mut part = part.unwrap_or_default();
+            let text = format!("a run did not end in {RUN_SECONDS} seconds of real time");
+            let finding = run::process_finding(text);
+            part.discoveries.push(discovery(job, finding, choices));
+            part.complete = false;
+            part.limited = true;
+            Ok(part)
+        }
+        (None, WorkerEnd::Finished) => Err(defect("a worker ended without a result")),
+    }
+}
+
+/// A run that destroyed its process, with as few deviations as possible: each try has a process
+/// of its own.
+fn destroyed(job: &Job<'_>, how: &str, choices: &[Deviation]) -> Discovery {
+    let mut finding = run::process_finding(format!("the process ended {how}"));
+    let left = dirql::shrink(choices, 200, |candidate| {
+        let body = |channel: &mut Channel| {
+            if let Ok(report) = job.plan.run_deviations(candidate) {
+                channel.send(&Message::Done(Box::new(report)));
+            }
+        };
+        match isolate::isolated(RUN_SECONDS, body, |_| {}) {
+            Ok(Ending::Destroyed(known)) => {
+                finding.message = format!("the process ended {}", known.how);
+                true
+            }
+            _ => false,
+        }
+    });
+    discovery(job, finding, left)
+}
+
+fn discovery(job: &Job<'_>, finding: FindingReport, deviations: Vec<Deviation>) -> Discovery {
+    let switches = deviations.len();
+    let schedule: Schedule = job.plan.schedule(deviations);
+    Discovery {
+        finding,
+        schedule: schedule.to_string(),
+        switches,
+        run: 0,
+        seed: None,
+    }
+}

@@ -1,0 +1,255 @@
+//! A scenario with everything that a run of it depends on.
+
+use std::rc::Rc;
+
+use dirql_explore::strategy::{Misfit, Replay};
+use dirql_explore::{Deviation, Run, Schedule, Strategy, fingerprint};
+use dirql_kernel::WindowsVersion;
+
+use super::steering::{Steering, Watch};
+use crate::bench::{BenchError, Driver};
+use crate::play::{MakeSink, Progress, Settings, play, read_drivers};
+use crate::report::Report;
+use crate::scenario::Scenario;
+
+/// Steps of a run when nobody says how many: a run that is explored is short, and one that never
+/// ends must not hold up the others.
+const MOST_STEPS: u64 = 200_000;
+
+/// Processors when nobody says how many: with one, only interrupts come between.
+const PROCESSORS: u16 = 2;
+
+/// A scenario, its drivers and settings: with a schedule, all that a run is a function of.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    scenario: Scenario,
+    drivers: Vec<Driver>,
+    image: u32,
+    fingerprint: u32,
+    pub(super) watch: WatchSlot,
+}
+
+/// Who is told of deviations.
+#[derive(Clone, Default)]
+pub(super) struct WatchSlot(pub(super) Option<Watch>);
+
+impl std::fmt::Debug for WatchSlot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("WatchSlot").field(&self.0.is_some()).finish()
+    }
+}
+
+/// Why a schedule could not be replayed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplayError {
+    /// The run could not begin.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
+    /// It is of another driver.
+    #[error(
+        "the schedule is of another driver: of image {schedule:08x}, and this one is {driver:08x}"
+    )]
+    Image {
+        /// What the schedule says.
+        schedule: u32,
+        /// What the driver is.
+        driver: u32,
+    },
+    /// It is of another scenario.
+    #[error(
+        "the schedule is of another scenario or other settings: of {schedule:08x}, and these are {scenario:08x}"
+    )]
+    Scenario {
+        /// What the schedule says.
+        schedule: u32,
+        /// What scenario and settings are.
+        scenario: u32,
+    },
+    /// It fits the driver and the scenario by its fingerprints only.
+    #[error("the schedule does not fit: {0}")]
+    Misfit(#[from] Misfit),
+}
+
+impl Plan {
+    /// Reads the drivers. What `processors`, `windows` and `max_steps` say wins over the scenario.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn new(
+        mut scenario: Scenario,
+        processors: Option<u16>,
+        windows: Option<WindowsVersion>,
+        max_steps: Option<u64>,
+    ) -> Result<Self, BenchError> {
+        let machine = &mut scenario.machine;
+        machine.processors = processors.or(machine.processors).or(Some(PROCESSORS));
+        machine.windows = windows.or(machine.windows).or(Some(WindowsVersion::Ten));
+        machine.max_steps = max_steps.or(machine.max_steps).or(Some(MOST_STEPS));
+        let drivers = read_drivers(&scenario)?;
+        let images: Vec<&[u8]> = drivers.iter().map(Driver::image_bytes).collect();
+        Ok(Self {
+            image: fingerprint(&images),
+            fingerprint: scenario_fingerprint(&scenario, &drivers),
+            scenario,
+            drivers,
+            watch: WatchSlot::default(),
+        })
+    }
+
+    /// The scenario, with its settings.
+    #[must_use]
+    pub const fn scenario(&self) -> &Scenario {
+        &self.scenario
+    }
+
+    /// Tells `watch` each deviation as it is chosen, and `None` at the beginning of each run.
+    #[must_use]
+    pub fn watched(mut self, watch: impl Fn(Option<Deviation>) + 'static) -> Self {
+        self.watch = WatchSlot(Some(Rc::new(watch)));
+        self
+    }
+
+    /// A number for the drivers' images, and one for scenario and settings.
+    #[must_use]
+    pub const fn fingerprints(&self) -> (u32, u32) {
+        (self.image, self.fingerprint)
+    }
+
+    /// Whether something is found in the run with these deviations.
+    ///
+    /// # Errors
+    /// The run could not begin.
+    pub fn run_deviations(&self, deviations: &[Deviation]) -> Result<Report, BenchError> {
+        self.try_deviations(deviations).0
+    }
+
+    /// The schedule with these deviations.
+    #[must_use]
+    pub const fn schedule(&self, deviations: Vec<Deviation>) -> Schedule {
+        Schedule {
+            image: self.image,
+            scenario: self.fingerprint,
+            deviations,
+        }
+    }
+
+    /// One run under a strategy that has begun it.
+    pub(super) fn run(
+        &self,
+        strategy: Box<dyn Strategy>,
+    ) -> (Result<Report, BenchError>, Box<dyn Strategy>, Run) {
+        self.run_with(strategy, Settings::default())
+    }
+
+    fn run_with(
+        &self,
+        strategy: Box<dyn Strategy>,
+        settings: Settings,
+    ) -> (Result<Report, BenchError>, Box<dyn Strategy>, Run) {
+        if let Some(watch) = &self.watch.0 {
+            watch(None);
+        }
+        let steering = Steering::new(strategy, self.watch.0.clone());
+        let settings = Settings {
+            chooser: Some(steering.clone()),
+            drivers: Some(self.drivers.clone()),
+            ..settings
+        };
+        let report = play(&self.scenario, settings);
+        let Some((strategy, run)) = steering.finish() else {
+            unreachable!("a run is finished once")
+        };
+        (report, strategy, run)
+    }
+
+    /// One run with these deviations, whether they fit or not.
+    pub(super) fn try_deviations(
+        &self,
+        deviations: &[Deviation],
+    ) -> (Result<Report, BenchError>, Run) {
+        let mut replay = Replay::new(deviations.to_vec());
+        let _ = replay.begin();
+        let (report, _, run) = self.run(Box::new(replay));
+        (report, run)
+    }
+
+    /// The run that a schedule says. `progress` and `sink` are told what happens.
+    ///
+    /// # Errors
+    /// The schedule is of another driver or scenario, or the run cannot begin.
+    pub fn replay(
+        &self,
+        schedule: &Schedule,
+        progress: Option<Box<dyn FnMut(Progress)>>,
+        sink: Option<MakeSink>,
+    ) -> Result<Report, ReplayError> {
+        if schedule.image != self.image {
+            return Err(ReplayError::Image {
+                schedule: schedule.image,
+                driver: self.image,
+            });
+        }
+        if schedule.scenario != self.fingerprint {
+            return Err(ReplayError::Scenario {
+                schedule: schedule.scenario,
+                scenario: self.fingerprint,
+            });
+        }
+        let mut replay = Replay::new(schedule.deviations.clone());
+        let _ = replay.begin();
+        let settings = Settings {
+            progress,
+            sink,
+            ..Settings::default()
+        };
+        let (report, _, run) = self.run_with(Box::new(replay), settings);
+        let report = report?;
+        if run.deviations != schedule.deviations {
+            return Err(self.misfit(schedule, &run).into());
+        }
+        Ok(report)
+    }
+
+    /// The first deviation that the run did not have.
+    fn misfit(&self, schedule: &Schedule, run: &Run) -> Misfit {
+        let missing = schedule
+            .deviations
+            .iter()
+            .find(|deviation| !run.deviations.contains(deviation));
+        let deviation = missing.copied().unwrap_or(Deviation {
+            point: 0,
+            option: 1,
+        });
+        match run.options.get(deviation.point as usize) {
+            Some(options) => Misfit::Option {
+                deviation,
+                options: usize::from(*options),
+            },
+            None => Misfit::Point {
+                deviation,
+                points: run.options.len() as u32,
+            },
+        }
+    }
+}
+
+/// What of a scenario decides how a run goes: not where its files are, nor how it is written.
+fn scenario_fingerprint(scenario: &Scenario, drivers: &[Driver]) -> u32 {
+    let mut scenario = scenario.clone();
+    scenario.file.clear();
+    for driver in &mut scenario.drivers {
+        driver.image = driver.image.file_name().unwrap_or_default().into();
+        driver.inf = None;
+    }
+    for thread in &mut scenario.threads {
+        for step in &mut thread.steps {
+            step.line = 0;
+        }
+    }
+    let text = format!("{scenario:?}");
+    let infs: Vec<String> = drivers.iter().map(Driver::inf_text).collect();
+    let mut parts = vec![text.as_bytes()];
+    parts.extend(infs.iter().map(String::as_bytes));
+    fingerprint(&parts)
+}

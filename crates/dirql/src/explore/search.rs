@@ -1,0 +1,188 @@
+//! Runs of a plan under a strategy, and what comes out.
+
+use dirql_explore::strategy::Bounded;
+use dirql_explore::{Coverage, Deviation, Schedule, Strategy, shrink};
+use serde::{Deserialize, Serialize};
+
+use super::Plan;
+use crate::bench::BenchError;
+use crate::report::{FindingReport, Report, Verdict};
+
+/// Runs that making one finding's schedule shorter may take.
+const SHRINKING: usize = 500;
+
+/// When to stop.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    /// After so many runs.
+    pub runs: Option<u64>,
+    /// Not at the first finding.
+    pub keep_going: bool,
+}
+
+/// Something that was found, in the shortest run that shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Discovery {
+    /// What.
+    pub finding: FindingReport,
+    /// The run that shows it, as [`Schedule`] prints it.
+    pub schedule: String,
+    /// Where the run differs from what happens by itself.
+    pub switches: usize,
+    /// The run that showed it first, counted from 1.
+    #[serde(skip)]
+    pub run: u64,
+    /// The seed of that run, if it had one.
+    pub seed: Option<u64>,
+}
+
+/// What came out of a search.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Search {
+    /// What was found, each rule and place once.
+    pub discoveries: Vec<Discovery>,
+    /// How much was tried.
+    pub coverage: Coverage,
+    /// Runs that ended without a verdict.
+    pub no_verdict: u64,
+}
+
+/// Tells findings apart: the same rule at the same place is the same finding.
+fn key(finding: &FindingReport) -> (String, Option<String>, Option<String>) {
+    let FindingReport { rule, place, .. } = finding;
+    (rule.clone(), place.code.clone(), place.ddi.clone())
+}
+
+fn defects(report: &Report) -> impl Iterator<Item = &FindingReport> {
+    report.findings.iter().filter(|finding| finding.is_defect())
+}
+
+/// Runs a plan until the strategy has nothing left, something is found, or a limit is reached.
+/// `each` is told after every run and says whether to go on.
+///
+/// # Errors
+/// A run could not begin.
+pub fn explore_plan(
+    plan: &Plan,
+    mut strategy: Box<dyn Strategy>,
+    limits: &Limits,
+    each: &mut dyn FnMut(&Search) -> bool,
+) -> Result<Search, BenchError> {
+    let mut search = Search::default();
+    let mut runs = 0;
+    loop {
+        if limits.runs.is_some_and(|most| runs >= most) || !strategy.begin() {
+            break;
+        }
+        let (report, back, run) = plan.run(strategy);
+        strategy = back;
+        runs += 1;
+        let report = report?;
+        search.no_verdict += u64::from(report.verdict == Verdict::NoVerdict);
+        let known = |finding: &&FindingReport| {
+            !search
+                .discoveries
+                .iter()
+                .any(|discovery| key(&discovery.finding) == key(finding))
+        };
+        let new: Vec<FindingReport> = defects(&report).filter(known).cloned().collect();
+        for finding in new {
+            let mut discovery = discover(plan, finding, &run.deviations, runs);
+            discovery.seed = strategy.seed();
+            search.discoveries.push(discovery);
+            if !limits.keep_going {
+                break;
+            }
+        }
+        search.coverage = strategy_coverage(&*strategy, runs);
+        let found = !search.discoveries.is_empty() && !limits.keep_going;
+        if !each(&search) || found {
+            break;
+        }
+    }
+    search.coverage = strategy.coverage();
+    Ok(search)
+}
+
+/// Coverage while a search goes on; what is left takes a while to count.
+fn strategy_coverage(strategy: &dyn Strategy, runs: u64) -> Coverage {
+    if runs.is_multiple_of(64) {
+        strategy.coverage()
+    } else {
+        Coverage {
+            runs,
+            ..Coverage::default()
+        }
+    }
+}
+
+/// The finding again, with as few deviations as possible.
+fn discover(plan: &Plan, finding: FindingReport, deviations: &[Deviation], run: u64) -> Discovery {
+    let mut finding = finding;
+    let wanted = key(&finding);
+    let again = |candidate: &[Deviation]| {
+        let (report, run) = plan.try_deviations(candidate);
+        let report = report.ok()?;
+        let found = defects(&report).find(|other| key(other) == wanted)?;
+        (run.deviations == candidate).then(|| found.clone())
+    };
+    let deviations = shrink(deviations, SHRINKING, |candidate| {
+        let found = again(candidate);
+        let is_found = found.is_some();
+        if let Some(found) = found {
+            finding = found;
+        }
+        is_found
+    });
+    let (finding, deviations) = with_fewer(plan, &wanted, finding, deviations);
+    let switches = deviations.len();
+    Discovery {
+        finding,
+        schedule: plan.schedule(deviations).to_string(),
+        switches,
+        run,
+        seed: None,
+    }
+}
+
+/// What a search with few deviations has to find: nothing shorter is found by leaving out, as what
+/// a deviation means depends on those before it.
+const FEW: u32 = 2;
+
+/// Runs of such a search.
+const FEW_RUNS: usize = 300;
+
+/// The finding with at most [`FEW`] deviations if it has more and a search finds it so; as it is
+/// else.
+fn with_fewer(
+    plan: &Plan,
+    wanted: &(String, Option<String>, Option<String>),
+    finding: FindingReport,
+    deviations: Vec<Deviation>,
+) -> (FindingReport, Vec<Deviation>) {
+    let most = FEW.min((deviations.len() as u32).saturating_sub(1));
+    if most == 0 {
+        return (finding, deviations);
+    }
+    let mut strategy: Box<dyn Strategy> = Box::new(Bounded::new(most));
+    for _ in 0..FEW_RUNS {
+        if !strategy.begin() {
+            break;
+        }
+        let (report, back, run) = plan.run(strategy);
+        strategy = back;
+        let Ok(report) = report else { break };
+        if let Some(found) = defects(&report).find(|other| key(other) == *wanted) {
+            return (found.clone(), run.deviations);
+        }
+    }
+    (finding, deviations)
+}
+
+impl Discovery {
+    /// The schedule.
+    #[must_use]
+    pub fn parsed(&self) -> Option<Schedule> {
+        self.schedule.parse().ok()
+    }
+}

@@ -1,0 +1,222 @@
+//! Exploring in a test.
+
+use std::fmt;
+
+use dirql_explore::strategy::Replay;
+use dirql_explore::{Coverage, Deviation, Run, Schedule, Strategy as _, shrink};
+
+use super::Strategy;
+use super::steering::Steering;
+use crate::bench::{Bench, BenchError, Builder};
+
+/// Explores what a test does with a bench: runs it again and again, each time with another order
+/// of what happens.
+///
+/// ```no_run
+/// use dirql::{Bench, Driver, Strategy};
+///
+/// dirql::Explorer::new(Strategy::Bounded { switches: 2 })
+///     .check(
+///         || Ok(Bench::builder().processors(2).driver(Driver::file("edu.sys")?)),
+///         |bench| {
+///             bench.load()?;
+///             bench.unload()
+///         },
+///     )
+///     .unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct Explorer {
+    strategy: Strategy,
+    runs: u64,
+}
+
+/// An order in which a test fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// What was found or what went wrong, in words.
+    pub what: String,
+    /// The order, for [`Explorer::replay`].
+    pub schedule: String,
+    /// Where it differs from what happens by itself.
+    pub switches: usize,
+    /// The run that showed it first, counted from 1.
+    pub run: u64,
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let switches = if self.switches == 1 {
+            "switch"
+        } else {
+            "switches"
+        };
+        write!(
+            f,
+            "{}\nrun {}, needs {} {switches}; replay it with {}",
+            self.what, self.run, self.switches, self.schedule
+        )
+    }
+}
+
+impl std::error::Error for Failed {}
+
+/// How a test ended: what was found, or why it went no further.
+type Ended = Option<String>;
+
+impl Explorer {
+    /// With a strategy, for at most 100,000 runs.
+    #[must_use]
+    pub const fn new(strategy: Strategy) -> Self {
+        Self {
+            strategy,
+            runs: 100_000,
+        }
+    }
+
+    /// For at most so many runs.
+    #[must_use]
+    pub const fn runs(mut self, runs: u64) -> Self {
+        self.runs = runs;
+        self
+    }
+
+    /// Runs `test` on a computer from `build` in one order after the other, until something is
+    /// found, `test` fails, or nothing is left to try.
+    ///
+    /// # Errors
+    /// The order that failed, with as few switches as possible.
+    pub fn check(
+        &self,
+        mut build: impl FnMut() -> Result<Builder, BenchError>,
+        mut test: impl FnMut(&Bench) -> Result<(), BenchError>,
+    ) -> Result<Coverage, Box<Failed>> {
+        let mut strategy = self.strategy.part(0, 1);
+        let mut runs = 0;
+        while runs < self.runs && strategy.begin() {
+            let (ended, back, run) = once(&mut build, &mut test, strategy);
+            strategy = back;
+            runs += 1;
+            if let Some(what) = ended {
+                return Err(Box::new(shorten(&mut build, &mut test, what, &run, runs)));
+            }
+        }
+        Ok(strategy.coverage())
+    }
+
+    /// Runs `test` once in the order that [`Failed::schedule`] says.
+    ///
+    /// # Errors
+    /// It fails; or the schedule is not one, or does not fit.
+    pub fn replay(
+        schedule: &str,
+        mut build: impl FnMut() -> Result<Builder, BenchError>,
+        mut test: impl FnMut(&Bench) -> Result<(), BenchError>,
+    ) -> Result<(), Box<Failed>> {
+        let failed = |what: String, deviations: usize| {
+            Box::new(Failed {
+                what,
+                schedule: schedule.into(),
+                switches: deviations,
+                run: 1,
+            })
+        };
+        let parsed: Schedule = schedule
+            .parse()
+            .map_err(|error: dirql_explore::ScheduleError| failed(error.to_string(), 0))?;
+        let (ended, run) = try_deviations(&mut build, &mut test, &parsed.deviations);
+        let switches = parsed.deviations.len();
+        if run.deviations != parsed.deviations {
+            return Err(failed(
+                "the schedule does not fit this test".into(),
+                switches,
+            ));
+        }
+        match ended {
+            Some(what) => Err(failed(what, switches)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Explores `test` with every order of at most two switches, and panics with the first that
+/// fails.
+///
+/// # Panics
+/// Something is found, or `test` fails.
+#[track_caller]
+pub fn explore(
+    build: impl FnMut() -> Result<Builder, BenchError>,
+    test: impl FnMut(&Bench) -> Result<(), BenchError>,
+) -> Coverage {
+    match Explorer::new(Strategy::Bounded { switches: 2 }).check(build, test) {
+        Ok(coverage) => coverage,
+        Err(failed) => panic!("{failed}"),
+    }
+}
+
+fn once(
+    build: &mut dyn FnMut() -> Result<Builder, BenchError>,
+    test: &mut dyn FnMut(&Bench) -> Result<(), BenchError>,
+    strategy: Box<dyn dirql_explore::Strategy>,
+) -> (Ended, Box<dyn dirql_explore::Strategy>, Run) {
+    let steering = Steering::new(strategy, None);
+    let chooser = steering.clone();
+    let attempt = || {
+        let bench = build()?.chooser(chooser).build()?;
+        let result = test(&bench);
+        Ok::<_, BenchError>((result, bench.findings()))
+    };
+    let ended = match attempt() {
+        Err(error) => Some(error.to_string()),
+        Ok((result, findings)) => {
+            let defect = findings.iter().find(|finding| is_defect(finding));
+            let found = defect.map(|finding| format!("{}: {}", finding.rule, finding.message));
+            found.or_else(|| result.err().map(|error| error.to_string()))
+        }
+    };
+    let Some((strategy, run)) = steering.finish() else {
+        unreachable!("a run is finished once")
+    };
+    (ended, strategy, run)
+}
+
+fn is_defect(finding: &dirql_rules::Finding) -> bool {
+    dirql_rules::rule(finding.rule)
+        .is_none_or(|rule| rule.severity != dirql_rules::Severity::Advice)
+}
+
+fn try_deviations(
+    build: &mut dyn FnMut() -> Result<Builder, BenchError>,
+    test: &mut dyn FnMut(&Bench) -> Result<(), BenchError>,
+    deviations: &[Deviation],
+) -> (Ended, Run) {
+    let mut replay = Replay::new(deviations.to_vec());
+    let _ = replay.begin();
+    let (ended, _, run) = once(build, test, Box::new(replay));
+    (ended, run)
+}
+
+fn shorten(
+    build: &mut dyn FnMut() -> Result<Builder, BenchError>,
+    test: &mut dyn FnMut(&Bench) -> Result<(), BenchError>,
+    what: String,
+    run: &Run,
+    number: u64,
+) -> Failed {
+    let deviations = shrink(&run.deviations, 1000, |candidate| {
+        let (ended, run) = try_deviations(build, test, candidate);
+        ended.as_ref() == Some(&what) && run.deviations == candidate
+    });
+    let schedule = Schedule {
+        image: 0,
+        scenario: 0,
+        deviations,
+    };
+    Failed {
+        what,
+        schedule: schedule.to_string(),
+        switches: schedule.deviations.len(),
+        run: number,
+    }
+}
