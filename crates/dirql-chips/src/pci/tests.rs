@@ -888,3 +888,84 @@ proptest! {
         prop_assert_eq!(format!("{function:?}"), format!("{:?}", self::function()));
     }
 }
+
+/// The messages of an MSI-X table of three, as PCI 3.0, "Per-vector Masking and Function Masking",
+/// describes them.
+#[derive(Debug)]
+struct Masks {
+    entries: [bool; 3],
+    function: bool,
+    pending: [bool; 3],
+}
+
+impl Masks {
+    fn raise(&mut self, message: usize) -> Vec<u16> {
+        self.pending[message] = true;
+        self.send()
+    }
+
+    /// What is pending and not masked is sent, once, the lowest first.
+    fn send(&mut self) -> Vec<u16> {
+        let ready =
+            |message: &usize| self.pending[*message] && !self.entries[*message] && !self.function;
+        let sent: Vec<usize> = (0..3).filter(ready).collect();
+        for &message in &sent {
+            self.pending[message] = false;
+        }
+        sent.into_iter().map(|message| message as u16).collect()
+    }
+}
+
+proptest! {
+    /// Neither mask loses a message or sends one twice, in whatever order they are used.
+    #[test]
+    fn masks_of_msix_hold_messages_back(
+        steps in prop::collection::vec((0u8..7, 0usize..3), 0..80),
+    ) {
+        let mut function = running();
+        function.write_config(MSIX + 2, Width::U16, 0x8000, &mut vec![]);
+        let mut masks = Masks { entries: [true; 3], function: false, pending: [false; 3] };
+        for (action, message) in steps {
+            let mut out = vec![];
+            let entry = 0x1000 + 16 * message as u64 + 12;
+            let expected = match action {
+                0..=2 => {
+                    function.write(0, 0, Width::U32, message as u64, &mut out);
+                    masks.raise(message)
+                }
+                3 => {
+                    function.write(0, 4, Width::U32, message as u64, &mut out);
+                    masks.pending[message] = false;
+                    vec![]
+                }
+                4 => {
+                    function.write(0, entry, Width::U32, 1, &mut out);
+                    masks.entries[message] = true;
+                    vec![]
+                }
+                5 => {
+                    function.write(0, entry, Width::U32, 0, &mut out);
+                    masks.entries[message] = false;
+                    masks.send()
+                }
+                _ => {
+                    masks.function = !masks.function;
+                    let control = if masks.function { 0xC000 } else { 0x8000 };
+                    function.write_config(MSIX + 2, Width::U16, control, &mut out);
+                    masks.send()
+                }
+            };
+            let sent: Vec<u16> = out
+                .iter()
+                .filter_map(|output| match output {
+                    Output::Message { message, .. } => Some(*message),
+                    _ => None,
+                })
+                .collect();
+            prop_assert_eq!(sent, expected);
+            let shown = function.read(0, 0x2000, Width::U64, &mut vec![]);
+            let pending = (0..3).filter(|&message| masks.pending[message]);
+            prop_assert_eq!(shown, pending.fold(0, |bits, message| bits | 1 << message));
+        }
+    }
+}
