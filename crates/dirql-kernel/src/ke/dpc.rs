@@ -211,6 +211,7 @@ impl Kernel {
         } else {
             queue.borrow_mut().push_back(dpc.address());
         }
+        self.wake(target);
         if threaded {
             self.wake_dpc_worker(processor)?;
         } else if self.is_to_run_at_once(processor, image.importance) || free == Some(target) {

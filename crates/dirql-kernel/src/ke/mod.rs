@@ -71,6 +71,8 @@ pub(crate) struct Ke {
     steps: Cell<u64>,
     turn_started: Cell<u64>,
     give_turn: Cell<bool>,
+    /// Processors that have had nothing to do since they were last woken, by group; a bit each.
+    asleep: [Cell<u64>; 4],
     /// At the end of this turn any thread that is ready may run.
     starve_nobody: Cell<bool>,
     nudge: nudge::Nudge,

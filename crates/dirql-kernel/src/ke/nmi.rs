@@ -85,6 +85,7 @@ impl Kernel {
     pub fn send_nmi(&self, target: ProcessorId) {
         if let Some(processor) = self.processor_by_id(target) {
             processor.ask(asked::NMI);
+            self.wake(target);
         }
     }
 

@@ -238,6 +238,7 @@ impl Kernel {
         };
         self.touch_vector(target, vector);
         processor.lapic.borrow_mut().accept(vector, trigger);
+        self.wake(target);
         if self.report.is_recording() {
             self.event(Event::Pending {
                 target: target.0,

@@ -6,6 +6,7 @@
 
 use alloc::format;
 use alloc::string::String;
+use core::ops::Range;
 
 use dirql_abi::Irql;
 use dirql_chips::Trigger;
@@ -114,10 +115,8 @@ impl Kernel {
     fn end_turn(&self, step: u64) -> Ddi<()> {
         self.begin_turn(step)?;
         let me = self.processor().id;
-        if self
-            .processors()
-            .iter()
-            .any(|other| other.id != me && self.is_runnable(other))
+        let (mine, count) = (usize::from(me.0), self.processors().len());
+        if self.first_runnable(0..mine).is_some() || self.first_runnable(mine + 1..count).is_some()
         {
             self.hand_over(true);
         }
@@ -222,11 +221,69 @@ impl Kernel {
     fn next_processor(&self) -> Option<ProcessorId> {
         let count = self.processors().len();
         let current = usize::from(self.ke.current.get());
-        let first = usize::from(self.ke.give_turn.take());
-        (0..count)
-            .map(|offset| &self.processors()[(current + first + offset) % count])
-            .find(|processor| self.is_runnable(processor))
-            .map(|processor| processor.id)
+        let first = (current + usize::from(self.ke.give_turn.take())) % count;
+        let next = self
+            .first_runnable(first..count)
+            .or_else(|| self.first_runnable(0..first));
+        debug_assert!(
+            next.is_some()
+                || !self
+                    .processors()
+                    .iter()
+                    .any(|other| self.is_runnable(other)),
+            "a processor sleeps that has something to do"
+        );
+        next
+    }
+
+    /// The first of these processors that has something to do. Those that sleep are passed over,
+    /// 64 at a time; those that have nothing to do sleep from now on.
+    fn first_runnable(&self, processors: Range<usize>) -> Option<ProcessorId> {
+        let mut index = processors.start;
+        while index < processors.end {
+            let awake = !self.ke.asleep[index / 64].get() >> (index % 64);
+            if awake == 0 {
+                index = (index / 64 + 1) * 64;
+                continue;
+            }
+            index += awake.trailing_zeros() as usize;
+            if index >= processors.end {
+                break;
+            }
+            let processor = &self.processors()[index];
+            if self.is_runnable(processor) {
+                return Some(processor.id);
+            }
+            self.let_sleep(processor);
+            index += 1;
+        }
+        None
+    }
+
+    /// A processor that idles and has nothing to do is not looked at again before somebody wakes
+    /// it. One with a thread, or one that waits for another, can get something to do by itself.
+    fn let_sleep(&self, processor: &Processor) {
+        let idles = processor.thread.get().is_none() && processor.context.get() == Context::Idle;
+        if idles && processor.spin.get().is_none() {
+            let (group, bit) = (processor.id.group(), processor.id.number());
+            let asleep = &self.ke.asleep[usize::from(group)];
+            asleep.set(asleep.get() | 1 << bit);
+        }
+    }
+
+    /// A processor may have something to do: an interrupt, a DPC.
+    #[inline]
+    pub(crate) fn wake(&self, id: ProcessorId) {
+        if let Some(asleep) = self.ke.asleep.get(usize::from(id.group())) {
+            asleep.set(asleep.get() & !(1 << id.number()));
+        }
+    }
+
+    /// Any processor may have something to do: a thread is ready.
+    pub(crate) fn wake_all(&self) {
+        for asleep in &self.ke.asleep {
+            asleep.set(0);
+        }
     }
 
     /// Whether a processor would do anything with a turn.

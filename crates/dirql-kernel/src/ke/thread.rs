@@ -290,6 +290,7 @@ impl Kernel {
             (thread.priority, thread.affinity)
         };
         self.ke.threads.ready.borrow_mut()[usize::from(priority)].push_back(thread);
+        self.wake_all();
         let running = |processor: &Processor| {
             processor
                 .thread
@@ -391,6 +392,7 @@ impl Kernel {
                 return;
             };
             entry.affinity = affinity;
+            self.wake_all();
             entry.state
         };
         if let State::Running(processor) = state
