@@ -8,6 +8,8 @@
 )]
 #![expect(clippy::print_stdout, reason = "the table is the result")]
 
+pub mod scale;
+
 use std::time::Instant;
 
 /// Samples of which the median is taken. Odd.

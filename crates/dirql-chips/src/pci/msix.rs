@@ -134,11 +134,25 @@ impl Msix {
         if !self.is_enabled(config) || self.is_function_masked(config) {
             return None;
         }
-        let message = (0..self.offer.messages).find(|&message| {
-            self.is_pending(message) && !self.table[usize::from(message)].is_masked()
-        })?;
+        let message = self.first_ready()?;
         self.set_pending(message, false);
         Some((message, self.trigger(config, message)?))
+    }
+
+    /// The first message that is pending and whose entry is not masked.
+    fn first_ready(&self) -> Option<u16> {
+        for (index, &word) in self.pending.iter().enumerate() {
+            let mut rest = word;
+            while rest != 0 {
+                let message = 64 * index + rest.trailing_zeros() as usize;
+                if !self.table[message].is_masked() {
+                    // At most 2047.
+                    return Some(message as u16);
+                }
+                rest &= rest - 1;
+            }
+        }
+        None
     }
 
     /// Reads the table or the pending bits; `None` if neither is there.
@@ -222,10 +236,6 @@ impl Msix {
 
     fn is_function_masked(&self, config: &Config) -> bool {
         config.read16(self.at + 2) & msix::FUNCTION_MASK != 0
-    }
-
-    fn is_pending(&self, message: u16) -> bool {
-        self.pending[usize::from(message / 64)] >> (message % 64) & 1 != 0
     }
 
     fn set_pending(&mut self, message: u16, pending: bool) {
