@@ -32,7 +32,7 @@ impl Kernel {
     /// address.
     ///
     /// - IRQL: at or below DISPATCH_LEVEL; at or below APC_LEVEL for paged pool.
-    /// - Returns: the address (page-aligned from a page on, else 16-aligned and inside one
+    /// - Returns: the address (page-aligned from 4,065 bytes on, else 16-aligned and inside one
     ///   page), or NULL.
     /// - Findings: `POOL_LEVEL`, `POOL_ZERO_BYTES`.
     /// - Source: WDK reference, wdm.ExAllocatePoolWithTag.

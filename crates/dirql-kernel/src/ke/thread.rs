@@ -331,6 +331,7 @@ impl Kernel {
             entry.boost = 0;
             (before, entry.priority, entry.state)
         };
+        self.show_priority(thread);
         match state {
             State::Ready if before != after => {
                 self.ke.threads.ready.borrow_mut()[usize::from(before)]
@@ -351,26 +352,40 @@ impl Kernel {
     /// threads. One that is above its base already stays as it is.
     pub(crate) fn boost(&self, thread: ThreadId, increment: i32) {
         let mut all = self.ke.threads.all.borrow_mut();
-        let Some(thread) = all.get_mut(thread.0 as usize) else {
+        let Some(entry) = all.get_mut(thread.0 as usize) else {
             return;
         };
-        if thread.boost == 0 && thread.priority < LOW_REALTIME_PRIORITY {
-            let boosted = i32::from(thread.priority).saturating_add(increment);
+        if entry.boost == 0 && entry.priority < LOW_REALTIME_PRIORITY {
+            let boosted = i32::from(entry.priority).saturating_add(increment);
             let boosted =
-                boosted.clamp(thread.priority.into(), i32::from(LOW_REALTIME_PRIORITY) - 1) as u8;
-            thread.boost = boosted - thread.priority;
-            thread.priority = boosted;
+                boosted.clamp(entry.priority.into(), i32::from(LOW_REALTIME_PRIORITY) - 1) as u8;
+            entry.boost = boosted - entry.priority;
+            entry.priority = boosted;
+            if entry.boost > 0 {
+                drop(all);
+                self.show_priority(thread);
+            }
         }
+    }
+
+    /// Writes a thread's priority to where drivers read it.
+    fn show_priority(&self, thread: ThreadId) {
+        let place = self.kthread_of(thread) + kthread::PRIORITY as u64;
+        // Memory of our own, which is never closed.
+        let _ = self.write(DriverPtr::new(place), self.priority_of(thread));
     }
 
     /// A time slice of the thread is over: a priority above the base goes down by one.
     fn decay(&self, thread: ThreadId) {
-        if let Some(thread) = self.ke.threads.all.borrow_mut().get_mut(thread.0 as usize)
-            && thread.boost > 0
+        if let Some(entry) = self.ke.threads.all.borrow_mut().get_mut(thread.0 as usize)
+            && entry.boost > 0
         {
-            thread.boost -= 1;
-            thread.priority -= 1;
+            entry.boost -= 1;
+            entry.priority -= 1;
+        } else {
+            return;
         }
+        self.show_priority(thread);
     }
 
     /// Where a thread may run; `None` is anywhere.

@@ -25,9 +25,10 @@ pub(super) struct Cut {
 
 impl Cut {
     /// The cut for blocks of `bytes` at multiples of 16, or of 64 if they are to begin a
-    /// cache line. `None` if not one fits in a page.
+    /// cache line. `None` if not one fits in a page, or if Windows would give it pages of its
+    /// own: one that leaves no room for another header and the smallest block.
     pub(super) fn for_bytes(bytes: u64, cache_aligned: bool) -> Option<Self> {
-        if bytes >= PAGE {
+        if bytes > PAGE - 2 * FENCE {
             return None;
         }
         let alignment = if cache_aligned { 64 } else { 16 };
@@ -154,9 +155,9 @@ mod tests {
     }
 
     #[test]
-    fn blocks_up_to_a_page_less_the_fence_and_its_rounding_share_a_page() {
-        assert!(Cut::for_bytes(4080, false).is_some());
-        assert!(Cut::for_bytes(4081, false).is_none());
+    fn blocks_that_leave_room_for_another_share_a_page() {
+        assert!(Cut::for_bytes(4064, false).is_some());
+        assert!(Cut::for_bytes(4065, false).is_none());
     }
 
     #[test]
