@@ -54,7 +54,7 @@ impl Registers {
                     Some(Self::Queues(*base, queues))
                 }
                 Resource::Port { base, .. } => Some(Self::Button(*base as u16)),
-                Resource::Interrupt(_) => None,
+                Resource::Interrupt(_) | Resource::Private(_) => None,
             })
             .expect("a device has registers")
     }
