@@ -1,5 +1,6 @@
 //! Two threads that hand an event to each other: `KeSetEvent` and `KeWaitForSingleObject`
 //! through the table of exports, 1 million switches, against an indirect call.
+#![expect(clippy::disallowed_types, reason = "measuring is what this is for")]
 
 use std::cell::Cell;
 use std::hint::black_box;
@@ -25,7 +26,6 @@ const SWITCHES: u32 = 1_000_000;
 /// Bytes between the two events.
 const APART: u64 = 64;
 
-#[expect(clippy::disallowed_types, reason = "measuring is what this is for")]
 fn main() {
     let host = Host::new(Config {
         max_steps: u64::MAX,
