@@ -90,6 +90,8 @@ pub enum Effect {
     },
     /// Bytes that leave at the device's other end, for example on a serial wire.
     Output(Vec<u8>),
+    /// Something other than bytes leaves a serial port.
+    Serial(SerialOutput),
 }
 
 /// What left a device during one call, in order.
@@ -104,6 +106,9 @@ pub enum Stimulus {
     Release,
     /// Bytes arrive at the device's other end.
     Receive(Vec<u8>),
+    /// The other end has these bytes to send, and sends the next one whenever the port asks for
+    /// it (RTS is asserted).
+    Offer(Vec<u8>),
     /// Something other than good bytes arrives at a serial port.
     Serial(SerialEvent),
     /// A pin of a controller is driven to a level.
@@ -128,6 +133,20 @@ pub enum SerialEvent {
     FramingError(u8),
     /// The modem inputs are so from now on.
     Modem(ModemLines),
+}
+
+/// What leaves a serial port beside bytes ([`Effect::Output`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SerialOutput {
+    /// The modem outputs are so from now on; true is asserted.
+    Modem {
+        /// Data terminal ready.
+        dtr: bool,
+        /// Request to send.
+        rts: bool,
+    },
+    /// The line begins to space for longer than a character.
+    Break,
 }
 
 /// The modem inputs of a serial port; true is asserted.

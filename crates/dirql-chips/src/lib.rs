@@ -32,7 +32,9 @@ pub mod uart16550;
 pub mod vector_set;
 pub mod wire;
 
-pub use device::{Device, Effect, Effects, ModemLines, Region, SerialEvent, Stimulus, Width};
+pub use device::{
+    Device, Effect, Effects, ModemLines, Region, SerialEvent, SerialOutput, Stimulus, Width,
+};
 pub use ioapic::{IoApic, MessageOut};
 pub use lapic::{Acceptance, Lapic};
 pub use line::{LineSource, WiredOr};

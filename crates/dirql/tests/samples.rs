@@ -3,19 +3,20 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-const SAMPLES: [&str; 5] = [
+const SAMPLES: [&str; 6] = [
     "edu-fully-specified",
     "edu-iointex",
     "edu-line-based",
     "edu-message-based",
     "legacy-two-vectors",
+    "serial-16550",
 ];
 
 /// Clients of the parallel port: drivers without a device, which need their scenario.
 const CLIENTS: [&str; 3] = ["parport-fifo", "parport-reader", "parport-rival"];
 
 /// Samples that also load where IoConnectInterruptEx does not exist.
-const FOR_OLD_SYSTEMS: [&str; 2] = ["edu-iointex", "legacy-two-vectors"];
+const FOR_OLD_SYSTEMS: [&str; 3] = ["edu-iointex", "legacy-two-vectors", "serial-16550"];
 
 const OLD_SYSTEMS: [&str; 2] = ["winxp64", "server2003"];
 const NEW_SYSTEMS: [&str; 6] = ["vista", "7", "8", "8.1", "10", "11"];
@@ -150,6 +151,14 @@ fn a_client_without_its_port_says_so() {
         assert_eq!(code, Some(3), "{err}");
         std::fs::remove_dir_all(directory).unwrap();
     }
+}
+
+#[test]
+fn a_megabyte_goes_through_a_pair_of_serial_ports() {
+    let scenario = "serial-16550/megabyte.toml";
+    let (out, err, code) = texts(&dirql(&["run", scenario]));
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    assert_eq!(out.matches("STATUS_SUCCESS, 65536 bytes").count(), 32);
 }
 
 #[test]

@@ -62,6 +62,7 @@ fn script(steps: &str) -> String {
                     )
                 }
                 Effect::Output(_) => String::from(" output"),
+                Effect::Serial(_) => String::from(" serial"),
             };
         }
         text += &format!("{step:<22} ->{line}\n");

@@ -9,7 +9,7 @@ use super::description::{Description, DescriptionError, IntPin, Layout};
 use super::msi::Msi;
 use super::msix::Msix;
 use super::spec::{CONFIG_SIZE, command, offset, status};
-use crate::device::{Device, Effect, Effects, Region, Stimulus, Width};
+use crate::device::{Device, Effect, Effects, Region, SerialOutput, Stimulus, Width};
 use crate::wire::{Level, MessageWrite};
 
 /// What a function tried to do on the bus.
@@ -63,6 +63,8 @@ pub enum Output {
     },
     /// Bytes leave at the device's other end.
     Sent(Vec<u8>),
+    /// What else leaves a serial port, see [`Effect::Serial`].
+    Serial(SerialOutput),
     /// The function tried to reach memory but may not be a bus master. Nothing happened;
     /// a read brought nothing.
     Blocked {
@@ -315,6 +317,7 @@ impl Function {
                     out.push(Output::Timer { after_100ns, token });
                 }
                 Effect::Output(bytes) => out.push(Output::Sent(bytes)),
+                Effect::Serial(serial) => out.push(Output::Serial(serial)),
             }
         }
         if more.is_empty() { effects } else { more }

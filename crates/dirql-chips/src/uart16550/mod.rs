@@ -23,7 +23,9 @@ mod tests;
 
 use alloc::boxed::Box;
 
-use crate::device::{Device, Effect, Effects, ModemLines, Region, SerialEvent, Stimulus, Width};
+use crate::device::{
+    Device, Effect, Effects, ModemLines, Region, SerialEvent, SerialOutput, Stimulus, Width,
+};
 use crate::wire::Level;
 use receive::Receiver;
 use spec::{
@@ -126,7 +128,7 @@ impl Uart16550 {
         byte & (0xFF >> (8 - self.data_bits()))
     }
 
-    fn is_loopback(&self) -> bool {
+    const fn is_loopback(&self) -> bool {
         self.modem_control & modem::LOOP != 0
     }
 
@@ -165,14 +167,39 @@ impl Uart16550 {
             register::DATA => self.transmit(value, out),
             register::INTERRUPT_ENABLE => self.write_enable(value & enable::ALL),
             register::INTERRUPT_ID => self.write_fifo_control(value),
-            register::LINE_CONTROL => self.line_control = value,
-            register::MODEM_CONTROL => {
-                self.modem_control = value & modem::ALL;
-                self.update_modem_status();
+            register::LINE_CONTROL => {
+                let begins = value & !self.line_control & line::BREAK != 0;
+                self.line_control = value;
+                if begins && !self.is_loopback() {
+                    out.push(Effect::Serial(SerialOutput::Break));
+                }
             }
+            register::MODEM_CONTROL => self.write_modem_control(value & modem::ALL, out),
             register::SCRATCH => self.scratch = value,
             _ => {}
         }
+    }
+
+    fn write_modem_control(&mut self, value: u8, out: &mut Effects) {
+        let before = self.modem_outputs();
+        self.modem_control = value;
+        self.update_modem_status();
+        let after = self.modem_outputs();
+        if before != after {
+            let (dtr, rts) = after;
+            out.push(Effect::Serial(SerialOutput::Modem { dtr, rts }));
+        }
+        self.take_offered(out);
+    }
+
+    /// DTR and RTS at their pins, which loopback forces inactive ("Modem Control Register", bit 4).
+    const fn modem_outputs(&self) -> (bool, bool) {
+        let pins = if self.is_loopback() {
+            0
+        } else {
+            self.modem_control
+        };
+        (pins & modem::DTR != 0, pins & modem::RTS != 0)
     }
 
     fn write_enable(&mut self, value: u8) {
@@ -332,6 +359,7 @@ impl Device for Uart16550 {
                     self.arrive(byte, 0, out);
                 }
             }
+            Stimulus::Offer(ref bytes) => self.offer(bytes, out),
             Stimulus::Serial(SerialEvent::ParityError(byte)) => {
                 self.arrive(byte, status::PARITY, out);
             }
@@ -357,15 +385,23 @@ impl Device for Uart16550 {
         true
     }
 
-    /// The modem inputs stay: they belong to the other end. What is on the wire is lost.
+    /// The modem inputs and what the other end has to send stay: they belong to the other end.
+    /// What is on the wire is lost.
     fn reset(&mut self, out: &mut Effects) {
         let inputs = self.inputs;
         if self.is_asserted {
             out.push(interrupt_effect(false));
         }
+        if self.modem_outputs() != (false, false) {
+            out.push(Effect::Serial(SerialOutput::Modem {
+                dtr: false,
+                rts: false,
+            }));
+        }
         *self = Self {
             inputs,
             modem_status: inputs,
+            receiver: self.receiver.after_reset(),
             ..Self::new()
         };
     }

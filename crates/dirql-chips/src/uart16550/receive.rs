@@ -18,6 +18,8 @@ struct Character {
 /// Everything between the wire and the processor's read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Receiver {
+    /// What the other end sends as soon as RTS asks for it.
+    offered: VecDeque<u8>,
     /// On the wire; the first one is being received.
     arriving: VecDeque<Character>,
     /// The FIFO, or the buffer register when there is no FIFO. The errors of the top one have
@@ -34,11 +36,20 @@ pub(super) struct Receiver {
 impl Receiver {
     pub(super) const fn new() -> Self {
         Self {
+            offered: VecDeque::new(),
             arriving: VecDeque::new(),
             received: VecDeque::new(),
             last: 0,
             generation: 0,
             has_timed_out: false,
+        }
+    }
+
+    /// A receiver after a reset, with what the other end still has to send.
+    pub(super) fn after_reset(&mut self) -> Self {
+        Self {
+            offered: core::mem::take(&mut self.offered),
+            ..Self::new()
         }
     }
 
@@ -84,6 +95,23 @@ impl Uart16550 {
         }
     }
 
+    /// The other end has more to send, when it may.
+    pub(super) fn offer(&mut self, bytes: &[u8], out: &mut Effects) {
+        self.receiver.offered.extend(bytes);
+        self.take_offered(out);
+    }
+
+    /// The other end sends the next character if RTS asks for it and the wire is free.
+    pub(super) fn take_offered(&mut self, out: &mut Effects) {
+        let (_, rts) = self.modem_outputs();
+        if !rts || !self.receiver.arriving.is_empty() {
+            return;
+        }
+        if let Some(byte) = self.receiver.offered.pop_front() {
+            self.arrive(byte, 0, out);
+        }
+    }
+
     /// A character has been received. In loopback the wire is not connected and it is lost.
     pub(super) fn end_reception(&mut self, out: &mut Effects) {
         let Some(character) = self.receiver.arriving.pop_front() else {
@@ -92,7 +120,9 @@ impl Uart16550 {
         if !self.is_loopback() {
             self.put_received(self.on_wire(character.byte), character.errors, out);
         }
-        if !self.receiver.arriving.is_empty() {
+        if self.receiver.arriving.is_empty() {
+            self.take_offered(out);
+        } else {
             self.start_reception(out);
         }
     }

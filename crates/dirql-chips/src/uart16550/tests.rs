@@ -39,6 +39,10 @@ impl Bench {
                     level: Level::Low, ..
                 } => text += " no IRQ",
                 Effect::Output(bytes) => text += &format!(" out {bytes:02x?}"),
+                Effect::Serial(SerialOutput::Break) => text += " break",
+                Effect::Serial(SerialOutput::Modem { dtr, rts }) => {
+                    text += &format!(" dtr={} rts={}", u8::from(dtr), u8::from(rts));
+                }
                 other => panic!("{other:?}"),
             }
         }
@@ -74,6 +78,11 @@ impl Bench {
             ["rx", ref bytes @ ..] => {
                 let bytes = bytes.iter().map(|byte| hex(byte) as u8).collect();
                 assert!(self.uart.stimulate(&Stimulus::Receive(bytes), &mut out));
+                String::new()
+            }
+            ["offer", ref bytes @ ..] => {
+                let bytes = bytes.iter().map(|byte| hex(byte) as u8).collect();
+                assert!(self.uart.stimulate(&Stimulus::Offer(bytes), &mut out));
                 String::new()
             }
             ["break"] => self.serial(SerialEvent::Break, &mut out),
@@ -721,6 +730,46 @@ fn apply(uart: &mut Uart16550, step: &Step) -> (u64, Effects) {
     (value, out)
 }
 
+#[test]
+fn the_other_end_sends_what_it_has_while_rts_asks_for_it() {
+    assert_data_eq!(
+        script(
+            "w 3 3, offer 41 42 43, w 4 2, tick, r 0, w 4 0, settle, r 0, settle, w 4 12, settle, w 4 2, settle, r 0"
+        ),
+        str![[r#"
+w 3 3      ->
+offer 41 42 43 ->
+w 4 2      -> dtr=0 rts=1
+tick       ->
+r 0        -> 41
+w 4 0      -> dtr=0 rts=0
+settle     ->
+r 0        -> 42
+settle     ->
+w 4 12     ->
+settle     ->
+w 4 2      -> dtr=0 rts=1
+settle     ->
+r 0        -> 43
+
+"#]]
+    );
+}
+
+#[test]
+fn a_break_leaves_once_each_time_it_begins() {
+    assert_data_eq!(
+        script("w 3 43, w 3 43, w 3 3, w 3 40"),
+        str![[r#"
+w 3 43     -> break
+w 3 43     ->
+w 3 3      ->
+w 3 40     -> break
+
+"#]]
+    );
+}
+
 proptest! {
     #[test]
     fn any_script_keeps_the_invariants(steps in prop::collection::vec(step(), 0..80)) {
@@ -744,7 +793,8 @@ proptest! {
         }
         let mut out = vec![];
         uart.reset(&mut out);
-        prop_assert_eq!(!out.is_empty(), high, "reset releases the line");
+        let released = out.iter().any(|effect| matches!(effect, Effect::Interrupt { .. }));
+        prop_assert_eq!(released, high, "reset releases the line");
         out.clear();
         uart.set_inputs(ModemLines { cts: true, dsr: true, dcd: true, ri: false });
         uart.modem_status &= !input::DELTAS;

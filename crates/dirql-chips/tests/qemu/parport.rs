@@ -54,7 +54,9 @@ impl Port {
                 Effect::Output(bytes) => self.printed.extend(bytes),
                 // QEMU's follow another rule.
                 Effect::Interrupt { .. } => {}
-                Effect::DmaRead { .. } | Effect::DmaWrite { .. } => unreachable!("no DMA"),
+                Effect::DmaRead { .. } | Effect::DmaWrite { .. } | Effect::Serial(_) => {
+                    unreachable!("no DMA, and no serial port")
+                }
             }
         }
     }

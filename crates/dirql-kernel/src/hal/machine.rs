@@ -135,6 +135,8 @@ pub(crate) struct Slot {
     pub(crate) sent: Vec<u8>,
     /// How many of them somebody has asked for.
     pub(crate) sent_taken: usize,
+    /// The device at its other end.
+    pub(crate) wired: Option<DeviceId>,
     /// How often it has asserted one of its lines.
     pub(crate) assertions: u32,
 }
@@ -199,6 +201,7 @@ impl Kernel {
             table: Vec::new(),
             sent: Vec::new(),
             sent_taken: 0,
+            wired: None,
             assertions: 0,
         });
         Ok(id)
@@ -419,6 +422,7 @@ impl Kernel {
                 self.start_device_timer(device, after_100ns, token)
             }
             Output::Sent(bytes) => self.sent(device, &bytes),
+            Output::Serial(serial) => self.sent_serial(device, serial),
             // A function that may not be a bus master is not heard; that is its driver's doing.
             Output::Blocked { .. } | Output::WindowsMoved => {}
         }
@@ -439,6 +443,7 @@ impl Kernel {
                 self.start_device_timer(device, after_100ns, token)
             }
             Effect::Output(bytes) => self.sent(device, &bytes),
+            Effect::Serial(serial) => self.sent_serial(device, serial),
         }
     }
 
@@ -451,10 +456,6 @@ impl Kernel {
                 token,
             },
         );
-    }
-
-    fn sent(&self, device: DeviceId, bytes: &[u8]) {
-        self.with_slot(device, |slot| slot.sent.extend_from_slice(bytes));
     }
 
     /// A device's source drives its line.

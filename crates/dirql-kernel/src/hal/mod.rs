@@ -17,6 +17,7 @@ mod route;
 pub(crate) mod testing;
 mod vectors;
 mod want;
+mod wire;
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;

@@ -60,6 +60,9 @@ pub enum RequestKind {
         code: u32,
         /// Input data.
         input: Vec<u8>,
+        /// What the output buffer holds before, zeros after it. For METHOD_IN_DIRECT the output
+        /// buffer is data for the driver, too.
+        output: Vec<u8>,
         /// Bytes of the output buffer.
         output_length: u32,
         /// As another driver would send it, from kernel mode.
@@ -138,6 +141,30 @@ impl Kernel {
     /// The run's end.
     pub fn close(&self, file: FileHandle) -> Ddi<NtStatus> {
         self.zw_close(file.handle)
+    }
+
+    /// The application gives its last handle back while something in the system still refers to
+    /// the file: IRP_MJ_CLEANUP. IRP_MJ_CLOSE follows with [`Kernel::close_cleaned`]. On a
+    /// thread.
+    ///
+    /// # Errors
+    /// The run's end.
+    pub fn cleanup(&self, file: FileHandle) -> Ddi<NtStatus> {
+        if self.ob_of_handle(file.handle) != Some(file.file) {
+            return Ok(NtStatus::INVALID_HANDLE);
+        }
+        self.obf_reference_object(file.file)?;
+        self.zw_close(file.handle)
+    }
+
+    /// Drops the reference that [`Kernel::cleanup`] left: IRP_MJ_CLOSE, when no request holds the
+    /// file any more. On a thread.
+    ///
+    /// # Errors
+    /// The run's end.
+    pub fn close_cleaned(&self, file: FileHandle) -> Ddi<()> {
+        self.obf_dereference_object(file.file)?;
+        Ok(())
     }
 
     /// Sends a request; it may be under way when this returns. On a thread.
@@ -413,6 +440,7 @@ impl Kernel {
             RequestKind::Control {
                 code,
                 input,
+                output: before,
                 output_length,
                 internal,
             } => {
@@ -422,6 +450,10 @@ impl Kernel {
                 let Some(output) = self.output_for(request, *output_length)? else {
                     return Ok(false);
                 };
+                let before = &before[..before.len().min(*output_length as usize)];
+                if !before.is_empty() {
+                    self.write_bytes(output, before)?;
+                }
                 let buffers = ControlBuffers {
                     input: input_buffer,
                     input_length: input.len() as u32,

@@ -217,7 +217,10 @@ impl Kernel {
                 self.ke.clock.timers.borrow_mut().remove(&timer);
                 self.timer_is_due(timer, alarm.due_100ns);
             }
-            ClockAction::Device { device, token } => self.device_timer(device, token),
+            ClockAction::Device { device, token } => {
+                self.ke.device_time.set(self.time_100ns());
+                self.device_timer(device, token);
+            }
             ClockAction::IoTimers => self.io_timers_are_due(),
         }
     }

@@ -75,6 +75,8 @@ pub(crate) struct Ke {
     asleep: [Cell<u64>; 4],
     /// At the end of this turn any thread that is ready may run.
     starve_nobody: Cell<bool>,
+    /// When a device last did something by itself, in 100 ns.
+    device_time: Cell<u64>,
     nudge: nudge::Nudge,
     choices: choice::Choices,
     pub(crate) interrupts: interrupt::Interrupts,

@@ -31,6 +31,9 @@ const TURN_100NS: u64 = TURN;
 /// longest.
 const PATIENCE_100NS: u64 = 60 * 10_000_000;
 
+/// Virtual time for which one call waits at most while devices are at work: an hour.
+const DEVICE_PATIENCE_100NS: u64 = 60 * PATIENCE_100NS;
+
 /// Delays for which one call waits however long they take.
 const PATIENCE_ALARMS: u32 = 1000;
 
@@ -145,9 +148,11 @@ impl Kernel {
     /// strands.
     ///
     /// A driver with a periodic timer always has something left. So this gives up when
-    /// `PATIENCE_100NS` of virtual time and `PATIENCE_ALARMS` delays have passed.
+    /// `PATIENCE_100NS` of virtual time and `PATIENCE_ALARMS` delays have passed. A device at
+    /// work, for example a serial port that sends, is no such timer: the time counts from the
+    /// last thing that one did, up to `DEVICE_PATIENCE_100NS`.
     pub fn run_until(&self, done: &dyn Fn() -> bool) -> RunState {
-        let patience = self.time_100ns().saturating_add(PATIENCE_100NS);
+        let start = self.time_100ns();
         let mut alarms = 0;
         loop {
             if self.has_ended() {
@@ -171,7 +176,7 @@ impl Kernel {
                 self.platform().resume(strand);
                 continue;
             }
-            let patient = alarms < PATIENCE_ALARMS || self.time_100ns() < patience;
+            let patient = alarms < PATIENCE_ALARMS || self.time_100ns() < self.patience_from(start);
             if patient && self.pass_to_next_delay() {
                 alarms += 1;
                 continue;
@@ -193,6 +198,13 @@ impl Kernel {
         } else {
             self.pass_time_to_next_event()
         }
+    }
+
+    /// Until when a call that began at `start` waits for delays.
+    fn patience_from(&self, start: u64) -> u64 {
+        let last = self.ke.device_time.get();
+        let latest = start.saturating_add(DEVICE_PATIENCE_100NS);
+        start.max(last).saturating_add(PATIENCE_100NS).min(latest)
     }
 
     /// A processor spins and nothing can end that.

@@ -170,6 +170,7 @@ impl Builder {
             };
             state.devices.borrow_mut().push(device);
         }
+        plug::connect_other_ends(host.kernel(), &state)?;
         let addresses = Rc::new(Addresses::default());
         let counters = Counters::default();
         let mut sinks: Vec<Box<dyn EventSink>> = Vec::new();

@@ -95,6 +95,15 @@ pub enum BenchError {
     /// Nothing is open under this name.
     #[error("`{0}` is not open")]
     NotOpen(String),
+    /// No request of this name is under way or waits to be looked at.
+    #[error("no request `{0}` was sent")]
+    NotSent(String),
+    /// A request of this name was sent and has not been awaited.
+    #[error("a request `{0}` was sent already and has not been awaited")]
+    SentAlready(String),
+    /// The device has no other end of this kind.
+    #[error("device `{0}` is no serial port, so nothing can be wired to it")]
+    NoWire(String),
     /// The device has neither an enabled interface nor a name.
     #[error("`{0}` has no interface that is enabled, so an application cannot open it")]
     NothingToOpen(String),

@@ -17,6 +17,7 @@ use dirql_abi::NtStatus;
 use dirql_chips::Stimulus;
 use dirql_host::Host;
 use dirql_kernel::hal::{DeviceId, Resource};
+use dirql_kernel::io::pnp::PowerState;
 use dirql_kernel::io::{Request, RequestOutcome};
 use dirql_kernel::ke::{RunState, ThreadBody};
 use dirql_kernel::{Ddi, DriverPtr, Kernel, Outcome};
@@ -269,7 +270,7 @@ impl Bench {
         self.request_device(
             "the change of power",
             device,
-            DeviceRequest::Power(state.min(3)),
+            DeviceRequest::Power(PowerState::Device(state.min(3))),
         )
     }
 

@@ -1,12 +1,13 @@
 //! From what a scenario says about a device to what the machine takes.
 
-use dirql_chips::Trigger;
 use dirql_chips::models::{self, LegacyDevice, PluggedDevice};
+use dirql_chips::{Stimulus, Trigger};
 use dirql_kernel::Kernel;
 use dirql_kernel::hal::{DeviceId, LegacyWindow, LineWish, MessageWish, Plug, Socket};
 
 use super::error::BenchError;
-use crate::scenario::{DeviceSpec, Interrupts};
+use super::state::State;
+use crate::scenario::{DeviceSpec, Interrupts, OtherEnd};
 
 /// Builds the device and plugs it in.
 pub(super) fn plug(kernel: &Kernel, spec: &DeviceSpec) -> Result<DeviceId, BenchError> {
@@ -40,6 +41,34 @@ pub(super) fn plug(kernel: &Kernel, spec: &DeviceSpec) -> Result<DeviceId, Bench
         device: spec.name.clone(),
         error,
     })
+}
+
+/// Wires the devices that have something at their other ends.
+pub(super) fn connect_other_ends(kernel: &Kernel, state: &State) -> Result<(), BenchError> {
+    let devices = state.devices.borrow().clone();
+    for device in &devices {
+        let wires = match &device.spec.other_end {
+            None => continue,
+            Some(OtherEnd::Loopback) => vec![(device.id, device.id)],
+            Some(OtherEnd::Device(other)) => {
+                let other = state.device(other)?.id;
+                vec![(device.id, other), (other, device.id)]
+            }
+            Some(OtherEnd::Sender(bytes)) => {
+                let offer = Stimulus::Offer(bytes.clone());
+                if !kernel.stimulate(device.id, &offer) {
+                    return Err(BenchError::NoWire(device.spec.name.clone()));
+                }
+                continue;
+            }
+        };
+        for (from, to) in wires {
+            if !kernel.wire(from, to) {
+                return Err(BenchError::NoWire(kernel.device_name(to)));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn legacy(device: LegacyDevice, shared: Option<bool>) -> Socket {

@@ -80,6 +80,7 @@ impl Bench {
             RequestKind::Control {
                 code,
                 input,
+                output: Vec::new(),
                 output_length,
                 internal: false,
             },

@@ -7,13 +7,14 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
+use dirql_abi::NtStatus;
 use dirql_abi::device::{DriverExtension, DriverObject};
 use dirql_chips::Stimulus;
 use dirql_host::{Host, LoadedDriver};
 use dirql_kernel::cm::DeviceKeyKind;
 use dirql_kernel::hal::{Assignment, DeviceId};
 use dirql_kernel::io::pnp::NodeState;
-use dirql_kernel::io::{FileHandle, RequestKind, RequestOutcome};
+use dirql_kernel::io::{FileHandle, Request, RequestKind, RequestOutcome};
 use dirql_kernel::{Ddi, DriverPtr, Kernel};
 
 use super::error::BenchError;
@@ -56,13 +57,25 @@ pub(crate) struct BenchDriver {
     pub(crate) started: bool,
 }
 
+/// Something that was opened.
+#[derive(Clone, Copy, Debug)]
+struct Handle {
+    file: FileHandle,
+    /// The handle was given back; the file is still referred to.
+    is_cleaned: bool,
+}
+
 /// What threads of the bench share.
 pub(crate) struct State {
     /// Not the owner: a thread that never ends must not keep the computer.
     pub(crate) host: Weak<Host>,
     pub(crate) devices: RefCell<Vec<BenchDevice>>,
     pub(crate) drivers: RefCell<Vec<BenchDriver>>,
-    handles: RefCell<BTreeMap<String, FileHandle>>,
+    handles: RefCell<BTreeMap<String, Handle>>,
+    /// Requests that threads have sent and nobody has awaited.
+    requests: RefCell<BTreeMap<String, Request>>,
+    /// Names that threads signal and wait for: their events.
+    signals: RefCell<BTreeMap<String, u64>>,
     /// Threads that wait until nothing happens: their events, and when they have waited enough,
     /// in 100 ns units of virtual time.
     idle_waiters: RefCell<Vec<(u64, u64)>>,
@@ -75,6 +88,8 @@ impl State {
             devices: RefCell::default(),
             drivers: RefCell::default(),
             handles: RefCell::default(),
+            requests: RefCell::default(),
+            signals: RefCell::default(),
             idle_waiters: RefCell::default(),
         })
     }
@@ -109,6 +124,10 @@ impl State {
     }
 
     pub(crate) fn handle(&self, name: &str) -> Result<FileHandle, BenchError> {
+        self.opened(name).map(|handle| handle.file)
+    }
+
+    fn opened(&self, name: &str) -> Result<Handle, BenchError> {
         self.handles
             .borrow()
             .get(name)
@@ -273,10 +292,14 @@ impl State {
         let answer = match request {
             DeviceRequest::Start => kernel.start_device(physical)?,
             DeviceRequest::Stop => kernel.stop_device(physical)?,
+            DeviceRequest::QueryStop => kernel.query_stop_device(physical)?,
+            DeviceRequest::CancelStop => kernel.cancel_stop_device(physical)?,
             DeviceRequest::Remove => kernel.remove_device(physical)?,
+            DeviceRequest::QueryRemove => kernel.query_remove_device(physical)?,
+            DeviceRequest::CancelRemove => kernel.cancel_remove_device(physical)?,
             DeviceRequest::SurpriseRemove => kernel.surprise_remove_device(physical)?,
-            // DEVICE_POWER_STATE counts from PowerDeviceD0 = 1.
-            DeviceRequest::Power(state) => kernel.set_power(physical, u32::from(state) + 1)?,
+            DeviceRequest::Power(state) => kernel.set_power(physical, state)?,
+            DeviceRequest::QueryPower(state) => kernel.query_power(physical, state)?,
         };
         inner!(answer.map_err(wrong));
         if request == DeviceRequest::Start {
@@ -308,9 +331,13 @@ impl State {
         };
         match kernel.open(&path)? {
             Ok(file) => {
-                let replaced = self.handles.borrow_mut().insert(handle.into(), file);
+                let opened = Handle {
+                    file,
+                    is_cleaned: false,
+                };
+                let replaced = self.handles.borrow_mut().insert(handle.into(), opened);
                 if let Some(replaced) = replaced {
-                    kernel.close(replaced)?;
+                    close(kernel, replaced)?;
                 }
                 Ok(Ok(()))
             }
@@ -324,17 +351,25 @@ impl State {
 
     /// Closes what was opened as `handle`.
     pub(crate) fn close(&self, kernel: &Kernel, handle: &str) -> Answer<()> {
-        let file = inner!(self.handle(handle));
+        let opened = inner!(self.opened(handle));
         self.handles.borrow_mut().remove(handle);
-        let status = kernel.close(file)?;
-        if status.is_success() {
-            return Ok(Ok(()));
+        let status = close(kernel, opened)?;
+        Ok(closed(handle, status))
+    }
+
+    /// Gives the handle back and keeps the file.
+    pub(crate) fn cleanup(&self, kernel: &Kernel, handle: &str) -> Answer<()> {
+        let opened = inner!(self.opened(handle));
+        if opened.is_cleaned {
+            return Ok(Err(BenchError::NotOpen(handle.into())));
         }
-        Ok(Err(BenchError::Status {
-            target: handle.into(),
-            what: "closing",
-            status,
-        }))
+        let cleaned = Handle {
+            is_cleaned: true,
+            ..opened
+        };
+        self.handles.borrow_mut().insert(handle.into(), cleaned);
+        let status = kernel.cleanup(opened.file)?;
+        Ok(closed(handle, status))
     }
 
     /// Sends a request and waits for its end.
@@ -346,6 +381,61 @@ impl State {
     ) -> Answer<RequestOutcome> {
         let file = inner!(self.handle(handle));
         kernel.request(file, request).map(Ok)
+    }
+
+    /// Sends a request that is then called `name`.
+    pub(crate) fn send(
+        &self,
+        kernel: &Kernel,
+        handle: &str,
+        request: &RequestKind,
+        name: &str,
+    ) -> Answer<Request> {
+        let file = inner!(self.handle(handle));
+        if self.requests.borrow().contains_key(name) {
+            return Ok(Err(BenchError::SentAlready(name.into())));
+        }
+        let request = kernel.submit(file, request)?;
+        self.requests.borrow_mut().insert(name.into(), request);
+        Ok(Ok(request))
+    }
+
+    /// A request that was sent and not awaited.
+    pub(crate) fn request_named(&self, name: &str) -> Result<Request, BenchError> {
+        let requests = self.requests.borrow();
+        let request = requests.get(name).copied();
+        request.ok_or_else(|| BenchError::NotSent(name.into()))
+    }
+
+    /// Waits for the end of a request that was sent. It has no name any more then.
+    pub(crate) fn wait_request(&self, kernel: &Kernel, name: &str) -> Answer<RequestOutcome> {
+        let request = inner!(self.request_named(name));
+        self.requests.borrow_mut().remove(name);
+        kernel.wait_request(request).map(Ok)
+    }
+
+    /// The event behind a name that threads signal and wait for.
+    fn signal_event(&self, kernel: &Kernel, name: &str) -> Ddi<u64> {
+        if let Some(event) = self.signals.borrow().get(name) {
+            return Ok(*event);
+        }
+        let event = kernel.allocate_system(64);
+        // A notification event: whoever waits later has not missed it.
+        kernel.ke_initialize_event(DriverPtr::new(event), 0, 0)?;
+        self.signals.borrow_mut().insert(name.into(), event);
+        Ok(event)
+    }
+
+    pub(crate) fn signal(&self, kernel: &Kernel, name: &str) -> Ddi<()> {
+        let event = self.signal_event(kernel, name)?;
+        kernel.ke_set_event(DriverPtr::new(event), 0, 0)?;
+        Ok(())
+    }
+
+    pub(crate) fn wait_signal(&self, kernel: &Kernel, name: &str) -> Ddi<()> {
+        let event = self.signal_event(kernel, name)?;
+        kernel.ke_wait_for_single_object(event, 0, 0, 0, DriverPtr::NULL)?;
+        Ok(())
     }
 
     /// Does something to a device from outside, and lets it interrupt.
@@ -447,12 +537,32 @@ impl State {
     }
 }
 
+fn close(kernel: &Kernel, handle: Handle) -> Ddi<NtStatus> {
+    if handle.is_cleaned {
+        kernel.close_cleaned(handle.file)?;
+        return Ok(NtStatus::SUCCESS);
+    }
+    kernel.close(handle.file)
+}
+
+fn closed(handle: &str, status: NtStatus) -> Result<(), BenchError> {
+    if status.is_success() {
+        return Ok(());
+    }
+    Err(BenchError::Status {
+        target: handle.into(),
+        what: "closing",
+        status,
+    })
+}
+
 /// What was done, as in "pressed".
 pub(crate) const fn stimulus_name(stimulus: &Stimulus) -> &'static str {
     match stimulus {
         Stimulus::Press => "pressed",
         Stimulus::Release => "released",
         Stimulus::Receive(_) => "sent bytes",
+        Stimulus::Offer(_) => "offered bytes",
         Stimulus::Serial(_) => "sent a serial event",
         Stimulus::Pin { .. } => "driven at a pin",
         Stimulus::Interrupt(_) => "made to interrupt",

@@ -68,7 +68,7 @@ pub enum Progress {
 /// device start, open, one interrupt per source, close, remove; then unload.
 ///
 /// # Errors
-/// The scenario's files cannot be read, a device cannot be plugged in, or a driver cannot be
+/// The scenario's files cannot be read or written, a device cannot be plugged in, or a driver cannot be
 /// loaded. What is wrong with a driver after that is in the report.
 pub fn play(scenario: &Scenario, settings: Settings) -> Result<Report, BenchError> {
     let prints = Prints::default();

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use std::rc::Rc;
 
 use dirql_abi::NtStatus;
-use dirql_kernel::io::{RequestKind, UnloadError};
+use dirql_kernel::io::pnp::PowerState;
+use dirql_kernel::io::{RequestKind, RequestOutcome, UnloadError};
 use dirql_kernel::{Ddi, Kernel};
 use dirql_rules::ids;
 
@@ -13,7 +14,7 @@ use super::prints::Prints;
 use crate::bench::state::{State, stimulus_name};
 use crate::bench::{Bench, BenchError};
 use crate::report::StepReport;
-use crate::scenario::{Action, DeviceRequest, Expect, Step, Target};
+use crate::scenario::{Action, DeviceRequest, Expect, Expected, Step, Target};
 
 /// What threads have done so far.
 #[derive(Clone, Debug)]
@@ -140,19 +141,52 @@ impl Thread {
                 let answer = state.close(kernel, handle)?;
                 self.judge(kernel, step, entry, answer, *expect)
             }
+            Action::Cleanup { handle, expect } => {
+                let answer = state.cleanup(kernel, handle)?;
+                self.judge(kernel, step, entry, answer, *expect)
+            }
             Action::Request {
                 handle,
                 request,
-                expect,
-                expect_data,
-            } => self.request(
-                kernel,
-                step,
-                entry,
-                (handle, request),
-                *expect,
-                expect_data.as_deref(),
-            ),
+                expected,
+            } => {
+                let answer = state.request(kernel, handle, request)?;
+                self.judge_request(kernel, step, entry, answer, expected)
+            }
+            Action::Send {
+                handle,
+                request,
+                name,
+            } => match state.send(kernel, handle, request, name)? {
+                Ok(request) => {
+                    let is_done = kernel.request_is_done(request);
+                    self.end(entry, if is_done { "done" } else { "pending" }, true);
+                    Ok(true)
+                }
+                Err(error) => self.judge(kernel, step, entry, Err(error), Expect::Success),
+            },
+            Action::Await { name, expected } => {
+                let answer = state.wait_request(kernel, name)?;
+                self.judge_request(kernel, step, entry, answer, expected)
+            }
+            Action::Cancel(name) => {
+                let answer = match state.request_named(name) {
+                    Ok(request) => Ok(kernel.cancel_request(request).map(|_| ())?),
+                    Err(error) => Err(error),
+                };
+                self.judge(kernel, step, entry, answer, Expect::Success)
+            }
+            Action::ExpectPending(name) => self.expect_pending(kernel, step, entry, name),
+            Action::Signal(name) => {
+                state.signal(kernel, name)?;
+                self.end(entry, "done", true);
+                Ok(true)
+            }
+            Action::Wait(name) => {
+                state.wait_signal(kernel, name)?;
+                self.end(entry, "done", true);
+                Ok(true)
+            }
             Action::Stimulus { device, stimulus } => {
                 let answer = state.stimulate(kernel, device, stimulus)?;
                 self.judge(kernel, step, entry, answer, Expect::Success)
@@ -227,18 +261,17 @@ impl Thread {
         Ok(false)
     }
 
-    fn request(
+    fn judge_request(
         &self,
         kernel: &Kernel,
         step: &Step,
         entry: usize,
-        (handle, request): (&str, &RequestKind),
-        expect: Expect,
-        expect_data: Option<&[u8]>,
+        answer: Result<RequestOutcome, BenchError>,
+        expected: &Expected,
     ) -> Ddi<GoOn> {
-        let outcome = match self.state.request(kernel, handle, request)? {
+        let outcome = match answer {
             Ok(outcome) => outcome,
-            Err(error) => return self.judge(kernel, step, entry, Err(error), expect),
+            Err(error) => return self.judge(kernel, step, entry, Err(error), expected.status),
         };
         let mut text = outcome.status.to_string();
         if outcome.information > 0 {
@@ -247,32 +280,37 @@ impl Thread {
         if !outcome.data.is_empty() {
             let _ = write!(text, ": {}", hex(&outcome.data));
         }
-        let met = expect.allows(outcome.status);
-        self.end(entry, text, met);
-        if !met {
+        let status_met = expected.status.allows(outcome.status);
+        let difference = if status_met {
+            difference(expected, &outcome)
+        } else {
+            Some(format!(
+                "expected {}, was: {}",
+                expected.status, outcome.status
+            ))
+        };
+        self.end(entry, text, difference.is_none());
+        if let Some(difference) = difference {
+            self.find(kernel, step, &difference)?;
+        }
+        Ok(status_met)
+    }
+
+    fn expect_pending(&self, kernel: &Kernel, step: &Step, entry: usize, name: &str) -> Ddi<GoOn> {
+        let request = match self.state.request_named(name) {
+            Ok(request) => request,
+            Err(error) => return self.judge(kernel, step, entry, Err(error), Expect::Success),
+        };
+        let is_done = kernel.request_is_done(request);
+        self.end(entry, if is_done { "done" } else { "pending" }, !is_done);
+        if is_done {
             self.find(
                 kernel,
                 step,
-                &format!("expected {expect}, was: {}", outcome.status),
+                "expected the request to be under way, but it is done",
             )?;
-            return Ok(false);
         }
-        if let Some(expected) = expect_data
-            && expected != outcome.data
-        {
-            self.end(
-                entry,
-                format!("{}: {}", outcome.status, hex(&outcome.data)),
-                false,
-            );
-            let text = format!(
-                "expected the data {}, was: {}",
-                hex(expected),
-                hex(&outcome.data)
-            );
-            self.find(kernel, step, &text)?;
-        }
-        Ok(true)
+        Ok(!is_done)
     }
 
     fn expect_sent(
@@ -292,7 +330,7 @@ impl Thread {
             self.find(
                 kernel,
                 step,
-                &format!("expected {}, was: {}", hex(data), hex(&sent)),
+                &data_difference("", data, &sent).unwrap_or_default(),
             )?;
         }
         Ok(true)
@@ -320,7 +358,7 @@ pub(super) fn find_unfinished(bench: &Bench, log: &Log) {
 const fn has_status(action: &Action) -> bool {
     matches!(
         action,
-        Action::Device { .. } | Action::Open { .. } | Action::Close { .. }
+        Action::Device { .. } | Action::Open { .. } | Action::Cleanup { .. } | Action::Close { .. }
     )
 }
 
@@ -334,26 +372,32 @@ fn describe(action: &Action) -> String {
             DeviceRequest::Stop => format!("stop {device}"),
             DeviceRequest::Remove => format!("remove {device}"),
             DeviceRequest::SurpriseRemove => format!("surprise_remove {device}"),
-            DeviceRequest::Power(state) => format!("power {device} D{state}"),
+            DeviceRequest::QueryStop => format!("query_stop {device}"),
+            DeviceRequest::CancelStop => format!("cancel_stop {device}"),
+            DeviceRequest::QueryRemove => format!("query_remove {device}"),
+            DeviceRequest::CancelRemove => format!("cancel_remove {device}"),
+            DeviceRequest::Power(state) => format!("power {device} {}", power(*state)),
+            DeviceRequest::QueryPower(state) => format!("query_power {device} {}", power(*state)),
         },
         Action::Open {
             target: Target::Device(name) | Target::Path(name),
             ..
         } => format!("open {name}"),
         Action::Close { handle, .. } => format!("close {handle}"),
+        Action::Cleanup { handle, .. } => format!("cleanup {handle}"),
         Action::Request {
             handle, request, ..
-        } => match request {
-            RequestKind::Read { length, .. } => format!("read {handle} {length} bytes"),
-            RequestKind::Write { data, .. } => format!("write {handle} {}", hex(data)),
-            RequestKind::Control {
-                code,
-                internal: false,
-                ..
-            } => format!("ioctl {handle} {code:#x}"),
-            RequestKind::Control { code, .. } => format!("internal ioctl {handle} {code:#x}"),
-            RequestKind::Flush => format!("flush {handle}"),
-        },
+        } => describe_request(handle, request),
+        Action::Send {
+            handle,
+            request,
+            name,
+        } => format!("{} as {name}", describe_request(handle, request)),
+        Action::Await { name, .. } => format!("await {name}"),
+        Action::Cancel(name) => format!("cancel {name}"),
+        Action::ExpectPending(name) => format!("expect_pending {name}"),
+        Action::Signal(name) => format!("signal {name}"),
+        Action::Wait(name) => format!("wait {name}"),
         Action::Stimulus { device, stimulus } => format!("{device} is {}", stimulus_name(stimulus)),
         Action::InterruptOnce { device } => format!("interrupt {device}"),
         Action::ExpectSent { device, .. } => format!("expect_sent {device}"),
@@ -367,9 +411,67 @@ fn describe(action: &Action) -> String {
     }
 }
 
+fn describe_request(handle: &str, request: &RequestKind) -> String {
+    match request {
+        RequestKind::Read { length, .. } => format!("read {handle} {length} bytes"),
+        RequestKind::Write { data, .. } => format!("write {handle} {}", hex(data)),
+        RequestKind::Control {
+            code,
+            internal: false,
+            ..
+        } => format!("ioctl {handle} {code:#x}"),
+        RequestKind::Control { code, .. } => format!("internal ioctl {handle} {code:#x}"),
+        RequestKind::Flush => format!("flush {handle}"),
+    }
+}
+
+fn power(state: PowerState) -> String {
+    match state {
+        PowerState::Device(state) => format!("D{state}"),
+        PowerState::System(state) => format!("S{state}"),
+    }
+}
+
+/// What is not as expected of a request whose status is.
+fn difference(expected: &Expected, outcome: &RequestOutcome) -> Option<String> {
+    if let Some(information) = expected.information
+        && information != outcome.information
+    {
+        let found = outcome.information;
+        return Some(format!(
+            "expected the information {information}, was: {found}"
+        ));
+    }
+    data_difference("the data ", expected.data.as_ref()?, &outcome.data)
+}
+
+/// What is not as expected of some bytes, which are `what`.
+fn data_difference(what: &str, expected: &[u8], found: &[u8]) -> Option<String> {
+    if expected == found {
+        return None;
+    }
+    let mut text = format!("expected {what}{}, was: {}", hex(expected), hex(found));
+    let pairs = expected.iter().zip(found);
+    let place = pairs
+        .take_while(|(expected, found)| expected == found)
+        .count();
+    if place >= SHOWN {
+        let rest = |bytes: &[u8]| hex(&bytes[place.min(bytes.len())..]);
+        let _ = write!(
+            text,
+            "; byte {place} is the first difference: expected {}, was: {}",
+            rest(expected),
+            rest(found)
+        );
+    }
+    Some(text)
+}
+
+/// Bytes that are shown at most.
+const SHOWN: usize = 16;
+
 /// Bytes as a scenario writes them, shortened if there are many.
 fn hex(bytes: &[u8]) -> String {
-    const SHOWN: usize = 16;
     if bytes.is_empty() {
         return "nothing".into();
     }

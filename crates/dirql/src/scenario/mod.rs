@@ -23,7 +23,9 @@
 //! # Ok::<(), dirql::scenario::ScenarioError>(())
 //! ```
 
+mod bytes;
 mod decode;
+mod expect;
 mod near;
 mod parse;
 mod problem;
@@ -41,6 +43,7 @@ use dirql_abi::NtStatus;
 use dirql_chips::Stimulus;
 use dirql_kernel::WindowsVersion;
 use dirql_kernel::io::RequestKind;
+use dirql_kernel::io::pnp::PowerState;
 use dirql_kernel::readings::Reading;
 
 pub use dirql_image::inf::{RegistryData, RegistryValue};
@@ -146,6 +149,19 @@ pub struct DeviceSpec {
     pub registry: Vec<RegistryValue>,
     /// The file for what leaves at its other end, as for a printer that prints to a file.
     pub output: Option<PathBuf>,
+    /// What is at its other end.
+    pub other_end: Option<OtherEnd>,
+}
+
+/// What is at the other end of a device that has one, such as a serial port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OtherEnd {
+    /// A plug that wires it to itself.
+    Loopback,
+    /// Another device, wired both ways; serial ports as a null modem does it.
+    Device(String),
+    /// Somebody who sends these bytes, as fast as the device asks for them.
+    Sender(Vec<u8>),
 }
 
 impl DeviceSpec {
@@ -197,6 +213,13 @@ impl DeviceSpec {
     ) -> Self {
         let (subkey, name) = (subkey.into(), name.into());
         self.registry.push(RegistryValue { subkey, name, data });
+        self
+    }
+
+    /// Says what is at its other end.
+    #[must_use]
+    pub fn other_end(mut self, other_end: OtherEnd) -> Self {
+        self.other_end = Some(other_end);
         self
     }
 
@@ -282,19 +305,41 @@ impl std::fmt::Display for Expect {
     }
 }
 
+/// How a request is to end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expected {
+    /// `IoStatus.Status`.
+    pub status: Expect,
+    /// `IoStatus.Information`, if it matters.
+    pub information: Option<u64>,
+    /// The data that is to come back, if it matters.
+    pub data: Option<Vec<u8>>,
+}
+
 /// What plug and play or power management does with a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceRequest {
     /// Starts it; the first time, AddDevice comes before.
     Start,
-    /// Stops it for rebalancing.
+    /// Stops it for rebalancing; asks first, unless it has agreed already.
     Stop,
-    /// Removes it in an orderly way.
+    /// Removes it in an orderly way; asks first, unless it has agreed already.
     Remove,
+    /// Asks whether it may be stopped.
+    QueryStop,
+    /// It is not stopped after all.
+    CancelStop,
+    /// Asks whether it may be removed.
+    QueryRemove,
+    /// It is not removed after all.
+    CancelRemove,
     /// It was pulled out. `Remove` is due after the last handle is closed.
     SurpriseRemove,
-    /// Brings it to a power state, 0..=3 for D0 to D3.
-    Power(u8),
+    /// Brings it to a power state, or has it follow the system into one; asks first if that is
+    /// less power.
+    Power(PowerState),
+    /// Asks whether it may go to a power state.
+    QueryPower(PowerState),
 }
 
 /// What a step does. `device` is always the name of a device, `handle` that of something that was
@@ -329,6 +374,14 @@ pub enum Action {
         /// How it is to end.
         expect: Expect,
     },
+    /// The application gives its handle back while something in the system still refers to the
+    /// file: IRP_MJ_CLEANUP. IRP_MJ_CLOSE comes when the handle is closed.
+    Cleanup {
+        /// What.
+        handle: String,
+        /// How it is to end.
+        expect: Expect,
+    },
     /// The application reads, writes or asks for something, and waits until that is done.
     Request {
         /// Of what.
@@ -336,10 +389,32 @@ pub enum Action {
         /// What.
         request: RequestKind,
         /// How it is to end.
-        expect: Expect,
-        /// The data that is to come back.
-        expect_data: Option<Vec<u8>>,
+        expected: Expected,
     },
+    /// As [`Action::Request`], but the thread goes on while the request is under way.
+    Send {
+        /// Of what.
+        handle: String,
+        /// What.
+        request: RequestKind,
+        /// How later steps call the request.
+        name: String,
+    },
+    /// The thread waits until a request that was sent is done.
+    Await {
+        /// Which.
+        name: String,
+        /// How it is to end.
+        expected: Expected,
+    },
+    /// A request that was sent is cancelled. Nothing happens to one that is done.
+    Cancel(String),
+    /// A request that was sent is still under way.
+    ExpectPending(String),
+    /// From now on, threads that wait for this name go on.
+    Signal(String),
+    /// The thread waits until the name was signalled.
+    Wait(String),
     /// The world outside the computer does something to a device.
     Stimulus {
         /// To which.

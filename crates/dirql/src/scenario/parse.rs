@@ -11,12 +11,15 @@ use dirql_kernel::parport::{Allocation, ChipModes, Cleanup, DeferredChecks, IsrC
 use dirql_kernel::readings::Reading;
 use toml::de::{DeTable, DeValue};
 
+use super::bytes::BytesReader;
 use super::decode::{
     Problems, Table, Value, array, choice, not_one_of, number, scalar, string, wrong_kind,
 };
 use super::problem::{Problem, ScenarioError};
 use super::step::{self, Names};
-use super::{DeviceSpec, DriverSpec, Interrupts, MachineSpec, PortSettings, Scenario, ThreadSpec};
+use super::{
+    DeviceSpec, DriverSpec, Interrupts, MachineSpec, OtherEnd, PortSettings, Scenario, ThreadSpec,
+};
 
 /// The most devices that a scenario may have: those of a PCI bus.
 const MOST_DEVICES: usize = 32;
@@ -25,8 +28,8 @@ const MOST_DEVICES: usize = 32;
 const MOST_THREADS: usize = 64;
 
 impl Scenario {
-    /// Reads the text of a scenario file. `file` is its name, for messages; paths in it are as
-    /// they are written there.
+    /// Reads the text of a scenario file. `file` is its path, for messages, and its directory is
+    /// where files with data are; the drivers' paths stay as they are written.
     ///
     /// # Errors
     /// The text is not TOML, or not a scenario. The error has every problem that was found.
@@ -43,6 +46,10 @@ impl Scenario {
         let mut scenario = Reader {
             text,
             line_ends: text.match_indices('\n').map(|(at, _)| at).collect(),
+            bytes: BytesReader {
+                directory: Path::new(file).parent().unwrap_or(Path::new("")),
+                problems: &problems,
+            },
             problems: &problems,
         }
         .scenario(document.get_ref());
@@ -72,6 +79,7 @@ struct Reader<'t> {
     text: &'t str,
     /// Where the line breaks are, in bytes.
     line_ends: Vec<usize>,
+    bytes: BytesReader<'t>,
     problems: &'t Problems,
 }
 
@@ -96,16 +104,20 @@ impl<'t> Reader<'t> {
             .map(|value| self.tables(value, MOST_DEVICES));
         let mut models = BTreeMap::new();
         let devices = device_values.unwrap_or_default().into_iter();
-        let devices = devices
+        let devices: Vec<DeviceSpec> = devices
             .filter_map(|value| self.device(value, &driver_names, &mut models))
             .collect();
+        self.check_other_ends(&table, &devices);
         let thread_values = table
             .value("thread")
             .map(|value| self.tables(value, MOST_THREADS));
-        let handles = handles(thread_values.as_deref().unwrap_or_default());
+        let named = |key| named(thread_values.as_deref().unwrap_or_default(), key);
+        let (handles, requests, signals) = (named("handle"), named("async"), named("signal"));
         let names = Names {
             devices: &models,
             handles: &handles,
+            requests: &requests,
+            signals: &signals,
             drivers: &driver_names,
         };
         let threads = thread_values.unwrap_or_default().into_iter();
@@ -280,6 +292,9 @@ impl<'t> Reader<'t> {
             driver: self.driver_of(&table, drivers),
             registry: self.registry(&table),
             output: table.text("output").map(PathBuf::from),
+            other_end: table
+                .value("other_end")
+                .and_then(|value| self.other_end(value)),
         };
         if kind == Some(Kind::Legacy)
             && let Some(line) = device.line.take()
@@ -297,6 +312,57 @@ impl<'t> Reader<'t> {
         }
         table.finish();
         (!device.name.is_empty() && !device.model.is_empty()).then_some(device)
+    }
+
+    fn other_end(&self, value: &'t Value<'t>) -> Option<OtherEnd> {
+        let table = Table::of(value, "`other_end`", self.problems)?;
+        let loopback = table.boolean("loopback");
+        let device = table.text("device");
+        let receive = table.value("receive");
+        table.finish();
+        match (loopback, device, receive) {
+            (Some(true), None, None) => Some(OtherEnd::Loopback),
+            (None, Some(device), None) => Some(OtherEnd::Device(device.into())),
+            (None, None, Some(bytes)) => self.bytes.read(bytes).map(OtherEnd::Sender),
+            _ => {
+                let title = "`other_end` is a loopback, a device, or what is received";
+                let problem = Problem::new(title, value.span(), "expected one of them");
+                self.problems.add(problem.note(
+                    "{ loopback = true }, { device = \"com2\" } or { receive = { file = \"in.bin\" } }",
+                ));
+                None
+            }
+        }
+    }
+
+    /// A wire has two ends: the device at the other end is there and has no other one.
+    fn check_other_ends(&self, table: &Table<'t>, devices: &[DeviceSpec]) {
+        for device in devices {
+            let Some(OtherEnd::Device(other)) = &device.other_end else {
+                continue;
+            };
+            let span = other_end_span(table, &device.name);
+            let found = devices.iter().find(|found| found.name == *other);
+            match found.map(|found| &found.other_end) {
+                _ if *other == device.name => {
+                    let title = "a device is not at its own other end";
+                    let problem = Problem::new(title, span, "this is the device itself");
+                    self.problems
+                        .add(problem.note("a plug that does that is { loopback = true }"));
+                }
+                None => {
+                    let names: Vec<&str> = devices.iter().map(|device| &*device.name).collect();
+                    self.problems.add(unknown_device(span, other, &names));
+                }
+                Some(None) => {}
+                Some(Some(OtherEnd::Device(back))) if *back == device.name => {}
+                Some(Some(_)) => {
+                    let title = format!("`{other}` has something else at its other end");
+                    self.problems
+                        .add(Problem::new(title, span, "a wire has two ends"));
+                }
+            }
+        }
     }
 
     fn driver_of(&self, table: &Table<'t>, drivers: &[String]) -> Option<String> {
@@ -478,7 +544,7 @@ impl<'t> Reader<'t> {
             let before = self
                 .line_ends
                 .partition_point(|end| *end < value.span().start);
-            step::read(value, before as u32 + 1, names, self.problems)
+            step::read(value, before as u32 + 1, names, self.bytes)
         });
         let thread = ThreadSpec {
             priority,
@@ -489,15 +555,30 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// The names that steps of these threads give to what they open.
-fn handles(threads: &[&Value<'_>]) -> Vec<String> {
+/// The texts that steps of these threads have for `key`: the names that they give to something.
+fn named(threads: &[&Value<'_>], key: &str) -> Vec<String> {
     let steps = threads
         .iter()
         .filter_map(|thread| thread.get_ref().get("steps")?.get_ref().as_array());
-    let handles = steps
+    let names = steps
         .flatten()
-        .filter_map(|step| step.get_ref().get("handle")?.get_ref().as_str());
-    handles.map(Into::into).collect()
+        .filter_map(|step| step.get_ref().get(key)?.get_ref().as_str());
+    names.map(Into::into).collect()
+}
+
+/// Where the device that is called `name` says what is at its other end.
+fn other_end_span(scenario: &Table<'_>, name: &str) -> Range<usize> {
+    let devices = scenario.value("device").map(Value::get_ref);
+    let mut devices = devices.and_then(DeValue::as_array).into_iter().flatten();
+    let device = devices.find(|device| {
+        device
+            .get_ref()
+            .get("name")
+            .and_then(|name| name.get_ref().as_str())
+            == Some(name)
+    });
+    let end = device.and_then(|device| device.get_ref().get("other_end"));
+    end.map_or(scenario.span.clone(), Value::span)
 }
 
 /// The device names that steps may use.

@@ -185,6 +185,8 @@ fn the_schema_has_every_action_with_the_keys_that_the_reader_knows() {
 fn keys_of(action: &str) -> Vec<String> {
     let values = [
         ("power", "'e', state = 'D0'"),
+        ("query_power", "'e', state = 'D0'"),
+        ("serial", "'e', event = 'parity_error', byte = 1"),
         ("read", "'e', length = 1"),
         ("write", "'e', data = ''"),
         ("ioctl", "'e', code = 1"),
@@ -199,7 +201,8 @@ fn keys_of(action: &str) -> Vec<String> {
         .find(|(name, _)| *name == action)
         .map_or("'e'", |(_, value)| value);
     let text = format!(
-        "device = [{{ name = 'e', model = 'edu' }}]\nthread = [{{ steps = [{{ {action} = {value}, zzzzzz = 1 }}] }}]"
+        "device = [{{ name = 'e', model = 'edu' }}]\nthread = [{{ steps = [{{ {action} = {value}, zzzzzz = 1 }}] }}, \
+         {{ steps = [{{ flush = 'e', async = 'e' }}, {{ signal = 'e' }}] }}]"
     );
     let error = Scenario::parse("t", &text).unwrap_err();
     let [problem] = error.problems() else {
@@ -215,8 +218,12 @@ fn keys_of(action: &str) -> Vec<String> {
     // Bytes may be given as text, which the reader looks for only if it is there.
     if ["write", "receive", "expect_sent"].contains(&action) {
         keys.push("text".into());
-        keys.sort();
     }
+    // Read for the one event that has it.
+    if action == "serial" {
+        keys.push("asserted".into());
+    }
+    keys.sort();
     keys
 }
 

@@ -3,58 +3,76 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dirql_abi::NtStatus;
-use dirql_chips::Stimulus;
 use dirql_chips::models::Kind;
+use dirql_chips::{ModemLines, SerialEvent, Stimulus};
 use dirql_kernel::io::RequestKind;
+use dirql_kernel::io::pnp::PowerState;
 use toml::de::DeValue;
 
-use super::decode::{Problems, Table, Value, choice, number, string, wrong_kind};
+use super::bytes::{BytesReader, LONGEST_TRANSFER};
+use super::decode::{
+    Problems, Table, Value, array, choice, not_one_of, number, string, wrong_kind,
+};
+use super::expect;
 use super::near::nearest;
 use super::parse::{device_names, unknown_device};
 use super::problem::Problem;
-use super::{Action, DeviceRequest, Expect, Step, Target};
+use super::{Action, DeviceRequest, Step, Target};
 
 /// What steps may refer to.
 pub(super) struct Names<'n> {
     pub(super) devices: &'n BTreeMap<String, Option<Kind>>,
     /// Names that steps give to what they open.
     pub(super) handles: &'n [String],
+    /// Names that steps give to what they send.
+    pub(super) requests: &'n [String],
+    /// Names that steps signal.
+    pub(super) signals: &'n [String],
     pub(super) drivers: &'n [String],
 }
 
 /// Keys that say what a step does. A step has exactly one of them.
-const ACTIONS: [&str; 19] = [
+const ACTIONS: [&str; 31] = [
     "start",
     "stop",
     "remove",
     "surprise_remove",
+    "query_stop",
+    "cancel_stop",
+    "query_remove",
+    "cancel_remove",
     "open",
+    "cleanup",
     "close",
     "read",
     "write",
     "ioctl",
+    "await",
+    "cancel",
+    "expect_pending",
     "press",
     "release",
     "receive",
+    "serial",
     "expect_sent",
     "interrupt",
     "power",
+    "query_power",
     "sleep",
+    "signal",
+    "wait",
     "wait_idle",
     "unload",
     "flush",
 ];
 
-/// The longest transfer of one request, in bytes.
-const LONGEST_TRANSFER: u32 = 1 << 24;
-
 pub(super) fn read(
     value: &Value<'_>,
     line: u32,
     names: &Names<'_>,
-    problems: &Problems,
+    bytes: BytesReader<'_>,
 ) -> Option<Step> {
+    let problems = bytes.problems;
     let table = Table::of(value, "a step", problems)?;
     let found: Vec<&str> = ACTIONS
         .into_iter()
@@ -81,6 +99,7 @@ pub(super) fn read(
     let reader = Reader {
         table: &table,
         names,
+        bytes,
         problems,
     };
     let action = reader.action(action);
@@ -109,6 +128,7 @@ fn no_action(value: &Value<'_>, problems: &Problems) {
 struct Reader<'r, 't> {
     table: &'r Table<'t>,
     names: &'r Names<'r>,
+    bytes: BytesReader<'r>,
     problems: &'r Problems,
 }
 
@@ -121,10 +141,22 @@ impl Reader<'_, '_> {
             "surprise_remove" => {
                 self.plug_and_play("surprise_remove", DeviceRequest::SurpriseRemove)
             }
-            "power" => self.power(),
+            "query_stop" => self.plug_and_play("query_stop", DeviceRequest::QueryStop),
+            "cancel_stop" => self.plug_and_play("cancel_stop", DeviceRequest::CancelStop),
+            "query_remove" => self.plug_and_play("query_remove", DeviceRequest::QueryRemove),
+            "cancel_remove" => self.plug_and_play("cancel_remove", DeviceRequest::CancelRemove),
+            "power" => self.power("power", DeviceRequest::Power),
+            "query_power" => self.power("query_power", DeviceRequest::QueryPower),
             "open" => self.open(),
+            "cleanup" => {
+                let (handle, expect) = (self.handle("cleanup"), expect::status(self.table));
+                Some(Action::Cleanup {
+                    handle: handle?,
+                    expect,
+                })
+            }
             "close" => {
-                let (handle, expect) = (self.handle("close"), self.expect());
+                let (handle, expect) = (self.handle("close"), expect::status(self.table));
                 Some(Action::Close {
                     handle: handle?,
                     expect,
@@ -134,6 +166,23 @@ impl Reader<'_, '_> {
             "write" => self.write(),
             "flush" => self.request("flush", Some(RequestKind::Flush), None),
             "ioctl" => self.control(),
+            "await" => {
+                let name = self.request_name("await");
+                let expected = expect::expected(self.table, self.data("expect_data"));
+                name.map(|name| Action::Await { name, expected })
+            }
+            "cancel" => self.request_name("cancel").map(Action::Cancel),
+            "expect_pending" => self
+                .request_name("expect_pending")
+                .map(Action::ExpectPending),
+            "signal" => self
+                .table
+                .text("signal")
+                .map(|name| Action::Signal(name.into())),
+            "wait" => self
+                .name("wait", "a name that a step signals", self.names.signals)
+                .map(Action::Wait),
+            "serial" => self.serial(),
             "press" => self.stimulus("press", Some(Stimulus::Press)),
             "release" => self.stimulus("release", Some(Stimulus::Release)),
             "receive" => self.stimulus("receive", self.required_data().map(Stimulus::Receive)),
@@ -154,7 +203,7 @@ impl Reader<'_, '_> {
     }
 
     fn plug_and_play(&self, key: &'static str, request: DeviceRequest) -> Option<Action> {
-        let (device, expect) = (self.device(key), self.expect());
+        let (device, expect) = (self.device(key), expect::status(self.table));
         Some(Action::Device {
             device: device?,
             request,
@@ -185,19 +234,73 @@ impl Reader<'_, '_> {
         })
     }
 
+    /// A request, which the thread waits for, or only sends and calls by a name.
+    ///
+    /// `data_key` is the key for what comes back, if anything does.
     fn request(
         &self,
         key: &'static str,
         request: Option<RequestKind>,
-        expect_data: Option<Vec<u8>>,
+        data_key: Option<(&'static str, Option<Vec<u8>>)>,
     ) -> Option<Action> {
-        let (handle, expect) = (self.handle(key), self.expect());
+        let handle = self.handle(key);
+        if self.table.has("async") {
+            return self.send(handle, request, data_key.map(|(key, _)| key));
+        }
+        let expected = expect::expected(self.table, data_key.and_then(|(_, data)| data));
+        // It is a key of this step, too.
+        self.table.value("async");
         Some(Action::Request {
             handle: handle?,
             request: request?,
-            expect,
-            expect_data,
+            expected,
         })
+    }
+
+    fn send(
+        &self,
+        handle: Option<String>,
+        request: Option<RequestKind>,
+        data_key: Option<&'static str>,
+    ) -> Option<Action> {
+        let name = self.table.text("async");
+        for key in [Some("expect"), Some("expect_information"), data_key]
+            .into_iter()
+            .flatten()
+        {
+            if let Some((key, _)) = self.table.entry(key) {
+                let title = "a step that only sends does not know how the request ends";
+                let problem = Problem::new(title, key.span(), "not here");
+                self.problems
+                    .add(problem.note("put it into the step that awaits the request"));
+            }
+        }
+        Some(Action::Send {
+            handle: handle?,
+            request: request?,
+            name: name?.into(),
+        })
+    }
+
+    /// The name of a request that some step sends.
+    fn request_name(&self, key: &'static str) -> Option<String> {
+        self.name(
+            key,
+            "the name of a request that is sent with `async`",
+            self.names.requests,
+        )
+    }
+
+    fn name(&self, key: &'static str, what: &str, known: &[String]) -> Option<String> {
+        let value = self.table.value(key)?;
+        let name = string(value, self.problems)?;
+        if known.iter().any(|known| known == name) {
+            return Some(name.into());
+        }
+        let names: Vec<&str> = known.iter().map(String::as_str).collect();
+        self.problems
+            .add(not_one_of(value.span(), name, what, &names));
+        None
     }
 
     fn device(&self, key: &'static str) -> Option<String> {
@@ -236,7 +339,7 @@ impl Reader<'_, '_> {
         let value = self.table.value("open")?;
         let name = string(value, self.problems);
         let handle = self.table.text("handle");
-        let expect = self.expect();
+        let expect = expect::status(self.table);
         let if_possible = self.table.boolean("if_possible").unwrap_or(false);
         let name = name?;
         let target = match name.strip_prefix('\\') {
@@ -261,7 +364,7 @@ impl Reader<'_, '_> {
         self.request(
             "read",
             length.map(|length| RequestKind::Read { length, offset }),
-            expect_data,
+            Some(("expect_data", expect_data)),
         )
     }
 
@@ -280,33 +383,89 @@ impl Reader<'_, '_> {
             .required("code")
             .and_then(|value| number(value, 0..=u32::MAX, self.problems));
         let input = self.data("in").unwrap_or_default();
+        let output = self.data("out").unwrap_or_default();
         let output_length = self.table.number("out_length", 0..=LONGEST_TRANSFER);
         let internal = self.table.boolean("internal").unwrap_or(false);
         let expect_out = self.data("expect_out");
         let output_length = output_length
             .or(expect_out.as_ref().map(|data| data.len() as u32))
-            .unwrap_or(0);
+            .unwrap_or(0)
+            .max(output.len() as u32);
         let request = code.map(|code| RequestKind::Control {
             code,
             input,
+            output,
             output_length,
             internal,
         });
-        self.request("ioctl", request, expect_out)
+        self.request("ioctl", request, Some(("expect_out", expect_out)))
     }
 
-    fn power(&self) -> Option<Action> {
-        let device = self.device("power");
-        let states = ["D0", "D1", "D2", "D3"];
+    /// Something that is not bytes arrives at a serial port.
+    fn serial(&self) -> Option<Action> {
+        let device = self.device("serial");
+        let events = ["break", "parity_error", "framing_error", "modem"];
+        let event = self
+            .table
+            .required("event")
+            .and_then(|value| choice(value, "a serial event", &events, self.problems));
+        let byte = || {
+            let value = self.table.required("byte");
+            value.and_then(|value| number(value, 0..=0xFF_u8, self.problems))
+        };
+        let event = match event? {
+            "break" => SerialEvent::Break,
+            "parity_error" => SerialEvent::ParityError(byte()?),
+            "framing_error" => SerialEvent::FramingError(byte()?),
+            _ => SerialEvent::Modem(self.modem_lines()?),
+        };
+        Some(Action::Stimulus {
+            device: device?,
+            stimulus: Stimulus::Serial(event),
+        })
+    }
+
+    /// The modem inputs that are asserted from now on; the others are not.
+    fn modem_lines(&self) -> Option<ModemLines> {
+        let value = self.table.required("asserted")?;
+        let mut lines = ModemLines::default();
+        for value in array(value, self.problems)? {
+            match choice(
+                value,
+                "a modem input",
+                &["cts", "dsr", "ri", "dcd"],
+                self.problems,
+            )? {
+                "cts" => lines.cts = true,
+                "dsr" => lines.dsr = true,
+                "ri" => lines.ri = true,
+                _ => lines.dcd = true,
+            }
+        }
+        Some(lines)
+    }
+
+    fn power(
+        &self,
+        key: &'static str,
+        request: impl FnOnce(PowerState) -> DeviceRequest,
+    ) -> Option<Action> {
+        let device = self.device(key);
+        let states = ["D0", "D1", "D2", "D3", "S0", "S1", "S2", "S3", "S4", "S5"];
         let state = self
             .table
             .required("state")
-            .and_then(|value| choice(value, "a device power state", &states, self.problems))
-            .and_then(|name| states.iter().position(|state| *state == name));
-        let expect = self.expect();
+            .and_then(|value| choice(value, "a power state", &states, self.problems));
+        let expect = expect::status(self.table);
+        let (kind, number) = state?.split_at(1);
+        let number = number.parse().ok()?;
+        let state = match kind {
+            "D" => PowerState::Device(number),
+            _ => PowerState::System(number),
+        };
         Some(Action::Device {
             device: device?,
-            request: DeviceRequest::Power(state? as u8),
+            request: request(state),
             expect,
         })
     }
@@ -356,46 +515,6 @@ impl Reader<'_, '_> {
         self.table.number("offset", 0..=i64::MAX).unwrap_or(0)
     }
 
-    fn expect(&self) -> Expect {
-        let Some(value) = self.table.value("expect") else {
-            return Expect::Success;
-        };
-        let Some(text) = string(value, self.problems) else {
-            return Expect::Success;
-        };
-        match text {
-            "any" => return Expect::Any,
-            "success" => return Expect::Success,
-            _ => {}
-        }
-        let bits = text
-            .strip_prefix("0x")
-            .and_then(|digits| u32::from_str_radix(digits, 16).ok());
-        let status = bits
-            .map(NtStatus::from_bits)
-            .or_else(|| NtStatus::from_name(text));
-        if let Some(status) = status {
-            return Expect::Exactly(status);
-        }
-        let names = NtStatus::TABLE.iter().map(|(_, name)| *name);
-        let whole = if text.starts_with("STATUS_") {
-            text.to_owned()
-        } else {
-            format!("STATUS_{text}")
-        };
-        let fix = nearest(&whole, names).map(|name| {
-            (
-                "one with a similar name exists".to_owned(),
-                format!("\"{name}\""),
-            )
-        });
-        let note =
-            "a name such as STATUS_SUCCESS, a number such as 0xC0000001, \"success\" or \"any\"";
-        let problem = Problem::new(format!("`{text}` is not a status"), value.span(), "unknown");
-        self.problems.add(problem.note(note).perhaps(fix));
-        Expect::Success
-    }
-
     /// Bytes from `data` or `text`, one of which must be there.
     fn required_data(&self) -> Option<Vec<u8>> {
         if self.table.has("text") {
@@ -409,41 +528,13 @@ impl Reader<'_, '_> {
         }
         self.table
             .required("data")
-            .and_then(|value| self.bytes(value))
+            .and_then(|value| self.bytes.read(value))
     }
 
     fn data(&self, key: &'static str) -> Option<Vec<u8>> {
-        self.table.value(key).and_then(|value| self.bytes(value))
-    }
-
-    /// Bytes as hexadecimal digits, spaces between them as one likes.
-    fn bytes(&self, value: &Value<'_>) -> Option<Vec<u8>> {
-        let text = string(value, self.problems)?;
-        let digits: Vec<char> = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-        if let Some(wrong) = digits.iter().find(|digit| !digit.is_ascii_hexdigit()) {
-            let title = format!("`{wrong}` is not a hexadecimal digit");
-            let problem =
-                Problem::new(title, value.span(), "bytes are pairs of hexadecimal digits");
-            self.problems
-                .add(problem.note("for example \"0500 0000\"; spaces do not count"));
-            return None;
-        }
-        if !digits.len().is_multiple_of(2) {
-            let title = format!("{} hexadecimal digits are not whole bytes", digits.len());
-            self.problems.add(Problem::new(
-                title,
-                value.span(),
-                "two digits for each byte",
-            ));
-            return None;
-        }
-        let nibble = |digit: char| digit.to_digit(16).unwrap_or(0) as u8;
-        Some(
-            digits
-                .chunks_exact(2)
-                .map(|pair| nibble(pair[0]) << 4 | nibble(pair[1]))
-                .collect(),
-        )
+        self.table
+            .value(key)
+            .and_then(|value| self.bytes.read(value))
     }
 
     /// A time such as `"10ms"`.

@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use dirql_abi::NtStatus;
-use dirql_chips::Stimulus;
+use dirql_chips::{ModemLines, SerialEvent, Stimulus};
 use dirql_kernel::WindowsVersion;
 use dirql_kernel::io::RequestKind;
+use dirql_kernel::io::pnp::PowerState;
 use dirql_kernel::readings::Reading;
 use snapbox::prelude::*;
 use snapbox::{assert_data_eq, str};
 
 use super::step::ALL_ACTIONS;
 use super::{
-    Action, DeviceRequest, DeviceSpec, DriverSpec, Expect, Interrupts, RegistryData, Scenario,
-    Target,
+    Action, DeviceRequest, DeviceSpec, DriverSpec, Expect, Expected, Interrupts, OtherEnd,
+    RegistryData, Scenario, Target,
 };
 
 /// A computer with one device of each kind, and these steps.
@@ -35,6 +36,9 @@ model = "button"
 steps = [
 {steps}
 ]
+
+[[thread]]
+steps = [{{ flush = "edu0", async = "asked" }}, {{ signal = "go" }}]
 "#
     )
 }
@@ -251,8 +255,10 @@ fn every_action_is_read() {
     let request = |request, expect_data| Action::Request {
         handle: "edu0".into(),
         request,
-        expect: Expect::Success,
-        expect_data,
+        expected: Expected {
+            data: expect_data,
+            ..Expected::default()
+        },
     };
     let stimulus = |stimulus| Action::Stimulus {
         device: "button0".into(),
@@ -283,7 +289,37 @@ fn every_action_is_read() {
         ),
         (
             "power = 'edu0', state = 'D3'",
-            device(DeviceRequest::Power(3), Expect::Success),
+            device(DeviceRequest::Power(PowerState::Device(3)), Expect::Success),
+        ),
+        (
+            "query_power = 'edu0', state = 'S4', expect = 'any'",
+            device(
+                DeviceRequest::QueryPower(PowerState::System(4)),
+                Expect::Any,
+            ),
+        ),
+        (
+            "query_stop = 'edu0'",
+            device(DeviceRequest::QueryStop, Expect::Success),
+        ),
+        (
+            "cancel_stop = 'edu0'",
+            device(DeviceRequest::CancelStop, Expect::Success),
+        ),
+        (
+            "query_remove = 'edu0'",
+            device(DeviceRequest::QueryRemove, Expect::Success),
+        ),
+        (
+            "cancel_remove = 'edu0'",
+            device(DeviceRequest::CancelRemove, Expect::Success),
+        ),
+        (
+            "cleanup = 'edu0'",
+            Action::Cleanup {
+                handle: "edu0".into(),
+                expect: Expect::Success,
+            },
         ),
         (
             "open = 'edu0', handle = 'h', if_possible = true",
@@ -336,6 +372,7 @@ fn every_action_is_read() {
                 RequestKind::Control {
                     code: 0x22_2000,
                     input: vec![0],
+                    output: vec![],
                     output_length: 2,
                     internal: true,
                 },
@@ -366,6 +403,48 @@ fn every_action_is_read() {
                 data: b"hi".to_vec(),
             },
         ),
+        (
+            "await = 'asked', expect = 'any', expect_information = 3, expect_data = { text = 'hi' }",
+            Action::Await {
+                name: "asked".into(),
+                expected: Expected {
+                    status: Expect::Any,
+                    information: Some(3),
+                    data: Some(b"hi".to_vec()),
+                },
+            },
+        ),
+        ("cancel = 'asked'", Action::Cancel("asked".into())),
+        (
+            "expect_pending = 'asked'",
+            Action::ExpectPending("asked".into()),
+        ),
+        ("signal = 'go'", Action::Signal("go".into())),
+        ("wait = 'go'", Action::Wait("go".into())),
+        (
+            "serial = 'button0', event = 'break'",
+            stimulus(Stimulus::Serial(SerialEvent::Break)),
+        ),
+        (
+            "serial = 'button0', event = 'framing_error', byte = 255",
+            stimulus(Stimulus::Serial(SerialEvent::FramingError(255))),
+        ),
+        (
+            "serial = 'button0', event = 'modem', asserted = ['cts', 'dcd']",
+            stimulus(Stimulus::Serial(SerialEvent::Modem(ModemLines {
+                cts: true,
+                dcd: true,
+                ..ModemLines::default()
+            }))),
+        ),
+        (
+            "flush = 'edu0', async = 'asked'",
+            Action::Send {
+                handle: "edu0".into(),
+                request: RequestKind::Flush,
+                name: "asked".into(),
+            },
+        ),
         ("sleep = '10ms'", Action::Sleep(Duration::from_millis(10))),
         ("sleep = '0ns'", Action::Sleep(Duration::ZERO)),
         ("wait_idle = true", Action::WaitIdle),
@@ -394,6 +473,100 @@ fn every_action_is_read() {
                 .any(|(text, _)| text.starts_with(&format!("{action} = "))),
             "{action}"
         );
+    }
+}
+
+#[test]
+fn bytes_come_from_digits_text_patterns_and_files() {
+    let data = |text: &str| match step(&format!("write = 'edu0', data = {text}")) {
+        Action::Request {
+            request: RequestKind::Write { data, .. },
+            ..
+        } => data,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(data("'01 02'"), [1, 2]);
+    assert_eq!(data("{ text = 'hi' }"), b"hi");
+    assert_eq!(
+        data("{ pattern = 'count', length = 3, skip = 254 }"),
+        [254, 255, 0]
+    );
+    assert_eq!(data("{ pattern = 'fill', length = 2, byte = 7 }"), [7, 7]);
+    let all = data("{ pattern = 'random', length = 40, seed = 9 }");
+    let part = data("{ pattern = 'random', length = 13, seed = 9, skip = 21 }");
+    assert_eq!(part, all[21..34], "a part of a pattern is that part");
+    assert_ne!(all, data("{ pattern = 'random', length = 40 }"));
+    let directory = std::env::temp_dir().join(format!("dirql-bytes-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::write(directory.join("a.bin"), b"beside").unwrap();
+    let file = directory.join("s.toml");
+    let text = with_steps("{ write = 'edu0', data = { file = 'a.bin' } }");
+    let scenario = Scenario::parse(file.to_str().unwrap(), &text).unwrap();
+    std::fs::remove_dir_all(&directory).unwrap();
+    let Action::Request { request, .. } = &scenario.threads[0].steps[0].action else {
+        panic!("{scenario:?}")
+    };
+    assert_eq!(
+        *request,
+        RequestKind::Write {
+            data: b"beside".to_vec(),
+            offset: 0
+        }
+    );
+}
+
+#[test]
+fn the_other_end_is_a_plug_a_port_or_a_sender() {
+    let port = |name: &str, end: &str| {
+        format!("[[device]]\nname = '{name}'\nmodel = 'uart16550'\nother_end = {end}\n")
+    };
+    let ends = |text: &str| -> Vec<Option<OtherEnd>> {
+        let scenario = Scenario::parse("t", text)
+            .unwrap()
+            .in_directory("x".as_ref());
+        let devices = scenario.devices.into_iter();
+        devices.map(|device| device.other_end).collect()
+    };
+    assert_eq!(
+        ends(&port("a", "{ loopback = true }")),
+        [Some(OtherEnd::Loopback)]
+    );
+    let pair = port("a", "{ device = 'b' }") + &port("b", "{ device = 'a' }");
+    assert_eq!(
+        ends(&pair),
+        ["b", "a"].map(|name| Some(OtherEnd::Device(name.into())))
+    );
+    assert_eq!(
+        ends(&port("a", "{ receive = '68' }")),
+        [Some(OtherEnd::Sender(b"h".to_vec()))]
+    );
+    for (text, title) in [
+        (
+            port("a", "{ }"),
+            "`other_end` is a loopback, a device, or what is received",
+        ),
+        (
+            port("a", "{ loopback = true, receive = '' }"),
+            "`other_end` is a loopback, a device, or what is received",
+        ),
+        (
+            port("a", "{ device = 'a' }"),
+            "a device is not at its own other end",
+        ),
+        (
+            port("a", "{ device = 'c' }"),
+            "`c` is not a device of this scenario",
+        ),
+        (
+            port("a", "{ device = 'b' }") + &port("b", "{ loopback = true }"),
+            "`b` has something else at its other end",
+        ),
+        (
+            port("a", "{ lopback = true }"),
+            "`other_end` has no key `lopback`",
+        ),
+    ] {
+        assert!(wrong(&text).contains(title), "{}", wrong(&text));
     }
 }
 
@@ -440,6 +613,38 @@ fn what_is_wrong_with_a_step_is_said() {
         (
             "start = 'edu0', expect = 'STATUS_SUCESS'",
             "`STATUS_SUCESS` is not a status (unknown) => \"STATUS_SUCCESS\"",
+        ),
+        (
+            "read = 'edu0', length = 1, async = 'r', expect = 'any'",
+            "a step that only sends does not know how the request ends (not here)",
+        ),
+        (
+            "await = 'askd'",
+            "`askd` is not the name of a request that is sent with `async` (unknown) => \"asked\"",
+        ),
+        (
+            "wait = 'gone'",
+            "`gone` is not a name that a step signals (unknown)",
+        ),
+        (
+            "write = 'edu0', data = { pattern = 'count' }",
+            "a source of bytes has no `length` (`length` is missing here)",
+        ),
+        (
+            "write = 'edu0', data = { fil = 'x' }",
+            "bytes are one of `text`, `file` and `pattern` (expected one of them)\na source of bytes has no key `fil` (unknown key) => file",
+        ),
+        (
+            "write = 'edu0', data = { file = '/nowhere/to/be/found' }",
+            "`/nowhere/to/be/found` cannot be read: No such file or directory (os error 2) (no such bytes)",
+        ),
+        (
+            "serial = 'edu0', event = 'parity_error'",
+            "a step has no `byte` (`byte` is missing here)",
+        ),
+        (
+            "power = 'edu0', state = 'D4'",
+            "`D4` is not a power state (unknown) => \"D0\"",
         ),
         (
             "start = 'edu0', expect = '0x1C0000001'",

@@ -151,7 +151,7 @@ impl Host {
                 Effect::Timer { after_100ns, token } => {
                     self.timers.push((self.now + after_100ns, token));
                 }
-                Effect::Output(bytes) => panic!("{bytes:?}"),
+                other @ (Effect::Output(_) | Effect::Serial(_)) => panic!("{other:?}"),
             }
         }
     }

@@ -18,7 +18,7 @@ use dirql_abi::stack_parameters::{
 use dirql_rules::ids;
 
 use super::lists::{Form, resource_list};
-use super::{Node, NodeState};
+use super::{Agreed, Node, NodeState};
 use crate::hal::{Alternative, Assignment};
 use crate::io::driver::zeroed;
 use crate::io::notification::TargetEvent;
@@ -40,6 +40,9 @@ pub enum PnpError {
     /// What the device asks for is not there or not free.
     #[error("the resources that the device asks for are not free")]
     Conflict,
+    /// The device was asked something else, and has not been told yet.
+    #[error("{}", agreed_text(*.0))]
+    Agreed(Option<Agreed>),
     /// AddDevice failed.
     #[error("AddDevice returned {0}")]
     AddDevice(NtStatus),
@@ -51,6 +54,18 @@ pub enum PnpError {
         /// Its answer.
         status: NtStatus,
     },
+}
+
+const fn agreed_text(agreed: Option<Agreed>) -> &'static str {
+    match agreed {
+        None => "the device was not asked, so there is nothing to cancel",
+        Some(Agreed::Stop) => {
+            "the device has agreed to be stopped; that is to be done or cancelled first"
+        }
+        Some(Agreed::Remove) => {
+            "the device has agreed to be removed; that is to be done or cancelled first"
+        }
+    }
 }
 
 /// The result of an operation of the plug and play manager.
@@ -268,16 +283,14 @@ impl Kernel {
         self.pool_free(outcome.information, None)
     }
 
-    /// Stops a device for rebalancing: IRP_MN_QUERY_STOP_DEVICE and IRP_MN_STOP_DEVICE.
-    ///
-    /// - Findings: an interrupt that is still connected afterwards; a request that must
-    ///   succeed and did not.
+    /// Asks whether a device may be stopped: IRP_MN_QUERY_STOP_DEVICE. What it agreed to is
+    /// then done or cancelled.
     ///
     /// # Errors
     /// The run's end. The inner error says that the driver did not agree; it has been sent
     /// IRP_MN_CANCEL_STOP_DEVICE then and goes on.
-    pub fn stop_device(&self, physical_device: u64) -> Answer {
-        if let Err(error) = self.expect_state(physical_device, NodeState::Started) {
+    pub fn query_stop_device(&self, physical_device: u64) -> Answer {
+        if let Err(error) = self.expect_agreed(physical_device, None) {
             return Ok(Err(error));
         }
         let top = self.top_of_stack(physical_device);
@@ -290,6 +303,38 @@ impl Kernel {
                 status,
             }));
         }
+        self.set_agreed(physical_device, Some(Agreed::Stop));
+        Ok(Ok(()))
+    }
+
+    /// A device that has agreed to be stopped is not stopped: IRP_MN_CANCEL_STOP_DEVICE.
+    ///
+    /// # Errors
+    /// The run's end. The inner error says that the device has not agreed to that.
+    pub fn cancel_stop_device(&self, physical_device: u64) -> Answer {
+        if let Err(error) = self.expect_agreed(physical_device, Some(Agreed::Stop)) {
+            return Ok(Err(error));
+        }
+        self.set_agreed(physical_device, None);
+        self.send_certain(physical_device, minor_pnp::IRP_MN_CANCEL_STOP_DEVICE)?;
+        Ok(Ok(()))
+    }
+
+    /// Stops a device for rebalancing: IRP_MN_QUERY_STOP_DEVICE, unless it has agreed already,
+    /// and IRP_MN_STOP_DEVICE.
+    ///
+    /// - Findings: an interrupt that is still connected afterwards; a request that must
+    ///   succeed and did not.
+    ///
+    /// # Errors
+    /// As [`Kernel::query_stop_device`].
+    pub fn stop_device(&self, physical_device: u64) -> Answer {
+        if self.agreed(physical_device) != Some(Agreed::Stop)
+            && let Err(error) = self.query_stop_device(physical_device)?
+        {
+            return Ok(Err(error));
+        }
+        self.set_agreed(physical_device, None);
         self.send_certain(physical_device, minor_pnp::IRP_MN_STOP_DEVICE)?;
         let places = self.connections_of_device(physical_device);
         self.report_left_connected(places, "IRP_MN_STOP_DEVICE")?;
@@ -314,6 +359,8 @@ impl Kernel {
         match node.state {
             NodeState::Enumerated => return Ok(Err(PnpError::State(node.state))),
             NodeState::SurpriseRemoved => {}
+            _ if node.agreed == Some(Agreed::Remove) => {}
+            _ if node.agreed.is_some() => return Ok(Err(PnpError::Agreed(node.agreed))),
             NodeState::Added | NodeState::Started | NodeState::Stopped => {
                 if let Some(status) = self.query_remove(physical_device)? {
                     return Ok(Err(PnpError::Refused {
@@ -323,6 +370,7 @@ impl Kernel {
                 }
             }
         }
+        self.set_agreed(physical_device, None);
         self.send_remove(physical_device)?;
         Ok(Ok(()))
     }
@@ -346,13 +394,13 @@ impl Kernel {
         Ok(Some(status))
     }
 
-    /// Asks a device whether it may be removed and then does not: IRP_MN_QUERY_REMOVE_DEVICE
-    /// and IRP_MN_CANCEL_REMOVE_DEVICE.
+    /// Asks whether a device may be removed: IRP_MN_QUERY_REMOVE_DEVICE. What it agreed to is
+    /// then done or cancelled.
     ///
     /// # Errors
     /// As [`Kernel::remove_device`].
-    pub fn cancel_remove_device(&self, physical_device: u64) -> Answer {
-        if let Err(error) = self.expect_state(physical_device, NodeState::Started) {
+    pub fn query_remove_device(&self, physical_device: u64) -> Answer {
+        if let Err(error) = self.expect_agreed(physical_device, None) {
             return Ok(Err(error));
         }
         if let Some(status) = self.query_remove(physical_device)? {
@@ -361,31 +409,39 @@ impl Kernel {
                 status,
             }));
         }
+        self.set_agreed(physical_device, Some(Agreed::Remove));
+        Ok(Ok(()))
+    }
+
+    /// A device that has agreed to be removed stays: IRP_MN_CANCEL_REMOVE_DEVICE.
+    ///
+    /// # Errors
+    /// The run's end. The inner error says that the device has not agreed to that.
+    pub fn cancel_remove_device(&self, physical_device: u64) -> Answer {
+        if let Err(error) = self.expect_agreed(physical_device, Some(Agreed::Remove)) {
+            return Ok(Err(error));
+        }
+        self.set_agreed(physical_device, None);
         self.send_certain(physical_device, minor_pnp::IRP_MN_CANCEL_REMOVE_DEVICE)?;
         self.target_event(physical_device, TargetEvent::RemoveCancelled)?;
         Ok(Ok(()))
     }
 
-    /// Asks a device whether it may be stopped and then does not: IRP_MN_QUERY_STOP_DEVICE
-    /// and IRP_MN_CANCEL_STOP_DEVICE.
-    ///
-    /// # Errors
-    /// As [`Kernel::stop_device`].
-    pub fn cancel_stop_device(&self, physical_device: u64) -> Answer {
-        if let Err(error) = self.expect_state(physical_device, NodeState::Started) {
-            return Ok(Err(error));
+    fn agreed(&self, physical_device: u64) -> Option<Agreed> {
+        self.node(physical_device)?.agreed
+    }
+
+    fn set_agreed(&self, physical_device: u64, agreed: Option<Agreed>) {
+        self.change_node(physical_device, |node| node.agreed = agreed);
+    }
+
+    /// A started device that has agreed to this, and to nothing else.
+    fn expect_agreed(&self, physical_device: u64, agreed: Option<Agreed>) -> Result<(), PnpError> {
+        self.expect_state(physical_device, NodeState::Started)?;
+        match self.agreed(physical_device) {
+            found if found == agreed => Ok(()),
+            found => Err(PnpError::Agreed(found)),
         }
-        let top = self.top_of_stack(physical_device);
-        let status =
-            self.send_simple(top, major::IRP_MJ_PNP, minor_pnp::IRP_MN_QUERY_STOP_DEVICE)?;
-        self.send_certain(physical_device, minor_pnp::IRP_MN_CANCEL_STOP_DEVICE)?;
-        if status.is_success() {
-            return Ok(Ok(()));
-        }
-        Ok(Err(PnpError::Refused {
-            request: "IRP_MN_QUERY_STOP_DEVICE",
-            status,
-        }))
     }
 
     /// The device is gone: IRP_MN_SURPRISE_REMOVAL. IRP_MN_REMOVE_DEVICE follows with
@@ -401,7 +457,8 @@ impl Kernel {
             return Ok(Err(PnpError::State(node.state)));
         }
         self.change_node(physical_device, |node| {
-            node.state = NodeState::SurpriseRemoved
+            node.state = NodeState::SurpriseRemoved;
+            node.agreed = None;
         });
         self.send_certain(physical_device, minor_pnp::IRP_MN_SURPRISE_REMOVAL)?;
         Ok(Ok(()))

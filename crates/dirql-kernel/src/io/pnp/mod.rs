@@ -31,6 +31,7 @@ use crate::hal::DeviceId;
 use crate::{Ddi, DriverPtr, Kernel, at};
 
 pub use control::PnpError;
+pub use power::PowerState;
 
 /// Where a device is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,15 @@ pub enum NodeState {
     Stopped,
     /// Gone without a warning; IRP_MN_REMOVE_DEVICE is still due.
     SurpriseRemoved,
+}
+
+/// What a started device has agreed to and has not been told to do, or not to do, yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Agreed {
+    /// IRP_MN_QUERY_STOP_DEVICE.
+    Stop,
+    /// IRP_MN_QUERY_REMOVE_DEVICE.
+    Remove,
 }
 
 /// A device of the machine, as plug and play knows it.
@@ -64,6 +74,8 @@ pub struct Node {
     pub description: String,
     /// Its place in its life.
     pub state: NodeState,
+    /// What it has agreed to.
+    pub agreed: Option<Agreed>,
     /// DEVICE_POWER_STATE.
     pub power: u32,
     /// The driver object that it is for.
@@ -214,6 +226,7 @@ impl Kernel {
                 .clone()
                 .unwrap_or_else(|| self.device_name(device)),
             state: NodeState::Enumerated,
+            agreed: None,
             power: device_power_state::PowerDeviceD0,
             driver: None,
             installed: identity.installed,

@@ -51,42 +51,65 @@ impl Kernel {
         }
     }
 
-    /// Puts a started device into a device power state: the query for less power, then
-    /// IRP_MN_SET_POWER.
+    /// Puts a started device into a power state, or has it follow the system into one: the
+    /// query for less power, then IRP_MN_SET_POWER.
     ///
     /// # Errors
     /// The run's end. The inner error says that the driver did not agree to less power.
-    pub fn set_power(&self, physical_device: u64, state: u32) -> Answer {
+    pub fn set_power(&self, physical_device: u64, state: PowerState) -> Answer {
+        if !state.is_working()
+            && let Err(error) = self.query_power(physical_device, state)?
+        {
+            return Ok(Err(error));
+        }
+        self.send_power(physical_device, minor_power::IRP_MN_SET_POWER, state)
+    }
+
+    /// Asks whether a started device may go to a power state: IRP_MN_QUERY_POWER.
+    ///
+    /// # Errors
+    /// As [`Kernel::set_power`].
+    pub fn query_power(&self, physical_device: u64, state: PowerState) -> Answer {
+        self.send_power(physical_device, minor_power::IRP_MN_QUERY_POWER, state)
+    }
+
+    /// Sends a power request through the stack of a started device and waits for it.
+    fn send_power(&self, physical_device: u64, minor: u8, state: PowerState) -> Answer {
         if let Err(error) = self.expect_state(physical_device, NodeState::Started) {
             return Ok(Err(error));
         }
-        if state != device_power_state::PowerDeviceD0 {
-            let status =
-                self.send_power(physical_device, minor_power::IRP_MN_QUERY_POWER, state)?;
-            if !status.is_success() {
-                return Ok(Err(PnpError::Refused {
-                    request: "IRP_MN_QUERY_POWER",
-                    status,
-                }));
-            }
-        }
-        let status = self.send_power(physical_device, minor_power::IRP_MN_SET_POWER, state)?;
+        let (kind, number) = state.numbers();
+        let status = self.power_request(physical_device, minor, kind, number)?;
         if status.is_success() {
             return Ok(Ok(()));
         }
         Ok(Err(PnpError::Refused {
-            request: "IRP_MN_SET_POWER",
+            request: minor_power::name(minor).unwrap_or("a power request"),
             status,
         }))
     }
+}
 
-    /// Sends a device power request through the stack and waits for it.
-    fn send_power(&self, physical_device: u64, minor: u8, state: u32) -> Ddi<NtStatus> {
-        self.power_request(
-            physical_device,
-            minor,
-            power_state_type::DevicePowerState,
-            state,
-        )
+/// A power state, of a device or of the system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PowerState {
+    /// D0 to D3, 0..=3.
+    Device(u8),
+    /// S0 to S5, 0..=5: working, sleeping, hibernating, off.
+    System(u8),
+}
+
+impl PowerState {
+    const fn is_working(self) -> bool {
+        matches!(self, Self::Device(0) | Self::System(0))
+    }
+
+    /// POWER_STATE_TYPE, and DEVICE_POWER_STATE or SYSTEM_POWER_STATE: both begin with
+    /// "unspecified".
+    fn numbers(self) -> (u32, u32) {
+        match self {
+            Self::Device(state) => (power_state_type::DevicePowerState, u32::from(state) + 1),
+            Self::System(state) => (power_state_type::SystemPowerState, u32::from(state) + 1),
+        }
     }
 }

@@ -27,7 +27,7 @@ use dirql_rules::ids;
 
 use super::{Log, below, bench, complete, driver, function_driver, on, pass, stack};
 use crate::hal::{LegacyWindow, LineWish, MessageWish, Plug, Socket};
-use crate::io::pnp::{Identity, NodeState, PnpError};
+use crate::io::pnp::{Agreed, Identity, NodeState, PnpError};
 use crate::io::{DriverImage, RequestOutcome};
 use crate::testing::Bench;
 use crate::{Config, DriverPtr, Kernel, WindowsVersion, at};
@@ -468,11 +468,32 @@ fn a_device_goes_through_its_life_in_the_documented_order() {
     );
     assert_eq!(
         bench.on_thread(move |kernel| kernel.cancel_stop_device(physical_device)),
+        Err(PnpError::Agreed(None))
+    );
+    assert_eq!(
+        bench.on_thread(move |kernel| kernel.query_stop_device(physical_device)),
+        Ok(())
+    );
+    let agreed = Err(PnpError::Agreed(Some(Agreed::Stop)));
+    assert_eq!(
+        bench.on_thread(move |kernel| kernel.query_remove_device(physical_device)),
+        agreed
+    );
+    assert_eq!(
+        bench.on_thread(move |kernel| kernel.remove_device(physical_device)),
+        agreed
+    );
+    assert_eq!(
+        bench.on_thread(move |kernel| kernel.cancel_stop_device(physical_device)),
         Ok(())
     );
     assert_eq!(
         log.take(),
         ["IRP_MN_QUERY_STOP_DEVICE", "IRP_MN_CANCEL_STOP_DEVICE"]
+    );
+    assert_eq!(
+        bench.on_thread(move |kernel| kernel.query_remove_device(physical_device)),
+        Ok(())
     );
     assert_eq!(
         bench.on_thread(move |kernel| kernel.cancel_remove_device(physical_device)),

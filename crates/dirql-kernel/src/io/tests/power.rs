@@ -9,12 +9,16 @@ use dirql_rules::ids;
 use super::pnp::edu;
 use super::{Log, below, bench, complete, device, driver, function_driver, on, pass, stack};
 use crate::hal::MessageWish;
-use crate::io::pnp::PnpError;
+use crate::io::pnp::{PnpError, PowerState};
 use crate::testing::Bench;
 use crate::{Config, DriverPtr, WindowsVersion};
 
 const D0: u32 = device_power_state::PowerDeviceD0;
 const D3: u32 = device_power_state::PowerDeviceD3;
+
+fn set_power(bench: &Bench, physical_device: u64, state: u8) -> Result<(), PnpError> {
+    bench.on_thread(move |kernel| kernel.set_power(physical_device, PowerState::Device(state)))
+}
 
 fn started(bench: &Bench) -> (u64, u64) {
     let physical_device = edu(bench, MessageWish::Line);
@@ -47,22 +51,23 @@ fn powering_down_asks_first_and_reaches_the_bus() {
             pass(kernel, below(kernel, device)?, irp)
         },
     );
-    for state in [D3, D0] {
-        assert_eq!(
-            bench.on_thread(move |kernel| kernel.set_power(physical_device, state)),
-            Ok(())
-        );
+    for (device, state) in [(3, D3), (0, D0)] {
+        assert_eq!(set_power(&bench, physical_device, device), Ok(()));
         assert_eq!(
             bench.kernel.node(physical_device).map(|node| node.power),
             Some(state)
         );
     }
+    let asked =
+        bench.on_thread(move |kernel| kernel.query_power(physical_device, PowerState::System(3)));
+    assert_eq!(asked, Ok(()));
     assert_eq!(
         log.take(),
         [
             "IRP_MN_QUERY_POWER 1 4",
             "IRP_MN_SET_POWER 1 4",
-            "IRP_MN_SET_POWER 1 1"
+            "IRP_MN_SET_POWER 1 1",
+            "IRP_MN_QUERY_POWER 0 4"
         ]
     );
     assert!(bench.rules().is_empty());
@@ -75,7 +80,7 @@ fn a_refused_query_leaves_the_device_on() {
     on(&bench, driver, major::IRP_MJ_POWER, |kernel, _, irp| {
         complete(kernel, irp, NtStatus::DEVICE_BUSY, 0)
     });
-    let refused = bench.on_thread(move |kernel| kernel.set_power(physical_device, D3));
+    let refused = set_power(&bench, physical_device, 3);
     let expected = PnpError::Refused {
         request: "IRP_MN_QUERY_POWER",
         status: NtStatus::DEVICE_BUSY,
@@ -149,7 +154,7 @@ fn a_missing_start_next_power_irp_is_found_before_vista_only() {
             },
         );
         bench
-            .on_thread(move |kernel| kernel.set_power(physical_device, D0))
+            .on_thread(move |kernel| kernel.set_power(physical_device, PowerState::Device(0)))
             .expect("it is on");
         assert_eq!(bench.rules(), rules);
     }
@@ -163,7 +168,7 @@ fn an_answered_power_request_is_no_finding_before_vista() {
     });
     let (physical_device, _) = started(&bench);
     bench
-        .on_thread(move |kernel| kernel.set_power(physical_device, D3))
+        .on_thread(move |kernel| kernel.set_power(physical_device, PowerState::Device(3)))
         .expect("it agrees");
     assert!(bench.rules().is_empty(), "{:?}", bench.kernel.findings());
 }

@@ -372,11 +372,16 @@ fn control_requests_pass_data_by_their_codes_method() {
         let kind = RequestKind::Control {
             code,
             input: b"in.".to_vec(),
+            output: if method == 1 {
+                b"data".to_vec()
+            } else {
+                Vec::new()
+            },
             output_length: 4,
             internal: false,
         };
         let outcome = ask(&bench, kind);
-        let expected: &[u8] = if method == 1 { &[0; 4] } else { b"out!" };
+        let expected: &[u8] = if method == 1 { b"data" } else { b"out!" };
         assert_eq!(
             (outcome.status, &outcome.data[..]),
             (NtStatus::SUCCESS, expected),
@@ -404,6 +409,7 @@ fn internal_control_comes_from_the_kernel() {
     let kind = RequestKind::Control {
         code: 0x22_2000,
         input: Vec::new(),
+        output: Vec::new(),
         output_length: 0,
         internal: true,
     };

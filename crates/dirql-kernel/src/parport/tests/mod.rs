@@ -295,6 +295,7 @@ fn control_kind(code: u32, input: &[u8], output: usize) -> RequestKind {
     RequestKind::Control {
         code,
         input: input.to_vec(),
+        output: alloc::vec::Vec::new(),
         output_length: output as u32,
         internal: true,
     }

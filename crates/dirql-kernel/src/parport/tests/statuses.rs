@@ -124,6 +124,7 @@ fn invalid_parameter_is_what_an_application_gets() {
     let kind = RequestKind::Control {
         code: ioctl::IOCTL_INTERNAL_PARALLEL_PORT_ALLOCATE,
         input: Vec::new(),
+        output: alloc::vec::Vec::new(),
         output_length: 0,
         internal: false,
     };
