@@ -81,7 +81,7 @@ impl Tree {
         Ok(files)
     }
 
-    /// The C sources in `directory` and the directories in it, in order.
+    /// The C and C++ sources in `directory` and the directories in it, in order.
     pub(crate) fn sources(&self, directory: &str) -> Result<Vec<PathBuf>> {
         let mut sources = Vec::new();
         let mut list = |directory: &Path| -> Result<Vec<PathBuf>> {
@@ -92,7 +92,10 @@ impl Tree {
                 let path = entry?.path();
                 if path.is_dir() {
                     directories.push(path);
-                } else if path.extension().is_some_and(|extension| extension == "c") {
+                } else if path
+                    .extension()
+                    .is_some_and(|extension| extension == "c" || extension == "cpp")
+                {
                     sources.push(path);
                 }
             }

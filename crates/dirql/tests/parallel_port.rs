@@ -95,6 +95,7 @@ fn a_check_that_relies_on_dirql_is_found_where_it_runs_at_dispatch_level() {
             let request = RequestKind::Control {
                 code,
                 input: Vec::new(),
+                output: Vec::new(),
                 output_length: 0,
                 internal: true,
             };

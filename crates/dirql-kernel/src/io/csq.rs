@@ -50,7 +50,7 @@ impl Kernel {
 
     /// `VOID IoCsqInsertIrp(PIO_CSQ, PIRP, PIO_CSQ_IRP_CONTEXT)`
     ///
-    /// Marks the request pending and queues it.
+    /// Queues the request and marks it pending.
     ///
     /// - IRQL: at or below DISPATCH_LEVEL.
     /// - Source: WDK reference, wdm.IoCsqInsertIrp.
@@ -69,8 +69,9 @@ impl Kernel {
 
     /// `NTSTATUS IoCsqInsertIrpEx(PIO_CSQ, PIRP, PIO_CSQ_IRP_CONTEXT, PVOID InsertContext)`
     ///
-    /// Marks the request pending, queues it with the queue's lock held and gives it a cancel
-    /// routine; if it was cancelled before, takes it out again and has it completed.
+    /// Queues the request with the queue's lock held, marks it pending and gives it a cancel
+    /// routine; if it was cancelled before, takes it out again and has it completed. A request
+    /// that an extended queue refuses is not marked.
     ///
     /// - IRQL: at or below DISPATCH_LEVEL.
     /// - Returns: what an extended queue's InsertIrp returned, else SUCCESS.
@@ -100,7 +101,6 @@ impl Kernel {
             self.write(slot(irp), context.address())?;
         }
         let level = self.csq_lock(csq, &body)?;
-        self.mark_pending(irp)?;
         let mut status = NtStatus::SUCCESS;
         if body.type_ == csq_type::IO_TYPE_CSQ_EX {
             let arguments = [csq.address(), irp, insert_context];
@@ -112,6 +112,7 @@ impl Kernel {
         } else {
             self.call("CsqInsertIrp", body.csq_insert_irp, &[csq.address(), irp]);
         }
+        self.mark_pending(irp)?;
         let pointer = DriverPtr::<Irp>::new(irp);
         let cancel = self.kernel_routine("dirql:CsqCancel");
         self.write(at!(pointer, Irp, cancel_routine), cancel)?;

@@ -680,7 +680,7 @@ fn what_is_wrong_with_a_step_is_said() {
         ),
         (
             "power = 'edu0', state = 'D4'",
-            "`D4` is not a device power state (unknown) => \"D0\"",
+            "`D4` is not a power state (unknown) => \"D0\"",
         ),
         (
             "sleep = '10'",

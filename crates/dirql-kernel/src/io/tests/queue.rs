@@ -327,6 +327,27 @@ fn a_cancelled_request_leaves_the_cancel_safe_queue() {
 }
 
 #[test]
+fn a_request_that_an_extended_queue_refuses_is_not_pending() {
+    let bench = bench();
+    let (csq, _) = csq(&bench, &Log::default());
+    let refuse = bench.routine(|_, _| Ok(NtStatus::DEVICE_NOT_READY.0 as u32 as u64));
+    bench.on_thread(move |kernel| {
+        let mut body = kernel.read(csq)?;
+        body.type_ = dirql_abi::io::csq_type::IO_TYPE_CSQ_EX;
+        body.csq_insert_irp = refuse;
+        kernel.write(csq, body)?;
+        let irp = current_irp(kernel)?;
+        let status = kernel.io_csq_insert_irp_ex(csq, irp, DriverPtr::NULL, 0)?;
+        assert_eq!(status, NtStatus::DEVICE_NOT_READY);
+        let pointer = DriverPtr::<Irp>::new(irp);
+        assert_eq!(kernel.read(at!(pointer, Irp, cancel_routine))?, 0);
+        assert_eq!(super::stack(kernel, irp)?.control, 0);
+        assert_eq!(kernel.irql().0, 0);
+        Ok(())
+    });
+}
+
+#[test]
 fn a_remove_lock_waits_for_its_last_holder() {
     let bench = bench();
     let log = Log::default();
