@@ -1,4 +1,5 @@
 //! Each target with inputs that are always the same: enough to notice what breaks at once.
+//! `DIRQL_FUZZ_INPUTS=N` runs N inputs per target in place of that.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,10 @@ fn samples(extension: &str) -> Vec<Vec<u8>> {
 }
 
 fn run(target: fn(&[u8]), seeds: &[Vec<u8>], count: u64) {
+    let count = match std::env::var("DIRQL_FUZZ_INPUTS") {
+        Ok(text) => text.parse().expect("DIRQL_FUZZ_INPUTS is a number"),
+        Err(_) => count,
+    };
     for seed in seeds {
         target(seed);
     }
