@@ -18,6 +18,7 @@ mod nmi;
 mod nudge;
 mod passive;
 mod poll;
+mod priority;
 mod processor;
 mod query;
 mod region;
