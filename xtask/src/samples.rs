@@ -90,6 +90,7 @@ pub(crate) fn check(tree: &Tree, compilers: Compilers) -> Result<()> {
 const BUILDS: &[&str] = &[
     "iointex",
     "samples",
+    "zoo",
     "crates/dirql-host/tests/drivers",
     "tests/contract",
 ];

@@ -451,6 +451,10 @@ rules! {
         "a parallel port's callbacks are given the context that came with them",
         "pass the Context member of the structure that holds the callback, and not after the port was removed",
         "parallel.h callbacks, Context", "0xD1, or a change of somebody else's memory";
+    LOCK_ORDER = 490, Warning,
+        "locks are taken in the same order everywhere",
+        "choose an order of the driver's locks, those of its interrupts among them, and keep to it",
+        "Preventing Errors and Deadlocks While Using Spin Locks; Driver Verifier, Deadlock Detection", "0xC4 0x1001";
 }
 
 /// The rule with this ID.

@@ -249,6 +249,17 @@ impl Kernel {
         self.take_pending()
     }
 
+    /// An interrupt is over and the next one not begun: another one may arrive first, or another
+    /// processor go on.
+    #[cold]
+    pub(super) fn choose_between_interrupts(&self) -> Ddi<()> {
+        if self.platform().on_strand() {
+            self.decide(false)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Which processor goes on when the one whose turn it was has given it up. `None`: none has
     /// anything to do, or something other than a processor acted.
     #[cold]

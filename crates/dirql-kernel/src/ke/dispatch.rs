@@ -54,6 +54,9 @@ impl Kernel {
                 .taken_in_a_row
                 .set(processor.taken_in_a_row.get() + 1);
             self.take_interrupt(vector)?;
+            if self.is_exploring() {
+                self.choose_between_interrupts()?;
+            }
         }
         self.processor().taken_in_a_row.set(0);
         self.reschedule_if_asked();

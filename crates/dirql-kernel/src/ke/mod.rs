@@ -13,6 +13,7 @@ mod guarded_mutex;
 pub(crate) mod interrupt;
 mod ipi;
 mod irql;
+mod lock_order;
 mod mutex;
 mod nmi;
 mod nudge;
@@ -26,6 +27,7 @@ mod scheduler;
 mod semaphore;
 mod spin_lock;
 mod synchronize;
+mod system_lock;
 #[cfg(test)]
 mod tests;
 mod thread;
@@ -82,6 +84,7 @@ pub(crate) struct Ke {
     choices: choice::Choices,
     pub(crate) interrupts: interrupt::Interrupts,
     locks: spin_lock::Locks,
+    lock_order: lock_order::LockOrder,
     clock: clock::Clock,
     polls: poll::Polls,
     threads: thread::Threads,

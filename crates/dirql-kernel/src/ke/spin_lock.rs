@@ -26,7 +26,7 @@ use crate::{DriverPtr, Event, Kernel};
 
 /// Which routines a lock is used with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     /// By the kernel itself: around ISRs, and for the ExInterlocked routines.
     Bare,
     /// `KeAcquireSpinLock` and its relatives.
@@ -53,21 +53,15 @@ pub(crate) struct Locks {
     /// Processors that wait for queued locks, first come first.
     waiting: RefCell<Vec<(u64, ProcessorId)>>,
     /// Address of the system's locks, an array; 0 before it is needed.
-    system: Cell<u64>,
+    pub(super) system: Cell<u64>,
 }
 
 /// A lock word that an ordinary routine took.
-const HELD: u64 = 1;
+pub(super) const HELD: u64 = 1;
 
 /// Set in a queue entry's word for its lock while the entry is the holder's:
 /// LOCK_QUEUE_OWNER.
 const QUEUE_OWNER: u64 = 2;
-
-/// How many locks the system has by number, KSPIN_LOCK_QUEUE_NUMBER of Windows Server 2003.
-const SYSTEM_LOCKS: u32 = 17;
-
-/// The one of them that guards cancellation, `LockQueueIoCancelLock`.
-const CANCEL_LOCK: u32 = 7;
 
 impl Kernel {
     /// Waits until the lock word is free and takes it.
@@ -78,7 +72,13 @@ impl Kernel {
 
     /// `mark` is what the word holds from then on.
     #[inline]
-    fn acquire(&self, lock: u64, kind: Kind, mark: u64, before: Option<Irql>) -> Ddi<()> {
+    pub(super) fn acquire(
+        &self,
+        lock: u64,
+        kind: Kind,
+        mark: u64,
+        before: Option<Irql>,
+    ) -> Ddi<()> {
         if self.is_exploring() {
             self.choose_before_lock(lock)?;
         }
@@ -91,7 +91,13 @@ impl Kernel {
     }
 
     #[inline]
-    fn try_acquire(&self, lock: u64, kind: Kind, mark: u64, before: Option<Irql>) -> Ddi<bool> {
+    pub(super) fn try_acquire(
+        &self,
+        lock: u64,
+        kind: Kind,
+        mark: u64,
+        before: Option<Irql>,
+    ) -> Ddi<bool> {
         let word = DriverPtr::<u64>::new(lock);
         let processor = self.processor().id;
         let content = self.read(word)?;
@@ -103,17 +109,38 @@ impl Kernel {
         self.take_lock(lock);
         self.write(word, mark)?;
         let place = self.here();
-        self.ke.locks.held.borrow_mut().push(Held {
+        let inside = self.hold(Held {
             lock,
             processor,
             kind,
             before,
             place,
         });
+        if inside {
+            self.note_lock_order(lock)?;
+        }
         if self.report.is_recording() {
             self.event(Event::LockTaken(lock));
         }
         Ok(true)
+    }
+
+    /// Notes a lock as held; whether its processor holds others.
+    #[inline]
+    fn hold(&self, lock: Held) -> bool {
+        let mut held = self.ke.locks.held.borrow_mut();
+        let inside = held.iter().any(|held| held.processor == lock.processor);
+        held.push(lock);
+        inside
+    }
+
+    /// The locks that a processor holds, in the order in which it took them, and where.
+    pub(super) fn held_by(&self, processor: ProcessorId) -> Vec<(u64, Place)> {
+        let held = self.ke.locks.held.borrow();
+        held.iter()
+            .filter(|held| held.processor == processor)
+            .map(|held| (held.lock, held.place.clone()))
+            .collect()
     }
 
     /// Ordinary routines look at bit 0 of the word only, queued ones at all of it.
@@ -175,7 +202,7 @@ impl Kernel {
     /// Releases a lock of a driver, which says what it takes it for. `new` is the level that
     /// the routine sets, if it does.
     #[inline]
-    fn release_as(&self, lock: u64, kind: Kind, new: Option<u8>) -> Ddi<()> {
+    pub(super) fn release_as(&self, lock: u64, kind: Kind, new: Option<u8>) -> Ddi<()> {
         let Some(held) = self.release(lock)? else {
             return Ok(());
         };
@@ -319,6 +346,7 @@ impl Kernel {
     /// Source: WDK reference, wdm.KeInitializeSpinLock.
     pub fn ke_initialize_spin_lock(&self, lock: u64) -> Ddi<()> {
         self.forget_lock(lock);
+        self.ke.lock_order.forget(lock);
         Ok(self.write(DriverPtr::<u64>::new(lock), 0)?)
     }
 
@@ -499,99 +527,5 @@ impl Kernel {
         let lock = self.read(at!(handle, KLockQueueHandle, lock_queue.lock))? & !QUEUE_OWNER;
         self.write(at!(handle, KLockQueueHandle, lock_queue.lock), lock)?;
         self.release_as(lock, Kind::Queued, new)
-    }
-
-    /// The word of one of the system's own locks.
-    fn system_lock(&self, number: u32) -> u64 {
-        let system = &self.ke.locks.system;
-        if system.get() == 0 {
-            system.set(self.allocate_system(u64::from(SYSTEM_LOCKS) * 8));
-        }
-        system.get() + u64::from(number) * 8
-    }
-
-    fn known_system_lock(&self, number: u32) -> Ddi<u64> {
-        if number < SYSTEM_LOCKS {
-            return Ok(self.system_lock(number));
-        }
-        Err(self.find_fatal(
-            ids::LOCK_NUMBER,
-            format!("{number} is not the number of a queued spin lock; there are {SYSTEM_LOCKS}"),
-            None,
-        ))
-    }
-
-    /// `KIRQL KeAcquireQueuedSpinLock(KSPIN_LOCK_QUEUE_NUMBER)`
-    ///
-    /// Takes one of the system's own locks, which drivers should leave alone; some that follow
-    /// the cancel lock by its number do not.
-    ///
-    /// - IRQL: at or below DISPATCH_LEVEL; DISPATCH_LEVEL afterwards.
-    /// - Returns: the level before.
-    /// - Findings: DQ0115 no such number.
-    /// - Source: ntifs.h of Windows Server 2003 (the routine has no page).
-    pub fn ke_acquire_queued_spin_lock(&self, number: u32) -> Ddi<u8> {
-        self.acquire_system_lock(number, Irql::DISPATCH)
-    }
-
-    /// As [`Kernel::ke_acquire_queued_spin_lock`], at SYNCH_LEVEL.
-    pub fn ke_acquire_queued_spin_lock_raise_to_synch(&self, number: u32) -> Ddi<u8> {
-        self.acquire_system_lock(number, Irql::SYNCH)
-    }
-
-    fn acquire_system_lock(&self, number: u32, level: Irql) -> Ddi<u8> {
-        let lock = self.known_system_lock(number)?;
-        let old = self.enter_lock_level(level)?;
-        self.acquire(lock, Kind::Queued, HELD, Some(old))?;
-        Ok(old.0)
-    }
-
-    /// `LOGICAL KeTryToAcquireQueuedSpinLock(KSPIN_LOCK_QUEUE_NUMBER, PKIRQL)`: never waits.
-    /// The level is raised, and stored, only if the lock was free.
-    pub fn ke_try_to_acquire_queued_spin_lock(&self, number: u32, old: DriverPtr<u8>) -> Ddi<u32> {
-        self.try_to_acquire_system_lock(number, old, Irql::DISPATCH)
-    }
-
-    /// As [`Kernel::ke_try_to_acquire_queued_spin_lock`], at SYNCH_LEVEL.
-    pub fn ke_try_to_acquire_queued_spin_lock_raise_to_synch(
-        &self,
-        number: u32,
-        old: DriverPtr<u8>,
-    ) -> Ddi<u32> {
-        self.try_to_acquire_system_lock(number, old, Irql::SYNCH)
-    }
-
-    fn try_to_acquire_system_lock(&self, number: u32, old: DriverPtr<u8>, level: Irql) -> Ddi<u32> {
-        let lock = self.known_system_lock(number)?;
-        let before = self.enter_lock_level(level)?;
-        if self.try_acquire(lock, Kind::Queued, HELD, Some(before))? {
-            self.write(old, before.0)?;
-            return Ok(1);
-        }
-        if before <= level {
-            self.lower_irql(before)?;
-        } else {
-            self.set_irql(before);
-        }
-        Ok(0)
-    }
-
-    /// `VOID KeReleaseQueuedSpinLock(KSPIN_LOCK_QUEUE_NUMBER, KIRQL)`
-    pub fn ke_release_queued_spin_lock(&self, number: u32, old: u8) -> Ddi<()> {
-        let lock = self.known_system_lock(number)?;
-        self.release_as(lock, Kind::Queued, Some(old))?;
-        self.leave_lock_level(old)
-    }
-
-    /// `VOID IoAcquireCancelSpinLock(PKIRQL)`: the system's lock over cancellation.
-    /// IRQL: at or below DISPATCH_LEVEL.
-    pub fn io_acquire_cancel_spin_lock(&self, old: DriverPtr<u8>) -> Ddi<()> {
-        let level = self.acquire_system_lock(CANCEL_LOCK, Irql::DISPATCH)?;
-        Ok(self.write(old, level)?)
-    }
-
-    /// `VOID IoReleaseCancelSpinLock(KIRQL)`
-    pub fn io_release_cancel_spin_lock(&self, old: u8) -> Ddi<()> {
-        self.ke_release_queued_spin_lock(CANCEL_LOCK, old)
     }
 }

@@ -233,6 +233,7 @@ impl Kernel {
             }
             if lock == 0 {
                 lock = object + core::mem::offset_of!(KInterrupt, spin_lock) as u64;
+                self.forget_lock_order(lock);
             }
             let isr = Isr {
                 object,

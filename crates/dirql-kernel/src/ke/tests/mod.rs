@@ -6,6 +6,7 @@ mod choice;
 mod dpc;
 mod ipi;
 mod irql;
+mod lock_order;
 mod nudge;
 mod spin_lock;
 mod synchronize;

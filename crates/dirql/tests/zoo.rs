@@ -1,0 +1,105 @@
+//! The drivers of the zoo: each mistake is found, and each twin is clean.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn zoo() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../zoo")
+}
+
+fn dirql(arguments: &[&str]) -> (String, Option<i32>) {
+    let output = Command::new(env!("CARGO_BIN_EXE_dirql"))
+        .current_dir(zoo())
+        .args(arguments)
+        .output()
+        .expect("the command line can be started");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
+    (
+        text(output.stdout) + &text(output.stderr),
+        output.status.code(),
+    )
+}
+
+/// The mistake is found under `rule` and needs `switches`; the string that is printed shows it
+/// again, and again the same; the twin is clean.
+fn check(name: &str, rule: &str, switches: usize) {
+    let image = format!("{name}/{name}.sys");
+    let scenario = format!("{name}/{name}.toml");
+    let (out, code) = dirql(&["explore", &image]);
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains(&format!("[{rule}]")), "{out}");
+    let needs = match switches {
+        0 => "needs no switch".into(),
+        1 => "needs 1 switch\n".into(),
+        _ => format!("needs {switches} switches\n"),
+    };
+    assert!(out.contains(&needs), "{out}");
+
+    let mut words = out.split_whitespace();
+    let schedule = words
+        .find(|word| word.starts_with("d1-"))
+        .expect("a schedule");
+    let replay = ["replay", schedule, &image, "--scenario", &scenario];
+    let first = dirql(&replay);
+    assert_eq!(first.1, Some(1), "{}", first.0);
+    assert!(first.0.contains(&format!("[{rule}]")), "{}", first.0);
+    for _ in 0..3 {
+        assert_eq!(dirql(&replay), first);
+    }
+
+    let twin = format!("{name}/{name}-fixed.sys");
+    let explore = ["explore", &twin, "--scenario", &scenario];
+    let all = |more: &[&str]| dirql(&[&explore[..], more].concat());
+    let (out, code) = all(&["--preemptions", "1"]);
+    assert_eq!(code, Some(0), "{out}");
+    assert!(out.contains("clean: all "), "{out}");
+    // Those with few orders are done with two switches, too.
+    let (out, code) = all(&["--preemptions", "2", "--budget", "120"]);
+    assert!(code == Some(0) || code == Some(4), "{out}");
+}
+
+macro_rules! zoo {
+    ($($test:ident: $name:literal, $rule:literal, $switches:literal;)*) => {
+        $(#[test] fn $test() { check($name, $rule, $switches); })*
+
+        #[test]
+        fn every_driver_of_the_zoo_is_checked() {
+            let entries = std::fs::read_dir(zoo()).expect("the zoo is there");
+            let mut found: Vec<String> = entries
+                .map(|entry| entry.expect("it can be listed"))
+                .filter(|entry| entry.path().is_dir())
+                .map(|entry| entry.file_name().to_string_lossy().into_owned())
+                .collect();
+            found.sort();
+            assert_eq!(found, [$($name),*]);
+        }
+    };
+}
+
+zoo! {
+    acknowledge_all: "acknowledge-all", "DQ0180", 1;
+    allocated_twice: "allocated-twice", "DQ0150", 1;
+    armed_late: "armed-late", "DQ0180", 1;
+    busy_flag: "busy-flag", "DQ0180", 2;
+    dpc_arguments: "dpc-arguments", "DQ0143", 1;
+    dpc_initialised_again: "dpc-initialised-again", "DQ0140", 1;
+    dpc_on_two_processors: "dpc-on-two-processors", "DQ0180", 1;
+    empty_list: "empty-list", "DQ0151", 1;
+    event_initialised_late: "event-initialised-late", "DQ0180", 1;
+    interrupt_after_disconnect: "interrupt-after-disconnect", "DQ0001", 1;
+    isr_before_init: "isr-before-init", "DQ0001", 1;
+    isr_takes_lock: "isr-takes-lock", "DQ0110", 2;
+    lock_inversion: "lock-inversion", "DQ0490", 0;
+    lost_update_dpc: "lost-update-dpc", "DQ0180", 2;
+    lost_update_isr: "lost-update-isr", "DQ0180", 2;
+    lost_update_threads: "lost-update-threads", "DQ0180", 1;
+    missed_wakeup: "missed-wakeup", "DQ0180", 1;
+    reference_count: "reference-count", "DQ0151", 1;
+    stop_and_write: "stop-and-write", "DQ0001", 2;
+    synchronize_inversion: "synchronize-inversion", "DQ0490", 0;
+    timeout_and_completion: "timeout-and-completion", "DQ0170", 2;
+    timer_rearmed: "timer-rearmed", "DQ0141", 1;
+    torn_read: "torn-read", "DQ0180", 1;
+    two_starts: "two-starts", "DQ0180", 2;
+    wrong_lock: "wrong-lock", "DQ0180", 2;
+}

@@ -1,0 +1,101 @@
+/*
+ * An ISR that acknowledges more than it has seen.
+ *
+ * A cause that comes between the look and the acknowledgement is lost, and so is its request.
+ */
+#include <ddk/wdm.h>
+
+struct _ZOO_STATE {
+    PIRP Irps[2];
+    ULONG Seen;
+    KDPC Dpc;
+};
+#include "../zoo.h"
+
+static BOOLEAN NTAPI ZooTakeSeen(PVOID Context)
+{
+    PZOO zoo = Context;
+    ULONG seen = zoo->State.Seen;
+
+    zoo->State.Seen = 0;
+    return (BOOLEAN)seen;
+}
+
+static VOID NTAPI ZooDpc(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2)
+{
+    PZOO zoo = Context;
+    BOOLEAN seen;
+    ULONG i;
+    PIRP irp;
+
+    UNREFERENCED_PARAMETER(Dpc);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    seen = KeSynchronizeExecution(zoo->Interrupt, ZooTakeSeen, zoo);
+    for (i = 0; i < 2; i++) {
+        if (!(seen & (1 << i)))
+            continue;
+        irp = InterlockedExchangePointer((PVOID *)&zoo->State.Irps[i], NULL);
+        if (irp != NULL)
+            ZooEnd(irp, STATUS_SUCCESS, sizeof(ULONG));
+    }
+}
+
+static BOOLEAN NTAPI ZooIsr(PKINTERRUPT Interrupt, PVOID Context)
+{
+    PZOO zoo = Context;
+    ULONG causes = ZooGet(zoo, EDU_IRQ_STATUS);
+
+    UNREFERENCED_PARAMETER(Interrupt);
+    if (causes == 0)
+        return FALSE;
+#ifdef FIXED
+    ZooSet(zoo, EDU_IRQ_ACK, causes);
+#else
+    ZooSet(zoo, EDU_IRQ_ACK, 0xFFFFFFFF);
+#endif
+    zoo->State.Seen |= causes;
+    KeInsertQueueDpc(&zoo->State.Dpc, NULL, NULL);
+    return TRUE;
+}
+
+static NTSTATUS ZooPrepare(PZOO Zoo)
+{
+    KeInitializeDpc(&Zoo->State.Dpc, ZooDpc, Zoo);
+    return STATUS_SUCCESS;
+}
+
+static VOID ZooReady(PZOO Zoo)
+{
+    UNREFERENCED_PARAMETER(Zoo);
+}
+
+static VOID ZooQuiet(PZOO Zoo)
+{
+    UNREFERENCED_PARAMETER(Zoo);
+    KeFlushQueuedDpcs();
+}
+
+static VOID ZooGone(PZOO Zoo)
+{
+    UNREFERENCED_PARAMETER(Zoo);
+    KeFlushQueuedDpcs();
+}
+
+static NTSTATUS ZooRead(PZOO Zoo, PIRP Irp, PULONG Value)
+{
+    UNREFERENCED_PARAMETER(Zoo);
+    UNREFERENCED_PARAMETER(Irp);
+    *Value = 0;
+    return STATUS_SUCCESS;
+}
+
+static NTSTATUS ZooWrite(PZOO Zoo, PIRP Irp, ULONG Value)
+{
+    UNREFERENCED_PARAMETER(Irp);
+    UNREFERENCED_PARAMETER(Value);
+    IoMarkIrpPending(Irp);
+    InterlockedExchangePointer((PVOID *)&Zoo->State.Irps[Value - 1], Irp);
+    ZooSet(Zoo, EDU_IRQ_RAISE, Value);
+    return STATUS_PENDING;
+}

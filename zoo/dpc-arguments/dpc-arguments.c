@@ -1,0 +1,93 @@
+/*
+ * What an interrupt brought, handed to the DPC as an argument.
+ *
+ * The second interrupt comes before the first one's DPC has run; KeInsertQueueDpc returns
+ * FALSE, and its argument is lost.
+ */
+#include <ddk/wdm.h>
+
+struct _ZOO_STATE {
+    ULONG Causes;
+    ULONG Total;
+    KDPC Dpc;
+};
+#include "../zoo.h"
+
+static BOOLEAN NTAPI ZooTake(PVOID Context)
+{
+    PZOO zoo = Context;
+
+    zoo->State.Total |= zoo->State.Causes;
+    zoo->State.Causes = 0;
+    return TRUE;
+}
+
+static VOID NTAPI ZooDpc(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2)
+{
+    PZOO zoo = Context;
+
+    UNREFERENCED_PARAMETER(Dpc);
+    UNREFERENCED_PARAMETER(Argument2);
+#ifdef FIXED
+    UNREFERENCED_PARAMETER(Argument1);
+    KeSynchronizeExecution(zoo->Interrupt, ZooTake, zoo);
+#else
+    zoo->State.Causes = (ULONG)(ULONG_PTR)Argument1;
+    ZooTake(zoo);
+#endif
+}
+
+static BOOLEAN NTAPI ZooIsr(PKINTERRUPT Interrupt, PVOID Context)
+{
+    PZOO zoo = Context;
+    ULONG causes = ZooAcknowledge(zoo);
+
+    UNREFERENCED_PARAMETER(Interrupt);
+    if (causes == 0)
+        return FALSE;
+#ifdef FIXED
+    zoo->State.Causes |= causes;
+    KeInsertQueueDpc(&zoo->State.Dpc, NULL, NULL);
+#else
+    KeInsertQueueDpc(&zoo->State.Dpc, (PVOID)(ULONG_PTR)causes, NULL);
+#endif
+    return TRUE;
+}
+
+static NTSTATUS ZooPrepare(PZOO Zoo)
+{
+    KeInitializeDpc(&Zoo->State.Dpc, ZooDpc, Zoo);
+    return STATUS_SUCCESS;
+}
+
+static VOID ZooReady(PZOO Zoo)
+{
+    UNREFERENCED_PARAMETER(Zoo);
+}
+
+static VOID ZooQuiet(PZOO Zoo)
+{
+    UNREFERENCED_PARAMETER(Zoo);
+    KeFlushQueuedDpcs();
+}
+
+static VOID ZooGone(PZOO Zoo)
+{
+    UNREFERENCED_PARAMETER(Zoo);
+    KeFlushQueuedDpcs();
+}
+
+static NTSTATUS ZooRead(PZOO Zoo, PIRP Irp, PULONG Value)
+{
+    UNREFERENCED_PARAMETER(Irp);
+    *Value = Zoo->State.Total;
+    return STATUS_SUCCESS;
+}
+
+static NTSTATUS ZooWrite(PZOO Zoo, PIRP Irp, ULONG Value)
+{
+    UNREFERENCED_PARAMETER(Irp);
+    UNREFERENCED_PARAMETER(Value);
+    ZooSet(Zoo, EDU_IRQ_RAISE, Value);
+    return STATUS_SUCCESS;
+}
