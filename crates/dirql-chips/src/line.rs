@@ -39,7 +39,12 @@ impl WiredOr {
     pub fn drive(&mut self, source: LineSource, asserted: bool) -> Option<Level> {
         let before = self.is_asserted();
         match (self.asserting.binary_search(&source), asserted) {
+            // Mostly the line has one source, which comes and goes at the end.
+            (Err(place), true) if place == self.asserting.len() => self.asserting.push(source),
             (Err(place), true) => self.asserting.insert(place, source),
+            (Ok(place), false) if place + 1 == self.asserting.len() => {
+                self.asserting.truncate(place);
+            }
             (Ok(place), false) => {
                 self.asserting.remove(place);
             }

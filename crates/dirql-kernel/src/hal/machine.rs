@@ -374,42 +374,50 @@ impl Kernel {
         body: impl FnOnce(Target<'_>, &mut Outputs, &mut Effects) -> R,
     ) -> Option<R> {
         self.touch_device(device.0);
-        let (mut outputs, mut effects) = self.hal.scratch.take().unwrap_or_default();
+        // An effect can be an input of the same or another device; that one has its own lists.
+        let Ok(mut scratch) = self.hal.scratch.try_borrow_mut() else {
+            return self.input_with(device, body, &mut (Vec::new(), Vec::new()));
+        };
+        self.input_with(device, body, &mut scratch)
+    }
+
+    fn input_with<R>(
+        &self,
+        device: DeviceId,
+        body: impl FnOnce(Target<'_>, &mut Outputs, &mut Effects) -> R,
+        (outputs, effects): &mut (Outputs, Effects),
+    ) -> Option<R> {
         let result = {
             let mut slots = self.hal.slots.borrow_mut();
             match &mut slots.get_mut(device.0 as usize)?.kind {
                 SlotKind::Pci(address) => {
                     let mut bus = self.hal.pci.borrow_mut();
-                    Some(body(
-                        Target::Pci(bus.get_mut(*address)?),
-                        &mut outputs,
-                        &mut effects,
-                    ))
+                    Some(body(Target::Pci(bus.get_mut(*address)?), outputs, effects))
                 }
-                SlotKind::Legacy { device, .. } => Some(body(
-                    Target::Legacy(&mut **device),
-                    &mut outputs,
-                    &mut effects,
-                )),
+                SlotKind::Legacy { device, .. } => {
+                    Some(body(Target::Legacy(&mut **device), outputs, effects))
+                }
             }
         };
-        self.carry_out(device, &mut outputs, &mut effects);
-        self.hal.scratch.set(Some((outputs, effects)));
+        self.carry_out(device, outputs, effects);
         result
     }
 
-    /// Carries out what left a device, in order.
+    /// Carries out what left a device, in order. Looked at where it is, since moving it costs more
+    /// than most of it does.
     pub(crate) fn carry_out(&self, device: DeviceId, outputs: &mut Outputs, effects: &mut Effects) {
-        for output in outputs.drain(..) {
+        for output in outputs.iter() {
             self.carry_out_output(device, output);
         }
-        for effect in effects.drain(..) {
+        outputs.clear();
+        for effect in effects.iter() {
             self.carry_out_effect(device, effect);
         }
+        effects.clear();
     }
 
-    fn carry_out_output(&self, device: DeviceId, output: Output) {
-        match output {
+    fn carry_out_output(&self, device: DeviceId, output: &Output) {
+        match *output {
             Output::Line { asserted } => self.drive_line(device, 0, asserted),
             Output::Message { write, .. } => self.write_message(write),
             Output::DmaRead {
@@ -417,19 +425,19 @@ impl Kernel {
                 length,
                 token,
             } => self.dma_read(device, address, length, token),
-            Output::DmaWrite { address, bytes } => self.dma_write(address, &bytes),
+            Output::DmaWrite { address, ref bytes } => self.dma_write(address, bytes),
             Output::Timer { after_100ns, token } => {
                 self.start_device_timer(device, after_100ns, token)
             }
-            Output::Sent(bytes) => self.sent(device, &bytes),
+            Output::Sent(ref bytes) => self.sent(device, bytes),
             Output::Serial(serial) => self.sent_serial(device, serial),
             // A function that may not be a bus master is not heard; that is its driver's doing.
             Output::Blocked { .. } | Output::WindowsMoved => {}
         }
     }
 
-    fn carry_out_effect(&self, device: DeviceId, effect: Effect) {
-        match effect {
+    fn carry_out_effect(&self, device: DeviceId, effect: &Effect) {
+        match *effect {
             Effect::Interrupt { source, level } => {
                 self.drive_line(device, source, level == Level::High)
             }
@@ -438,11 +446,11 @@ impl Kernel {
                 length,
                 token,
             } => self.dma_read(device, address, length, token),
-            Effect::DmaWrite { address, bytes } => self.dma_write(address, &bytes),
+            Effect::DmaWrite { address, ref bytes } => self.dma_write(address, bytes),
             Effect::Timer { after_100ns, token } => {
                 self.start_device_timer(device, after_100ns, token)
             }
-            Effect::Output(bytes) => self.sent(device, &bytes),
+            Effect::Output(ref bytes) => self.sent(device, bytes),
             Effect::Serial(serial) => self.sent_serial(device, serial),
         }
     }

@@ -46,7 +46,7 @@ pub(crate) struct Hal {
     pub(crate) pci: RefCell<Bus>,
     slots: RefCell<Vec<machine::Slot>>,
     /// Empty between inputs to devices; kept for its memory.
-    scratch: Cell<Option<(Outputs, Effects)>>,
+    scratch: RefCell<(Outputs, Effects)>,
     sources: RefCell<Vec<Source>>,
     vectors: RefCell<vectors::Vectors>,
     /// Where the next memory window goes, a physical address.
@@ -65,7 +65,7 @@ impl Default for Hal {
             held_lines: RefCell::default(),
             pci: RefCell::default(),
             slots: RefCell::default(),
-            scratch: Cell::default(),
+            scratch: RefCell::default(),
             sources: RefCell::default(),
             vectors: RefCell::default(),
             next_memory: Cell::new(crate::mm::layout::DEVICE_PHYSICAL),

@@ -115,69 +115,74 @@ impl Kernel {
         let processor = self.processor();
         self.look_at_kernel();
         let chain = processor.idt[usize::from(vector.0)].get();
-        let first = self.ke.interrupts.isr_after(chain, 0);
         if processor.taken_in_a_row.get() > STORM {
-            return Err(self.storm(vector, chain, first));
+            return Err(self.storm(vector, chain));
         }
         // Without one the controller should have been masked; there is nothing to call.
-        let Some(first) = first else { return Ok(()) };
-        let passive = if first.mode == interrupt_mode::LevelSensitive {
+        let Some(first) = self.ke.interrupts.place_after(chain, 0) else {
+            return Ok(());
+        };
+        let mode = self.ke.interrupts.isr(chain, first).mode;
+        let passive = if mode == interrupt_mode::LevelSensitive {
             self.run_level_chain(vector, chain, first)?
         } else {
             self.run_latched_chain(vector, chain, first)?
         };
         if passive {
-            self.start_passive(vector, chain, first.mode)
+            self.start_passive(vector, chain, mode)
         } else {
             Ok(())
         }
     }
 
     /// Returns whether ISRs at PASSIVE_LEVEL are to be asked.
-    fn run_level_chain(&self, vector: Vector, chain: ChainId, first: Isr) -> Ddi<bool> {
+    fn run_level_chain(&self, vector: Vector, chain: ChainId, first: usize) -> Ddi<bool> {
         let mut passive = false;
         let mut next = Some(first);
-        while let Some(isr) = next {
+        while let Some(place) = next {
+            let isr = self.ke.interrupts.isr(chain, place);
             if isr.passive {
                 passive |= isr.active;
-            } else if isr.active && self.call_isr(vector, chain, isr)? {
+            } else if isr.active && self.call_isr(vector, chain, &isr)? {
                 return Ok(false);
             }
-            next = self.ke.interrupts.isr_after(chain, isr.number);
+            next = self.ke.interrupts.place_after(chain, isr.number);
         }
         Ok(passive)
     }
 
     /// Returns whether ISRs at PASSIVE_LEVEL are to be asked.
-    fn run_latched_chain(&self, vector: Vector, chain: ChainId, first: Isr) -> Ddi<bool> {
+    fn run_latched_chain(&self, vector: Vector, chain: ChainId, first: usize) -> Ddi<bool> {
         let mut rounds = 0;
+        let mut next = Some(first);
         loop {
             let (mut claimed, mut called, mut passive) = (false, 0, false);
-            let mut next = self.ke.interrupts.isr_after(chain, 0);
-            while let Some(isr) = next {
+            while let Some(place) = next {
+                let isr = self.ke.interrupts.isr(chain, place);
                 if !isr.active {
-                    self.message_while_inactive(isr);
+                    self.message_while_inactive(&isr);
                 }
                 if isr.passive {
                     passive |= isr.active;
                 } else {
                     called += 1;
-                    claimed |= isr.active && self.call_isr(vector, chain, isr)?;
+                    claimed |= isr.active && self.call_isr(vector, chain, &isr)?;
                 }
-                next = self.ke.interrupts.isr_after(chain, isr.number);
+                next = self.ke.interrupts.place_after(chain, isr.number);
             }
             rounds += 1;
             if !claimed || called < 2 {
                 return Ok(passive);
             }
             if rounds > STORM {
-                return Err(self.storm(vector, chain, Some(first)));
+                return Err(self.storm(vector, chain));
             }
+            next = self.ke.interrupts.place_after(chain, 0);
         }
     }
 
     /// Calls one ISR at its synchronize IRQL with its lock held.
-    fn call_isr(&self, vector: Vector, chain: ChainId, isr: Isr) -> Ddi<bool> {
+    fn call_isr(&self, vector: Vector, chain: ChainId, isr: &Isr) -> Ddi<bool> {
         let irql = self.raise_irql(isr.synchronize_irql);
         let generation = self.ke.interrupts.generation();
         self.acquire_lock_word(isr.lock)?;
@@ -212,7 +217,7 @@ impl Kernel {
 
     /// Calls an ISR at the level and with the lock that it has now, and sees whether it left
     /// them so.
-    pub(super) fn enter_isr(&self, vector: Vector, isr: Isr) -> Ddi<bool> {
+    pub(super) fn enter_isr(&self, vector: Vector, isr: &Isr) -> Ddi<bool> {
         self.processor().context.set(Context::Isr(vector.0));
         if self.report.is_recording() {
             self.event(Event::IsrEnter {
@@ -241,7 +246,7 @@ impl Kernel {
     }
 
     /// Bug check 0xC8 as its page describes it for an ISR (unique value 3).
-    fn check_isr_level(&self, isr: Isr) -> Ddi<()> {
+    fn check_isr_level(&self, isr: &Isr) -> Ddi<()> {
         let (now, expected) = (self.irql(), isr.synchronize_irql);
         if now == expected {
             return Ok(());
@@ -276,7 +281,7 @@ impl Kernel {
     }
 
     #[cold]
-    fn claimed_for_another(&self, isr: Isr) -> Ddi<()> {
+    fn claimed_for_another(&self, isr: &Isr) -> Ddi<()> {
         let connected = self.connection_place(isr.object);
         self.find_at(
             ids::CLAIMED_FOREIGN,
@@ -290,8 +295,8 @@ impl Kernel {
 
     /// An interrupt that never stops. Parameters as on the page of bug check 0xF2.
     #[cold]
-    pub(super) fn storm(&self, vector: Vector, chain: ChainId, first: Option<Isr>) -> Stop {
-        let Some(first) = first else {
+    pub(super) fn storm(&self, vector: Vector, chain: ChainId) -> Stop {
+        let Some(first) = self.ke.interrupts.first_isr(chain) else {
             let message = format!(
                 "vector {:#04x} was taken {STORM} times in a row, and no ISR is connected to it on processor {}",
                 vector.0,

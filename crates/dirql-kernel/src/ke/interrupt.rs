@@ -117,17 +117,29 @@ pub(crate) struct Interrupts {
 }
 
 impl Interrupts {
-    /// The first ISR of a chain that was connected after the one with this number, copied, so
-    /// that nothing is borrowed while it runs and it may be gone afterwards.
+    /// Where in a chain the first ISR is that was connected after the one with this number. What
+    /// is connected or disconnected while an ISR runs moves the others, so it is asked each time.
     #[inline]
-    pub(crate) fn isr_after(&self, chain: ChainId, number: u32) -> Option<Isr> {
+    pub(crate) fn place_after(&self, chain: ChainId, number: u32) -> Option<usize> {
         let index = chain.0.checked_sub(1)?;
         self.chains
             .borrow()
             .get(index as usize)?
             .iter()
-            .find(|isr| isr.number > number)
-            .copied()
+            .position(|isr| isr.number > number)
+    }
+
+    /// The ISR at a place that [`Interrupts::place_after`] has just given. Copied, so that nothing
+    /// is borrowed while it runs.
+    #[inline]
+    pub(crate) fn isr(&self, chain: ChainId, place: usize) -> Isr {
+        self.chains.borrow()[chain.0 as usize - 1][place]
+    }
+
+    /// The first ISR of a chain.
+    pub(crate) fn first_isr(&self, chain: ChainId) -> Option<Isr> {
+        self.place_after(chain, 0)
+            .map(|place| self.isr(chain, place))
     }
 
     /// Changes whenever an object is disconnected, or becomes active or inactive.
@@ -372,7 +384,7 @@ impl Kernel {
     /// A message has arrived for an ISR that is inactive. It is lost, unless the documentation is
     /// read in the other way.
     #[cold]
-    pub(crate) fn message_while_inactive(&self, isr: Isr) {
+    pub(crate) fn message_while_inactive(&self, isr: &Isr) {
         let readings = self.config().readings;
         let is_message = self
             .source(isr.source)

@@ -144,8 +144,7 @@ impl Kernel {
                     0
                 };
                 if in_a_row > STORM {
-                    let first = self.ke.interrupts.isr_after(chain, 0);
-                    return Err(self.storm(vector, chain, first));
+                    return Err(self.storm(vector, chain));
                 }
                 self.hold_lines(key.0, vector, false);
             }
@@ -160,16 +159,17 @@ impl Kernel {
         loop {
             let (mut claimed, mut called) = (false, 0);
             let mut number = 0;
-            while let Some(isr) = self.ke.interrupts.isr_after(chain, number) {
+            while let Some(place) = self.ke.interrupts.place_after(chain, number) {
+                let isr = self.ke.interrupts.isr(chain, place);
                 number = isr.number;
                 if isr.passive && !isr.active {
-                    self.message_while_inactive(isr);
+                    self.message_while_inactive(&isr);
                 }
                 if !isr.passive || !isr.active {
                     continue;
                 }
                 called += 1;
-                claimed |= self.call_passive_isr(vector, isr)?;
+                claimed |= self.call_passive_isr(vector, &isr)?;
                 if claimed && is_level {
                     return Ok(());
                 }
@@ -179,13 +179,12 @@ impl Kernel {
                 return Ok(());
             }
             if rounds > STORM {
-                let first = self.ke.interrupts.isr_after(chain, 0);
-                return Err(self.storm(vector, chain, first));
+                return Err(self.storm(vector, chain));
             }
         }
     }
 
-    fn call_passive_isr(&self, vector: Vector, isr: Isr) -> Ddi<bool> {
+    fn call_passive_isr(&self, vector: Vector, isr: &Isr) -> Ddi<bool> {
         self.acquire_event_lock(isr.lock)?;
         // While this thread waited, another one may have disconnected it or reported
         // it inactive.

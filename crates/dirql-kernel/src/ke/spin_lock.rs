@@ -9,6 +9,7 @@
 //! Source: WDK reference, "Introduction to Spin Locks", "Queued Spin Locks", "Preventing
 //! Errors and Deadlocks While Using Spin Locks".
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -156,21 +157,34 @@ impl Kernel {
     /// Frees a lock word that the current processor holds.
     #[inline]
     pub(crate) fn release_lock_word(&self, lock: u64) -> Ddi<()> {
-        self.release(lock).map(|_| ())
+        self.release(lock, |_| true).map(|_| ())
     }
 
-    /// Frees a lock, and says how it was taken, if this processor took it.
+    /// Frees a lock. Returns how it was taken if this processor took it in a manner that does not
+    /// fit.
     #[inline]
-    fn release(&self, lock: u64) -> Ddi<Option<Held>> {
+    fn release(&self, lock: u64, fits: impl FnOnce(&Held) -> bool) -> Ddi<Option<Box<Held>>> {
         let processor = self.processor().id;
-        let taken = {
+        let mut misfit = None;
+        let is_taken = {
             let mut held = self.ke.locks.held.borrow_mut();
             let at = held
                 .iter()
                 .rposition(|held| held.lock == lock && held.processor == processor);
-            at.map(|at| held.remove(at))
+            if let Some(at) = at {
+                // Looked at where it is: moving it out costs more than all the rest.
+                if !fits(&held[at]) {
+                    misfit = Some(Box::new(held[at].clone()));
+                }
+                if at + 1 == held.len() {
+                    held.truncate(at);
+                } else {
+                    held.remove(at);
+                }
+            }
+            at.is_some()
         };
-        if taken.is_none() {
+        if !is_taken {
             self.released_without_owning(lock)?;
         }
         self.free_lock(lock);
@@ -178,7 +192,7 @@ impl Kernel {
         if self.report.is_recording() {
             self.event(Event::LockReleased(lock));
         }
-        Ok(taken)
+        Ok(misfit)
     }
 
     #[cold]
@@ -203,16 +217,12 @@ impl Kernel {
     /// the routine sets, if it does.
     #[inline]
     pub(super) fn release_as(&self, lock: u64, kind: Kind, new: Option<u8>) -> Ddi<()> {
-        let Some(held) = self.release(lock)? else {
-            return Ok(());
-        };
-        if held.kind != kind {
-            return self.other_kind(held.place);
+        let fits = |held: &Held| held.kind == kind && held.before.map(|irql| irql.0) == new;
+        match self.release(lock, fits)? {
+            None => Ok(()),
+            Some(held) if held.kind != kind => self.other_kind(held.place),
+            Some(held) => self.other_level(&held, new),
         }
-        if held.before.map(|before| before.0) != new {
-            self.other_level(&held, new)?;
-        }
-        Ok(())
     }
 
     #[cold]
