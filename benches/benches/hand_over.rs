@@ -1,13 +1,11 @@
 //! Two threads that hand an event to each other: `KeSetEvent` and `KeWaitForSingleObject`
-//! through the table of exports, 1 million switches, against an indirect call.
-#![expect(clippy::disallowed_types, reason = "measuring is what this is for")]
+//! through the table of exports, there and back, against an indirect call.
 
 use std::cell::Cell;
 use std::hint::black_box;
 use std::rc::Rc;
-use std::time::Instant;
 
-use dirql_benches::{nanoseconds, report};
+use dirql_benches::{compare, each, report};
 use dirql_host::Host;
 use dirql_kernel::Config;
 use dirql_kernel::ke::ThreadBody;
@@ -20,9 +18,6 @@ dirql_host::import! {
 type SetEvent = extern "win64" fn(u64, i32, u8) -> i32;
 type Wait = extern "win64" fn(u64, u32, u8, u8, u64) -> i32;
 
-/// Switches from one thread to the other.
-const SWITCHES: u32 = 1_000_000;
-
 /// Bytes between the two events.
 const APART: u64 = 64;
 
@@ -33,9 +28,9 @@ fn main() {
     })
     .expect("a computer");
     let events = Rc::new(Cell::new(0_u64));
-    let elapsed = Rc::new(Cell::new(0.0));
+    let is_over = Rc::new(Cell::new(false));
     for side in 0..2_u64 {
-        let (events, elapsed) = (events.clone(), elapsed.clone());
+        let (events, is_over) = (events.clone(), is_over.clone());
         host.kernel().spawn_thread(
             "bench",
             8,
@@ -54,31 +49,36 @@ fn main() {
                     0 => (events.get(), events.get() + APART),
                     _ => (events.get() + APART, events.get()),
                 };
-                let start = Instant::now();
-                for _ in 0..SWITCHES / 2 {
-                    if side == 0 {
-                        set(other, 0, 0);
-                        wait(mine, 0, 0, 0, 0);
-                    } else {
-                        wait(mine, 0, 0, 0, 0);
-                        set(other, 0, 0);
+                let there_and_back = || {
+                    set(other, 0, 0);
+                    wait(mine, 0, 0, 0, 0);
+                };
+                if side == 0 {
+                    measure(there_and_back);
+                    is_over.set(true);
+                    set(other, 0, 0);
+                } else {
+                    wait(mine, 0, 0, 0, 0);
+                    while !is_over.get() {
+                        there_and_back();
                     }
                 }
-                elapsed.set(start.elapsed().as_nanos() as f64 / f64::from(SWITCHES));
                 Ok(())
             })),
         );
     }
     host.run_until_idle();
+}
+
+fn measure(there_and_back: impl FnMut()) {
     let target: fn(u64) -> u64 = |value| value + 1;
-    let reference = nanoseconds(100_000, || {
+    let call = || {
         black_box(black_box(target)(1));
-    });
+    };
     report(
-        "hand an event to another thread and wait (aim: 200 ns)",
-        elapsed.get(),
+        "hand an event to another thread and get one back",
         "indirect call",
-        reference,
-        None,
+        &compare((500, each(there_and_back)), (50_000, each(call))),
+        "at most 400 ns, that is 200 ns a switch",
     );
 }

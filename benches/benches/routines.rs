@@ -3,7 +3,7 @@
 
 use std::hint::black_box;
 
-use dirql_benches::{nanoseconds, report};
+use dirql_benches::{compare, each, report};
 use dirql_host::Host;
 use dirql_kernel::Config;
 use dirql_kernel::ke::ThreadBody;
@@ -49,17 +49,12 @@ fn main() {
 
 fn measure(thread: u64) {
     let target: fn(u64) -> u64 = |value| value + 1;
-    let reference = nanoseconds(100_000, || {
-        black_box(black_box(target)(1));
-    });
     let line = |what: &str, body: &mut dyn FnMut()| {
-        report(
-            what,
-            nanoseconds(10_000, body),
-            "indirect call",
-            reference,
-            None,
-        );
+        let call = || {
+            black_box(black_box(target)(1));
+        };
+        let comparison = compare((2_000, each(body)), (50_000, each(call)));
+        report(what, "indirect call", &comparison, "none");
     };
     let memory = ExAllocatePoolWithTag(0, 256, TAG);
     KeInitializeEvent(memory, 0, 1);

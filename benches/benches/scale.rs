@@ -7,29 +7,31 @@
 use std::time::Instant;
 
 use dirql_benches::scale::Machine;
-use dirql_benches::{nanoseconds, report};
+use dirql_benches::{Comparison, Times, alone, each, report};
 
 /// As many messages as one processor has vectors for, and a few to spare.
 const FEW: u16 = 128;
 const MANY: u16 = 2048;
 
-/// Nanoseconds for one message of many that are sent in turn.
-fn one_at_a_time(machine: &Machine, messages: u16) -> f64 {
+/// One message of many that are sent in turn.
+fn one_at_a_time(machine: &Machine, messages: u16) -> Times {
     let mut next = 0;
-    nanoseconds(u32::from(MANY), || {
+    let send = || {
         assert_eq!(machine.interrupt([next]), 1);
         next = (next + 1) % messages;
-    })
+    };
+    alone(u32::from(MANY), each(send))
 }
 
-/// Nanoseconds for one message of `FEW` that are sent together.
-fn together(machine: &Machine, messages: u16) -> f64 {
+/// One message of `FEW` that are sent together.
+fn together(machine: &Machine, messages: u16) -> Times {
     let mut first = 0;
-    let all = nanoseconds(u32::from(MANY / FEW), || {
-        assert_eq!(machine.interrupt(first..first + FEW), u64::from(FEW));
-        first = (first + FEW) % messages;
-    });
-    all / f64::from(FEW)
+    alone(u32::from(MANY), |calls| {
+        for _ in 0..calls / u32::from(FEW) {
+            assert_eq!(machine.interrupt(first..first + FEW), u64::from(FEW));
+            first = (first + FEW) % messages;
+        }
+    })
 }
 
 fn main() {
@@ -45,12 +47,15 @@ fn main() {
     let reference = [one_at_a_time(&small, FEW), together(&small, FEW)];
     let what = ["a message by itself", "a message among 128"];
     for index in 0..what.len() {
+        let (measured, reference) = (measured[index], reference[index]);
         report(
             what[index],
-            measured[index],
             "the same on one processor",
-            reference[index],
-            Some(1.5),
+            &Comparison {
+                measured,
+                reference,
+            },
+            "ratio at most 1.5",
         );
     }
 }

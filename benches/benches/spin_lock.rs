@@ -4,7 +4,7 @@
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use dirql_benches::{nanoseconds, report};
+use dirql_benches::{compare, each, report};
 use dirql_host::Host;
 use dirql_kernel::Config;
 use dirql_kernel::ke::ThreadBody;
@@ -31,24 +31,31 @@ fn main() {
             KeInitializeSpinLock(lock);
             let acquire: Acquire = dirql_host::native::routine("KeAcquireSpinLockRaiseToDpc");
             let release: Release = dirql_host::native::routine("KeReleaseSpinLock");
-            let measured = nanoseconds(100_000, || {
-                let old = acquire(lock);
-                release(lock, old);
-            });
             let word = AtomicU64::new(0);
-            let reference = nanoseconds(100_000, || {
-                while black_box(&word)
-                    .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
-                    .is_err()
-                {}
-                black_box(&word).swap(0, Ordering::Release);
-            });
+            let comparison = compare(
+                (
+                    2_000,
+                    each(|| {
+                        let old = acquire(lock);
+                        release(lock, old);
+                    }),
+                ),
+                (
+                    10_000,
+                    each(|| {
+                        while black_box(&word)
+                            .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
+                            .is_err()
+                        {}
+                        black_box(&word).swap(0, Ordering::Release);
+                    }),
+                ),
+            );
             report(
                 "acquire and release a spin lock through exports",
-                measured,
                 "uncontended atomic lock",
-                reference,
-                Some(10.0),
+                &comparison,
+                "ratio at most 10",
             );
             Ok(())
         })),

@@ -10,7 +10,7 @@ use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
 use std::ptr;
 
-use dirql_benches::{nanoseconds, report};
+use dirql_benches::{compare, report};
 use dirql_chips::Trigger;
 use dirql_chips::models::{self, PluggedDevice};
 use dirql_host::Host;
@@ -93,15 +93,23 @@ fn with_empty_handler<R>(body: impl FnOnce() -> R) -> R {
 
 fn measure() {
     assert_eq!(read_port(LINE_STATUS), IDLE, "the serial port answers");
-    let read = || nanoseconds(5_000, || assert_eq!(read_port(LINE_STATUS), IDLE));
-    let step = || nanoseconds(5_000, || _ = read_port(LINE_STATUS));
-    let (measured, reference) = (read(), with_empty_handler(step));
+    let read = |calls: u32| {
+        for _ in 0..calls {
+            assert_eq!(read_port(LINE_STATUS), IDLE);
+        }
+    };
+    let step = |calls: u32| {
+        with_empty_handler(|| {
+            for _ in 0..calls {
+                read_port(LINE_STATUS);
+            }
+        });
+    };
     report(
         "trapped port read, line status of a uart16550",
-        measured,
         "empty fault and return",
-        reference,
-        Some(1.3),
+        &compare((50, read), (50, step)),
+        "ratio at most 1.3",
     );
 }
 

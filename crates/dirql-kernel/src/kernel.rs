@@ -6,6 +6,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
+use dirql_abi::Irql;
 use dirql_rules::{BugCheck, Context, IrqlRule, Place, ids};
 
 use crate::config::Config;
@@ -227,7 +228,9 @@ impl Kernel {
 fn allowed(rule: &IrqlRule) -> alloc::string::String {
     if rule.lowest == rule.highest {
         format!("at {} only", rule.lowest)
-    } else {
+    } else if rule.lowest == Irql::PASSIVE {
         format!("at or below {}", rule.highest)
+    } else {
+        format!("from {} to {}", rule.lowest, rule.highest)
     }
 }

@@ -40,6 +40,17 @@ const fn exactly(rule: RuleId, ddi: &'static str, level: Irql, source: &'static 
     }
 }
 
+/// DISPATCH_LEVEL, or SYNCH_LEVEL if the lock was taken so. Which of the two is the lock's affair.
+const fn lock_level(ddi: &'static str, source: &'static str) -> IrqlRule {
+    IrqlRule {
+        rule: ids::ENTRY_LEVEL,
+        ddi,
+        lowest: Irql::DISPATCH,
+        highest: Irql::SYNCH,
+        source,
+    }
+}
+
 /// DDIs with a level rule, sorted by name. A name that is missing may be called at any level.
 #[rustfmt::skip] // read as a table
 pub const ENTRY_IRQL: &[IrqlRule] = &[
@@ -258,13 +269,13 @@ pub const ENTRY_IRQL: &[IrqlRule] = &[
     at_most(ids::ENTRY_LEVEL,   "KeReadStateTimer",                             Irql::DISPATCH, "Rule IrqlKeDispatchLte"),
     at_most(ids::ENTRY_LEVEL,   "KeRegisterNmiCallback",                        Irql::APC,      "Rule IrqlKeApcLte2"),
     at_most(ids::ENTRY_LEVEL,   "KeReleaseGuardedMutex",                        Irql::APC,      "Rule IrqlKeApcLte1"),
-    exactly(ids::ENTRY_LEVEL,   "KeReleaseInStackQueuedSpinLock",               Irql::DISPATCH, "The routine's page, IRQL row"),
+    lock_level(                 "KeReleaseInStackQueuedSpinLock",                               "The routine's page, IRQL row"),
     at_most(ids::ENTRY_LEVEL,   "KeReleaseInStackQueuedSpinLockForDpc",         Irql::DISPATCH, "The routine's page, IRQL row"),
     exactly(ids::ENTRY_LEVEL,   "KeReleaseInStackQueuedSpinLockFromDpcLevel",   Irql::DISPATCH, "The routine's page, IRQL row"),
     at_most(ids::ENTRY_LEVEL,   "KeReleaseMutant",                              Irql::DISPATCH, "Rule IrqlKeSetEvent; the routine's page, IRQL row"),
     at_most(ids::ENTRY_LEVEL,   "KeReleaseMutex",                               Irql::DISPATCH, "Rule IrqlKeDispatchLte"),
     at_most(ids::ENTRY_LEVEL,   "KeReleaseSemaphore",                           Irql::DISPATCH, "Rule IrqlKeSetEvent; the routine's page, IRQL row"),
-    exactly(ids::ENTRY_LEVEL,   "KeReleaseSpinLock",                            Irql::DISPATCH, "Rule IrqlKeReleaseSpinLock"),
+    lock_level(                 "KeReleaseSpinLock",                                            "Rule IrqlKeReleaseSpinLock"),
     at_most(ids::ENTRY_LEVEL,   "KeReleaseSpinLockForDpc",                      Irql::DISPATCH, "The routine's page, IRQL row"),
     exactly(ids::ENTRY_LEVEL,   "KeReleaseSpinLockFromDpcLevel",                Irql::DISPATCH, "Rule IrqlDispatch"),
     exactly(ids::ENTRY_LEVEL,   "KeRemoveByKeyDeviceQueue",                     Irql::DISPATCH, "Rule IrqlDispatch"),

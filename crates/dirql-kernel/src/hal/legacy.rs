@@ -27,7 +27,7 @@ impl Kernel {
     ///
     /// - IRQL: PASSIVE_LEVEL.
     /// - Returns: the vector; 0 if the line does not exist.
-    /// - Findings: DQ0136, advice.
+    /// - Findings: DQ0136, advice, for a driver that has an AddDevice routine.
     /// - Source: HalGetInterruptVector, Remarks (obsolete).
     pub fn hal_get_interrupt_vector(
         &self,
@@ -35,11 +35,13 @@ impl Kernel {
         irql: DriverPtr<u8>,
         affinity: DriverPtr<u64>,
     ) -> Ddi<u32> {
-        self.find(
-            ids::OBSOLETE_VECTOR_LOOKUP,
-            format!("the driver asks for the vector of line {level}"),
-            None,
-        )?;
+        if self.caller_has_add_device() {
+            self.find(
+                ids::OBSOLETE_VECTOR_LOOKUP,
+                format!("the driver asks for the vector of line {level}"),
+                None,
+            )?;
+        }
         let Some(source) = self.source_of_line(level) else {
             self.write(irql, 0)?;
             self.write(affinity, 0)?;
@@ -48,6 +50,12 @@ impl Kernel {
         self.write(irql, source.irql().0)?;
         self.write(affinity, source.affinity)?;
         Ok(u32::from(source.vector.0))
+    }
+
+    /// A driver without one finds its hardware by itself, and has no other way.
+    fn caller_has_add_device(&self) -> bool {
+        self.driver_of_address(self.here().address)
+            .is_some_and(|driver| self.has_add_device(driver))
     }
 
     /// What a line's interrupt is, whether or not a device was given it.

@@ -196,6 +196,20 @@ impl Kernel {
         self.hal.sources.borrow().get(source as usize).copied()
     }
 
+    /// The line that a vector stands for, and the device that it was given to or that is wired to
+    /// it, if there is one.
+    #[must_use]
+    pub fn line_of_vector(&self, vector: Vector) -> Option<(u32, Option<DeviceId>)> {
+        let sources = self.hal.sources.borrow();
+        let found = sources.iter().find_map(|source| match source.kind {
+            SourceKind::Line { gsi, .. } if source.vector == vector => Some((gsi, source.device)),
+            _ => None,
+        });
+        let (gsi, device) = found?;
+        let is_plugged = self.with_slot(device, |_| ()).is_some();
+        Some((gsi, Some(device).filter(|_| is_plugged)))
+    }
+
     /// Every source that is assigned, with its number.
     pub(crate) fn sources(&self) -> alloc::vec::Vec<(u32, Source)> {
         let sources = self.hal.sources.borrow();

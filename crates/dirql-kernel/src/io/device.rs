@@ -280,6 +280,17 @@ impl Kernel {
         self.pool_free(device, None)
     }
 
+    /// The names of the devices that a driver made and did not delete, in order of address.
+    #[must_use]
+    pub fn device_names(&self, driver: u64) -> Vec<String> {
+        let devices = self.io.devices.borrow();
+        let own = devices
+            .iter()
+            .filter(|(_, device)| device.driver == driver && device.deleted.is_none());
+        own.filter_map(|(address, _)| self.ob_name(*address))
+            .collect()
+    }
+
     /// Whether `device` is a device object.
     #[must_use]
     pub fn is_device(&self, device: u64) -> bool {

@@ -463,6 +463,16 @@ impl Kernel {
         self.with_driver(driver, |d| d.image.name.to_string())
     }
 
+    /// Whether a driver has an AddDevice routine; without one it finds its devices by itself.
+    #[must_use]
+    pub fn has_add_device(&self, driver: u64) -> bool {
+        let object = self.read(DriverPtr::<DriverObject>::new(driver));
+        let extension = object.and_then(|object| {
+            self.read(DriverPtr::<DriverExtension>::new(object.driver_extension))
+        });
+        extension.is_ok_and(|extension| extension.add_device != 0)
+    }
+
     /// The driver object whose image covers `address`.
     #[must_use]
     pub fn driver_of_address(&self, address: u64) -> Option<u64> {

@@ -1,5 +1,4 @@
-//! Spin locks: executive, in-stack queued, the system's by number, and the words behind
-//! interrupt objects.
+//! Spin locks: executive, in-stack queued, and the words behind interrupt objects.
 //!
 //! A lock word is 0 when free. Held, it is 1 if an ordinary routine took it, and the address
 //! of the holder's queue entry, whose own word for the lock has bit 1 set then, if a queued one
@@ -217,12 +216,31 @@ impl Kernel {
     /// the routine sets, if it does.
     #[inline]
     pub(super) fn release_as(&self, lock: u64, kind: Kind, new: Option<u8>) -> Ddi<()> {
-        let fits = |held: &Held| held.kind == kind && held.before.map(|irql| irql.0) == new;
+        let level = self.irql();
+        let is_at_its_level = |held: &Held| new.is_none() || held.place.irql == level.0;
+        let fits = |held: &Held| {
+            held.kind == kind && held.before.map(|irql| irql.0) == new && is_at_its_level(held)
+        };
         match self.release(lock, fits)? {
             None => Ok(()),
             Some(held) if held.kind != kind => self.other_kind(held.place),
+            Some(held) if !is_at_its_level(&held) => self.away_from_its_level(&held.place),
             Some(held) => self.other_level(&held, new),
         }
+    }
+
+    /// A lock that was taken at DISPATCH_LEVEL, or at SYNCH_LEVEL, is released at that level.
+    #[cold]
+    fn away_from_its_level(&self, taken: &Place) -> Ddi<()> {
+        let here = self.here();
+        let message = format!(
+            "{} was called at {}; the lock was taken at {}",
+            here.ddi.unwrap_or("the release"),
+            Irql(here.irql),
+            Irql(taken.irql)
+        );
+        let earlier = (String::from("it was taken here"), taken.clone());
+        self.find(ids::ENTRY_LEVEL, message, Some(earlier))
     }
 
     #[cold]

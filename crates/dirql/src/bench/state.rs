@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
 use dirql_abi::NtStatus;
-use dirql_abi::device::{DriverExtension, DriverObject};
 use dirql_chips::Stimulus;
 use dirql_host::{Host, LoadedDriver};
 use dirql_kernel::cm::DeviceKeyKind;
@@ -514,15 +513,6 @@ impl State {
             .into_iter()
             .map(|(event, _)| event)
             .collect()
-    }
-
-    /// Whether a driver has an AddDevice routine; without one it finds its devices by itself.
-    pub(crate) fn has_add_device(kernel: &Kernel, driver: u64) -> bool {
-        let object = kernel.read(DriverPtr::<DriverObject>::new(driver));
-        let extension = object.and_then(|object| {
-            kernel.read(DriverPtr::<DriverExtension>::new(object.driver_extension))
-        });
-        extension.is_ok_and(|extension| extension.add_device != 0)
     }
 
     /// Sleeps in virtual time; at least one unit of 100 ns.

@@ -1,5 +1,6 @@
 //! The definition of the command line, from which help, completions and manual pages come.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, ValueHint};
@@ -381,10 +382,15 @@ fn device(text: &str) -> Result<DeviceSpec, String> {
     let model = parts.next().unwrap_or_default();
     let kind = models::find(model).map(|model| model.kind);
     let mut spec = DeviceSpec::new("", model);
+    let mut keys = BTreeSet::new();
     for part in parts {
         let (key, value) = part
             .split_once('=')
+            .filter(|(key, value)| !key.is_empty() && !value.is_empty())
             .ok_or(format!("`{part}` is not KEY=VALUE"))?;
+        if !keys.insert(key) {
+            return Err(format!("`{key}` is there twice"));
+        }
         match key {
             "name" => spec.name = value.into(),
             "interrupts" => spec = spec.interrupts(interrupts(value)?),
@@ -494,6 +500,19 @@ mod tests {
         assert_eq!("all".parse(), Ok(Preemptions::All));
         assert_eq!("0".parse(), Ok(Preemptions::Most(0)));
         assert!("101".parse::<Preemptions>().is_err());
+    }
+
+    #[test]
+    fn a_key_has_a_value_and_is_there_once() {
+        for wrong in [
+            "edu,",
+            "edu,name",
+            "edu,name=",
+            "edu,=a",
+            "edu,name=a,name=b",
+        ] {
+            assert!(device(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use dirql_image::inf::Inf;
 
 use crate::bench::Bench;
-use crate::bench::state::{BenchDevice, State};
+use crate::bench::state::BenchDevice;
 use crate::scenario::{
     Action, DeviceRequest, DeviceSpec, DriverSpec, Expect, Scenario, Target, ThreadSpec,
 };
@@ -75,25 +75,34 @@ impl Scenario {
     }
 }
 
-/// The thread that is played when a scenario has none: every device once through its life.
+/// The thread that is played when a scenario has none: every device once through its life. A
+/// driver without AddDevice has found its hardware by itself when it was loaded; what it made is
+/// opened while the devices that are nobody else's interrupt.
 pub(super) fn thread(bench: &Bench) -> ThreadSpec {
     let devices = bench.state().devices.borrow();
+    let drivers = bench.state().drivers.borrow();
+    let (built_in, others): (Vec<_>, Vec<_>) =
+        devices.iter().partition(|device| device.installed.built_in);
+    let (owned, free): (Vec<_>, Vec<_>) = others
+        .into_iter()
+        .partition(|device| is_for_a_driver(bench, device));
     let mut actions = Vec::new();
-    for device in devices.iter().filter(|device| device.installed.built_in) {
-        actions.extend([
-            Action::InterruptOnce {
-                device: device.spec.name.clone(),
-            },
-            Action::WaitIdle,
-        ]);
+    for device in built_in {
+        actions.extend([interrupt(device), Action::WaitIdle]);
     }
-    for device in devices
-        .iter()
-        .filter(|device| is_for_a_driver(bench, device))
-    {
+    for device in owned {
         actions.extend(life(&device.spec.name));
     }
-    let drivers = bench.state().drivers.borrow();
+    let old_drivers = drivers
+        .iter()
+        .filter_map(|driver| driver.object)
+        .filter(|driver| !bench.kernel().has_add_device(*driver));
+    let names: Vec<_> = old_drivers
+        .flat_map(|driver| bench.kernel().device_names(driver))
+        .collect();
+    if !names.is_empty() {
+        actions.extend(life_without_plug_and_play(&names, &free));
+    }
     for driver in drivers.iter().rev() {
         actions.push(Action::Unload {
             driver: Some(driver.service.clone()),
@@ -103,14 +112,38 @@ pub(super) fn thread(bench: &Bench) -> ThreadSpec {
     ThreadSpec::new(actions.into_iter().map(Into::into).collect())
 }
 
-/// A driver without AddDevice finds its hardware by itself.
 fn is_for_a_driver(bench: &Bench, device: &BenchDevice) -> bool {
     let drivers = bench.state().drivers.borrow();
     let driver = device
         .installed
         .driver
         .and_then(|index| drivers.get(index)?.object);
-    driver.is_some_and(|driver| State::has_add_device(bench.kernel(), driver))
+    driver.is_some_and(|driver| bench.kernel().has_add_device(driver))
+}
+
+fn interrupt(device: &BenchDevice) -> Action {
+    Action::InterruptOnce {
+        device: device.spec.name.clone(),
+    }
+}
+
+fn life_without_plug_and_play(names: &[String], devices: &[&BenchDevice]) -> Vec<Action> {
+    let open = names.iter().map(|name| Action::Open {
+        target: Target::Path(name.clone()),
+        handle: name.clone(),
+        // It may be for one user at a time, or for its driver alone.
+        expect: Expect::Any,
+        if_possible: true,
+    });
+    let interrupts = devices.iter().map(|device| interrupt(device));
+    let close = names.iter().map(|name| Action::Close {
+        handle: name.clone(),
+        expect: Expect::Success,
+    });
+    open.chain(interrupts)
+        .chain([Action::WaitIdle])
+        .chain(close)
+        .collect()
 }
 
 fn life(name: &str) -> [Action; 6] {
@@ -137,4 +170,57 @@ fn life(name: &str) -> [Action; 6] {
         },
         device(DeviceRequest::Remove),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Bench, Driver};
+
+    mod old {
+        //! A driver from before plug and play: it makes its device when it is loaded.
+
+        dirql_host::import! {
+            fn IoCreateDevice(driver: u64, extension: u32, name: u64, kind: u32, characteristics: u32, exclusive: u8, device: u64) -> i32;
+        }
+
+        pub(super) extern "win64" fn entry(driver: u64, _path: u64) -> i32 {
+            let name: Vec<u16> = r"\Device\Old".encode_utf16().collect();
+            let bytes = 2 * name.len() as u64;
+            // A UNICODE_STRING: Length, MaximumLength and Buffer.
+            let string = [
+                bytes << 16 | bytes,
+                name.as_ptr().expose_provenance() as u64,
+            ];
+            let string = string.as_ptr().expose_provenance() as u64;
+            let mut device = 0_u64;
+            let device = (&raw mut device).expose_provenance() as u64;
+            IoCreateDevice(driver, 0, string, 0x22, 0, 0, device)
+        }
+    }
+
+    #[test]
+    fn what_a_driver_without_add_device_made_is_open_while_every_device_interrupts() {
+        let bench = Bench::builder()
+            .device(DeviceSpec::new("button0", "button"))
+            .driver(Driver::native("old.sys", old::entry))
+            .build()
+            .unwrap();
+        bench.load().unwrap();
+        let steps: Vec<_> = thread(&bench)
+            .steps
+            .iter()
+            .map(|step| crate::play::perform::describe(&step.action))
+            .collect();
+        assert_eq!(
+            steps,
+            [
+                r"open \Device\Old",
+                "interrupt button0",
+                "wait_idle",
+                r"close \Device\Old",
+                "unload old"
+            ]
+        );
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use dirql_chips::Vector;
 use dirql_kernel::Outcome;
 use dirql_kernel::hal::{Assignment, Resource};
 use dirql_rules::{Finding, ids};
@@ -136,7 +137,8 @@ fn resources(assignment: &Assignment) -> Vec<ResourceReport> {
     assignment.resources.iter().filter_map(resource).collect()
 }
 
-/// What each vector that was given to a device led to.
+/// What each vector that was given to a device led to, and those of lines that a driver found by
+/// itself.
 fn interrupts(bench: &Bench, devices: &[BenchDevice]) -> Vec<InterruptReport> {
     let mut sources = BTreeMap::<u8, Vec<String>>::new();
     for device in devices {
@@ -152,6 +154,14 @@ fn interrupts(bench: &Bench, devices: &[BenchDevice]) -> Vec<InterruptReport> {
         }
     }
     let counted = bench.counters().vectors();
+    for vector in counted.keys() {
+        if let Some((line, device)) = bench.kernel().line_of_vector(Vector(*vector)) {
+            sources.entry(*vector).or_insert_with(|| {
+                let device = device.map(|device| bench.kernel().device_name(device) + " ");
+                vec![format!("{}line {line}", device.unwrap_or_default())]
+            });
+        }
+    }
     let report = |(vector, names): (u8, Vec<String>)| {
         let counts = counted.get(&vector).cloned().unwrap_or_default();
         InterruptReport {

@@ -363,7 +363,7 @@ const fn has_status(action: &Action) -> bool {
 }
 
 /// A step in words, close to how a scenario writes it.
-fn describe(action: &Action) -> String {
+pub(super) fn describe(action: &Action) -> String {
     match action {
         Action::Device {
             device, request, ..

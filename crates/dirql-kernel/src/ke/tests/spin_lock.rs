@@ -2,10 +2,11 @@
 
 use dirql_abi::Irql;
 use dirql_abi::dispatcher::KLockQueueHandle;
+use dirql_rules::ids;
 
 use super::{others, stops, until};
 use crate::hal::testing::Rig;
-use crate::{DriverPtr, Outcome, Stop};
+use crate::{Ddi, DriverPtr, Kernel, Outcome, Stop};
 
 #[test]
 fn acquiring_raises_to_dispatch_and_releasing_restores() {
@@ -38,8 +39,35 @@ fn to_synch_level_is_12() {
     rig.bench.on_thread(move |kernel| {
         let old = kernel.ke_acquire_spin_lock_raise_to_synch(lock)?;
         assert_eq!((old, kernel.irql()), (0, Irql::SYNCH));
-        kernel.ke_release_spin_lock(lock, old)
+        release(kernel, lock, old)
     });
+    assert_eq!(rig.findings(), []);
+}
+
+/// As a driver releases a lock, its level rule included.
+fn release(kernel: &Kernel, lock: u64, old: u8) -> Ddi<()> {
+    let rule = dirql_rules::entry_irql("KeReleaseSpinLock");
+    let body = |kernel: &Kernel| kernel.ke_release_spin_lock(lock, old).map(|()| 0_u64);
+    kernel.ddi("KeReleaseSpinLock", rule, body).map(|_| ())
+}
+
+#[test]
+fn a_lock_is_released_at_the_level_at_which_it_was_taken() {
+    let rig = Rig::new(1);
+    let lock = rig.bench.variable(8);
+    rig.bench.on_thread(move |kernel| {
+        let old = kernel.ke_acquire_spin_lock_raise_to_dpc(lock)?;
+        kernel.ke_raise_irql(Irql::SYNCH.0)?;
+        release(kernel, lock, old)?;
+        let old = kernel.ke_acquire_spin_lock_raise_to_synch(lock)?;
+        kernel.ke_lower_irql(Irql::DISPATCH.0)?;
+        release(kernel, lock, old)
+    });
+    assert_eq!(
+        rig.findings(),
+        [ids::ENTRY_LEVEL.0, ids::ENTRY_LEVEL.0],
+        "above the level, and below it"
+    );
 }
 
 #[test]

@@ -428,12 +428,51 @@ fn hal_get_interrupt_vector_gives_what_a_connect_takes() {
     assert_eq!(vector, u32::from(grant.vector.0));
     assert_eq!(kernel.read(irql).unwrap(), grant.irql.0);
     assert_eq!(kernel.read(affinity).unwrap(), 0b11);
-    assert_eq!(rig.findings(), [136], "it is obsolete");
+    assert_eq!(
+        rig.findings(),
+        [],
+        "who asks is no plug and play driver, which would have resources"
+    );
     let arguments = ConnectArguments {
         vector,
         ..device.arguments(rig.isr("isr", device.device))
     };
     assert!(rig.connect(arguments).0.is_success());
+}
+
+#[test]
+fn a_line_that_nothing_is_wired_to_may_be_connected_in_either_mode() {
+    let rig = Rig::new(1);
+    let (irql, affinity) = (
+        DriverPtr::new(rig.bench.variable(1)),
+        DriverPtr::new(rig.bench.variable(8)),
+    );
+    let kernel = rig.kernel();
+    let vector = kernel.hal_get_interrupt_vector(9, irql, affinity).unwrap();
+    let level = kernel.read(irql).map(Irql).unwrap();
+    for (mode, share_vector) in [
+        (interrupt_mode::LevelSensitive, 1),
+        (interrupt_mode::Latched, 1),
+    ] {
+        let arguments = ConnectArguments {
+            service_routine: rig.refusing_isr("isr"),
+            service_context: 0,
+            spin_lock: 0,
+            vector,
+            irql: level,
+            synchronize_irql: level,
+            interrupt_mode: mode,
+            share_vector,
+            processor_enable_mask: 1,
+        };
+        let (status, object) = rig.connect(arguments);
+        assert!(status.is_success());
+        let disconnected = rig
+            .bench
+            .on_thread(move |kernel| kernel.io_disconnect_interrupt(object));
+        assert_eq!(disconnected, ());
+    }
+    assert_eq!(rig.findings(), [], "there is no descriptor to differ from");
 }
 
 #[test]
