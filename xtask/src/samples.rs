@@ -93,6 +93,7 @@ const BUILDS: &[&str] = &[
     "zoo",
     "crates/dirql-host/tests/drivers",
     "tests/contract",
+    "crates/dirql/tests/drivers",
 ];
 
 /// Builds everything and pairs each file with its bundled twin.

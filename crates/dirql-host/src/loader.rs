@@ -196,6 +196,15 @@ impl LoadedImage {
         self.loaded.set(false);
     }
 
+    /// The address of what it exports under a name; `None` for what it forwards, too.
+    #[must_use]
+    pub fn export_address(&self, name: &str) -> Option<u64> {
+        match self.image()?.exports().by_name(name)?.target {
+            ExportTarget::Rva(rva) => Some(self.base + u64::from(rva)),
+            ExportTarget::Forwarder(_) => None,
+        }
+    }
+
     /// Where `address` is in it.
     #[must_use]
     pub fn locate(&self, address: u64) -> Option<ImageLocation> {

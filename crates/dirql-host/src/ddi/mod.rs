@@ -26,6 +26,7 @@ mod io_device;
 mod io_file;
 mod io_interrupt;
 mod io_irp;
+mod io_legacy;
 mod io_system;
 mod ke_dispatcher;
 mod ke_dpc;
@@ -228,6 +229,7 @@ fn families() -> Vec<&'static [Export]> {
         io_interrupt::EXPORTS,
         io_irp::EXPORTS,
         io_irp::ROUTINES,
+        io_legacy::EXPORTS,
         io_system::EXPORTS,
         io_system::ROUTINES,
         ke_dispatcher::EXPORTS,

@@ -188,7 +188,11 @@ impl Inf {
     /// `AddService = name, flags, service-install-section, …`
     fn service(&self, services: &Section) -> Result<Option<Service>, InfError> {
         let mut chosen = None;
-        for entry in self.entries(services, "AddService") {
+        let sections = self.with_needs(services)?;
+        let entries = sections
+            .iter()
+            .flat_map(|section| self.entries(section, "AddService"));
+        for entry in entries {
             // Without a name and a section the entry says that there is no service.
             let real = entry.value(0).is_some() && entry.value(2).is_some();
             if self.number(entry, 1, "Flags")? & ASSOCIATED != 0 {

@@ -235,6 +235,34 @@ impl Inf {
         self.section(name).ok_or_else(missing)
     }
 
+    /// A section and those that its `Needs` directives name, itself first.
+    ///
+    /// A section that is not there is part of an INF that `Include` names: those are Windows'
+    /// own, and not at hand.
+    fn with_needs<'a>(&'a self, section: &'a Section) -> Result<Vec<&'a Section>, InfError> {
+        let mut sections = vec![section];
+        let mut next = 0;
+        while let Some(section) = sections.get(next).copied() {
+            next += 1;
+            let includes = self.entries(section, "Include").next().is_some();
+            for entry in self.entries(section, "Needs") {
+                for field in entry.values.iter().filter(|field| !field.text.is_empty()) {
+                    let name = self.text(field)?;
+                    match self.section(&name) {
+                        // Two that need each other are each taken once.
+                        Some(found) if sections.iter().any(|known| known.name == found.name) => {}
+                        Some(found) => sections.push(found),
+                        None if includes => {}
+                        None => {
+                            self.required(&name, field.position)?;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(sections)
+    }
+
     /// The entries of a section that have this key.
     fn entries<'a>(
         &self,

@@ -55,7 +55,11 @@ impl RegistryValue {
 /// service.
 pub(super) fn values(inf: &Inf, section: &Section) -> Result<Vec<RegistryValue>, InfError> {
     let mut values = Vec::new();
-    for directive in inf.entries(section, "AddReg") {
+    let sections = inf.with_needs(section)?;
+    let directives = sections
+        .iter()
+        .flat_map(|section| inf.entries(section, "AddReg"));
+    for directive in directives {
         for name in directive
             .values
             .iter()

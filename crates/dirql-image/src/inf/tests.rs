@@ -504,3 +504,49 @@ proptest! {
         let _ = Inf::parse(&bytes);
     }
 }
+
+#[test]
+fn needed_sections_are_taken_once_and_those_of_other_files_are_left_out() {
+    let text = EDU
+        .replace(
+            "AddReg = Edu.Msi, Edu.Affinity",
+            "Include = machine.inf\nNeeds = PciIoSpaceNotRequired.HW, More.HW\nAddReg = Edu.Msi",
+        )
+        .replace(
+            "[Old]\n",
+            "[Old]\n[More.HW]\nNeeds = Edu.NT.HW\nAddReg = Edu.Affinity\n",
+        );
+    let edu = devices(&text).unwrap().remove(0);
+    let policy = edu.hardware_value(r"Interrupt Management\Affinity Policy", "DevicePolicy");
+    assert_eq!(policy, Some(&RegistryData::Dword(4)));
+    let messages = r"Interrupt Management\MessageSignaledInterruptProperties";
+    assert!(edu.hardware_value(messages, "MSISupported").is_some());
+    let without = text.replace("Include = machine.inf\n", "");
+    assert!(
+        devices(&without)
+            .unwrap_err()
+            .contains("PciIoSpaceNotRequired.HW")
+    );
+}
+
+#[test]
+fn services_can_be_needed_and_a_filter_value_collects_names() {
+    let text = EDU
+        .replace(
+            "[Edu.NT.Services]\n",
+            "[Edu.NT.Services]\nNeeds = Common.Services\n[Common.Services]\n",
+        )
+        .replace(
+            "[Edu.Affinity]\n",
+            "[Edu.Affinity]\nHKR,,UpperFilters,0x00010008,one\nHKR,,UpperFilters,0x00010008,two\n",
+        );
+    let edu = devices(&text).unwrap().remove(0);
+    assert_eq!(edu.service.unwrap().name, "edu");
+    assert_eq!(
+        edu.hardware
+            .iter()
+            .find(|value| value.name == "UpperFilters")
+            .map(|value| &value.data),
+        Some(&RegistryData::MultiString(vec!["one".into(), "two".into()]))
+    );
+}

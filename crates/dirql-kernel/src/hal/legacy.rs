@@ -169,9 +169,10 @@ impl Kernel {
 
 /// A PCI_SLOT_NUMBER: device in the low five bits, function in the next three.
 fn slot_address(kind: u32, bus: u32, slot: u32) -> Option<pci::Address> {
-    if kind != PCI_CONFIGURATION {
-        return None;
-    }
+    (kind == PCI_CONFIGURATION).then(|| pci_slot(bus, slot))?
+}
+
+pub(super) fn pci_slot(bus: u32, slot: u32) -> Option<pci::Address> {
     pci::Address::new(
         u8::try_from(bus).ok()?,
         slot as u8 & 31,

@@ -204,7 +204,34 @@ impl Kernel {
             wired: None,
             assertions: 0,
         });
+        drop(slots);
+        self.describe_slot(id);
         Ok(id)
+    }
+
+    /// Tells the firmware's description of a device off the bus.
+    fn describe_slot(&self, device: DeviceId) {
+        let known = self.with_slot(device, |slot| {
+            let SlotKind::Legacy { device, windows } = &slot.kind else {
+                return None;
+            };
+            let ports = windows
+                .iter()
+                .filter(|(space, ..)| *space == pci::Space::Port);
+            let lines = slot.lines.iter();
+            Some((
+                device.model(),
+                ports
+                    .map(|(_, base, size)| (*base, *size))
+                    .collect::<Vec<_>>(),
+                lines
+                    .map(|(gsi, wish)| (*gsi, wish.trigger == Trigger::Edge))
+                    .collect::<Vec<_>>(),
+            ))
+        });
+        if let Some((model, ports, lines)) = known.flatten() {
+            self.describe_hardware(model, &ports, &lines);
+        }
     }
 
     fn plug_pci(
@@ -233,8 +260,11 @@ impl Kernel {
             Some(pin) => {
                 // The usual rotation of pins over slots.
                 let turned = u32::from(address.device()) + pin as u32 - 1;
-                let gsi = gsi.unwrap_or(FIRST_PCI_PIN + turned % 8);
-                alloc::vec![(self.checked_line(gsi)?, wish)]
+                let gsi = self.checked_line(gsi.unwrap_or(FIRST_PCI_PIN + turned % 8))?;
+                // As firmware leaves it, for drivers that look there.
+                let line = pci::spec::offset::INTERRUPT_LINE;
+                self.write_pci_config(address, line, Width::U8, gsi.into());
+                alloc::vec![(gsi, wish)]
             }
         };
         Ok((SlotKind::Pci(address), lines))
@@ -281,6 +311,34 @@ impl Kernel {
             Some((DeviceId(index as u32), *wish))
         });
         (found.map(|(device, _)| device), found.map(|(_, wish)| wish))
+    }
+
+    /// Whether what is wired to a line drives it by edges.
+    pub(crate) fn line_is_latched(&self, gsi: u32) -> bool {
+        let wish = self.device_on_line(gsi).1;
+        wish.is_none_or(|wish| wish.trigger == Trigger::Edge)
+    }
+
+    /// The device in a slot of a PCI bus.
+    pub(crate) fn device_in_slot(&self, bus: u32, slot: u32) -> Option<DeviceId> {
+        let wanted = crate::hal::legacy::pci_slot(bus, slot)?;
+        let slots = self.hal.slots.borrow();
+        let found = slots
+            .iter()
+            .position(|slot| matches!(slot.kind, SlotKind::Pci(address) if address == wanted));
+        found.map(|index| DeviceId(index as u32))
+    }
+
+    /// The device off the bus that has this port, this address or this line.
+    pub(crate) fn legacy_device_at(&self, space: pci::Space, address: u64) -> Option<DeviceId> {
+        let slots = self.hal.slots.borrow();
+        let found = slots.iter().position(|slot| match &slot.kind {
+            SlotKind::Legacy { windows, .. } => windows.iter().any(|(own, base, size)| {
+                *own == space && (*base..*base + *size).contains(&address)
+            }),
+            SlotKind::Pci(_) => false,
+        });
+        found.map(|index| DeviceId(index as u32))
     }
 
     /// The device with this name.

@@ -29,8 +29,9 @@ use dirql_chips::{Effects, WiredOr};
 
 pub use adapter::ListRequest;
 pub use assign::{Assignment, InterruptGrant, Resource};
+pub(crate) use machine::PINS as LINES;
 pub use machine::{DeviceId, LegacyWindow, LineWish, MessageWish, Plug, PlugError, Socket};
-pub(crate) use policy::Targets;
+pub(crate) use policy::{InterruptPolicy, Targets};
 pub(crate) use vectors::{Source, SourceKind};
 pub(crate) use want::{Alternative, Want, WantedRange};
 

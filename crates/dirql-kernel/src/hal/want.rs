@@ -28,6 +28,8 @@ pub(crate) struct WantedRange {
     pub(crate) length: u32,
     pub(crate) minimum: u64,
     pub(crate) maximum: u64,
+    /// 0 and 1 are no restriction.
+    pub(crate) alignment: u32,
 }
 
 /// One resource that is asked for.
@@ -96,6 +98,7 @@ impl Kernel {
                 length: size as u32,
                 minimum: base,
                 maximum: base + size.max(1) - 1,
+                alignment: 1,
             })]);
         }
         wants

@@ -203,14 +203,20 @@ impl Kernel {
             return self.find(dirql_rules::ids::DETACH_UNATTACHED, message, None);
         }
         self.unlink_stack(target);
-        Ok(self.write(
+        self.write(
             at!(
                 DriverPtr::<DeviceObject>::new(target),
                 DeviceObject,
                 attached_device
             ),
             0,
-        )?)
+        )?;
+        if self.with_device_mut(target, |d| core::mem::take(&mut d.kept_until_detached))
+            == Some(true)
+        {
+            self.obf_dereference_object(target)?;
+        }
+        Ok(())
     }
 
     /// Separates `below` from what is above it, in our records.

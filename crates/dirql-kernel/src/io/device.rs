@@ -41,6 +41,8 @@ pub(super) struct Device {
     pub(super) created: Place,
     /// IoDeleteDevice was called; references keep the memory.
     pub(super) deleted: Option<Place>,
+    /// A reference is held for the device above, which has not detached itself yet.
+    pub(super) kept_until_detached: bool,
     /// `IoSetStartIoAttributes`.
     pub(super) start_io: super::start_io::Attributes,
 }
@@ -166,6 +168,7 @@ impl Kernel {
             above: None,
             created: self.here(),
             deleted: None,
+            kept_until_detached: false,
             start_io: super::start_io::Attributes::default(),
         };
         self.io.devices.borrow_mut().insert(device, record);
@@ -214,7 +217,13 @@ impl Kernel {
             )?;
             return Err(BugCheck::new(0xC9, [4, device, 0, 0]).into());
         }
-        if let Some(above) = above {
+        // While a stack is removed, each driver deletes its device as the request comes back
+        // up, before the one above has detached its own; the object stays until then.
+        let is_removed = above.is_some() && self.is_being_removed(device);
+        if is_removed {
+            self.obf_reference_object(device)?;
+        }
+        if let Some(above) = above.filter(|_| !is_removed) {
             let message = format!(
                 "{} was deleted while {} is attached to it",
                 self.device_text(device),
@@ -239,7 +248,10 @@ impl Kernel {
         }
         self.unlink_from_driver(device)?;
         let place = self.here();
-        self.with_device_mut(device, |d| d.deleted = Some(place));
+        self.with_device_mut(device, |d| {
+            d.deleted = Some(place);
+            d.kept_until_detached = is_removed;
+        });
         self.obf_dereference_object(device)?;
         Ok(())
     }

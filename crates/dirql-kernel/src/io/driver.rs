@@ -142,6 +142,31 @@ impl Kernel {
         Ok(status)
     }
 
+    /// Calls DllInitialize of an image from which others import, at PASSIVE_LEVEL.
+    ///
+    /// - Returns: what it returned.
+    /// - Source: WDK, "DllInitialize and DllUnload Routines".
+    ///
+    /// # Errors
+    /// The run's end.
+    pub fn initialize_library(&self, service: &str, routine: u64) -> Ddi<NtStatus> {
+        let path = format!(r"\REGISTRY\MACHINE\SYSTEM\CurrentControlSet\Services\{service}");
+        let path = self.system_unicode(&path)?;
+        let status = self.call_at_same_level("DllInitialize", routine, &[path])?;
+        Ok(NtStatus(status as i32))
+    }
+
+    /// Calls DllUnload of an image from which nobody imports any more, at PASSIVE_LEVEL.
+    ///
+    /// - Source: WDK, "DllInitialize and DllUnload Routines".
+    ///
+    /// # Errors
+    /// The run's end.
+    pub fn unload_library(&self, routine: u64) -> Ddi<NtStatus> {
+        let status = self.call_at_same_level("DllUnload", routine, &[])?;
+        Ok(NtStatus(status as i32))
+    }
+
     /// What the I/O manager does to a driver object after DriverEntry: no dispatch pointer
     /// stays NULL, and devices made there are ready.
     fn ready_driver(&self, driver: u64) -> Ddi<()> {
@@ -267,6 +292,7 @@ impl Kernel {
     }
 
     fn forget_driver(&self, driver: u64) -> Ddi<()> {
+        self.withdraw_claims_of(driver);
         let record = self.io.drivers.borrow_mut().remove(&driver);
         if let Some(record) = record {
             self.name_remove(&format!(r"\Driver\{}", record.image.name));

@@ -66,11 +66,13 @@ impl Kernel {
             return Ok(NtStatus::INSUFFICIENT_RESOURCES);
         }
         let mut interfaces = self.io.interfaces.borrow_mut();
-        interfaces.entry(text).or_insert(Interface {
+        let known = interfaces.entry(text).or_insert(Interface {
             class,
             physical_device,
             enabled: false,
         });
+        // The device may have been away and have come back as another object.
+        known.physical_device = physical_device;
         Ok(NtStatus::SUCCESS)
     }
 

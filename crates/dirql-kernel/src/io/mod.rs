@@ -17,9 +17,11 @@ mod device_queue;
 mod driver;
 mod error_log;
 mod file;
+mod hardware_description;
 mod interface;
 pub mod interrupt;
 mod irp;
+mod legacy_resources;
 mod list;
 mod named_event;
 mod notification;
@@ -49,6 +51,8 @@ use alloc::collections::{BTreeMap, BTreeSet};
 
 pub use driver::{DriverImage, UnloadError};
 pub use error_log::ErrorLogEntry;
+pub use hardware_description::DescriptionWish;
+pub use legacy_resources::ResourceListArgument;
 pub use request::{FileHandle, Outcome as RequestOutcome, Request, RequestKind};
 pub(crate) use work_item::Job;
 pub use zw_file::{Completion, CreateRequest};
@@ -73,6 +77,7 @@ pub(crate) struct Io {
     to_verify: RefCell<BTreeMap<u64, u64>>,
     wmi_providers: RefCell<BTreeSet<u64>>,
     notifications: notification::Notifications,
+    claims: legacy_resources::Claims,
     requests: request::Requests,
     users: user::Users,
     volume: zw_file::volume::Volume,

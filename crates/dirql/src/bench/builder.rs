@@ -12,15 +12,16 @@ use dirql_trace::{All, Counters, Recorder};
 
 use super::driver::Driver;
 use super::error::BenchError;
-use super::state::{BenchDevice, State};
+use super::state::{BenchDevice, BenchDriver, State};
 use super::{Addresses, Bench, identity, plug};
-use crate::scenario::DeviceSpec;
+use crate::scenario::{ChildSpec, DeviceSpec};
 
 /// A computer to be put together; see [`Bench`].
 #[derive(Default)]
 pub struct Builder {
     config: Config,
     devices: Vec<DeviceSpec>,
+    children: Vec<ChildSpec>,
     drivers: Vec<Driver>,
     recorded: usize,
     uncounted: bool,
@@ -91,6 +92,13 @@ impl Builder {
         self
     }
 
+    /// Names a device that a driver reports, and says whose it is.
+    #[must_use]
+    pub fn child(mut self, child: ChildSpec) -> Self {
+        self.children.push(child);
+        self
+    }
+
     /// Installs a driver.
     #[must_use]
     pub fn driver(mut self, driver: Driver) -> Self {
@@ -155,11 +163,31 @@ impl Builder {
         }
         let windows = self.config.windows;
         let host = Rc::new(Host::new(self.config)?);
-        let state = State::new(Rc::downgrade(&host));
+        let waiting = with_imported(self.drivers)?;
+        let catalog = waiting.iter().map(|driver| driver.inf.as_ref());
+        let catalog = catalog.map(|inf| inf.and_then(|inf| inf.devices(windows).ok()));
+        let catalog = catalog.map(Option::unwrap_or_default).collect();
+        let drivers = waiting.iter().map(|driver| BenchDriver {
+            service: driver.service().into(),
+            loaded: None,
+            object: None,
+            started: false,
+        });
+        let state = State::new(
+            Rc::downgrade(&host),
+            self.children,
+            drivers.collect(),
+            catalog,
+        );
+        let installer = Rc::downgrade(&state);
+        host.kernel()
+            .set_installer(Rc::new(move |kernel, physical, node| {
+                installer.upgrade()?.install_child(kernel, physical, node)
+            }));
         host.kernel().set_chooser(self.chooser);
         for spec in self.devices {
             let ids = identity::hardware_ids(pci_identity(&spec)?, &spec.model);
-            let installed = identity::install(&spec, &ids, &self.drivers, windows)?;
+            let installed = identity::install(&spec, &ids, &waiting, windows)?;
             let id = plug::plug(host.kernel(), &spec)?;
             let device = BenchDevice {
                 spec,
@@ -198,9 +226,32 @@ impl Builder {
             addresses,
             counters,
             recording,
-            waiting: RefCell::new(self.drivers),
+            waiting: RefCell::new(waiting.into_iter().enumerate().collect()),
         })
     }
+}
+
+/// Adds the drivers that others import from and that lie beside them.
+fn with_imported(mut drivers: Vec<Driver>) -> Result<Vec<Driver>, BenchError> {
+    let mut next = 0;
+    while let Some(driver) = drivers.get(next) {
+        next += 1;
+        let mut found = Vec::new();
+        for file in driver.imported_files() {
+            let is_there = drivers
+                .iter()
+                .chain(&found)
+                .any(|other| other.is_file(&file));
+            if is_there || !file.to_ascii_lowercase().ends_with(".sys") {
+                continue;
+            }
+            if let Some(beside) = driver.beside(&file) {
+                found.push(beside?);
+            }
+        }
+        drivers.extend(found);
+    }
+    Ok(drivers)
 }
 
 /// Vendor and device of a PCI model.

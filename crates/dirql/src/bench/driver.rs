@@ -130,6 +130,40 @@ impl Driver {
         inf.map(|inf| format!("{:?}", inf.inf)).unwrap_or_default()
     }
 
+    /// The files that its image imports from, as it names them; none for one that is no image.
+    #[must_use]
+    pub fn imported_files(&self) -> Vec<String> {
+        let Code::Image(bytes) = &self.code else {
+            return Vec::new();
+        };
+        let image = dirql_image::Image::parse(bytes);
+        let modules = image.iter().flat_map(dirql_image::Image::imports);
+        let mut names: Vec<String> = modules.map(|import| import.module.to_owned()).collect();
+        names.dedup();
+        names
+    }
+
+    /// A driver that it imports from, if its file lies beside its own.
+    pub(crate) fn beside(&self, file: &str) -> Option<Result<Self, BenchError>> {
+        let directory = self.directory.as_ref()?;
+        let entries = std::fs::read_dir(directory).ok()?;
+        let mut paths: Vec<PathBuf> = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .collect();
+        paths.sort();
+        let is_it = |path: &PathBuf| {
+            path.file_name()
+                .is_some_and(|name| name.to_string_lossy().eq_ignore_ascii_case(file))
+        };
+        paths.iter().find(|path| is_it(path)).map(Self::file)
+    }
+
+    /// Whether its file has this name.
+    #[must_use]
+    pub fn is_file(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+
     /// The name of its service: the file's name without extension.
     #[must_use]
     pub fn service(&self) -> &str {

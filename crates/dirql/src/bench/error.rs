@@ -67,9 +67,6 @@ pub enum BenchError {
     /// A driver is not one that Windows would load, or needs more than there is.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// The driver's image has no entry point: it is loaded for others, never by itself.
-    #[error("{0} has no entry point")]
-    NoEntryPoint(String),
     /// The kernel has no driver object for it: its name is taken.
     #[error("{driver}: the driver object was refused with {status}")]
     DriverObject {
@@ -86,9 +83,15 @@ pub enum BenchError {
         /// What it returned.
         status: NtStatus,
     },
+    /// The driver's image has no entry point: it is loaded for others, never by itself.
+    #[error("{0} has no entry point")]
+    NoEntryPoint(String),
     /// There is no device of this name.
     #[error("there is no device `{0}`")]
     NoDevice(String),
+    /// No driver has reported this device.
+    #[error("no driver has reported the device `{0}`")]
+    NotReported(String),
     /// There is no driver of this name, or it is not loaded.
     #[error("there is no loaded driver `{0}`")]
     NoDriver(String),

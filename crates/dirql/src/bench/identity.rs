@@ -2,7 +2,7 @@
 
 use dirql_image::inf;
 use dirql_kernel::WindowsVersion;
-use dirql_kernel::io::pnp::Identity;
+use dirql_kernel::io::pnp::{Identity, Node};
 
 use super::driver::Driver;
 use super::error::BenchError;
@@ -54,7 +54,7 @@ pub(super) fn install(
     let mut without_inf = None;
     let mut refused = None;
     for (index, driver) in drivers.iter().enumerate() {
-        if named.is_some_and(|named| named != index) {
+        if named.is_some_and(|named| named != index) || is_filter(spec, driver) {
             continue;
         }
         let Some(inf) = &driver.inf else {
@@ -90,6 +90,31 @@ pub(super) fn install(
 /// Whether Windows brings the function driver of a model along, and the kernel has it.
 fn has_built_in_driver(model: &str) -> bool {
     model == "parport"
+}
+
+/// Whether a driver is one of a device's filters.
+fn is_filter(spec: &DeviceSpec, driver: &Driver) -> bool {
+    let mut filters = spec.lower_filters.iter().chain(&spec.upper_filters);
+    filters.any(|name| name.eq_ignore_ascii_case(driver.service()))
+}
+
+/// The INF entry for the best of a device's IDs, and the number of its driver.
+pub(super) fn find_in_catalog<'c>(
+    catalog: &'c [Vec<inf::Device>],
+    node: &Node,
+    may: impl Fn(usize) -> bool,
+) -> Option<(usize, &'c inf::Device)> {
+    let ids = node.hardware_ids.iter().chain(&node.compatible_ids);
+    let known_by = |id: &String| {
+        let drivers = catalog.iter().enumerate().filter(|(index, _)| may(*index));
+        drivers
+            .flat_map(|(index, devices)| devices.iter().map(move |device| (index, device)))
+            .find(|(_, device)| {
+                let known = &device.hardware_ids;
+                known.iter().any(|known| known.eq_ignore_ascii_case(id))
+            })
+    };
+    ids.into_iter().find_map(known_by)
 }
 
 /// PCI IDs are the bus driver's to say; the others are ours.

@@ -32,7 +32,7 @@ pub use driver::Driver;
 pub use error::BenchError;
 use state::{Answer, State};
 
-use crate::scenario::{DeviceRequest, ThreadSpec};
+use crate::scenario::{DeviceRequest, Interrupts, ThreadSpec};
 
 /// After the end of what was asked for, the computer goes on for at most this long, in 100 ns of
 /// virtual time: a driver's periodic timer must not keep it busy for ever.
@@ -75,8 +75,8 @@ pub struct Bench {
     addresses: Rc<Addresses>,
     counters: Counters,
     recording: Option<Recording>,
-    /// Drivers that are not in memory yet.
-    waiting: RefCell<Vec<Driver>>,
+    /// Drivers that are not in memory yet, with their numbers.
+    waiting: RefCell<Vec<(usize, Driver)>>,
 }
 
 /// How a request ended.
@@ -150,26 +150,17 @@ impl Bench {
     }
 
     /// Starts the devices whose function driver is the kernel's own, then puts every driver into
-    /// memory and runs its DriverEntry, in the order in which they were given.
+    /// memory and runs its DriverEntry, in the order in which they were given, but one from which
+    /// another imports before that one.
     ///
     /// # Errors
     /// The first driver that cannot be loaded.
     pub fn load(&self) -> Result<(), BenchError> {
         self.start_built_in()?;
-        loop {
-            let next = {
-                let mut waiting = self.waiting.borrow_mut();
-                if waiting.is_empty() {
-                    None
-                } else {
-                    Some(waiting.remove(0))
-                }
-            };
-            match next {
-                Some(driver) => self.load_driver(driver)?,
-                None => return Ok(()),
-            }
+        while let Some((index, driver)) = self.next_to_load() {
+            self.load_driver(index, &driver)?;
         }
+        Ok(())
     }
 
     fn start_built_in(&self) -> Result<(), BenchError> {
@@ -188,9 +179,24 @@ impl Bench {
         })
     }
 
-    fn load_driver(&self, driver: Driver) -> Result<(), BenchError> {
-        let index = self.map(&driver)?;
-        self.install_service(&driver);
+    /// The first driver that imports from none that still waits; the first of all if they import
+    /// from each other.
+    fn next_to_load(&self) -> Option<(usize, Driver)> {
+        let mut waiting = self.waiting.borrow_mut();
+        let is_ready = |(index, driver): &(usize, Driver)| {
+            let imported = driver.imported_files();
+            let others = waiting.iter().filter(|(other, _)| other != index);
+            !others
+                .into_iter()
+                .any(|(_, other)| imported.iter().any(|name| other.is_file(name)))
+        };
+        let at = waiting.iter().position(is_ready).unwrap_or(0);
+        (!waiting.is_empty()).then(|| waiting.remove(at))
+    }
+
+    fn load_driver(&self, index: usize, driver: &Driver) -> Result<(), BenchError> {
+        self.map(index, driver)?;
+        self.install_service(driver);
         let state = self.state.clone();
         self.on_thread("DriverEntry", move |kernel| {
             state.start_driver(kernel, index)
@@ -209,8 +215,8 @@ impl Bench {
         registry::set(kernel, &registry::service_key(driver.service()), &values);
     }
 
-    /// Puts a driver into memory; its number.
-    fn map(&self, driver: &Driver) -> Result<usize, BenchError> {
+    /// Puts a driver into memory.
+    fn map(&self, index: usize, driver: &Driver) -> Result<(), BenchError> {
         let source = match &driver.code {
             driver::Code::Image(bytes) => dirql_host::DriverSource::Image(bytes),
             driver::Code::Native(entry) => dirql_host::DriverSource::Native { entry: *entry },
@@ -219,14 +225,10 @@ impl Bench {
         if let Some(image) = self.host.images().pop() {
             self.addresses.add(image, driver.directory.clone());
         }
-        let mut drivers = self.state.drivers.borrow_mut();
-        drivers.push(state::BenchDriver {
-            service: driver.service().into(),
-            loaded: Some(loaded),
-            object: None,
-            started: false,
-        });
-        Ok(drivers.len() - 1)
+        if let Some(known) = self.state.drivers.borrow_mut().get_mut(index) {
+            known.loaded = Some(loaded);
+        }
+        Ok(())
     }
 
     /// Starts a device: AddDevice of its driver the first time, then IRP_MN_START_DEVICE.
@@ -243,6 +245,19 @@ impl Bench {
     /// The driver did not agree, or the device is not started.
     pub fn stop(&self, device: &str) -> Result<(), BenchError> {
         self.request_device("stopping", device, DeviceRequest::Stop)
+    }
+
+    /// Stops a device and starts it again with other resources, and with this kind of interrupts
+    /// if one is said.
+    ///
+    /// # Errors
+    /// The driver did not agree or did not start again, or the device is not started.
+    pub fn rebalance(
+        &self,
+        device: &str,
+        interrupts: Option<Interrupts>,
+    ) -> Result<(), BenchError> {
+        self.request_device("rebalancing", device, DeviceRequest::Rebalance(interrupts))
     }
 
     /// Removes a device: IRP_MN_QUERY_REMOVE_DEVICE and IRP_MN_REMOVE_DEVICE.

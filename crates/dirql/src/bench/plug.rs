@@ -25,12 +25,7 @@ pub(super) fn plug(kernel: &Kernel, spec: &DeviceSpec) -> Result<DeviceId, Bench
         PluggedDevice::Pci(function) => Socket::Pci(function),
         PluggedDevice::Legacy(device) => legacy(device, spec.shared),
     };
-    let interrupts = match spec.interrupts {
-        None => MessageWish::Default,
-        Some(Interrupts::Line) => MessageWish::Line,
-        Some(Interrupts::Msi(messages)) => MessageWish::Msi(messages),
-        Some(Interrupts::Msix(messages)) => MessageWish::Msix(messages),
-    };
+    let interrupts = spec.interrupts.map_or(MessageWish::Default, wish);
     let plug = Plug {
         name: spec.name.clone(),
         socket,
@@ -69,6 +64,15 @@ pub(super) fn connect_other_ends(kernel: &Kernel, state: &State) -> Result<(), B
         }
     }
     Ok(())
+}
+
+/// Which interrupts a device is to be given.
+pub(super) const fn wish(interrupts: Interrupts) -> MessageWish {
+    match interrupts {
+        Interrupts::Line => MessageWish::Line,
+        Interrupts::Msi(messages) => MessageWish::Msi(messages),
+        Interrupts::Msix(messages) => MessageWish::Msix(messages),
+    }
 }
 
 fn legacy(device: LegacyDevice, shared: Option<bool>) -> Socket {

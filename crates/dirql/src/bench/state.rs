@@ -10,16 +10,17 @@ use std::rc::{Rc, Weak};
 use dirql_abi::NtStatus;
 use dirql_chips::Stimulus;
 use dirql_host::{Host, LoadedDriver};
+use dirql_image::inf::{self, RegistryData, RegistryValue};
 use dirql_kernel::cm::DeviceKeyKind;
 use dirql_kernel::hal::{Assignment, DeviceId};
-use dirql_kernel::io::pnp::NodeState;
+use dirql_kernel::io::pnp::{Node, NodeState};
 use dirql_kernel::io::{FileHandle, Request, RequestKind, RequestOutcome};
 use dirql_kernel::{Ddi, DriverPtr, Kernel};
 
 use super::error::BenchError;
-use super::identity::Installed;
-use super::registry;
-use crate::scenario::{DeviceRequest, DeviceSpec, Target};
+use super::identity::{self, Installed};
+use super::{plug, registry};
+use crate::scenario::{ChildSpec, DeviceRequest, DeviceSpec, Target};
 
 pub(crate) type Answer<T> = Ddi<Result<T, BenchError>>;
 
@@ -70,6 +71,10 @@ pub(crate) struct State {
     pub(crate) host: Weak<Host>,
     pub(crate) devices: RefCell<Vec<BenchDevice>>,
     pub(crate) drivers: RefCell<Vec<BenchDriver>>,
+    /// Devices that drivers report.
+    children: Vec<ChildSpec>,
+    /// What the INF of each driver installs.
+    catalog: Vec<Vec<inf::Device>>,
     handles: RefCell<BTreeMap<String, Handle>>,
     /// Requests that threads have sent and nobody has awaited.
     requests: RefCell<BTreeMap<String, Request>>,
@@ -81,11 +86,18 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(host: Weak<Host>) -> Rc<Self> {
+    pub(crate) fn new(
+        host: Weak<Host>,
+        children: Vec<ChildSpec>,
+        drivers: Vec<BenchDriver>,
+        catalog: Vec<Vec<inf::Device>>,
+    ) -> Rc<Self> {
         Rc::new(Self {
             host,
             devices: RefCell::default(),
-            drivers: RefCell::default(),
+            drivers: RefCell::new(drivers),
+            children,
+            catalog,
             handles: RefCell::default(),
             requests: RefCell::default(),
             signals: RefCell::default(),
@@ -144,7 +156,21 @@ impl State {
         else {
             return Ok(Err(BenchError::NoDriver(format!("number {index}"))));
         };
+        if let Some(routine) = loaded.image().export_address("DllInitialize") {
+            let status = kernel.initialize_library(&service, routine)?;
+            if !status.is_success() {
+                self.take_image(&loaded);
+                return Ok(Err(BenchError::DriverEntry {
+                    driver: service,
+                    status,
+                }));
+            }
+        }
         let Some(image) = loaded.driver_image() else {
+            if self.drivers.borrow().len() > 1 {
+                // It is there for others to import from.
+                return Ok(Ok(()));
+            }
             return Ok(Err(BenchError::NoEntryPoint(service)));
         };
         let object = match kernel.create_driver(&image)? {
@@ -193,6 +219,9 @@ impl State {
             }));
         }
         if let Some(loaded) = &driver.loaded {
+            if let Some(routine) = loaded.image().export_address("DllUnload") {
+                kernel.unload_library(routine)?;
+            }
             self.take_image(loaded);
         }
         if let Some(driver) = self.drivers.borrow_mut().get_mut(index) {
@@ -224,6 +253,7 @@ impl State {
         let installed = &device.installed;
         let mut hardware = installed.hardware.clone();
         hardware.extend(device.spec.registry.iter().cloned());
+        hardware.extend(filters(&device.spec));
         for (kind, values) in [
             (DeviceKeyKind::Hardware, &hardware),
             (DeviceKeyKind::Software, &installed.software),
@@ -264,6 +294,54 @@ impl State {
         Ok(Ok(()))
     }
 
+    /// The physical device of a name: one of the machine's devices, or one that a driver has
+    /// reported.
+    fn named(&self, kernel: &Kernel, name: &str) -> Answer<(u64, Option<BenchDevice>)> {
+        let Some(child) = self.children.iter().find(|child| child.name == name) else {
+            let device = inner!(self.device(name));
+            let physical = inner!(self.physical(kernel, &device)?);
+            return Ok(Ok((physical, Some(device))));
+        };
+        let is_it = |physical: &u64| {
+            kernel
+                .node(*physical)
+                .is_some_and(|node| is_child(child, &node))
+        };
+        let found = kernel.physical_devices().into_iter().find(is_it);
+        Ok(found
+            .map(|physical| (physical, None))
+            .ok_or_else(|| BenchError::NotReported(name.into())))
+    }
+
+    /// The driver object for a device that a driver has reported, whose keys are filled; `None`
+    /// if no driver is for it.
+    ///
+    /// The scenario's word counts first, then the INF that knows the best of its IDs.
+    pub(crate) fn install_child(&self, kernel: &Kernel, physical: u64, node: &Node) -> Option<u64> {
+        let named = self.children.iter().find(|child| is_child(child, node));
+        let named = named.and_then(|child| child.driver.as_deref());
+        let found = identity::find_in_catalog(&self.catalog, node, |index| {
+            let drivers = self.drivers.borrow();
+            let service = drivers.get(index).map(|driver| driver.service.as_str());
+            named.is_none_or(|named| service.is_some_and(|own| own.eq_ignore_ascii_case(named)))
+        });
+        if let Some((_, device)) = found {
+            for (kind, values) in [
+                (DeviceKeyKind::Hardware, &device.hardware),
+                (DeviceKeyKind::Software, &device.software),
+            ] {
+                if let Some(key) = kernel.device_key_path(physical, kind) {
+                    registry::set(kernel, &key, values);
+                }
+            }
+        }
+        match (found, named) {
+            (Some((index, _)), _) => self.drivers.borrow().get(index)?.object,
+            (None, Some(named)) => self.driver(Some(named)).ok()?.1.object,
+            (None, None) => None,
+        }
+    }
+
     /// Plug and play, or power management.
     pub(crate) fn request_device(
         &self,
@@ -271,19 +349,24 @@ impl State {
         name: &str,
         request: DeviceRequest,
     ) -> Answer<()> {
-        let device = inner!(self.device(name));
-        let physical = inner!(self.physical(kernel, &device)?);
+        let (physical, device) = inner!(self.named(kernel, name)?);
         let wrong = |error| BenchError::Pnp {
             device: name.into(),
             error,
         };
         if request == DeviceRequest::Start {
             let state = kernel.node(physical).map(|node| node.state);
-            if device.installed.built_in && state == Some(NodeState::Started) {
+            let built_in = device
+                .as_ref()
+                .is_some_and(|device| device.installed.built_in);
+            if built_in && state == Some(NodeState::Started) {
                 // It has been since the computer came up.
                 return Ok(Ok(()));
             }
-            let driver = inner!(self.function_driver(kernel, &device)?);
+            let driver = match &device {
+                Some(device) => inner!(self.function_driver(kernel, device)?),
+                None => None,
+            };
             if let Some(driver) = driver {
                 inner!(kernel.choose_driver(physical, driver).map_err(wrong));
             }
@@ -293,6 +376,15 @@ impl State {
             DeviceRequest::Stop => kernel.stop_device(physical)?,
             DeviceRequest::QueryStop => kernel.query_stop_device(physical)?,
             DeviceRequest::CancelStop => kernel.cancel_stop_device(physical)?,
+            DeviceRequest::Rebalance(interrupts) => {
+                if let Err(error) = kernel.stop_device(physical)? {
+                    return Ok(Err(wrong(error)));
+                }
+                if let Some((device, interrupts)) = device.as_ref().zip(interrupts) {
+                    kernel.set_message_wish(device.id, plug::wish(interrupts));
+                }
+                kernel.start_device(physical)?
+            }
             DeviceRequest::Remove => kernel.remove_device(physical)?,
             DeviceRequest::QueryRemove => kernel.query_remove_device(physical)?,
             DeviceRequest::CancelRemove => kernel.cancel_remove_device(physical)?,
@@ -301,7 +393,8 @@ impl State {
             DeviceRequest::QueryPower(state) => kernel.query_power(physical, state)?,
         };
         inner!(answer.map_err(wrong));
-        if request == DeviceRequest::Start {
+        let has_started = matches!(request, DeviceRequest::Start | DeviceRequest::Rebalance(_));
+        if let Some(device) = device.filter(|_| has_started) {
             let assignment = kernel.assignment(device.id).unwrap_or_default();
             self.change_device(name, |device| device.starts.push(assignment));
         }
@@ -313,8 +406,7 @@ impl State {
         let (name, path) = match target {
             Target::Path(path) => (path, Some(path.clone())),
             Target::Device(name) => {
-                let device = inner!(self.device(name));
-                let physical = inner!(self.physical(kernel, &device)?);
+                let (physical, _) = inner!(self.named(kernel, name)?);
                 (
                     name,
                     kernel
@@ -544,6 +636,30 @@ fn closed(handle: &str, status: NtStatus) -> Result<(), BenchError> {
         what: "closing",
         status,
     })
+}
+
+/// The values of the hardware key that name a device's filters.
+fn filters(spec: &DeviceSpec) -> Vec<RegistryValue> {
+    let value = |name: &str, filters: &[String]| RegistryValue {
+        subkey: String::new(),
+        name: name.into(),
+        data: RegistryData::MultiString(filters.to_vec()),
+    };
+    let both = [
+        ("LowerFilters", &spec.lower_filters),
+        ("UpperFilters", &spec.upper_filters),
+    ];
+    let named = both.into_iter().filter(|(_, filters)| !filters.is_empty());
+    named.map(|(name, filters)| value(name, filters)).collect()
+}
+
+/// Whether a reported device is the one that a scenario means.
+fn is_child(child: &ChildSpec, node: &Node) -> bool {
+    let is_id = |id: &String| id.eq_ignore_ascii_case(&child.id);
+    let is_instance = |instance: &String| instance.eq_ignore_ascii_case(&node.instance);
+    node.device.is_none()
+        && node.hardware_ids.iter().any(is_id)
+        && child.instance.as_ref().is_none_or(is_instance)
 }
 
 /// What was done, as in "pressed".

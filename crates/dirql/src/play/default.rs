@@ -103,7 +103,12 @@ pub(super) fn thread(bench: &Bench) -> ThreadSpec {
     if !names.is_empty() {
         actions.extend(life_without_plug_and_play(&names, &free));
     }
-    for driver in drivers.iter().rev() {
+    // Those from which others only import cannot be unloaded by themselves.
+    let loaded = drivers
+        .iter()
+        .rev()
+        .filter(|driver| driver.object.is_some());
+    for driver in loaded {
         actions.push(Action::Unload {
             driver: Some(driver.service.clone()),
             if_possible: true,

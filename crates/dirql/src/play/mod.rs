@@ -146,6 +146,9 @@ fn build(scenario: &Scenario, settings: Settings, prints: &Prints) -> Result<Ben
     for device in &scenario.devices {
         builder = builder.device(device.clone());
     }
+    for child in &scenario.children {
+        builder = builder.child(child.clone());
+    }
     if let Some(progress) = settings.progress {
         builder = builder.sink_with_addresses(|addresses| Teller {
             progress,

@@ -370,6 +370,7 @@ pub(super) fn describe(action: &Action) -> String {
         } => match request {
             DeviceRequest::Start => format!("start {device}"),
             DeviceRequest::Stop => format!("stop {device}"),
+            DeviceRequest::Rebalance(_) => format!("rebalance {device}"),
             DeviceRequest::Remove => format!("remove {device}"),
             DeviceRequest::SurpriseRemove => format!("surprise_remove {device}"),
             DeviceRequest::QueryStop => format!("query_stop {device}"),

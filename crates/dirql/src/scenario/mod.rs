@@ -64,6 +64,8 @@ pub struct Scenario {
     pub drivers: Vec<DriverSpec>,
     /// `[[device]]`
     pub devices: Vec<DeviceSpec>,
+    /// `[[child]]`
+    pub children: Vec<ChildSpec>,
     /// `[[thread]]`
     pub threads: Vec<ThreadSpec>,
 }
@@ -149,6 +151,10 @@ pub struct DeviceSpec {
     pub registry: Vec<RegistryValue>,
     /// The file for what leaves at its other end, as for a printer that prints to a file.
     pub output: Option<PathBuf>,
+    /// Drivers below its function driver, the lowest first, over those of the INF.
+    pub lower_filters: Vec<String>,
+    /// Drivers above it, the lowest first.
+    pub upper_filters: Vec<String>,
     /// What is at its other end.
     pub other_end: Option<OtherEnd>,
 }
@@ -162,6 +168,39 @@ pub enum OtherEnd {
     Device(String),
     /// Somebody who sends these bytes, as fast as the device asks for them.
     Sender(Vec<u8>),
+}
+
+/// A device that a driver reports.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChildSpec {
+    /// How steps call it.
+    pub name: String,
+    /// One of its hardware IDs.
+    pub id: String,
+    /// Its instance ID, if several have the ID.
+    pub instance: Option<String>,
+    /// The name of its driver; the one whose INF knows it, if left out.
+    pub driver: Option<String>,
+}
+
+impl ChildSpec {
+    /// The device with this hardware ID, called `name`.
+    #[must_use]
+    pub fn new(name: impl Into<String>, id: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            id: id.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Gives it to the driver of that name.
+    #[must_use]
+    pub fn driver(mut self, name: impl Into<String>) -> Self {
+        self.driver = Some(name.into());
+        self
+    }
 }
 
 impl DeviceSpec {
@@ -227,6 +266,20 @@ impl DeviceSpec {
     #[must_use]
     pub fn driver(mut self, name: impl Into<String>) -> Self {
         self.driver = Some(name.into());
+        self
+    }
+
+    /// Puts a driver below its function driver, above those that are there already.
+    #[must_use]
+    pub fn lower_filter(mut self, name: impl Into<String>) -> Self {
+        self.lower_filters.push(name.into());
+        self
+    }
+
+    /// Puts a driver on top of its stack.
+    #[must_use]
+    pub fn upper_filter(mut self, name: impl Into<String>) -> Self {
+        self.upper_filters.push(name.into());
         self
     }
 }
@@ -323,6 +376,9 @@ pub enum DeviceRequest {
     Start,
     /// Stops it for rebalancing; asks first, unless it has agreed already.
     Stop,
+    /// Stops it and starts it again, with other vectors, and with this kind of interrupts if one
+    /// is said.
+    Rebalance(Option<Interrupts>),
     /// Removes it in an orderly way; asks first, unless it has agreed already.
     Remove,
     /// Asks whether it may be stopped.

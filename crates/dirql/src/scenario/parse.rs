@@ -18,7 +18,8 @@ use super::decode::{
 use super::problem::{Problem, ScenarioError};
 use super::step::{self, Names};
 use super::{
-    DeviceSpec, DriverSpec, Interrupts, MachineSpec, OtherEnd, PortSettings, Scenario, ThreadSpec,
+    ChildSpec, DeviceSpec, DriverSpec, Interrupts, MachineSpec, OtherEnd, PortSettings, Scenario,
+    ThreadSpec,
 };
 
 /// The most devices that a scenario may have: those of a PCI bus.
@@ -108,6 +109,13 @@ impl<'t> Reader<'t> {
             .filter_map(|value| self.device(value, &driver_names, &mut models))
             .collect();
         self.check_other_ends(&table, &devices);
+        let children = table
+            .value("child")
+            .map(|value| self.tables(value, MOST_DEVICES));
+        let children = children.unwrap_or_default().into_iter();
+        let children = children
+            .filter_map(|value| self.child(value, &driver_names, &mut models))
+            .collect();
         let thread_values = table
             .value("thread")
             .map(|value| self.tables(value, MOST_THREADS));
@@ -131,6 +139,7 @@ impl<'t> Reader<'t> {
             parallel_port,
             drivers,
             devices,
+            children,
             threads,
         }
     }
@@ -286,7 +295,7 @@ impl<'t> Reader<'t> {
             options: self.options(&table),
             interrupts: table
                 .value("interrupts")
-                .and_then(|value| self.interrupts(value, kind)),
+                .and_then(|value| interrupts(value, kind, self.problems)),
             line: table.number("line", 0..=239),
             shared: table.boolean("shared"),
             driver: self.driver_of(&table, drivers),
@@ -295,6 +304,8 @@ impl<'t> Reader<'t> {
             other_end: table
                 .value("other_end")
                 .and_then(|value| self.other_end(value)),
+            lower_filters: self.filters(&table, "lower_filters", drivers),
+            upper_filters: self.filters(&table, "upper_filters", drivers),
         };
         if kind == Some(Kind::Legacy)
             && let Some(line) = device.line.take()
@@ -369,6 +380,47 @@ impl<'t> Reader<'t> {
         let value = table.value("driver")?;
         let names: Vec<&str> = drivers.iter().map(String::as_str).collect();
         choice(value, "a driver of this scenario", &names, self.problems).map(Into::into)
+    }
+
+    /// Names of drivers.
+    fn filters(&self, table: &Table<'t>, key: &'static str, drivers: &[String]) -> Vec<String> {
+        let values = table
+            .value(key)
+            .and_then(|value| array(value, self.problems));
+        let names: Vec<&str> = drivers.iter().map(String::as_str).collect();
+        let name = |value: &'t Value<'t>| {
+            choice(value, "a driver of this scenario", &names, self.problems).map(Into::into)
+        };
+        values
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(name)
+            .collect()
+    }
+
+    fn child(
+        &self,
+        value: &'t Value<'t>,
+        drivers: &[String],
+        devices: &mut BTreeMap<String, Option<Kind>>,
+    ) -> Option<ChildSpec> {
+        let table = Table::of(value, "a child", self.problems)?;
+        let name = table.required_text("name");
+        let child = ChildSpec {
+            name: name.unwrap_or_default().to_owned(),
+            id: table.required_text("id").unwrap_or_default().to_owned(),
+            instance: table.text("instance").map(Into::into),
+            driver: self.driver_of(&table, drivers),
+        };
+        if let Some(name) = name
+            && devices.insert(name.to_owned(), None).is_some()
+        {
+            let span = table.value("name").map_or(value.span(), Value::span);
+            let title = format!("there is a device named `{name}` already");
+            self.problems.add(Problem::new(title, span, "a second one"));
+        }
+        table.finish();
+        (!child.name.is_empty() && !child.id.is_empty()).then_some(child)
     }
 
     /// Registry values: a path below a key, and a number, text, or several texts.
@@ -501,36 +553,6 @@ impl<'t> Reader<'t> {
         Some((key.span(), value.span()))
     }
 
-    fn interrupts(&self, value: &'t Value<'t>, kind: Option<Kind>) -> Option<Interrupts> {
-        let table = Table::of(value, "`interrupts`", self.problems)?;
-        let kinds = ["line", "msi", "msix"];
-        let found = table.required("kind");
-        let chosen =
-            found.and_then(|value| choice(value, "a kind of interrupt", &kinds, self.problems));
-        let messages = table.number("messages", 1..=2048_u16);
-        let wrong = |value: &Value<'_>, label: &str| {
-            self.problems.add(Problem::new(
-                "this device has no messages",
-                value.span(),
-                label,
-            ));
-        };
-        if kind == Some(Kind::Legacy) && chosen.is_some_and(|chosen| chosen != "line") {
-            found
-                .into_iter()
-                .for_each(|value| wrong(value, "only \"line\" for this model"));
-        }
-        if let (Some("line"), Some(value)) = (chosen, table.value("messages")) {
-            wrong(value, "means nothing for a line");
-        }
-        table.finish();
-        match chosen? {
-            "line" => Some(Interrupts::Line),
-            "msi" => Some(Interrupts::Msi(messages.unwrap_or(u16::MAX))),
-            _ => Some(Interrupts::Msix(messages.unwrap_or(u16::MAX))),
-        }
-    }
-
     fn thread(&self, value: &'t Value<'t>, names: &Names<'_>) -> Option<ThreadSpec> {
         let table = Table::of(value, "a thread", self.problems)?;
         let priority = table
@@ -552,6 +574,40 @@ impl<'t> Reader<'t> {
         };
         table.finish();
         Some(thread)
+    }
+}
+
+/// Which interrupts a device of this kind is given.
+pub(super) fn interrupts(
+    value: &Value<'_>,
+    kind: Option<Kind>,
+    problems: &Problems,
+) -> Option<Interrupts> {
+    let table = Table::of(value, "`interrupts`", problems)?;
+    let kinds = ["line", "msi", "msix"];
+    let found = table.required("kind");
+    let chosen = found.and_then(|value| choice(value, "a kind of interrupt", &kinds, problems));
+    let messages = table.number("messages", 1..=2048_u16);
+    let wrong = |value: &Value<'_>, label: &str| {
+        problems.add(Problem::new(
+            "this device has no messages",
+            value.span(),
+            label,
+        ));
+    };
+    if kind == Some(Kind::Legacy) && chosen.is_some_and(|chosen| chosen != "line") {
+        found
+            .into_iter()
+            .for_each(|value| wrong(value, "only \"line\" for this model"));
+    }
+    if let (Some("line"), Some(value)) = (chosen, table.value("messages")) {
+        wrong(value, "means nothing for a line");
+    }
+    table.finish();
+    match chosen? {
+        "line" => Some(Interrupts::Line),
+        "msi" => Some(Interrupts::Msi(messages.unwrap_or(u16::MAX))),
+        _ => Some(Interrupts::Msix(messages.unwrap_or(u16::MAX))),
     }
 }
 

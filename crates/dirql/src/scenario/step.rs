@@ -15,7 +15,7 @@ use super::decode::{
 };
 use super::expect;
 use super::near::nearest;
-use super::parse::{device_names, unknown_device};
+use super::parse::{device_names, interrupts, unknown_device};
 use super::problem::Problem;
 use super::{Action, DeviceRequest, Step, Target};
 
@@ -32,9 +32,10 @@ pub(super) struct Names<'n> {
 }
 
 /// Keys that say what a step does. A step has exactly one of them.
-const ACTIONS: [&str; 31] = [
+const ACTIONS: [&str; 32] = [
     "start",
     "stop",
+    "rebalance",
     "remove",
     "surprise_remove",
     "query_stop",
@@ -137,6 +138,13 @@ impl Reader<'_, '_> {
         match action {
             "start" => self.plug_and_play("start", DeviceRequest::Start),
             "stop" => self.plug_and_play("stop", DeviceRequest::Stop),
+            "rebalance" => {
+                let device = self.table.value("rebalance")?.get_ref().as_str();
+                let kind = device.and_then(|name| self.names.devices.get(name).copied()?);
+                let wish = self.table.value("interrupts");
+                let wish = wish.and_then(|value| interrupts(value, kind, self.problems));
+                self.plug_and_play("rebalance", DeviceRequest::Rebalance(wish))
+            }
             "remove" => self.plug_and_play("remove", DeviceRequest::Remove),
             "surprise_remove" => {
                 self.plug_and_play("surprise_remove", DeviceRequest::SurpriseRemove)

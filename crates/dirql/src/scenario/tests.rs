@@ -274,6 +274,17 @@ fn every_action_is_read() {
             device(DeviceRequest::Stop, Expect::Any),
         ),
         (
+            "rebalance = 'edu0'",
+            device(DeviceRequest::Rebalance(None), Expect::Success),
+        ),
+        (
+            "rebalance = 'edu0', interrupts = { kind = 'msi', messages = 1 }, expect = 'any'",
+            device(
+                DeviceRequest::Rebalance(Some(Interrupts::Msi(1))),
+                Expect::Any,
+            ),
+        ),
+        (
             "remove = 'edu0', expect = 'STATUS_UNSUCCESSFUL'",
             device(
                 DeviceRequest::Remove,

@@ -118,13 +118,14 @@ impl Kernel {
             minor_pnp::IRP_MN_QUERY_DEVICE_RELATIONS => self.answer_relations(device, stack)?,
             minor_pnp::IRP_MN_QUERY_CAPABILITIES => self.answer_capabilities(node, stack)?,
             minor_pnp::IRP_MN_QUERY_RESOURCES => {
-                let assignment = self.assignment(node.device).unwrap_or_default();
+                let assignment = node.device.and_then(|device| self.assignment(device));
+                let assignment = assignment.unwrap_or_default();
                 self.answer_list(resource_list(node, &assignment, Form::Raw))?
             }
             minor_pnp::IRP_MN_QUERY_RESOURCE_REQUIREMENTS => {
                 let policy = self.interrupt_policy(device, node.installed);
-                let alternatives = self.offer(node.device, &policy);
-                self.answer_list(requirements_list(node, &alternatives))?
+                let alternatives = node.device.map(|device| self.offer(device, &policy));
+                self.answer_list(requirements_list(node, &alternatives.unwrap_or_default()))?
             }
             minor_pnp::IRP_MN_QUERY_ID => self.answer_id(node, stack)?,
             minor_pnp::IRP_MN_QUERY_DEVICE_TEXT => self.answer_text(node, stack)?,

@@ -12,20 +12,21 @@ use dirql_abi::NtStatus;
 use dirql_abi::irp::{major, minor_pnp};
 use dirql_abi::pnp::DeviceCapabilities;
 use dirql_abi::stack_parameters::{
-    StackParametersDeviceCapabilities, StackParametersDeviceRelations,
-    StackParametersFilterResourceRequirements, StackParametersStartDevice,
+    StackParametersDeviceCapabilities, StackParametersFilterResourceRequirements,
+    StackParametersStartDevice,
 };
+use dirql_chips::pci::Space;
 use dirql_rules::ids;
 
 use super::lists::{Form, resource_list};
 use super::{Agreed, Node, NodeState};
-use crate::hal::{Alternative, Assignment};
+use crate::hal::{Alternative, Assignment, InterruptPolicy, Resource, Want};
 use crate::io::driver::zeroed;
 use crate::io::notification::TargetEvent;
 use crate::{Ddi, DriverPtr, Kernel};
 
 /// Why a device was not started, stopped or removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PnpError {
     /// No physical device object is at this address.
@@ -37,6 +38,9 @@ pub enum PnpError {
     /// The device is in another state.
     #[error("the device is {0:?}")]
     State(NodeState),
+    /// A filter driver that the registry names is not loaded.
+    #[error("the filter driver {0:?} of the device is not loaded")]
+    NoFilter(String),
     /// What the device asks for is not there or not free.
     #[error("the resources that the device asks for are not free")]
     Conflict,
@@ -98,12 +102,8 @@ impl Kernel {
         };
         match node.state {
             NodeState::Enumerated => {
-                let Some(driver) = node.driver else {
-                    return Ok(Err(PnpError::NoDriver));
-                };
-                let status = self.add_device(driver, physical_device)?;
-                if !status.is_success() {
-                    return Ok(Err(PnpError::AddDevice(status)));
+                if let Err(error) = self.build_stack(physical_device, node.driver)? {
+                    return Ok(Err(error));
                 }
                 self.change_node(physical_device, |node| node.state = NodeState::Added);
             }
@@ -162,7 +162,7 @@ impl Kernel {
             offered
         };
         if list == 0 {
-            return Ok(self.assign(node.device, &policy, &[Alternative::new()]));
+            return Ok(self.assign_to_node(node, &policy, &[Alternative::new()]));
         }
         let alternatives = self.read_requirements(list)?;
         self.pool_free(list, None)?;
@@ -170,10 +170,26 @@ impl Kernel {
             Ok(alternatives) => alternatives,
             Err(bad) => {
                 self.find(ids::REQUIREMENTS_LIST, bad.to_string(), None)?;
-                self.offer(node.device, &policy)
+                let offer = node.device.map(|device| self.offer(device, &policy));
+                offer.unwrap_or_default()
             }
         };
-        Ok(self.assign(node.device, &policy, &alternatives))
+        Ok(self.assign_to_node(node, &policy, &alternatives))
+    }
+
+    /// A device that another driver reports has no wires: it is given addresses as they are
+    /// asked for, and no interrupts.
+    fn assign_to_node(
+        &self,
+        node: &Node,
+        policy: &InterruptPolicy,
+        alternatives: &[Alternative],
+    ) -> Option<Assignment> {
+        let Some(device) = node.device else {
+            let resources = alternatives.iter().find_map(without_wires);
+            return resources.map(|resources| Assignment { resources });
+        };
+        self.assign(device, policy, alternatives)
     }
 
     fn send_start(
@@ -259,30 +275,6 @@ impl Kernel {
         Ok(outcome.status)
     }
 
-    /// Asks for a device's children. A list that a driver gives is freed, and the references
-    /// in it given back: devices below drivers under test are not enumerated.
-    pub(super) fn query_bus_relations(&self, physical_device: u64) -> Ddi<()> {
-        let top = self.top_of_stack(physical_device);
-        let relation = StackParametersDeviceRelations {
-            type_: dirql_abi::pnp::device_relation_type::BusRelations,
-        };
-        let outcome = self.send_request(top, None, |stack| {
-            stack.major_function = major::IRP_MJ_PNP;
-            stack.minor_function = minor_pnp::IRP_MN_QUERY_DEVICE_RELATIONS;
-            stack.set_parameters(&relation);
-        })?;
-        if !outcome.status.is_success() || outcome.information == 0 {
-            return Ok(());
-        }
-        let count = self.read(DriverPtr::<u32>::new(outcome.information))?;
-        for index in 0..count.min(256) {
-            let child =
-                self.read(DriverPtr::<u64>::new(outcome.information + 8).element(index as usize))?;
-            self.obf_dereference_object(child)?;
-        }
-        self.pool_free(outcome.information, None)
-    }
-
     /// Asks whether a device may be stopped: IRP_MN_QUERY_STOP_DEVICE. What it agreed to is
     /// then done or cancelled.
     ///
@@ -362,7 +354,7 @@ impl Kernel {
             _ if node.agreed == Some(Agreed::Remove) => {}
             _ if node.agreed.is_some() => return Ok(Err(PnpError::Agreed(node.agreed))),
             NodeState::Added | NodeState::Started | NodeState::Stopped => {
-                if let Some(status) = self.query_remove(physical_device)? {
+                if let Some(status) = self.query_remove_tree(physical_device)? {
                     return Ok(Err(PnpError::Refused {
                         request: "IRP_MN_QUERY_REMOVE_DEVICE",
                         status,
@@ -371,8 +363,26 @@ impl Kernel {
             }
         }
         self.set_agreed(physical_device, None);
+        self.remove_children(physical_device)?;
         self.send_remove(physical_device)?;
         Ok(Ok(()))
+    }
+
+    /// Asks the devices that hang from a device, and then itself, whether they may be removed.
+    /// Those that had agreed are told when another is against it.
+    fn query_remove_tree(&self, physical_device: u64) -> Ddi<Option<NtStatus>> {
+        let mut asked = alloc::vec::Vec::new();
+        for device in self.tree_below(physical_device) {
+            if let Some(status) = self.query_remove(device)? {
+                for device in asked.into_iter().rev() {
+                    self.send_certain(device, minor_pnp::IRP_MN_CANCEL_REMOVE_DEVICE)?;
+                    self.target_event(device, TargetEvent::RemoveCancelled)?;
+                }
+                return Ok(Some(status));
+            }
+            asked.push(device);
+        }
+        Ok(None)
     }
 
     /// Asks whether a device may be removed; the status of whoever is against it.
@@ -456,6 +466,7 @@ impl Kernel {
         if !matches!(node.state, NodeState::Started | NodeState::Stopped) {
             return Ok(Err(PnpError::State(node.state)));
         }
+        self.lose_children(physical_device)?;
         self.change_node(physical_device, |node| {
             node.state = NodeState::SurpriseRemoved;
             node.agreed = None;
@@ -465,8 +476,13 @@ impl Kernel {
     }
 
     /// IRP_MN_REMOVE_DEVICE and the look at what is left.
-    fn send_remove(&self, physical_device: u64) -> Ddi<()> {
+    pub(super) fn send_remove(&self, physical_device: u64) -> Ddi<()> {
+        let stack = self.stack_of(physical_device);
+        self.io.pnp.removing.borrow_mut().push(stack);
         self.send_certain(physical_device, minor_pnp::IRP_MN_REMOVE_DEVICE)?;
+        let mut removing = self.io.pnp.removing.borrow_mut();
+        removing.retain(|stack| stack.first() != Some(&physical_device));
+        drop(removing);
         let places = self.connections_of_device(physical_device);
         self.report_left_connected(places, "IRP_MN_REMOVE_DEVICE")?;
         for device in self.stack_of(physical_device).into_iter().skip(1) {
@@ -480,13 +496,18 @@ impl Kernel {
         }
         self.disable_interfaces(physical_device)?;
         self.target_event(physical_device, TargetEvent::RemoveComplete)?;
-        let gone = self
-            .node(physical_device)
-            .is_some_and(|node| node.state == NodeState::SurpriseRemoved);
+        let Some(node) = self.node(physical_device) else {
+            return Ok(());
+        };
         self.take_resources_of(physical_device);
-        if gone {
+        if node.gone || node.state == NodeState::SurpriseRemoved {
             self.io.pnp.nodes.borrow_mut().remove(&physical_device);
-            self.io_delete_device(physical_device)?;
+            if node.parent.is_some() {
+                // Its bus driver has deleted it; this was plug and play's own reference.
+                self.obf_dereference_object(physical_device)?;
+            } else {
+                self.io_delete_device(physical_device)?;
+            }
         } else {
             self.change_node(physical_device, |node| node.state = NodeState::Enumerated);
         }
@@ -500,7 +521,7 @@ impl Kernel {
     }
 
     /// Sends a request that a driver must not fail.
-    fn send_certain(&self, physical_device: u64, minor: u8) -> Ddi<()> {
+    pub(super) fn send_certain(&self, physical_device: u64, minor: u8) -> Ddi<()> {
         let top = self.top_of_stack(physical_device);
         let status = self.send_simple(top, major::IRP_MJ_PNP, minor)?;
         if status.is_success() {
@@ -525,4 +546,22 @@ impl Kernel {
             Some(node) => Err(PnpError::State(node.state)),
         }
     }
+}
+
+/// What a list asks for where it is asked for first; `None` if it needs an interrupt.
+fn without_wires(list: &Alternative) -> Option<alloc::vec::Vec<Resource>> {
+    let give = |want: &Want| match want {
+        Want::Range(range) => {
+            let (base, length) = (range.minimum, range.length);
+            Some(match range.space {
+                Space::Port => Resource::Port { base, length },
+                Space::Memory => Resource::Memory { base, length },
+            })
+        }
+        Want::Private(data) => Some(Resource::Private(*data)),
+        Want::Line { .. } | Want::Messages { .. } => None,
+    };
+    list.iter()
+        .map(|choice| choice.iter().find_map(give))
+        .collect()
 }

@@ -6,8 +6,11 @@
 
 mod bus;
 mod bus_interface;
+mod children;
 mod control;
 mod detect;
+mod detected;
+mod filters;
 mod lists;
 mod power;
 mod requirements;
@@ -60,8 +63,14 @@ pub enum Agreed {
 /// A device of the machine, as plug and play knows it.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// Which device of the machine.
-    pub device: DeviceId,
+    /// Which device of the machine; `None` for one that another driver reports.
+    pub device: Option<DeviceId>,
+    /// The device that it hangs from; `None`: the root.
+    pub parent: Option<u64>,
+    /// Its bus does not report it any more.
+    pub gone: bool,
+    /// Different for each.
+    number: u32,
     /// Where it is on the PCI bus, if it is.
     pub pci: Option<pci::Address>,
     /// Best first.
@@ -143,7 +152,7 @@ impl Node {
     pub(crate) fn driver_key(&self) -> String {
         format!(
             r"{{4D36E97D-E325-11CE-BFC1-08002BE10318}}\{:04}",
-            self.device.0
+            self.number
         )
     }
 }
@@ -165,7 +174,16 @@ pub(crate) struct Pnp {
     /// By physical device object.
     nodes: RefCell<BTreeMap<u64, Node>>,
     bus_driver: Cell<u64>,
+    installer: RefCell<Option<Installer>>,
+    /// The stacks that are being sent IRP_MN_REMOVE_DEVICE, from the physical device upwards.
+    removing: RefCell<Vec<Vec<u64>>>,
+    /// How many devices drivers have reported.
+    reported: Cell<u32>,
 }
+
+/// Says which driver object a device is for that another driver has reported, and fills its keys
+/// in the registry.
+pub type Installer = alloc::rc::Rc<dyn Fn(&Kernel, u64, &Node) -> Option<u64>>;
 
 impl Kernel {
     /// The bus driver reports a device that was plugged in: it gets a physical device object.
@@ -216,7 +234,10 @@ impl Kernel {
             None => format!("{:04}", device.0),
         };
         let node = Node {
-            device,
+            device: Some(device),
+            parent: None,
+            gone: false,
+            number: device.0,
             pci,
             hardware_ids,
             compatible_ids,
@@ -242,7 +263,7 @@ impl Kernel {
     }
 
     /// The driver object of the bus driver.
-    fn bus_driver(&self) -> Ddi<u64> {
+    pub(super) fn bus_driver(&self) -> Ddi<u64> {
         if self.io.pnp.bus_driver.get() != 0 {
             return Ok(self.io.pnp.bus_driver.get());
         }
@@ -305,6 +326,11 @@ impl Kernel {
         (hardware, compatible)
     }
 
+    /// Whom plug and play asks for drivers of devices that drivers report.
+    pub fn set_installer(&self, installer: Installer) {
+        *self.io.pnp.installer.borrow_mut() = Some(installer);
+    }
+
     /// What plug and play knows of a physical device.
     #[must_use]
     pub fn node(&self, physical_device: u64) -> Option<Node> {
@@ -324,7 +350,7 @@ impl Kernel {
             .nodes
             .borrow()
             .get(&physical_device)
-            .map(|node| node.device)
+            .and_then(|node| node.device)
     }
 
     /// The physical device object of a device of the machine.
@@ -333,8 +359,15 @@ impl Kernel {
         let nodes = self.io.pnp.nodes.borrow();
         nodes
             .iter()
-            .find(|(_, node)| node.device == device)
+            .find(|(_, node)| node.device == Some(device))
             .map(|(physical_device, _)| *physical_device)
+    }
+
+    /// Whether a device is, or was until now, in a stack that IRP_MN_REMOVE_DEVICE is on its way
+    /// through.
+    pub(crate) fn is_being_removed(&self, device: u64) -> bool {
+        let removing = self.io.pnp.removing.borrow();
+        removing.iter().any(|stack| stack.contains(&device))
     }
 
     fn change_node(&self, physical_device: u64, change: impl FnOnce(&mut Node)) {

@@ -46,8 +46,8 @@ impl Kernel {
             return;
         };
         self.change_node(physical_device, |node| node.power = state);
-        if node.pci.is_some() {
-            self.set_decoding(node.device, state == device_power_state::PowerDeviceD0);
+        if let (Some(device), Some(_)) = (node.device, node.pci) {
+            self.set_decoding(device, state == device_power_state::PowerDeviceD0);
         }
     }
 

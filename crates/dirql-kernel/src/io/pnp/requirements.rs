@@ -32,7 +32,7 @@ const MOST_ALTERNATIVES: u32 = 64;
 
 /// Why a list that a driver gave back cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BadList {
+pub(in crate::io) enum BadList {
     /// It says that it has this many descriptors, or lists.
     #[error("the requirements list says that it has {0} descriptors or lists")]
     TooMany(u32),
@@ -93,7 +93,7 @@ fn descriptor(option: u8, want: &Want) -> IoResourceDescriptor {
             };
             let arm = IoRange {
                 length: range.length,
-                alignment: 1,
+                alignment: range.alignment,
                 minimum_address: range.minimum,
                 maximum_address: range.maximum,
             };
@@ -177,6 +177,7 @@ fn want(descriptor: &IoResourceDescriptor) -> Option<Want> {
             length: arm.length,
             minimum: arm.minimum_address,
             maximum: arm.maximum_address,
+            alignment: arm.alignment,
         })
     };
     match descriptor.type_ {
@@ -218,7 +219,10 @@ impl Kernel {
     ///
     /// # Errors
     /// A list that is not memory.
-    pub(super) fn read_requirements(&self, list: u64) -> Ddi<Result<Vec<Alternative>, BadList>> {
+    pub(in crate::io) fn read_requirements(
+        &self,
+        list: u64,
+    ) -> Ddi<Result<Vec<Alternative>, BadList>> {
         let head = self.read(DriverPtr::<IoResourceRequirementsList>::new(list))?;
         if head.alternative_lists > MOST_ALTERNATIVES {
             return Ok(Err(BadList::TooMany(head.alternative_lists)));

@@ -145,7 +145,9 @@ impl Case {
     fn given(&self) -> Vec<String> {
         let kernel = &self.bench.kernel;
         let node = kernel.node(self.physical_device).expect("a node");
-        let assignment = kernel.assignment(node.device).unwrap_or_default();
+        let assignment = kernel
+            .assignment(node.device.expect("a device of the machine"))
+            .unwrap_or_default();
         let interrupt = |resource: &Resource| match resource {
             Resource::Interrupt(grant) if grant.message => Some(format!(
                 "{} messages {}:{:#x}",
@@ -175,7 +177,10 @@ impl Case {
     fn irql(&self) -> u8 {
         let kernel = &self.bench.kernel;
         let node = kernel.node(self.physical_device).expect("a node");
-        kernel.highest_irql(node.device).expect("an interrupt").0
+        kernel
+            .highest_irql(node.device.expect("a device of the machine"))
+            .expect("an interrupt")
+            .0
     }
 }
 
@@ -253,7 +258,7 @@ impl Case {
     fn wish(&self, wish: MessageWish) {
         let kernel = &self.bench.kernel;
         let node = kernel.node(self.physical_device).expect("a node");
-        kernel.set_message_wish(node.device, wish);
+        kernel.set_message_wish(node.device.expect("a device of the machine"), wish);
     }
 
     /// Takes all vectors but so many that could be had on all processors.

@@ -1,0 +1,229 @@
+//! Drivers that use other drivers, and drivers that deal with resources themselves: scenarios with
+//! images that mingw-w64 has compiled, `tests/drivers/build`.
+
+use std::path::{Path, PathBuf};
+
+use dirql::report::Report;
+use dirql::scenario::Scenario;
+use dirql::{Settings, play};
+
+fn drivers() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/drivers")
+}
+
+fn run(text: &str) -> Report {
+    let scenario = Scenario::parse("test.toml", text).unwrap_or_else(|error| panic!("{error}"));
+    play(&scenario.in_directory(&drivers()), Settings::default()).unwrap()
+}
+
+/// What the drivers printed; there must be no finding but advice.
+fn prints(text: &str) -> Vec<String> {
+    let report = run(text);
+    let bad: Vec<String> = report
+        .findings
+        .iter()
+        .filter(|finding| finding.severity != "advice")
+        .map(|finding| format!("{} {}", finding.rule, finding.message))
+        .collect();
+    assert!(bad.is_empty(), "{bad:#?}\n{:#?}", report.prints);
+    let unmet: Vec<String> = report
+        .steps
+        .iter()
+        .filter(|step| !step.met)
+        .map(|step| format!("{step:?}"))
+        .collect();
+    assert!(unmet.is_empty(), "{unmet:#?}\n{:#?}", report.prints);
+    report.prints
+}
+
+#[test]
+fn a_child_of_a_drivers_bus_gets_the_driver_that_is_for_it() {
+    let printed = prints(
+        r#"
+        driver = [{ image = "watcher.sys" }, { image = "bus.sys" }, { image = "widget.sys" }]
+        device = [{ name = "bus0", model = "edu", driver = "bus", interrupts = { kind = "line" } }]
+        child = [{ name = "widget0", id = 'TEST\Widget', driver = "widget" }]
+
+        [[thread]]
+        steps = [
+            { start = "bus0" },
+            { wait_idle = true },
+            { open = "widget0" },
+            { close = "widget0" },
+            { open = '\Device\TestBus', handle = "bus" },
+            { ioctl = "bus", code = 0x222004 },
+            { wait_idle = true },
+            { ioctl = "bus", code = 0x222004 },
+            { wait_idle = true },
+            { close = "bus" },
+            { query_remove = "bus0" },
+            { cancel_remove = "bus0" },
+            { remove = "bus0" },
+            { wait_idle = true },
+            { unload = "widget" },
+            { unload = "bus" },
+            { unload = "watcher" },
+        ]
+        "#,
+    );
+    let arrival = [
+        "widget: the bus says 42",
+        "watcher: a widget has arrived, opened with 0x00000000",
+        "watcher: below it 42",
+    ];
+    let expected = [
+        &arrival[..],
+        &[
+            "widget: gone",
+            "widget: removed",
+            "bus: the child is removed for good",
+            "watcher: a widget has left",
+        ],
+        &arrival[..],
+        &[
+            "widget: removed",
+            // A system thread tells of it as soon as the interface is gone.
+            "watcher: a widget has left",
+            "bus: the child is removed",
+        ],
+    ];
+    assert_eq!(printed, expected.concat());
+}
+
+#[test]
+fn filters_lie_where_the_scenario_puts_them_and_import_from_a_driver_that_is_loaded_first() {
+    let printed = |filters: &str| {
+        prints(&format!(
+            r#"
+            driver = [{{ image = "shade.sys" }}, {{ image = "bus.sys" }}, {{ image = "widget.sys" }}]
+            device = [{{ name = "bus0", model = "edu", driver = "bus", interrupts = {{ kind = "line" }}, {filters} }}]
+
+            [[thread]]
+            steps = [{{ start = "bus0" }}, {{ remove = "bus0" }}, {{ unload = "shade" }}]
+            "#
+        ))
+    };
+    let library = r"lib: \REGISTRY\MACHINE\SYSTEM\CurrentControlSet\Services\lib";
+    let child = "bus: the child is removed";
+    assert_eq!(
+        printed("lower_filters = ['shade']"),
+        [
+            library,
+            "shade: directly above the bus",
+            "shade: start, 101",
+            child
+        ]
+    );
+    assert_eq!(
+        printed("upper_filters = ['shade']"),
+        [
+            library,
+            "shade: not directly above the bus",
+            "shade: start, 101",
+            child
+        ]
+    );
+}
+
+#[test]
+fn a_legacy_driver_claims_what_it_finds_and_is_told_of_conflicts() {
+    let printed = prints(
+        r#"
+        driver = { image = "legacy.sys" }
+        device = [{ name = "com1", model = "uart16550", options = { line = 4 } }]
+
+        [[thread]]
+        steps = [{ unload = true }]
+        "#,
+    );
+    assert_eq!(
+        printed,
+        [
+            "firmware: bus 1 0, controller 17 0, COM1 at 0x3f8",
+            "serial: 0x00000000, 1",
+            "parallel: 0xc0000034",
+            "claimed: 0x00000000, conflict 0",
+            "claimed again: 0x00000000, conflict 0",
+            "for another device: 0xc0000018, conflict 1",
+            "behind it: 0x00000000, conflict 0",
+            "usage, forced 0: 0xc0000018, conflict 1",
+            "usage, forced 1: 0x00000000, conflict 1",
+            "assigned: port 0x3f8, 8 ports, line 4",
+            "interrupts: 1",
+            "detected: 0x00000000, a device 1",
+        ]
+    );
+}
+
+#[test]
+fn a_driver_gets_more_messages_than_the_table_has_entries_and_points_the_entries_to_them() {
+    let printed = prints(
+        r#"
+        machine = { processors = 4 }
+        driver = { image = "spread.sys" }
+        device = [{ name = "msix0", model = "msix", options = { queues = 2 } }]
+
+        [[thread]]
+        steps = [{ start = "msix0" }, { remove = "msix0" }, { unload = true }]
+        "#,
+    );
+    assert_eq!(
+        printed,
+        [
+            "offered: 2 lists, 2 messages",
+            "granted: 4 messages, the last for 0x8",
+            "message 0 on processor 0",
+            "message 1 on processor 1",
+            "entry 1 to message 3: 0x00000000",
+            "message 3 on processor 3",
+            "mask entry 0: 0x00000000",
+            "unmask entry 0: 0x00000000",
+            // What was held back, before the next request.
+            "message 0 on processor 0",
+            "message 0 on processor 0",
+            "no entry 2: 0xc000000d",
+            "no message 4: 0xc000000d",
+        ]
+    );
+}
+
+/// Two devices of two drivers on one level-sensitive line; both samples look at their own device
+/// only.
+#[test]
+fn two_drivers_share_a_line() {
+    let report = run(r#"
+        driver = [
+            { image = "../../../../samples/edu-line-based/edu-line-based.sys" },
+            { image = "../../../../samples/edu-fully-specified/edu-fully-specified.sys" },
+        ]
+        device = [
+            { name = "a", model = "edu", line = 20, driver = "edu-line-based", interrupts = { kind = "line" } },
+            { name = "b", model = "edu", line = 20, driver = "edu-fully-specified", interrupts = { kind = "line" } },
+        ]
+
+        [[thread]]
+        steps = [
+            { start = "a" },
+            { start = "b" },
+            { open = "a" },
+            { open = "b" },
+            { write = "b", data = "0500 0000" },
+            { read = "b", length = 4, expect_data = "7800 0000" },
+            { write = "a", data = "0400 0000" },
+            { read = "a", length = 4, expect_data = "1800 0000" },
+            { close = "a" },
+            { close = "b" },
+            { rebalance = "a" },
+            { query_stop = "b" },
+            { cancel_stop = "b" },
+            { remove = "a" },
+            { remove = "b" },
+        ]
+        "#);
+    assert!(report.findings.is_empty(), "{:#?}", report.findings);
+    assert!(
+        report.steps.iter().all(|step| step.met),
+        "{:#?}",
+        report.steps
+    );
+}
