@@ -131,6 +131,7 @@ fn bundled(tree: &Tree, directory: &str) -> Result<Vec<(String, PathBuf)>> {
     let mut add = |name: String, from: &Path| files.push((name.clone(), from.join(name)));
     if directory == "iointex" {
         add(String::from("libiointex.a"), &tree.path(directory));
+        return Ok(files);
     }
     for source in tree.sources(directory)? {
         if let (Some(stem), Some(from)) = (source.file_stem(), source.parent()) {

@@ -81,7 +81,7 @@ impl Tree {
         Ok(files)
     }
 
-    /// The C and C++ sources in `directory` and the directories in it, in order.
+    /// The C, C++ and Rust sources in `directory` and the directories in it, in order.
     pub(crate) fn sources(&self, directory: &str) -> Result<Vec<PathBuf>> {
         let mut sources = Vec::new();
         let mut list = |directory: &Path| -> Result<Vec<PathBuf>> {

@@ -14,7 +14,7 @@ use crate::loader::{self, ImageLocation, LoadError, LoadedImage, Loader};
 use crate::memory::MemoryError;
 use crate::native;
 use crate::recode::{MemoryAccess, Watch};
-use crate::run::{self, LinuxPlatform};
+use crate::run::{self, LinuxPlatform, MissingImport};
 use crate::trap;
 
 /// Why a computer could not be made.
@@ -88,6 +88,13 @@ pub struct Host {
 }
 
 impl Host {
+    /// What loaded drivers import and nothing implements: the run ends with a finding where one
+    /// of them is called.
+    #[must_use]
+    pub fn missing_imports(&self) -> Vec<MissingImport> {
+        self.platform.missing_imports()
+    }
+
     /// Makes a computer and boots its kernel.
     ///
     /// # Errors

@@ -40,3 +40,4 @@ pub use loader::{
     ImageLocation, ImportState, LoadError, LoadedImage, MissingEntryPoint, import_state,
 };
 pub use recode::{MemoryAccess, Stops, Watch};
+pub use run::MissingImport;

@@ -27,13 +27,13 @@ thread_local! {
 
 /// An import that is not implemented, by the number of its stub.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct MissingImport {
+pub struct MissingImport {
     /// The module that should have it.
-    pub(crate) module: Box<str>,
+    pub module: Box<str>,
     /// Name or ordinal.
-    pub(crate) name: Box<str>,
+    pub name: Box<str>,
     /// The driver that imports it.
-    pub(crate) importer: Box<str>,
+    pub importer: Box<str>,
 }
 
 /// Everything that the kernel does not know how to do itself.
@@ -105,6 +105,11 @@ impl LinuxPlatform {
         debug_assert_eq!(number as usize, missing.len());
         missing.push(import);
         Some(address)
+    }
+
+    /// The imports that nothing implements, in the order of loading.
+    pub(crate) fn missing_imports(&self) -> Vec<MissingImport> {
+        self.missing.borrow().clone()
     }
 
     /// The import behind a stub.

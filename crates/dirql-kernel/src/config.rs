@@ -3,6 +3,8 @@
 use core::fmt;
 use core::str::FromStr;
 
+use crate::failure::FailurePoint;
+
 use crate::readings::Readings;
 
 /// A Windows version whose behaviour is reproduced.
@@ -102,6 +104,8 @@ pub struct Config {
     pub max_steps: u64,
     /// Whether a finding ends the run.
     pub stop_at_finding: bool,
+    /// What is made to fail.
+    pub fail: Option<FailurePoint>,
     /// How the function driver of parallel ports reads what is said in two ways.
     pub parallel_port: crate::parport::Settings,
     /// Where the documentation is read in the other way.
@@ -115,6 +119,7 @@ impl Default for Config {
             processors: 1,
             max_steps: 100_000_000,
             stop_at_finding: false,
+            fail: None,
             parallel_port: crate::parport::Settings::default(),
             readings: Readings::default(),
         }

@@ -14,7 +14,7 @@ use crate::event::{Event, EventSink};
 use crate::platform::Platform;
 use crate::report::Report;
 use crate::stop::Ddi;
-use crate::{cm, ex, hal, io, ke, mm, parport, ps, rtl};
+use crate::{cm, ex, failure, hal, io, ke, mm, parport, ps, rtl};
 
 /// How a run ended before it was idle.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,7 @@ pub struct Kernel {
     pub(crate) ps: ps::Ps,
     pub(crate) rtl: rtl::Rtl,
     pub(crate) report: Report,
+    pub(crate) failures: failure::Failures,
     outcome: RefCell<Option<Outcome>>,
     stack: RefCell<Vec<u64>>,
     ended: Cell<bool>,
@@ -69,6 +70,7 @@ impl Kernel {
             ps: ps::Ps::default(),
             rtl: rtl::Rtl::default(),
             report: Report::default(),
+            failures: failure::Failures::default(),
             outcome: RefCell::new(None),
             stack: RefCell::default(),
             ended: Cell::new(false),

@@ -419,6 +419,10 @@ rules! {
         "a driver writes to and jumps to its own memory only",
         "the last step that had begun says where to look; a trace (`--trace`) ends with what came before",
         "dirql: driver code runs natively, and what is not memory of the simulated computer is not protected from it", "any bug check, or silent damage";
+    CANCELLED_REQUEST = 460, Error,
+        "a request that is cancelled comes to its end",
+        "give every request that waits a cancel routine, or keep it in a cancel-safe queue; what a device works for has a time limit",
+        "Canceling IRPs; Cancel-Safe IRP Queues", "the process that made the request cannot end";
     PORT_CALLBACK_LEVEL = 470, Error,
         "a parallel port's callbacks are called at the level that is theirs",
         "call TryAllocatePort, FreePort and the others at or below DISPATCH_LEVEL, and those for interrupt level in an ISR that is connected to the port",

@@ -23,4 +23,4 @@ pub use play::{Found, MakeSink, Progress, Settings, discover, play};
 
 pub use dirql_explore::{Coverage, Deviation, Schedule, ScheduleError, shrink};
 pub use dirql_kernel::readings::Reading;
-pub use dirql_kernel::{Outcome, WindowsVersion};
+pub use dirql_kernel::{FailureKind, FailurePoint, Outcome, WindowsVersion};

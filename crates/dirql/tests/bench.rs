@@ -531,3 +531,69 @@ fn counters_may_be_left_out_and_events_are_only_kept_on_request() {
     assert!(bench.events().is_empty());
     finish(&bench, "button0");
 }
+
+mod careless {
+    //! A driver that does not think of the second of two allocations failing.
+
+    dirql_host::import! {
+        fn ExAllocatePoolWithTag(kind: u32, bytes: u64, tag: u32) -> u64;
+        fn ExFreePoolWithTag(block: u64, tag: u32) -> ();
+    }
+
+    const FAILED: i32 = dirql_abi::NtStatus::INSUFFICIENT_RESOURCES.0;
+
+    /// Forgets the first block.
+    pub(crate) extern "win64" fn leaks(_driver: u64, _path: u64) -> i32 {
+        let (first, second) = (
+            ExAllocatePoolWithTag(0, 16, 1),
+            ExAllocatePoolWithTag(0, 16, 1),
+        );
+        if first == 0 || second == 0 {
+            return FAILED;
+        }
+        ExFreePoolWithTag(first, 1);
+        ExFreePoolWithTag(second, 1);
+        0
+    }
+
+    /// Frees the first block twice.
+    pub(crate) extern "win64" fn frees_twice(_driver: u64, _path: u64) -> i32 {
+        let (first, second) = (
+            ExAllocatePoolWithTag(0, 16, 1),
+            ExAllocatePoolWithTag(0, 16, 1),
+        );
+        ExFreePoolWithTag(first, 1);
+        if second == 0 {
+            ExFreePoolWithTag(first, 1);
+            return FAILED;
+        }
+        ExFreePoolWithTag(second, 1);
+        0
+    }
+}
+
+#[test]
+fn what_a_driver_does_wrong_when_something_fails_is_found() {
+    let rules = |entry, fail: Option<&str>| -> Vec<_> {
+        let mut builder = Bench::builder().driver(Driver::native("careless.sys", entry));
+        if let Some(fail) = fail {
+            builder = builder.fail(fail.parse().unwrap());
+        }
+        let bench = builder.build().unwrap();
+        assert_eq!(bench.load().is_ok(), fail.is_none());
+        assert_eq!(bench.kernel().failure().is_some(), fail.is_some());
+        bench
+            .findings()
+            .iter()
+            .map(|finding| finding.rule)
+            .collect()
+    };
+    assert_eq!(rules(careless::leaks, None), []);
+    assert_eq!(rules(careless::leaks, Some("call:2")), [ids::POOL_LEAK]);
+    assert_eq!(rules(careless::leaks, Some("call:1")), [ids::POOL_LEAK]);
+    assert_eq!(rules(careless::frees_twice, None), []);
+    assert_eq!(
+        rules(careless::frees_twice, Some("call:2")),
+        [ids::BAD_FREE]
+    );
+}

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-const SAMPLES: [&str; 8] = [
+const SAMPLES: [&str; 9] = [
+    "button-rust",
     "edu-dma",
     "edu-fully-specified",
     "edu-iointex",
@@ -18,7 +19,12 @@ const SAMPLES: [&str; 8] = [
 const CLIENTS: [&str; 3] = ["parport-fifo", "parport-reader", "parport-rival"];
 
 /// Samples that also load where IoConnectInterruptEx does not exist.
-const FOR_OLD_SYSTEMS: [&str; 3] = ["edu-iointex", "legacy-two-vectors", "serial-16550"];
+const FOR_OLD_SYSTEMS: [&str; 4] = [
+    "button-rust",
+    "edu-iointex",
+    "legacy-two-vectors",
+    "serial-16550",
+];
 
 const OLD_SYSTEMS: [&str; 2] = ["winxp64", "server2003"];
 const NEW_SYSTEMS: [&str; 6] = ["vista", "7", "8", "8.1", "10", "11"];
@@ -257,6 +263,46 @@ fn every_sample_imports_only_what_is_implemented() {
     let (out, err, code) = texts(&dirql(&arguments));
     assert_eq!((err.as_str(), code), ("", Some(0)), "{out}");
     assert_eq!(out.matches(" 0 missing\n").count(), files.len(), "{out}");
+}
+
+#[test]
+fn all_imports_that_nothing_implements_are_listed_and_calling_one_ends_the_run() {
+    let directory = std::env::temp_dir().join(format!("dirql-imports-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let sample = samples().join("legacy-two-vectors/legacy-two-vectors");
+    let mut image = std::fs::read(sample.with_extension("sys")).unwrap();
+    // Names of the same length that no Windows has.
+    for (name, other) in [
+        (&b"IoDetachDevice"[..], &b"IoDetachDevicf"[..]),
+        (b"IoSetDeviceInterfaceState", b"IoSetDeviceInterfaceStatf"),
+    ] {
+        let at = image
+            .windows(name.len())
+            .position(|bytes| bytes == name)
+            .unwrap();
+        image[at..at + name.len()].copy_from_slice(other);
+    }
+    let driver = directory.join("legacy-two-vectors.sys");
+    std::fs::write(&driver, image).unwrap();
+    for ending in ["inf", "toml"] {
+        let copy = driver.with_extension(ending);
+        std::fs::copy(sample.with_extension(ending), copy).unwrap();
+    }
+    let (out, _, code) = texts(&dirql(&["run", driver.to_str().unwrap()]));
+    std::fs::remove_dir_all(directory).unwrap();
+    assert_eq!(code, Some(1), "{out}");
+    assert!(
+        out.contains(
+            "    2 of its imports are not implemented; calling one ends the run:\n      \
+             ntoskrnl.exe!IoDetachDevicf\n      ntoskrnl.exe!IoSetDeviceInterfaceStatf\n"
+        ),
+        "{out}"
+    );
+    assert!(out.contains("error[DQ0002]"), "{out}");
+    assert!(
+        out.contains("called ntoskrnl.exe!IoSetDeviceInterfaceStatf, which is not implemented"),
+        "{out}"
+    );
 }
 
 #[test]

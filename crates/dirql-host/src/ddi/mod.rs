@@ -68,21 +68,32 @@ unsafe impl Sync for Export {}
 pub(crate) trait Answer: Copy + Into<u64> {
     /// What the register holds while an exception is on its way.
     const ZERO: Self;
+
+    /// The answer that the register holds.
+    fn of_register(value: u64) -> Self;
 }
 
 macro_rules! answers {
-    ($($type:ty = $zero:expr),* $(,)?) => { $(impl Answer for $type { const ZERO: Self = $zero; })* };
+    ($($type:ty = $zero:expr, |$value:ident| $of:expr;)*) => {
+        $(impl Answer for $type {
+            const ZERO: Self = $zero;
+
+            fn of_register($value: u64) -> Self {
+                $of
+            }
+        })*
+    };
 }
 
-answers!(
-    u8 = 0,
-    u16 = 0,
-    u32 = 0,
-    u64 = 0,
-    NtStatus = NtStatus(0),
-    Signed = Signed(0),
-    Nothing = Nothing(0)
-);
+answers! {
+    u8 = 0, |value| value as u8;
+    u16 = 0, |value| value as u16;
+    u32 = 0, |value| value as u32;
+    u64 = 0, |value| value;
+    NtStatus = NtStatus(0), |value| NtStatus::from_bits(value as u32);
+    Signed = Signed(0), |value| Signed(value as i32);
+    Nothing = Nothing(0), |value| Nothing(value);
+}
 
 /// A LONG in `rax`.
 #[derive(Clone, Copy, Debug)]
@@ -114,6 +125,10 @@ impl From<()> for Nothing {
 
 impl<T> Answer for DriverPtr<T> {
     const ZERO: Self = Self::NULL;
+
+    fn of_register(value: u64) -> Self {
+        Self::new(value)
+    }
 }
 
 /// Declares a family of exports:
@@ -138,6 +153,7 @@ macro_rules! exports {
                 $crate::ddi::enter(
                     stringify!($name),
                     const { dirql_rules::entry_irql(stringify!($name)) },
+                    const { dirql_kernel::failure_of(stringify!($name)) },
                     |$k| $body,
                 )
             }
@@ -164,7 +180,7 @@ macro_rules! routines {
             $(#[$attribute])*
             #[expect(non_snake_case, reason = "named as the exports are")]
             extern "win64" fn $name($($argument: $type),*) -> $answer {
-                $crate::ddi::enter(concat!("dirql:", stringify!($name)), None, |$k| $body)
+                $crate::ddi::enter(concat!("dirql:", stringify!($name)), None, None, |$k| $body)
             }
         )*
 
@@ -192,6 +208,7 @@ macro_rules! operations {
                 $crate::ddi::enter(
                     stringify!($name),
                     const { dirql_rules::entry_irql(stringify!($name)) },
+                    const { dirql_kernel::failure_of(stringify!($name)) },
                     |$k| $body,
                 )
             }
@@ -269,6 +286,7 @@ fn families() -> Vec<&'static [Export]> {
 pub(crate) fn enter<R: Answer>(
     name: &'static str,
     irql: Option<&'static IrqlRule>,
+    failure: Option<u64>,
     body: impl FnOnce(&Kernel) -> Ddi<R>,
 ) -> R {
     let platform = run::platform();
@@ -279,6 +297,10 @@ pub(crate) fn enter<R: Answer>(
     if platform.strands.is_used_up(site.stack_pointer) {
         run::stop(kernel, stack_overflow(kernel, site));
     }
+    let body = |kernel: &Kernel| match failure {
+        Some(value) => kernel.unless_it_fails(|| R::of_register(value), body),
+        None => body(kernel),
+    };
     // A panic is a defect of ours. It cannot go through the frames of the driver.
     let answer = match std::panic::catch_unwind(AssertUnwindSafe(|| kernel.ddi(name, irql, body))) {
         Ok(Ok(answer)) => {

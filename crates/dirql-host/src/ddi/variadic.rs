@@ -38,6 +38,7 @@ macro_rules! variadic_exports {
                     $crate::ddi::enter(
                         stringify!($name),
                         const { dirql_rules::entry_irql(stringify!($name)) },
+                        None,
                         |$k| $body,
                     )
                 }

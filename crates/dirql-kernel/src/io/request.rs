@@ -222,6 +222,16 @@ impl Kernel {
             .is_none_or(|pending| pending.outcome.is_some())
     }
 
+    /// The requests that are under way, oldest first.
+    #[must_use]
+    pub fn requests_under_way(&self) -> Vec<Request> {
+        let pending = self.io.requests.pending.borrow();
+        let under_way = pending
+            .iter()
+            .filter(|(_, pending)| pending.irp != 0 && pending.outcome.is_none());
+        under_way.map(|(request, _)| *request).collect()
+    }
+
     /// Cancels a request. Returns whether it had a cancel routine.
     ///
     /// # Errors

@@ -144,6 +144,9 @@ impl Kernel {
         if !(reach.boundary == 0 || reach.boundary.is_power_of_two()) {
             return 0;
         }
+        if self.allocation_fails() {
+            return 0;
+        }
         let run = Run {
             kind,
             bytes,

@@ -154,6 +154,9 @@ impl Kernel {
     }
 
     fn pool_block(&self, kind: Kind, pool_type: u32, bytes: u64, tag: u32, fill: Fill) -> Ddi<u64> {
+        if self.allocation_fails() {
+            return Ok(0);
+        }
         let place = self.here();
         let cache_aligned = pool_type & CACHE_ALIGNED != 0;
         let grant = self

@@ -7,7 +7,7 @@ use dirql_chips::models::{self, PluggedDevice};
 use dirql_host::Host;
 use dirql_kernel::ke::Chooser;
 use dirql_kernel::readings::Reading;
-use dirql_kernel::{Config, EventSink, WindowsVersion};
+use dirql_kernel::{Config, EventSink, FailurePoint, WindowsVersion};
 use dirql_trace::{All, Counters, Recorder};
 
 use super::driver::Driver;
@@ -61,6 +61,13 @@ impl Builder {
     #[must_use]
     pub const fn max_steps(mut self, steps: u64) -> Self {
         self.config.max_steps = steps;
+        self
+    }
+
+    /// Makes one allocation, or one call of a routine that can fail, fail.
+    #[must_use]
+    pub const fn fail(mut self, point: FailurePoint) -> Self {
+        self.config.fail = Some(point);
         self
     }
 

@@ -474,6 +474,11 @@ impl State {
         kernel.request(file, request).map(Ok)
     }
 
+    /// The names of what is open.
+    pub(crate) fn handle_names(&self) -> Vec<String> {
+        self.handles.borrow().keys().cloned().collect()
+    }
+
     /// Sends a request that is then called `name`.
     pub(crate) fn send(
         &self,

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, ValueHint};
-use dirql::WindowsVersion;
 use dirql::scenario::{DeviceSpec, Interrupts};
+use dirql::{FailurePoint, WindowsVersion};
 use dirql_chips::models::{self, Kind};
 
 const EXIT_CODES: &str = "\
@@ -104,6 +104,11 @@ pub(crate) struct Subject {
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) subject: Subject,
+
+    /// Make one thing fail, counted from 1: allocation:N or call:N. Expectations of the scenario
+    /// do not count then; the report of a run without it says how many there are (--verbose)
+    #[arg(long, value_name = "KIND:N")]
+    pub(crate) fail: Option<FailurePoint>,
 
     /// Write every event to a file: `.json` for trace viewers, `.jsonl` for programs, else
     /// text; `-` is standard output

@@ -31,6 +31,7 @@ pub(crate) fn replay(args: &Replay, out: &mut Output) -> Result<Exit, Failure> {
         .map_err(|error| Failure::usage(format!("cannot make a process for the run: {error}")))?;
     // From here on it is a run like others.
     let like = Run {
+        fail: None,
         subject: args.subject.clone(),
         trace: None,
         format: args.format,

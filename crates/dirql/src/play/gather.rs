@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use dirql_chips::Vector;
-use dirql_kernel::Outcome;
 use dirql_kernel::hal::{Assignment, Resource};
+use dirql_kernel::{FailureCounts, Outcome};
 use dirql_rules::{Finding, ids};
 
 use super::ended_without_verdict;
@@ -12,8 +12,8 @@ use super::perform::Log;
 use crate::bench::Bench;
 use crate::bench::state::{BenchDevice, BenchDriver};
 use crate::report::{
-    DeviceReport, DriverReport, FindingReport, InterruptReport, Report, ResourceReport, SCHEMA,
-    Verdict,
+    DeviceReport, DriverReport, FailurePointsReport, FailureReport, FindingReport, ImportReport,
+    InterruptReport, PlaceReport, Report, ResourceReport, SCHEMA, Verdict,
 };
 use crate::scenario::Scenario;
 
@@ -39,6 +39,7 @@ pub(super) fn report(bench: &Bench, scenario: &Scenario, log: &Log) -> Report {
         processors: config.processors,
         scenario: Some(scenario.file.clone()).filter(|file| !file.is_empty()),
         drivers: bench.state().drivers.borrow().iter().map(driver).collect(),
+        missing_imports: missing_imports(bench),
         devices: devices
             .iter()
             .map(|device| device_report(bench, device))
@@ -53,10 +54,41 @@ pub(super) fn report(bench: &Bench, scenario: &Scenario, log: &Log) -> Report {
             .map(|(name, count)| (name.into(), count))
             .collect(),
         prints: log.prints.lines(),
+        failure_points: failure_points(bench),
+        failed: failed(bench),
         findings,
         step_count: bench.kernel().step(),
         time_100ns: bench.kernel().time_100ns(),
     }
+}
+
+fn missing_imports(bench: &Bench) -> Vec<ImportReport> {
+    let imports = bench.host().missing_imports().into_iter();
+    imports
+        .map(|import| ImportReport {
+            importer: import.importer.into(),
+            module: import.module.into(),
+            name: import.name.into(),
+        })
+        .collect()
+}
+
+fn failure_points(bench: &Bench) -> FailurePointsReport {
+    let FailureCounts { allocations, calls } = bench.kernel().failure_counts();
+    FailurePointsReport { allocations, calls }
+}
+
+fn failed(bench: &Bench) -> Option<FailureReport> {
+    let point = bench.kernel().config().fail?;
+    let failure = bench.kernel().failure();
+    let place = failure
+        .as_ref()
+        .map(|(_, place)| PlaceReport::new(place, bench.addresses()));
+    Some(FailureReport {
+        point: point.to_string(),
+        what: failure.map(|(what, _)| what),
+        place,
+    })
 }
 
 fn early(outcome: &Outcome, max_steps: u64) -> String {

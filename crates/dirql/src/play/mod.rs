@@ -4,13 +4,14 @@ mod default;
 mod gather;
 mod perform;
 mod prints;
+mod teardown;
 
 use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::rc::Rc;
 
 use dirql_kernel::ke::{Chooser, ThreadBody};
-use dirql_kernel::{Event, EventSink, Outcome, Stamp, WindowsVersion};
+use dirql_kernel::{Event, EventSink, FailurePoint, Outcome, Stamp, WindowsVersion};
 use dirql_rules::ids;
 use dirql_trace::Names;
 
@@ -32,6 +33,9 @@ pub struct Settings {
     pub processors: Option<u16>,
     /// Steps after which the run ends without a verdict.
     pub max_steps: Option<u64>,
+    /// What is made to fail. The scenario's expectations do not count then, and everything that is
+    /// left at its end is ended, closed, removed and unloaded.
+    pub fail: Option<FailurePoint>,
     /// Told every step of the scenario and every finding as it happens.
     pub progress: Option<Box<dyn FnMut(Progress)>>,
     /// Told every event.
@@ -88,8 +92,11 @@ pub fn play(scenario: &Scenario, settings: Settings) -> Result<Report, BenchErro
             let _ = bench.kernel().find(ids::HANG, message, None);
             return Ok(gather::report(&bench, scenario, &nothing_done));
         }
-        // A driver that says no after it broke a rule is worth more than an error.
-        Err(BenchError::DriverEntry { .. }) if !bench.findings().is_empty() => {
+        // A driver that says no after it broke a rule, or because something was made to fail, is
+        // worth more than an error.
+        Err(BenchError::DriverEntry { .. })
+            if !bench.findings().is_empty() || bench.kernel().failure().is_some() =>
+        {
             return Ok(gather::report(&bench, scenario, &nothing_done));
         }
         Err(error) => return Err(error),
@@ -99,7 +106,11 @@ pub fn play(scenario: &Scenario, settings: Settings) -> Result<Report, BenchErro
     } else {
         scenario.threads.clone()
     };
-    let log = run_threads(&bench, &scenario.file, &threads, Log::new(&prints));
+    let fails = bench.kernel().config().fail.is_some();
+    let mut log = run_threads(&bench, &scenario.file, &threads, Log::new(&prints), fails);
+    if fails {
+        log = teardown::run(&bench, scenario, log);
+    }
     write_outputs(&bench)?;
     Ok(gather::report(&bench, scenario, &log))
 }
@@ -137,6 +148,9 @@ fn build(scenario: &Scenario, settings: Settings, prints: &Prints) -> Result<Ben
         Some(drivers) => drivers,
         None => read_drivers(scenario)?,
     };
+    if let Some(point) = settings.fail.or(scenario.fail) {
+        builder = builder.fail(point);
+    }
     for driver in drivers {
         builder = builder.driver(driver);
     }
@@ -198,7 +212,15 @@ impl EventSink for Teller {
 }
 
 /// Runs the threads of a scenario to their ends, and lets the computer settle.
-fn run_threads(bench: &Bench, file: &str, threads: &[ThreadSpec], log: Log) -> Log {
+///
+/// `is_lenient` says that expectations do not count.
+fn run_threads(
+    bench: &Bench,
+    file: &str,
+    threads: &[ThreadSpec],
+    log: Log,
+    is_lenient: bool,
+) -> Log {
     let log = Rc::new(RefCell::new(log));
     let running = Rc::new(Cell::new(threads.len()));
     for (number, spec) in threads.iter().enumerate() {
@@ -208,6 +230,7 @@ fn run_threads(bench: &Bench, file: &str, threads: &[ThreadSpec], log: Log) -> L
             state: bench.state().clone(),
             log: log.clone(),
             several: threads.len() > 1,
+            is_lenient,
         };
         let (steps, running) = (spec.steps.clone(), running.clone());
         let body = move |kernel: &dirql_kernel::Kernel| {
@@ -224,7 +247,9 @@ fn run_threads(bench: &Bench, file: &str, threads: &[ThreadSpec], log: Log) -> L
     // The end of the run is in the kernel's outcome.
     let ended = bench.run(|_| running.get() == 0);
     if ended.is_ok() {
-        perform::find_unfinished(bench, &log.borrow());
+        if !is_lenient {
+            perform::find_unfinished(bench, &log.borrow());
+        }
         let end = bench.kernel().time_100ns().saturating_add(SETTLE_100NS);
         let _ = bench.run(|kernel| kernel.time_100ns() >= end);
     }

@@ -9,8 +9,8 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 
 use super::{
-    DeviceReport, FindingReport, InterruptReport, PlaceReport, Report, ResourceReport, StepReport,
-    Verdict,
+    DeviceReport, FailureReport, FindingReport, ImportReport, InterruptReport, PlaceReport, Report,
+    ResourceReport, StepReport, Verdict,
 };
 
 const BOLD: Style = Style::new().bold();
@@ -72,6 +72,10 @@ fn write_summary(out: &mut dyn Write, report: &Report, detail: Detail) -> io::Re
             (true, true) => "loaded, unloaded",
         };
         writeln!(out, "  driver {}: {life}", driver.name)?;
+        write_missing(out, report, &driver.name)?;
+    }
+    if let Some(failed) = &report.failed {
+        write_failed(out, failed)?;
     }
     for device in &report.devices {
         write_device(out, device)?;
@@ -80,9 +84,43 @@ fn write_summary(out: &mut dyn Write, report: &Report, detail: Detail) -> io::Re
     write_interrupts(out, &report.interrupts, report.dpcs)?;
     if detail == Detail::Everything {
         write_prints(out, &report.prints)?;
+        let points = report.failure_points;
+        writeln!(
+            out,
+            "\nCould have been made to fail: allocations 1 to {}, calls 1 to {}",
+            points.allocations, points.calls
+        )?;
         write_calls(out, report)?;
     }
     writeln!(out)
+}
+
+/// The imports of a driver that nothing implements.
+fn write_missing(out: &mut dyn Write, report: &Report, driver: &str) -> io::Result<()> {
+    let own = |import: &&ImportReport| import.importer == driver;
+    let missing: Vec<&ImportReport> = report.missing_imports.iter().filter(own).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "    {} of its imports {} not implemented; calling one ends the run:",
+        missing.len(),
+        if missing.len() == 1 { "is" } else { "are" }
+    )?;
+    for import in missing {
+        writeln!(out, "      {}!{}", import.module, import.name)?;
+    }
+    Ok(())
+}
+
+fn write_failed(out: &mut dyn Write, failed: &FailureReport) -> io::Result<()> {
+    let Some(what) = &failed.what else {
+        return writeln!(out, "  {}: the run has not come to it", failed.point);
+    };
+    let code = failed.place.as_ref().and_then(|place| place.code.as_ref());
+    let at = code.map(|code| format!(" at {code}")).unwrap_or_default();
+    writeln!(out, "  {} was made to fail: {what}{at}", failed.point)
 }
 
 fn write_device(out: &mut dyn Write, device: &DeviceReport) -> io::Result<()> {

@@ -52,6 +52,9 @@ pub struct Report {
     pub scenario: Option<String>,
     /// The drivers, in order of loading.
     pub drivers: Vec<DriverReport>,
+    /// What they import and nothing implements.
+    #[serde(default)]
+    pub missing_imports: Vec<ImportReport>,
     /// The devices, in order of plugging.
     pub devices: Vec<DeviceReport>,
     /// The steps, in the order in which they began.
@@ -64,6 +67,12 @@ pub struct Report {
     pub ddi_calls: BTreeMap<String, u64>,
     /// The last lines that drivers printed.
     pub prints: Vec<String>,
+    /// What could have been made to fail.
+    #[serde(default)]
+    pub failure_points: FailurePointsReport,
+    /// What was made to fail.
+    #[serde(default)]
+    pub failed: Option<FailureReport>,
     /// What was found.
     pub findings: Vec<FindingReport>,
     /// Yield points that were passed.
@@ -81,6 +90,37 @@ pub struct DriverReport {
     pub loaded: bool,
     /// Whether it was unloaded at the end.
     pub unloaded: bool,
+}
+
+/// An import that nothing implements.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportReport {
+    /// The driver that imports it.
+    pub importer: String,
+    /// The module that should have it.
+    pub module: String,
+    /// Its name, or its ordinal.
+    pub name: String,
+}
+
+/// How many things could have been made to fail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailurePointsReport {
+    /// Allocations.
+    pub allocations: u64,
+    /// Calls of routines that can fail.
+    pub calls: u64,
+}
+
+/// What was made to fail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureReport {
+    /// As it was asked for, for example `allocation:3`.
+    pub point: String,
+    /// What it was; `None` if the run has not come to it.
+    pub what: Option<String>,
+    /// Where.
+    pub place: Option<PlaceReport>,
 }
 
 /// A device.
@@ -181,12 +221,15 @@ impl Report {
             processors,
             scenario: None,
             drivers: Vec::new(),
+            missing_imports: Vec::new(),
             devices: Vec::new(),
             steps: Vec::new(),
             interrupts: Vec::new(),
             dpcs: 0,
             ddi_calls: BTreeMap::new(),
             prints: Vec::new(),
+            failure_points: FailurePointsReport::default(),
+            failed: None,
             findings: Vec::new(),
             step_count: 0,
             time_100ns: 0,

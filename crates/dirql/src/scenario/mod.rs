@@ -41,10 +41,10 @@ use std::time::Duration;
 
 use dirql_abi::NtStatus;
 use dirql_chips::Stimulus;
-use dirql_kernel::WindowsVersion;
 use dirql_kernel::io::RequestKind;
 use dirql_kernel::io::pnp::PowerState;
 use dirql_kernel::readings::Reading;
+use dirql_kernel::{FailurePoint, WindowsVersion};
 
 pub use dirql_image::inf::{RegistryData, RegistryValue};
 pub use dirql_kernel::parport::Settings as PortSettings;
@@ -68,6 +68,8 @@ pub struct Scenario {
     pub children: Vec<ChildSpec>,
     /// `[[thread]]`
     pub threads: Vec<ThreadSpec>,
+    /// `[fail]`
+    pub fail: Option<FailurePoint>,
 }
 
 /// The computer. What is left out takes the command line's value or the default.

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use dirql_chips::models::{self, Kind, ModelError};
 use dirql_image::inf::{RegistryData, RegistryValue};
-use dirql_kernel::WindowsVersion;
 use dirql_kernel::parport::{Allocation, ChipModes, Cleanup, DeferredChecks, IsrChain};
 use dirql_kernel::readings::Reading;
+use dirql_kernel::{FailureKind, FailurePoint, WindowsVersion};
 use toml::de::{DeTable, DeValue};
 
 use super::bytes::BytesReader;
@@ -132,6 +132,7 @@ impl<'t> Reader<'t> {
         let threads = threads
             .filter_map(|value| self.thread(value, &names))
             .collect();
+        let fail = table.value("fail").and_then(|value| self.fail(value));
         table.finish();
         Scenario {
             file: String::new(),
@@ -141,7 +142,25 @@ impl<'t> Reader<'t> {
             devices,
             children,
             threads,
+            fail,
         }
+    }
+
+    fn fail(&self, value: &'t Value<'t>) -> Option<FailurePoint> {
+        let table = Table::of(value, "[fail]", self.problems)?;
+        let kinds = [FailureKind::Allocation, FailureKind::Call];
+        let mut points = kinds.into_iter().filter_map(|kind| {
+            let number = table.number(kind.name(), 1..=u64::MAX)?;
+            Some(FailurePoint { kind, number })
+        });
+        let (first, second) = (points.next(), points.next());
+        if second.is_some() || !kinds.iter().any(|kind| table.has(kind.name())) {
+            let title = "one thing fails: `allocation` or `call`";
+            self.problems
+                .add(Problem::new(title, value.span(), "expected one of them"));
+        }
+        table.finish();
+        first
     }
 
     fn machine(&self, value: &'t Value<'t>) -> MachineSpec {

@@ -582,6 +582,30 @@ fn the_other_end_is_a_plug_a_port_or_a_sender() {
 }
 
 #[test]
+fn one_thing_can_be_made_to_fail() {
+    let fail = |text: &str| {
+        Scenario::parse("t", &format!("[fail]\n{text}"))
+            .unwrap()
+            .fail
+    };
+    assert_eq!(
+        fail("allocation = 3"),
+        Some("allocation:3".parse().unwrap())
+    );
+    assert_eq!(fail("call = 1"), Some("call:1".parse().unwrap()));
+    let one = "one thing fails: `allocation` or `call`";
+    for (text, title) in [
+        ("", one),
+        ("allocation = 1\ncall = 1", one),
+        ("call = 0", "0 is not in 1..="),
+        ("cal = 1", "[fail] has no key `cal`"),
+    ] {
+        let wrong = wrong(&format!("[fail]\n{text}"));
+        assert!(wrong.contains(title), "{wrong}");
+    }
+}
+
+#[test]
 fn a_handle_with_a_name_of_its_own_is_used_by_that_name() {
     let all = steps("{ open = 'edu0', handle = 'second' },\n{ close = 'second' }");
     assert_eq!(

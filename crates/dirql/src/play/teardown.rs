@@ -1,0 +1,64 @@
+//! What is done after something was made to fail: whatever the scenario has left is ended, so
+//! that what the driver has left shows.
+
+use dirql_kernel::io::Request;
+use dirql_rules::ids;
+
+use super::perform::Log;
+use super::run_threads;
+use crate::bench::Bench;
+use crate::scenario::{Action, DeviceRequest, Expect, Scenario, Step, ThreadSpec};
+
+/// Rounds of cancelling: a thread may go on and send more.
+const MOST_ROUNDS: usize = 100;
+
+/// Cancels what is under way, closes, removes and unloads.
+pub(super) fn run(bench: &Bench, scenario: &Scenario, log: Log) -> Log {
+    for _ in 0..MOST_ROUNDS {
+        let before = bench.kernel().requests_under_way();
+        if before.is_empty() || cancel(bench, before.clone()).is_err() {
+            break;
+        }
+        if bench.kernel().requests_under_way() == before {
+            break;
+        }
+    }
+    for _ in bench.kernel().requests_under_way() {
+        let message = String::from(
+            "a request was cancelled and does not come to its end, and nothing is left that could end it",
+        );
+        // The only error is that the run has ended, and it has.
+        let _ = bench.kernel().find(ids::CANCELLED_REQUEST, message, None);
+    }
+    let thread = ThreadSpec::new(steps(bench, scenario));
+    run_threads(bench, &scenario.file, &[thread], log, true)
+}
+
+fn cancel(bench: &Bench, requests: Vec<Request>) -> Result<(), crate::BenchError> {
+    bench.on_kernel_thread(move |kernel| {
+        for request in requests {
+            kernel.cancel_request(request)?;
+        }
+        Ok(())
+    })?;
+    bench.run_until_idle()
+}
+
+fn steps(bench: &Bench, scenario: &Scenario) -> Vec<Step> {
+    let handles = bench.state().handle_names().into_iter();
+    let close = handles.map(|handle| Action::Close {
+        handle,
+        expect: Expect::Any,
+    });
+    let remove = scenario.devices.iter().map(|device| Action::Device {
+        device: device.name.clone(),
+        request: DeviceRequest::Remove,
+        expect: Expect::Any,
+    });
+    let drivers = scenario.drivers.iter().rev();
+    let unload = drivers.map(|driver| Action::Unload {
+        driver: Some(driver.name()),
+        if_possible: true,
+    });
+    close.chain(remove).chain(unload).map(Into::into).collect()
+}
