@@ -24,7 +24,7 @@ mod tests;
 pub use order::{Access, Touch};
 pub use random::Random;
 pub use recorder::{Recorder, Run};
-pub use schedule::{Deviation, Schedule, ScheduleError, fingerprint};
+pub use schedule::{Deviation, Points, Schedule, ScheduleError, fingerprint};
 pub use shrink::shrink;
 pub use strategy::{Coverage, Strategy};
 

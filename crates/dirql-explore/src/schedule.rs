@@ -14,17 +14,32 @@ pub struct Deviation {
     pub option: u16,
 }
 
+/// Where a run has points beside those that every run has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Points {
+    /// Nowhere.
+    #[default]
+    Usual,
+    /// Before these instructions, in ascending order, by numbers that whoever runs them knows.
+    Before(Vec<u32>),
+    /// Before every instruction.
+    Everywhere,
+}
+
 /// What a run chose, and what it was a run of.
 ///
-/// `d1-IMAGE-SCENARIO-POINT.OPTION-…-CHECK`: the version of this form and of what the options
-/// mean; the fingerprints of driver and scenario, 8 hexadecimal digits each; each deviation, in
-/// order; the last four digits are a checksum of all before.
+/// `d1-IMAGE-SCENARIO-POINTS-POINT.OPTION-…-CHECK`: the version of this form and of what the
+/// options mean; the fingerprints of driver and scenario, 8 hexadecimal digits each; where there
+/// are more points than usual, `i` for everywhere or `a` and instructions in hexadecimal,
+/// separated by dots; each deviation, in order; the last four digits are a checksum of all
+/// before.
 ///
 /// ```
-/// use dirql_explore::{Deviation, Schedule};
+/// use dirql_explore::{Deviation, Points, Schedule};
 ///
 /// let deviations = vec![Deviation { point: 12, option: 1 }];
-/// let schedule = Schedule { image: 0x0123_4567, scenario: 0x89AB_CDEF, deviations };
+/// let points = Points::Usual;
+/// let schedule = Schedule { image: 0x0123_4567, scenario: 0x89AB_CDEF, points, deviations };
 /// let text = schedule.to_string();
 /// assert!(text.starts_with("d1-01234567-89abcdef-12.1-"));
 /// assert_eq!(text.parse(), Ok(schedule));
@@ -35,6 +50,8 @@ pub struct Schedule {
     pub image: u32,
     /// Fingerprint of the scenario and the settings.
     pub scenario: u32,
+    /// Where it has points.
+    pub points: Points,
     /// Where it differs from what happens by itself, in order.
     pub deviations: Vec<Deviation>,
 }
@@ -71,6 +88,17 @@ const VERSION: u32 = 1;
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = format!("d{VERSION}-{:08x}-{:08x}", self.image, self.scenario);
+        match &self.points {
+            Points::Usual => {}
+            Points::Everywhere => text.push_str("-i"),
+            Points::Before(instructions) => {
+                let words: Vec<String> = instructions
+                    .iter()
+                    .map(|number| format!("{number:x}"))
+                    .collect();
+                text.push_str(&format!("-a{}", words.join(".")));
+            }
+        }
         for Deviation { point, option } in &self.deviations {
             text.push_str(&format!("-{point}.{option}"));
         }
@@ -93,6 +121,14 @@ impl FromStr for Schedule {
         let mut words = body.split('-').skip(1);
         let mut fingerprint = || hex(words.next().ok_or(ScheduleError::Form)?, 8);
         let (image, scenario) = (fingerprint()?, fingerprint()?);
+        let mut words = words.peekable();
+        let points = match words.peek().and_then(|word| points(word)) {
+            Some(points) => {
+                words.next();
+                points?
+            }
+            None => Points::Usual,
+        };
         let deviations = words.map(deviation).collect::<Result<Vec<_>, _>>()?;
         if !deviations.is_sorted_by(|one, next| one.point < next.point) {
             return Err(ScheduleError::Form);
@@ -104,8 +140,39 @@ impl FromStr for Schedule {
         Ok(Self {
             image,
             scenario,
+            points,
             deviations,
         })
+    }
+}
+
+/// What a word says of points; `None` if it is about something else.
+fn points(word: &str) -> Option<Result<Points, ScheduleError>> {
+    if word == "i" {
+        return Some(Ok(Points::Everywhere));
+    }
+    let list = word.strip_prefix('a')?;
+    let instructions: Result<Vec<u32>, _> = match list {
+        "" => Ok(Vec::new()),
+        list => list.split('.').map(plain_hex).collect(),
+    };
+    Some(instructions.and_then(|instructions| {
+        if instructions.is_sorted_by(|one, next| one < next) {
+            Ok(Points::Before(instructions))
+        } else {
+            Err(ScheduleError::Form)
+        }
+    }))
+}
+
+/// Hexadecimal digits without leading zeros.
+fn plain_hex(word: &str) -> Result<u32, ScheduleError> {
+    if word.len() > 1 && word.starts_with('0') {
+        return Err(ScheduleError::Form);
+    }
+    match word.len() {
+        1..=8 => hex(word, word.len()),
+        _ => Err(ScheduleError::Form),
     }
 }
 

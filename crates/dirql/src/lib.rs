@@ -17,10 +17,12 @@ pub mod scenario;
 
 pub use bench::{Bench, BenchError, Builder, CodePlace, Completion, Driver, Pending};
 pub use explore::{
-    Discovery, Explorer, Failed, Limits, Plan, ReplayError, Search, Strategy, explore, explore_plan,
+    Discovery, Explorer, Failed, Limits, Plan, ReplayError, Search, Strategy, explore,
+    explore_plan, meeting_points,
 };
 pub use play::{Found, MakeSink, Progress, Settings, discover, play};
 
-pub use dirql_explore::{Coverage, Deviation, Schedule, ScheduleError, shrink};
+pub use dirql_explore::{Coverage, Deviation, Points, Schedule, ScheduleError, shrink};
+pub use dirql_host::{MemoryAccess, Stops, Watch};
 pub use dirql_kernel::readings::Reading;
 pub use dirql_kernel::{FailureKind, FailurePoint, Outcome, WindowsVersion};

@@ -130,7 +130,7 @@ impl Recoder {
     #[inline]
     pub(crate) fn end_records(&self, kernel: &Kernel) {
         if let Some(recorder) = self.recorder.get() {
-            recorder.empty(kernel);
+            recorder.empty(kernel, &self.watch.borrow().stops);
         }
     }
 
@@ -138,7 +138,9 @@ impl Recoder {
     /// returns where that is.
     pub(crate) fn room_for_records(&self, kernel: &Kernel, address: u64) -> Option<u64> {
         let recorder = self.recorder.get()?;
-        recorder.is_end(address).then(|| recorder.empty(kernel))
+        recorder
+            .is_end(address)
+            .then(|| recorder.empty(kernel, &self.watch.borrow().stops))
     }
 
     /// The accesses that were recorded since the last time.

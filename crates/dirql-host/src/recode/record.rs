@@ -16,6 +16,7 @@ use dirql_rules::Context;
 use iced_x86::OpAccess;
 
 use super::gate::SLOT_RECORD;
+use super::watch::Stops;
 
 /// `mov [rcx], rax`: what stores the first half of a record.
 pub(super) const STORE: [u8; 3] = [0x48, 0x89, 0x01];
@@ -57,6 +58,9 @@ pub struct MemoryAccess {
     pub reads: bool,
     /// Whether it writes.
     pub writes: bool,
+    /// Whether nothing else could have happened at the time; see
+    /// [`dirql_kernel::Kernel::is_alone`].
+    pub alone: bool,
     /// Whether it does both in one step that no other processor sees half of.
     pub interlocked: bool,
 }
@@ -130,8 +134,8 @@ impl Recorder {
     }
 
     /// Takes what is in the buffer for what `kernel` runs at the moment; returns where the
-    /// next record goes.
-    pub(super) fn empty(&self, kernel: &Kernel) -> u64 {
+    /// next record goes. `stops` says whose accesses are told to the kernel.
+    pub(super) fn empty(&self, kernel: &Kernel, stops: &Stops) -> u64 {
         let (start, end) = (self.start(), slot());
         let used = end.wrapping_sub(start) as usize;
         if used == 0 || used > SIZE {
@@ -139,6 +143,8 @@ impl Recorder {
         }
         let place = kernel.here_at(0);
         let mut accesses = self.accesses.borrow_mut();
+        let first = accesses.len();
+        let alone = kernel.is_alone();
         for offset in (0..used).step_by(RECORD) {
             // SAFETY: the buffer holds complete records up to the pointer, which only
             // twins and this type move.
@@ -161,8 +167,15 @@ impl Recorder {
                 bytes: u64::from(meta & 0xFFFF),
                 reads: meta & READS != 0,
                 writes: meta & WRITES != 0,
+                alone,
                 interlocked: meta & INTERLOCKED != 0,
             });
+        }
+        if let Stops::At(instructions) = stops {
+            let told = |access: &&MemoryAccess| instructions.contains(&access.instruction);
+            for access in accesses[first..].iter().filter(told) {
+                kernel.touch_memory(access.address, access.bytes, access.writes);
+            }
         }
         set_slot(start);
         start

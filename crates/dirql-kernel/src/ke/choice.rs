@@ -22,6 +22,7 @@ use core::cell::{Cell, RefCell};
 
 use dirql_abi::Irql;
 use dirql_chips::{InterruptMessage, Trigger, Vector};
+use dirql_rules::Context;
 
 use crate::Kernel;
 use crate::ke::ProcessorId;
@@ -104,6 +105,8 @@ pub(super) struct Choices {
     chooser: RefCell<Option<Rc<dyn Chooser>>>,
     /// Whether there is a chooser.
     exploring: Cell<bool>,
+    /// Whether accesses of driver code to memory are told one by one.
+    pub(super) tells_memory: Cell<bool>,
     in_flight: RefCell<Vec<InFlight>>,
     /// The processor that was chosen, until it is its turn.
     next: Cell<Option<ProcessorId>>,
@@ -132,6 +135,25 @@ impl Kernel {
         if let Some(chooser) = chooser {
             chooser.touched(touch);
         }
+    }
+
+    /// Whether the running thread is all that could go on: nothing is on its way, no delay runs,
+    /// nobody was interrupted and nobody else has anything to do. What it does now comes before
+    /// whatever it starts later.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        let processor = self.processor();
+        matches!(self.context(), Context::Thread(_))
+            && self.irql() == Irql::PASSIVE
+            && !processor.can_take_interrupt()
+            && processor.dpc_queue.borrow().is_empty()
+            && self.ke.choices.in_flight.borrow().is_empty()
+            && self.ke.clock.alarms.borrow().is_empty()
+            && !self.has_equal_ready()
+            && self
+                .processors()
+                .iter()
+                .all(|other| other.id == processor.id || !self.is_runnable(other))
     }
 
     /// A vector is on its way to a processor.

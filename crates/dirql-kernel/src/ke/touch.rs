@@ -3,7 +3,8 @@
 //! Two parts of a run that touch nothing in common have the same effect in either order. What a
 //! driver's code does between two yield points is not known: all of it counts as touching one
 //! object. So does what routines of the kernel do, except for those that are known to touch
-//! less. Interrupts are told apart by processor and level: a processor at a level does not see
+//! less. Where the accesses of driver code are recorded, those that meet others' count instead.
+//! Interrupts are told apart by processor and level: a processor at a level does not see
 //! what is pending below it.
 
 use dirql_chips::Vector;
@@ -91,7 +92,32 @@ impl Kernel {
     /// Code of a driver runs.
     #[inline]
     pub(crate) fn touch_driver(&self) {
+        if self.ke.choices.tells_memory.get() {
+            return;
+        }
         self.touch(object::DRIVER, u64::MAX, Access::Change);
+    }
+
+    /// From now on [`Kernel::touch_memory`] is told of every access of driver code that can make
+    /// a difference; until then driver code counts as touching one object.
+    pub fn tell_memory(&self, tells: bool) {
+        self.ke.choices.tells_memory.set(tells);
+    }
+
+    /// Driver code has accessed `bytes` of memory from `address` on.
+    pub fn touch_memory(&self, address: u64, bytes: u64, writes: bool) {
+        if !self.is_exploring() {
+            return;
+        }
+        let access = if writes { Access::Change } else { Access::Look };
+        let end = address.saturating_add(bytes);
+        let mut word = address & !7;
+        while word < end {
+            let first = address.saturating_sub(word).min(8);
+            let last = (end - word).min(8);
+            self.touch(word, (1 << last) - (1 << first), access);
+            word = word.saturating_add(8);
+        }
     }
 
     /// The kernel's own state is changed.

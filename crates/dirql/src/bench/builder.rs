@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use dirql_chips::models::{self, PluggedDevice};
-use dirql_host::Host;
+use dirql_host::{Host, Watch};
 use dirql_kernel::ke::Chooser;
 use dirql_kernel::readings::Reading;
 use dirql_kernel::{Config, EventSink, FailurePoint, WindowsVersion};
@@ -27,6 +27,7 @@ pub struct Builder {
     uncounted: bool,
     sinks: Vec<MakeSink>,
     chooser: Option<Rc<dyn Chooser>>,
+    watch: Option<Watch>,
 }
 
 /// Makes a sink when the images are known that give names to addresses.
@@ -145,6 +146,13 @@ impl Builder {
         self
     }
 
+    /// Has driver code run in a form that is watched.
+    #[must_use]
+    pub fn watch(mut self, watch: Watch) -> Self {
+        self.watch = Some(watch);
+        self
+    }
+
     pub(crate) fn sink_with_addresses<S: EventSink + 'static>(
         mut self,
         make: impl FnOnce(Rc<Addresses>) -> S + 'static,
@@ -192,6 +200,11 @@ impl Builder {
                 installer.upgrade()?.install_child(kernel, physical, node)
             }));
         host.kernel().set_chooser(self.chooser);
+        if let Some(watch) = self.watch {
+            host.kernel().tell_memory(watch.record);
+            host.watch(watch)
+                .map_err(|error| BenchError::Watch(error.kind()))?;
+        }
         for spec in self.devices {
             let ids = identity::hardware_ids(pci_identity(&spec)?, &spec.model);
             let installed = identity::install(&spec, &ids, &waiting, windows)?;

@@ -30,6 +30,9 @@ pub enum BenchError {
     /// No computer could be made.
     #[error(transparent)]
     Host(#[from] HostError),
+    /// Driver code cannot be watched.
+    #[error("there is no memory for watching driver code: {0}")]
+    Watch(std::io::ErrorKind),
     /// A device's model is unknown or does not take its options.
     #[error("device `{device}`: {error}")]
     Model {

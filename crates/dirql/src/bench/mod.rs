@@ -15,7 +15,7 @@ use std::rc::Rc;
 
 use dirql_abi::NtStatus;
 use dirql_chips::Stimulus;
-use dirql_host::Host;
+use dirql_host::{Host, MemoryAccess};
 use dirql_kernel::hal::{DeviceId, Resource};
 use dirql_kernel::io::pnp::PowerState;
 use dirql_kernel::io::{Request, RequestOutcome};
@@ -431,6 +431,13 @@ impl Bench {
                 ThreadBody::Native(Box::new(wake)),
             );
         }
+    }
+
+    /// The accesses of driver code to memory since the last time, if they are recorded; see
+    /// [`Builder::watch`].
+    #[must_use]
+    pub fn take_accesses(&self) -> Vec<MemoryAccess> {
+        self.host.take_accesses()
     }
 
     /// What has been found, in order.

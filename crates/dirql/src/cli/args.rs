@@ -251,6 +251,10 @@ pub(crate) enum Granularity {
     /// At calls into the kernel, changes of the level, locks, and accesses to devices
     #[default]
     Ddi,
+    /// Also before each access to memory that meets another one's
+    Access,
+    /// Before each instruction
+    Instruction,
 }
 
 /// How many switches an order may have.

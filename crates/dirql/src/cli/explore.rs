@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use dirql::report::Verdict;
-use dirql::{Limits, Plan, Strategy, WindowsVersion};
+use dirql::{Limits, Plan, Points, Strategy, WindowsVersion};
 
 use super::args::{Budget, Explore, Format, Granularity, Merge, Preemptions, StrategyName};
 use super::output::{Output, plain};
@@ -34,6 +34,14 @@ pub(crate) fn explore(args: &Explore, out: &mut Output) -> Result<Exit, Failure>
         args.subject.max_steps,
     )
     .map_err(|error| subject::failure(&error, windows))?;
+    let plan = match args.granularity {
+        Granularity::Ddi => plan,
+        Granularity::Access => {
+            let points = supervisor::meet(&plan, windows)?;
+            plan.at(points)
+        }
+        Granularity::Instruction => plan.at(Points::Everywhere),
+    };
     let strategy = strategy(args)?;
     let limits = Limits {
         runs: match args.budget {
@@ -51,22 +59,41 @@ pub(crate) fn explore(args: &Explore, out: &mut Output) -> Result<Exit, Failure>
         Strategy::Default | Strategy::Exhaustive => 1,
         _ => u64::from(args.jobs),
     };
-    let job = supervisor::Job {
-        plan: &plan,
-        strategy: &strategy,
-        limits: &limits,
-        time,
-        jobs,
-        shard: args.shard.unwrap_or((0, 1)),
-        windows,
+    let mut plan = plan;
+    let mut before = 0;
+    let mut result = loop {
+        let job = supervisor::Job {
+            plan: &plan,
+            strategy: &strategy,
+            limits: &limits,
+            time,
+            jobs,
+            shard: args.shard.unwrap_or((0, 1)),
+            windows,
+        };
+        let (mut result, met) = supervisor::search(&job, out)?;
+        result.runs += before;
+        let more = more_points(plan.points(), &met);
+        match more {
+            // What was not seen to meet before has not been tried in both orders.
+            Some(points) if result.discoveries.is_empty() && !result.limited => {
+                before = result.runs;
+                plan = plan.at(points);
+            }
+            more => {
+                result.complete &= more.is_none();
+                break result;
+            }
+        }
     };
-    let mut result = supervisor::search(&job, out)?;
     let (image, scenario) = plan.fingerprints();
     result.subject = format!("{image:08x}-{scenario:08x}");
     result.driver = args.subject.driver.display().to_string();
     result.strategy = words(&strategy);
     result.granularity = match args.granularity {
         Granularity::Ddi => "ddi".into(),
+        Granularity::Access => "access".into(),
+        Granularity::Instruction => "instruction".into(),
     };
     result.processors = plan.scenario().machine.processors.unwrap_or(1);
     result.shards = args
@@ -80,6 +107,17 @@ pub(crate) fn explore(args: &Explore, out: &mut Output) -> Result<Exit, Failure>
     result.judge();
     write(&result, args.format, &args.output, out)?;
     Ok(exit(&result))
+}
+
+/// The points with those that a search has added, if it has.
+fn more_points(points: &Points, met: &[u32]) -> Option<Points> {
+    let Points::Before(known) = points else {
+        return None;
+    };
+    let mut all = known.clone();
+    all.extend(met.iter().filter(|met| !known.contains(met)));
+    all.sort_unstable();
+    (all.len() > known.len()).then_some(Points::Before(all))
 }
 
 fn strategy(args: &Explore) -> Result<Strategy, Failure> {

@@ -31,6 +31,8 @@ pub(crate) enum Message {
     Finding(Box<FindingReport>),
     /// Runs have come to their ends.
     Tried(u64),
+    /// Instructions that meet others in memory.
+    Met(Vec<u32>),
     /// A search is over.
     Searched(Box<Part>),
     /// The run is over.
@@ -289,7 +291,7 @@ fn parent(pid: libc::pid_t, reader: OwnedFd, heard: &mut dyn FnMut(&str)) -> io:
                 known.step = Some(step);
             }
             Message::Finding(finding) => known.findings.push(*finding),
-            Message::Tried(_) | Message::Searched(_) => {}
+            Message::Tried(_) | Message::Met(_) | Message::Searched(_) => {}
             Message::Done(report) => ending = Some(Ending::Done(report)),
             Message::Failed(failure) => ending = Some(Ending::Failed(failure)),
         }

@@ -4,13 +4,14 @@
 //! [`dirql_explore`] says what happens in each run; what is found is found again with fewer
 //! switches before it is told.
 
+mod memory;
 mod plan;
 mod search;
 mod steering;
 mod test;
 
 pub use plan::{Plan, ReplayError};
-pub use search::{Discovery, Limits, Search, explore_plan};
+pub use search::{Discovery, Limits, Search, explore_plan, meeting_points};
 pub use test::{Explorer, Failed, explore};
 
 /// What a strategy is made of; see [`dirql_explore::strategy`].

@@ -1,11 +1,15 @@
 //! A scenario with everything that a run of it depends on.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use dirql_explore::strategy::{Misfit, Replay};
-use dirql_explore::{Deviation, Run, Schedule, Strategy, fingerprint};
+use dirql_explore::{Deviation, Points, Run, Schedule, Strategy, fingerprint};
+use dirql_host::Stops;
 use dirql_kernel::WindowsVersion;
+use dirql_kernel::mm::layout::IMAGES;
 
+use super::memory::Memory;
 use super::steering::{Steering, Watch};
 use crate::bench::{BenchError, Driver};
 use crate::play::{MakeSink, Progress, Settings, play, read_drivers};
@@ -26,6 +30,9 @@ pub struct Plan {
     drivers: Vec<Driver>,
     image: u32,
     fingerprint: u32,
+    points: Points,
+    /// What driver code has accessed in runs of this plan.
+    memory: Rc<RefCell<Memory>>,
     pub(super) watch: WatchSlot,
 }
 
@@ -93,6 +100,8 @@ impl Plan {
             fingerprint: scenario_fingerprint(&scenario, &drivers),
             scenario,
             drivers,
+            points: Points::Usual,
+            memory: Rc::default(),
             watch: WatchSlot::default(),
         })
     }
@@ -108,6 +117,27 @@ impl Plan {
     pub fn watched(mut self, watch: impl Fn(Option<Deviation>) + 'static) -> Self {
         self.watch = WatchSlot(Some(Rc::new(watch)));
         self
+    }
+
+    /// Has runs stop at other points: see [`Points`]. Instructions are numbered by their place
+    /// in the area of images.
+    #[must_use]
+    pub fn at(mut self, points: Points) -> Self {
+        self.points = points;
+        self
+    }
+
+    /// Where runs have points.
+    #[must_use]
+    pub const fn points(&self) -> &Points {
+        &self.points
+    }
+
+    /// The points before instructions that meet others in memory, as far as runs of this plan
+    /// have shown; only runs whose points are before instructions are looked at.
+    #[must_use]
+    pub fn met(&self) -> Points {
+        Points::Before(self.memory.borrow().met())
     }
 
     /// A number for the drivers' images, and one for scenario and settings.
@@ -126,10 +156,11 @@ impl Plan {
 
     /// The schedule with these deviations.
     #[must_use]
-    pub const fn schedule(&self, deviations: Vec<Deviation>) -> Schedule {
+    pub fn schedule(&self, deviations: Vec<Deviation>) -> Schedule {
         Schedule {
             image: self.image,
             scenario: self.fingerprint,
+            points: self.points.clone(),
             deviations,
         }
     }
@@ -151,9 +182,14 @@ impl Plan {
             watch(None);
         }
         let steering = Steering::new(strategy, self.watch.0.clone());
+        let memory = self.memory.clone();
         let settings = Settings {
             chooser: Some(steering.clone()),
             drivers: Some(self.drivers.clone()),
+            watch: watch_at(&self.points),
+            accesses: Some(Box::new(move |accesses| {
+                memory.borrow_mut().learn(&accesses)
+            })),
             ..settings
         };
         let report = play(&self.scenario, settings);
@@ -203,7 +239,8 @@ impl Plan {
             sink,
             ..Settings::default()
         };
-        let (report, _, run) = self.run_with(Box::new(replay), settings);
+        let plan = self.clone().at(schedule.points.clone());
+        let (report, _, run) = plan.run_with(Box::new(replay), settings);
         let report = report?;
         if run.deviations != schedule.deviations {
             return Err(self.misfit(schedule, &run).into());
@@ -232,6 +269,19 @@ impl Plan {
             },
         }
     }
+}
+
+/// What happens before instructions when a run has `points`.
+fn watch_at(points: &Points) -> Option<dirql_host::Watch> {
+    let (record, stops) = match points {
+        Points::Usual => return None,
+        Points::Everywhere => (false, Stops::Everywhere),
+        Points::Before(instructions) => {
+            let address = |place: &u32| IMAGES.start + u64::from(*place);
+            (true, Stops::At(instructions.iter().map(address).collect()))
+        }
+    };
+    Some(dirql_host::Watch { record, stops })
 }
 
 /// What of a scenario decides how a run goes: not where its files are, nor how it is written.

@@ -1,7 +1,7 @@
 //! Runs of a plan under a strategy, and what comes out.
 
-use dirql_explore::strategy::Bounded;
-use dirql_explore::{Coverage, Deviation, Schedule, Strategy, shrink};
+use dirql_explore::strategy::{self, Bounded, Random};
+use dirql_explore::{Coverage, Deviation, Points, Schedule, Strategy, shrink};
 use serde::{Deserialize, Serialize};
 
 use super::Plan;
@@ -45,6 +45,40 @@ pub struct Search {
     pub coverage: Coverage,
     /// Runs that ended without a verdict.
     pub no_verdict: u64,
+}
+
+/// Seeds of the runs that show which instructions meet, beside the one that happens by itself.
+const LEARNING: std::ops::Range<u64> = 0..24;
+
+/// Rounds in which what was shown makes more to be shown.
+const ROUNDS: usize = 4;
+
+/// The points before instructions of the drivers that meet others in memory, as a few runs show.
+///
+/// # Errors
+/// A run could not begin.
+pub fn meeting_points(plan: &Plan) -> Result<Points, BenchError> {
+    let mut points = Points::Before(Vec::new());
+    for _ in 0..ROUNDS {
+        let plan = plan.clone().at(points.clone());
+        let mut strategies: Vec<Box<dyn Strategy>> = vec![
+            Box::new(strategy::Default::default()),
+            Box::new(Random::new(LEARNING)),
+        ];
+        for mut strategy in strategies.drain(..) {
+            while strategy.begin() {
+                let (report, back, _) = plan.run(strategy);
+                strategy = back;
+                report?;
+            }
+        }
+        let met = plan.met();
+        if met == points {
+            break;
+        }
+        points = met;
+    }
+    Ok(points)
 }
 
 /// Tells findings apart: the same rule at the same place is the same finding.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use dirql_explore::strategy::Replay;
-use dirql_explore::{Coverage, Deviation, Run, Schedule, Strategy as _, shrink};
+use dirql_explore::{Coverage, Deviation, Points, Run, Schedule, Strategy as _, shrink};
 
 use super::Strategy;
 use super::steering::Steering;
@@ -211,6 +211,7 @@ fn shorten(
     let schedule = Schedule {
         image: 0,
         scenario: 0,
+        points: Points::Usual,
         deviations,
     };
     Failed {

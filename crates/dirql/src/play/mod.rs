@@ -10,6 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::rc::Rc;
 
+use dirql_host::{MemoryAccess, Watch};
 use dirql_kernel::ke::{Chooser, ThreadBody};
 use dirql_kernel::{Event, EventSink, FailurePoint, Outcome, Stamp, WindowsVersion};
 use dirql_rules::ids;
@@ -42,6 +43,10 @@ pub struct Settings {
     pub sink: Option<MakeSink>,
     /// Says what happens where several things could.
     pub chooser: Option<Rc<dyn Chooser>>,
+    /// What happens before instructions of drivers.
+    pub watch: Option<Watch>,
+    /// Told what memory they have accessed, if `watch` says that it is recorded.
+    pub accesses: Option<Box<dyn FnOnce(Vec<MemoryAccess>)>>,
     /// The drivers, read before.
     pub(crate) drivers: Option<Vec<Driver>>,
 }
@@ -74,15 +79,24 @@ pub enum Progress {
 /// # Errors
 /// The scenario's files cannot be read or written, a device cannot be plugged in, or a driver cannot be
 /// loaded. What is wrong with a driver after that is in the report.
-pub fn play(scenario: &Scenario, settings: Settings) -> Result<Report, BenchError> {
+pub fn play(scenario: &Scenario, mut settings: Settings) -> Result<Report, BenchError> {
     let prints = Prints::default();
+    let told = settings.accesses.take();
     let bench = build(scenario, settings, &prints)?;
-    let nothing_done = Log::new(&prints);
+    let report = play_on(&bench, scenario, &prints);
+    if let Some(told) = told {
+        told(bench.take_accesses());
+    }
+    report
+}
+
+fn play_on(bench: &Bench, scenario: &Scenario, prints: &Prints) -> Result<Report, BenchError> {
+    let nothing_done = Log::new(prints);
     match bench.load() {
         Ok(()) => {}
         // The run ended in DriverEntry; that is a finding about the driver.
         Err(BenchError::Ended(_)) => {
-            return Ok(gather::report(&bench, scenario, &nothing_done));
+            return Ok(gather::report(bench, scenario, &nothing_done));
         }
         Err(BenchError::StillWaiting(_)) => {
             let message = String::from(
@@ -90,29 +104,29 @@ pub fn play(scenario: &Scenario, settings: Settings) -> Result<Report, BenchErro
             );
             // The only error is that the run has ended, and it has.
             let _ = bench.kernel().find(ids::HANG, message, None);
-            return Ok(gather::report(&bench, scenario, &nothing_done));
+            return Ok(gather::report(bench, scenario, &nothing_done));
         }
         // A driver that says no after it broke a rule, or because something was made to fail, is
         // worth more than an error.
         Err(BenchError::DriverEntry { .. })
             if !bench.findings().is_empty() || bench.kernel().failure().is_some() =>
         {
-            return Ok(gather::report(&bench, scenario, &nothing_done));
+            return Ok(gather::report(bench, scenario, &nothing_done));
         }
         Err(error) => return Err(error),
     }
     let threads = if scenario.threads.is_empty() {
-        vec![default::thread(&bench)]
+        vec![default::thread(bench)]
     } else {
         scenario.threads.clone()
     };
     let fails = bench.kernel().config().fail.is_some();
-    let mut log = run_threads(&bench, &scenario.file, &threads, Log::new(&prints), fails);
+    let mut log = run_threads(bench, &scenario.file, &threads, Log::new(prints), fails);
     if fails {
-        log = teardown::run(&bench, scenario, log);
+        log = teardown::run(bench, scenario, log);
     }
     write_outputs(&bench)?;
-    Ok(gather::report(&bench, scenario, &log))
+    Ok(gather::report(bench, scenario, &log))
 }
 
 /// Writes the files for what has left at devices' other ends.
@@ -156,6 +170,9 @@ fn build(scenario: &Scenario, settings: Settings, prints: &Prints) -> Result<Ben
     }
     if let Some(chooser) = settings.chooser {
         builder = builder.chooser(chooser);
+    }
+    if let Some(watch) = settings.watch {
+        builder = builder.watch(watch);
     }
     for device in &scenario.devices {
         builder = builder.device(device.clone());

@@ -28,6 +28,8 @@ pub(crate) struct Part {
     /// It stopped at a limit.
     pub(crate) limited: bool,
     pub(crate) no_verdict: u64,
+    /// Instructions that have met others in memory; where they are points.
+    pub(crate) met: Vec<u32>,
     /// Why there was no search.
     pub(crate) failure: Option<Failure>,
 }

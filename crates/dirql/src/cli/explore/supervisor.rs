@@ -1,10 +1,14 @@
 //! Workers, and who starts them and survives them.
 
+use std::collections::BTreeSet;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use dirql::report::FindingReport;
-use dirql::{Deviation, Discovery, Limits, Plan, Schedule, Strategy, WindowsVersion, explore_plan};
+use dirql::{
+    Deviation, Discovery, Limits, Plan, Points, Schedule, Strategy, WindowsVersion, explore_plan,
+    meeting_points,
+};
 
 use super::super::isolate::{self, Channel, Ending, Message, SharedLog, Worker, WorkerEnd};
 use super::super::output::Output;
@@ -54,8 +58,33 @@ impl Clock {
     }
 }
 
-/// Searches with as many workers as were asked for.
-pub(super) fn search(job: &Job<'_>, out: &mut Output) -> Result<SearchResult, Failure> {
+/// Where the drivers' accesses to memory meet, as a few runs show in a process of their own. A
+/// driver that destroys the process is left to the search.
+pub(super) fn meet(plan: &Plan, windows: WindowsVersion) -> Result<Points, Failure> {
+    let wrong = |error: std::io::Error| Failure::usage(format!("cannot make a worker: {error}"));
+    let worker = Worker::start(|channel| {
+        isolate::limit_time(RUN_SECONDS);
+        let message = match meeting_points(plan) {
+            Ok(Points::Before(met)) => Message::Met(met),
+            Ok(_) => Message::Met(Vec::new()),
+            Err(error) => Message::Failed(subject::failure(&error, windows)),
+        };
+        channel.send(&message);
+    });
+    let mut points = Vec::new();
+    let mut failed = None;
+    let end = worker.map_err(wrong)?.listen(|message| match message {
+        Message::Met(met) => points = met,
+        Message::Failed(failure) => failed = Some(failure),
+        _ => {}
+    });
+    end.map_err(wrong)?;
+    failed.map_or(Ok(Points::Before(points)), Err)
+}
+
+/// Searches with as many workers as were asked for. Also the instructions that met others in
+/// memory.
+pub(super) fn search(job: &Job<'_>, out: &mut Output) -> Result<(SearchResult, Vec<u32>), Failure> {
     let wrong = |error: std::io::Error| Failure::usage(format!("cannot make a worker: {error}"));
     let mut workers = Vec::new();
     for worker in 0..job.jobs {
@@ -73,7 +102,11 @@ pub(super) fn search(job: &Job<'_>, out: &mut Output) -> Result<SearchResult, Fa
     if let Some(failure) = done.iter_mut().find_map(|part| part.failure.take()) {
         return Err(failure);
     }
-    Ok(SearchResult::new(done))
+    let met: BTreeSet<u32> = done
+        .iter()
+        .flat_map(|part| part.met.iter().copied())
+        .collect();
+    Ok((SearchResult::new(done), met.into_iter().collect()))
 }
 
 /// The part of a worker, in the worker.
@@ -108,6 +141,9 @@ fn work(job: &Job<'_>, part: u64, of: u64, log: &SharedLog, channel: &mut Channe
             let at_limit = limits.runs.is_some_and(|most| search.coverage.runs >= most);
             result.limited = stopped || at_limit && !search.coverage.complete;
             result.discoveries = search.discoveries;
+            if let Points::Before(met) = plan.met() {
+                result.met = met;
+            }
         }
         Err(error) => result.failure = Some(subject::failure(&error, job.windows)),
     }
