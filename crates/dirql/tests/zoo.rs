@@ -22,10 +22,17 @@ fn dirql(arguments: &[&str]) -> (String, Option<i32>) {
 
 /// The mistake is found under `rule` and needs `switches`; the string that is printed shows it
 /// again, and again the same; the twin is clean.
-fn check(name: &str, rule: &str, switches: usize) {
+///
+/// What is found at granularity `access` cannot be seen at `ddi`, which says so.
+fn check(name: &str, rule: &str, switches: usize, granularity: &str) {
     let image = format!("{name}/{name}.sys");
     let scenario = format!("{name}/{name}.toml");
-    let (out, code) = dirql(&["explore", &image]);
+    let granularity = ["--granularity", granularity];
+    if granularity[1] == "access" {
+        let (out, code) = dirql(&["explore", &image, "--preemptions", "1"]);
+        assert_eq!(code, Some(0), "{out}");
+    }
+    let (out, code) = dirql(&["explore", &image, granularity[0], granularity[1]]);
     assert_eq!(code, Some(1), "{out}");
     assert!(out.contains(&format!("[{rule}]")), "{out}");
     let needs = match switches {
@@ -48,7 +55,14 @@ fn check(name: &str, rule: &str, switches: usize) {
     }
 
     let twin = format!("{name}/{name}-fixed.sys");
-    let explore = ["explore", &twin, "--scenario", &scenario];
+    let explore = [
+        "explore",
+        &twin,
+        "--scenario",
+        &scenario,
+        granularity[0],
+        granularity[1],
+    ];
     let all = |more: &[&str]| dirql(&[&explore[..], more].concat());
     let (out, code) = all(&["--preemptions", "1"]);
     assert_eq!(code, Some(0), "{out}");
@@ -59,8 +73,8 @@ fn check(name: &str, rule: &str, switches: usize) {
 }
 
 macro_rules! zoo {
-    ($($test:ident: $name:literal, $rule:literal, $switches:literal;)*) => {
-        $(#[test] fn $test() { check($name, $rule, $switches); })*
+    ($($test:ident: $name:literal, $rule:literal, $switches:literal, $granularity:literal;)*) => {
+        $(#[test] fn $test() { check($name, $rule, $switches, $granularity); })*
 
         #[test]
         fn every_driver_of_the_zoo_is_checked() {
@@ -77,29 +91,30 @@ macro_rules! zoo {
 }
 
 zoo! {
-    acknowledge_all: "acknowledge-all", "DQ0180", 1;
-    allocated_twice: "allocated-twice", "DQ0150", 1;
-    armed_late: "armed-late", "DQ0180", 1;
-    busy_flag: "busy-flag", "DQ0180", 2;
-    dpc_arguments: "dpc-arguments", "DQ0143", 1;
-    dpc_initialised_again: "dpc-initialised-again", "DQ0140", 1;
-    dpc_on_two_processors: "dpc-on-two-processors", "DQ0180", 1;
-    empty_list: "empty-list", "DQ0151", 1;
-    event_initialised_late: "event-initialised-late", "DQ0180", 1;
-    interrupt_after_disconnect: "interrupt-after-disconnect", "DQ0001", 1;
-    isr_before_init: "isr-before-init", "DQ0001", 1;
-    isr_takes_lock: "isr-takes-lock", "DQ0110", 2;
-    lock_inversion: "lock-inversion", "DQ0490", 0;
-    lost_update_dpc: "lost-update-dpc", "DQ0180", 2;
-    lost_update_isr: "lost-update-isr", "DQ0180", 2;
-    lost_update_threads: "lost-update-threads", "DQ0180", 1;
-    missed_wakeup: "missed-wakeup", "DQ0180", 1;
-    reference_count: "reference-count", "DQ0151", 1;
-    stop_and_write: "stop-and-write", "DQ0001", 2;
-    synchronize_inversion: "synchronize-inversion", "DQ0490", 0;
-    timeout_and_completion: "timeout-and-completion", "DQ0170", 2;
-    timer_rearmed: "timer-rearmed", "DQ0141", 1;
-    torn_read: "torn-read", "DQ0180", 1;
-    two_starts: "two-starts", "DQ0180", 2;
-    wrong_lock: "wrong-lock", "DQ0180", 2;
+    acknowledge_all: "acknowledge-all", "DQ0180", 1, "ddi";
+    allocated_twice: "allocated-twice", "DQ0150", 1, "ddi";
+    armed_late: "armed-late", "DQ0180", 1, "ddi";
+    busy_flag: "busy-flag", "DQ0180", 2, "ddi";
+    dpc_arguments: "dpc-arguments", "DQ0143", 1, "ddi";
+    dpc_initialised_again: "dpc-initialised-again", "DQ0140", 1, "ddi";
+    dpc_on_two_processors: "dpc-on-two-processors", "DQ0180", 1, "ddi";
+    empty_list: "empty-list", "DQ0151", 1, "ddi";
+    event_initialised_late: "event-initialised-late", "DQ0180", 1, "ddi";
+    interrupt_after_disconnect: "interrupt-after-disconnect", "DQ0001", 1, "ddi";
+    isr_before_init: "isr-before-init", "DQ0001", 1, "ddi";
+    isr_takes_lock: "isr-takes-lock", "DQ0110", 2, "ddi";
+    lock_inversion: "lock-inversion", "DQ0490", 0, "ddi";
+    lost_update_dpc: "lost-update-dpc", "DQ0180", 2, "ddi";
+    lost_update_isr: "lost-update-isr", "DQ0180", 2, "ddi";
+    lost_update_plain: "lost-update-plain", "DQ0180", 1, "access";
+    lost_update_threads: "lost-update-threads", "DQ0180", 1, "ddi";
+    missed_wakeup: "missed-wakeup", "DQ0180", 1, "ddi";
+    reference_count: "reference-count", "DQ0151", 1, "ddi";
+    stop_and_write: "stop-and-write", "DQ0001", 2, "ddi";
+    synchronize_inversion: "synchronize-inversion", "DQ0490", 0, "ddi";
+    timeout_and_completion: "timeout-and-completion", "DQ0170", 2, "ddi";
+    timer_rearmed: "timer-rearmed", "DQ0141", 1, "ddi";
+    torn_read: "torn-read", "DQ0180", 1, "ddi";
+    two_starts: "two-starts", "DQ0180", 2, "ddi";
+    wrong_lock: "wrong-lock", "DQ0180", 2, "ddi";
 }

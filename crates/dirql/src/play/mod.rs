@@ -125,7 +125,7 @@ fn play_on(bench: &Bench, scenario: &Scenario, prints: &Prints) -> Result<Report
     if fails {
         log = teardown::run(bench, scenario, log);
     }
-    write_outputs(&bench)?;
+    write_outputs(bench)?;
     Ok(gather::report(bench, scenario, &log))
 }
 
