@@ -317,7 +317,8 @@ impl Kernel {
             // The capability has one address and one value for all of them.
             (_, false) if attempt.messages > 0 => return None,
             (_, false) => {
-                let count = count.min(most).min(attempt.limit).min(MOST_MSI).max(1);
+                let most = most.min(attempt.limit).clamp(1, MOST_MSI);
+                let count = count.clamp(1, most);
                 (1 << count.ilog2(), as_default_if_spread(targets))
             }
         };

@@ -3,7 +3,6 @@
 //! Source: WDK, "Enabling Message-Signaled Interrupts in the Registry", "Interrupt Affinity".
 
 use alloc::format;
-use alloc::vec::Vec;
 
 use dirql_abi::interrupt::{irq_device_policy, irq_group_policy, irq_priority};
 use dirql_abi::registry::value_type;
@@ -92,7 +91,7 @@ impl Kernel {
 }
 
 /// `AssignmentSetOverride` in its three types.
-fn mask(kind: u32, data: &Vec<u8>) -> Option<u64> {
+fn mask(kind: u32, data: &[u8]) -> Option<u64> {
     let fits = match kind {
         value_type::REG_BINARY => (1..=8).contains(&data.len()),
         value_type::REG_DWORD => data.len() == 4,

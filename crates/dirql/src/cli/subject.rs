@@ -56,7 +56,11 @@ pub(crate) fn scenario(
     match found {
         Found::Scenario(file) => Ok((for_driver(read(&file, styled)?, driver)?, Some(file))),
         Found::Parts { inf, device, .. } => Ok((
-            Scenario::of_driver(driver, inf, device.into_iter().collect()),
+            Scenario::of_driver(
+                driver,
+                inf,
+                device.into_iter().map(|device| *device).collect(),
+            ),
             None,
         )),
         _ => Ok((Scenario::of_driver(driver, None, Vec::new()), None)),

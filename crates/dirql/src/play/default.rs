@@ -22,7 +22,7 @@ pub enum Found {
         /// The INF.
         inf: Option<PathBuf>,
         /// The device.
-        device: Option<DeviceSpec>,
+        device: Option<Box<DeviceSpec>>,
     },
 }
 
@@ -34,7 +34,7 @@ pub fn discover(image: &Path) -> Found {
         return Found::Scenario(scenario);
     }
     let inf = Some(image.with_extension("inf")).filter(|inf| inf.is_file());
-    let device = inf.as_deref().and_then(device_of);
+    let device = inf.as_deref().and_then(device_of).map(Box::new);
     Found::Parts { inf, device }
 }
 

@@ -184,12 +184,22 @@ impl Case {
     }
 }
 
+/// MSI-X, MSI, MSISupported, MessageNumberLimit, Windows, what the driver sees.
+type Row = (
+    u32,
+    u32,
+    Option<u32>,
+    Option<u32>,
+    WindowsVersion,
+    &'static str,
+);
+
 /// "How the settings decide".
 #[test]
 fn the_settings_decide_what_a_driver_sees() {
     let absent = None;
     #[rustfmt::skip] // read as a table
-    let rows: &[(u32, u32, Option<u32>, Option<u32>, WindowsVersion, &str)] = &[
+    let rows: &[Row] = &[
         // MSI-X, MSI, MSISupported, MessageNumberLimit, Windows, what the driver sees
         (0,  0,  Some(1), absent,    WindowsVersion::Ten,        "1 x line 0:0x3"),
         (0,  0,  absent,  absent,    WindowsVersion::Ten,        "1 x line 0:0x3"),
@@ -528,13 +538,12 @@ fn enlarge(kernel: &Kernel, list: u64, more: u32) -> Ddi<u64> {
     }
     let last = all.last().copied().expect("there is a message");
     all.extend((0..more).map(|_| last));
-    let mut processor = 0;
-    for descriptor in all.iter_mut().filter(|descriptor| descriptor.type_ == 2) {
+    let interrupts = all.iter_mut().filter(|descriptor| descriptor.type_ == 2);
+    for (processor, descriptor) in interrupts.enumerate() {
         let mut arm = descriptor.arm::<IoInterrupt>();
         arm.affinity_policy = 4;
         arm.targeted_processors = 1 << (processor % 64);
         descriptor.set_arm(&arm);
-        processor += 1;
     }
     head.alternative_lists = 1;
     head.list_size = 40 + 32 * all.len() as u32;

@@ -467,10 +467,8 @@ fn a_line_that_nothing_is_wired_to_may_be_connected_in_either_mode() {
         };
         let (status, object) = rig.connect(arguments);
         assert!(status.is_success());
-        let disconnected = rig
-            .bench
+        rig.bench
             .on_thread(move |kernel| kernel.io_disconnect_interrupt(object));
-        assert_eq!(disconnected, ());
     }
     assert_eq!(rig.findings(), [], "there is no descriptor to differ from");
 }
