@@ -15,7 +15,10 @@ use super::{Exit, Failure, subject, trace};
 
 pub(crate) fn run(args: &Run, out: &mut Output) -> Result<Exit, Failure> {
     let (scenario, used) = subject::scenario(&args.subject, out.is_styled())?;
-    let replay = subject::command(&["run"], &args.subject, used.as_deref());
+    let mut replay = subject::command(&["run"], &args.subject, used.as_deref());
+    if let Some(point) = args.fail {
+        replay.push_str(&format!(" --fail {point}"));
+    }
     let ending = isolate::isolated(
         args.time_limit,
         |channel| play(args, &scenario, channel),
@@ -72,6 +75,7 @@ fn try_play(args: &Run, scenario: &Scenario, channel: &Channel) -> Result<Report
     settings.windows = args.subject.windows;
     settings.processors = args.subject.processors;
     settings.max_steps = args.subject.max_steps;
+    settings.fail = args.fail;
     settings.progress = Some(teller(channel)?);
     let mut trace_error = None;
     if let Some(path) = &args.trace {

@@ -264,7 +264,9 @@ fn run_threads(
     // The end of the run is in the kernel's outcome.
     let ended = bench.run(|_| running.get() == 0);
     if ended.is_ok() {
-        if !is_lenient {
+        if is_lenient {
+            teardown::end_requests(bench, &|| running.get() == 0);
+        } else {
             perform::find_unfinished(bench, &log.borrow());
         }
         let end = bench.kernel().time_100ns().saturating_add(SETTLE_100NS);

@@ -9,20 +9,25 @@ use super::run_threads;
 use crate::bench::Bench;
 use crate::scenario::{Action, DeviceRequest, Expect, Scenario, Step, ThreadSpec};
 
-/// Rounds of cancelling: a thread may go on and send more.
-const MOST_ROUNDS: usize = 100;
+/// Rounds of cancelling: a thread goes on and sends more.
+const MOST_ROUNDS: usize = 1000;
 
-/// Cancels what is under way, closes, removes and unloads.
-pub(super) fn run(bench: &Bench, scenario: &Scenario, log: Log) -> Log {
+/// Cancels what is under way until the threads have come to their end, or nothing changes.
+pub(super) fn end_requests(bench: &Bench, threads_have_ended: &dyn Fn() -> bool) {
     for _ in 0..MOST_ROUNDS {
         let before = bench.kernel().requests_under_way();
         if before.is_empty() || cancel(bench, before.clone()).is_err() {
             break;
         }
-        if bench.kernel().requests_under_way() == before {
+        let ended = bench.run(|_| threads_have_ended());
+        if ended.is_err() || bench.kernel().requests_under_way() == before {
             break;
         }
     }
+}
+
+/// Says what is still under way, closes, removes and unloads.
+pub(super) fn run(bench: &Bench, scenario: &Scenario, log: Log) -> Log {
     for _ in bench.kernel().requests_under_way() {
         let message = String::from(
             "a request was cancelled and does not come to its end, and nothing is left that could end it",
@@ -40,8 +45,7 @@ fn cancel(bench: &Bench, requests: Vec<Request>) -> Result<(), crate::BenchError
             kernel.cancel_request(request)?;
         }
         Ok(())
-    })?;
-    bench.run_until_idle()
+    })
 }
 
 fn steps(bench: &Bench, scenario: &Scenario) -> Vec<Step> {
