@@ -144,7 +144,9 @@ impl Kernel {
         if !(reach.boundary == 0 || reach.boundary.is_power_of_two()) {
             return 0;
         }
-        if self.allocation_fails() {
+        // Map registers are reserved when a driver gets its adapter; here their memory is only
+        // taken when it is used.
+        if !matches!(kind, RunKind::MapRegisters) && self.allocation_fails() {
             return 0;
         }
         let run = Run {

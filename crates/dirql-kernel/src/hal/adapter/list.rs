@@ -4,7 +4,6 @@
 //! relatives.
 
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use dirql_abi::NtStatus;
@@ -28,8 +27,10 @@ pub(super) struct Wish {
     routine: u64,
     context: u64,
     to_device: bool,
-    /// Where the driver wants the list, 0 for pool.
+    /// Where the list is to be.
     buffer: u64,
+    /// That is pool of ours.
+    in_pool: bool,
 }
 
 /// A list that a driver has.
@@ -118,11 +119,15 @@ impl Kernel {
             return Ok(NtStatus::INSUFFICIENT_RESOURCES);
         }
         let needed = list_size(registers);
+        let in_pool = buffer.is_none();
         let buffer = match buffer {
             Some((_, bytes)) if u64::from(bytes) < needed => return Ok(NtStatus::BUFFER_TOO_SMALL),
             Some((buffer, _)) => buffer,
-            None => 0,
+            None => self.allocate_zeroed(needed, TAG)?,
         };
+        if buffer == 0 {
+            return Ok(NtStatus::INSUFFICIENT_RESOURCES);
+        }
         let wish = Wish {
             registers,
             span,
@@ -131,6 +136,7 @@ impl Kernel {
             context: request.context,
             to_device: is_true(request.write_to_device),
             buffer,
+            in_pool,
         };
         self.request_registers(adapter, Request::List(wish))?;
         Ok(NtStatus::SUCCESS)
@@ -165,14 +171,7 @@ impl Kernel {
                 }
             }
         }
-        let list = match wish.buffer {
-            0 => self.allocate_zeroed(list_size(wish.registers), TAG)?,
-            buffer => buffer,
-        };
-        if list == 0 {
-            let message = String::from("no pool for a scatter/gather list");
-            return Err(self.find_fatal(ids::DMA_TRANSFER, message, None));
-        }
+        let list = wish.buffer;
         self.write_list(list, &elements)?;
         let registers = RegisterSet {
             count: wish.registers,
@@ -180,10 +179,11 @@ impl Kernel {
             bounces,
             place: self.here(),
         };
-        let in_pool = wish.buffer == 0;
-        self.with_adapter(adapter, |state| {
-            state.lists.insert(list, List { registers, in_pool })
-        });
+        let entry = List {
+            registers,
+            in_pool: wish.in_pool,
+        };
+        self.with_adapter(adapter, |state| state.lists.insert(list, entry));
         let irp = self.current_irp(wish.device)?;
         let arguments = [wish.device, irp, list, wish.context];
         self.call_at_dispatch("AdapterListControl", wish.routine, &arguments)?;
