@@ -7,7 +7,7 @@ use crate::tree::TextFile;
 const MOST: usize = 600;
 
 pub(super) fn check(file: &TextFile) -> Vec<Problem> {
-    if !file.is_rust() || is_test(&file.path) {
+    if !file.is_rust() || is_test(&file.path) || is_sample(&file.path) {
         return Vec::new();
     }
     match lines_without_tests(&file.text) {
@@ -25,6 +25,11 @@ pub(super) fn check(file: &TextFile) -> Vec<Problem> {
 fn is_test(path: &str) -> bool {
     path.split('/')
         .any(|part| part == "tests" || part == "tests.rs" || part.ends_with("_tests.rs"))
+}
+
+/// A sample is one driver in one file, as in C, to be read from top to bottom.
+fn is_sample(path: &str) -> bool {
+    path.starts_with("samples/")
 }
 
 /// Lines outside a `mod tests { … }` at the top level, which ends at the next `}` in column 1.
@@ -62,6 +67,11 @@ mod tests {
         assert_eq!(check(&file("crates/a/src/chip/tests.rs", 700)), []);
         assert_eq!(check(&file("crates/a/tests/whole.rs", 700)), []);
         assert_eq!(check(&file("crates/a/src/mdl_tests.rs", 700)), []);
+    }
+
+    #[test]
+    fn samples_do_not_count() {
+        assert_eq!(check(&file("samples/a/a.rs", 700)), []);
     }
 
     #[test]
