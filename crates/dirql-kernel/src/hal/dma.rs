@@ -6,7 +6,7 @@ use dirql_chips::Device;
 
 use crate::Kernel;
 use crate::hal::DeviceId;
-use crate::hal::machine::Target;
+use crate::hal::inputs::Target;
 use crate::mm::layout;
 
 /// Bytes that one request of a device may move: more than any register of a model holds.

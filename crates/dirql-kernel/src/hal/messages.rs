@@ -12,7 +12,7 @@ use dirql_chips::pci::{self, spec};
 use dirql_chips::{DeliveryMode, InterruptMessage, MessageWrite, Polarity, Trigger, Vector, Width};
 
 use crate::Kernel;
-use crate::hal::machine::Target;
+use crate::hal::inputs::Target;
 use crate::hal::{DeviceId, Source, SourceKind};
 
 impl Kernel {

@@ -7,6 +7,7 @@ mod adapter;
 mod assign;
 mod choose;
 mod dma;
+mod inputs;
 mod legacy;
 mod machine;
 mod messages;

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use dirql_abi::{Irql, NtStatus};
 
 use crate::Kernel;
-use crate::hal::machine::Target;
+use crate::hal::inputs::Target;
 use crate::hal::{DeviceId, Source, SourceKind};
 
 /// What an entry is for.

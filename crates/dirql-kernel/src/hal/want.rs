@@ -9,7 +9,8 @@ use dirql_chips::pci::Space;
 use crate::Kernel;
 use crate::config::WindowsVersion;
 use crate::hal::DeviceId;
-use crate::hal::machine::{MessageWish, SlotKind, Target};
+use crate::hal::inputs::Target;
+use crate::hal::machine::{MessageWish, SlotKind};
 use crate::hal::policy::{InterruptPolicy, MessagePolicy, Targets};
 
 /// Messages that a function can have. Source: WDK, "Using Interrupt Resource Descriptors".

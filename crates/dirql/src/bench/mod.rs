@@ -4,6 +4,7 @@ mod addresses;
 mod builder;
 mod driver;
 mod error;
+mod handles;
 mod identity;
 mod plug;
 mod registry;

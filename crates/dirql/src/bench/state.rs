@@ -7,20 +7,20 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
-use dirql_abi::NtStatus;
 use dirql_chips::Stimulus;
 use dirql_host::{Host, LoadedDriver};
 use dirql_image::inf::{self, RegistryData, RegistryValue};
 use dirql_kernel::cm::DeviceKeyKind;
 use dirql_kernel::hal::{Assignment, DeviceId};
+use dirql_kernel::io::Request;
 use dirql_kernel::io::pnp::{Node, NodeState};
-use dirql_kernel::io::{FileHandle, Request, RequestKind, RequestOutcome};
 use dirql_kernel::{Ddi, DriverPtr, Kernel};
 
 use super::error::BenchError;
+use super::handles::Handle;
 use super::identity::{self, Installed};
 use super::{plug, registry};
-use crate::scenario::{ChildSpec, DeviceRequest, DeviceSpec, Target};
+use crate::scenario::{ChildSpec, DeviceRequest, DeviceSpec};
 
 pub(crate) type Answer<T> = Ddi<Result<T, BenchError>>;
 
@@ -33,6 +33,7 @@ macro_rules! inner {
         }
     };
 }
+pub(super) use inner;
 
 /// A device of the bench.
 #[derive(Clone, Debug)]
@@ -57,14 +58,6 @@ pub(crate) struct BenchDriver {
     pub(crate) started: bool,
 }
 
-/// Something that was opened.
-#[derive(Clone, Copy, Debug)]
-struct Handle {
-    file: FileHandle,
-    /// The handle was given back; the file is still referred to.
-    is_cleaned: bool,
-}
-
 /// What threads of the bench share.
 pub(crate) struct State {
     /// Not the owner: a thread that never ends must not keep the computer.
@@ -75,9 +68,9 @@ pub(crate) struct State {
     children: Vec<ChildSpec>,
     /// What the INF of each driver installs.
     catalog: Vec<Vec<inf::Device>>,
-    handles: RefCell<BTreeMap<String, Handle>>,
+    pub(super) handles: RefCell<BTreeMap<String, Handle>>,
     /// Requests that threads have sent and nobody has awaited.
-    requests: RefCell<BTreeMap<String, Request>>,
+    pub(super) requests: RefCell<BTreeMap<String, Request>>,
     /// Names that threads signal and wait for: their events.
     signals: RefCell<BTreeMap<String, u64>>,
     /// Threads that wait until nothing happens: their events, and when they have waited enough,
@@ -132,18 +125,6 @@ impl State {
             .find(|(_, driver)| matches(driver));
         let found = found.map(|(index, driver)| (index, driver.clone()));
         found.ok_or_else(|| BenchError::NoDriver(name.unwrap_or("the first").into()))
-    }
-
-    pub(crate) fn handle(&self, name: &str) -> Result<FileHandle, BenchError> {
-        self.opened(name).map(|handle| handle.file)
-    }
-
-    fn opened(&self, name: &str) -> Result<Handle, BenchError> {
-        self.handles
-            .borrow()
-            .get(name)
-            .copied()
-            .ok_or_else(|| BenchError::NotOpen(name.into()))
     }
 
     /// Runs DriverEntry of a driver that is in memory.
@@ -296,7 +277,7 @@ impl State {
 
     /// The physical device of a name: one of the machine's devices, or one that a driver has
     /// reported.
-    fn named(&self, kernel: &Kernel, name: &str) -> Answer<(u64, Option<BenchDevice>)> {
+    pub(super) fn named(&self, kernel: &Kernel, name: &str) -> Answer<(u64, Option<BenchDevice>)> {
         let Some(child) = self.children.iter().find(|child| child.name == name) else {
             let device = inner!(self.device(name));
             let physical = inner!(self.physical(kernel, &device)?);
@@ -399,115 +380,6 @@ impl State {
             self.change_device(name, |device| device.starts.push(assignment));
         }
         Ok(Ok(()))
-    }
-
-    /// Opens what a device offers and keeps it as `handle`.
-    pub(crate) fn open(&self, kernel: &Kernel, target: &Target, handle: &str) -> Answer<()> {
-        let (name, path) = match target {
-            Target::Path(path) => (path, Some(path.clone())),
-            Target::Device(name) => {
-                let (physical, _) = inner!(self.named(kernel, name)?);
-                (
-                    name,
-                    kernel
-                        .interfaces_of(physical)
-                        .into_iter()
-                        .next()
-                        .or_else(|| kernel.name_of_stack(physical)),
-                )
-            }
-        };
-        let Some(path) = path else {
-            return Ok(Err(BenchError::NothingToOpen(name.clone())));
-        };
-        match kernel.open(&path)? {
-            Ok(file) => {
-                let opened = Handle {
-                    file,
-                    is_cleaned: false,
-                };
-                let replaced = self.handles.borrow_mut().insert(handle.into(), opened);
-                if let Some(replaced) = replaced {
-                    close(kernel, replaced)?;
-                }
-                Ok(Ok(()))
-            }
-            Err(status) => Ok(Err(BenchError::Status {
-                target: name.clone(),
-                what: "opening",
-                status,
-            })),
-        }
-    }
-
-    /// Closes what was opened as `handle`.
-    pub(crate) fn close(&self, kernel: &Kernel, handle: &str) -> Answer<()> {
-        let opened = inner!(self.opened(handle));
-        self.handles.borrow_mut().remove(handle);
-        let status = close(kernel, opened)?;
-        Ok(closed(handle, status))
-    }
-
-    /// Gives the handle back and keeps the file.
-    pub(crate) fn cleanup(&self, kernel: &Kernel, handle: &str) -> Answer<()> {
-        let opened = inner!(self.opened(handle));
-        if opened.is_cleaned {
-            return Ok(Err(BenchError::NotOpen(handle.into())));
-        }
-        let cleaned = Handle {
-            is_cleaned: true,
-            ..opened
-        };
-        self.handles.borrow_mut().insert(handle.into(), cleaned);
-        let status = kernel.cleanup(opened.file)?;
-        Ok(closed(handle, status))
-    }
-
-    /// Sends a request and waits for its end.
-    pub(crate) fn request(
-        &self,
-        kernel: &Kernel,
-        handle: &str,
-        request: &RequestKind,
-    ) -> Answer<RequestOutcome> {
-        let file = inner!(self.handle(handle));
-        kernel.request(file, request).map(Ok)
-    }
-
-    /// The names of what is open.
-    pub(crate) fn handle_names(&self) -> Vec<String> {
-        self.handles.borrow().keys().cloned().collect()
-    }
-
-    /// Sends a request that is then called `name`.
-    pub(crate) fn send(
-        &self,
-        kernel: &Kernel,
-        handle: &str,
-        request: &RequestKind,
-        name: &str,
-    ) -> Answer<Request> {
-        let file = inner!(self.handle(handle));
-        if self.requests.borrow().contains_key(name) {
-            return Ok(Err(BenchError::SentAlready(name.into())));
-        }
-        let request = kernel.submit(file, request)?;
-        self.requests.borrow_mut().insert(name.into(), request);
-        Ok(Ok(request))
-    }
-
-    /// A request that was sent and not awaited.
-    pub(crate) fn request_named(&self, name: &str) -> Result<Request, BenchError> {
-        let requests = self.requests.borrow();
-        let request = requests.get(name).copied();
-        request.ok_or_else(|| BenchError::NotSent(name.into()))
-    }
-
-    /// Waits for the end of a request that was sent. It has no name any more then.
-    pub(crate) fn wait_request(&self, kernel: &Kernel, name: &str) -> Answer<RequestOutcome> {
-        let request = inner!(self.request_named(name));
-        self.requests.borrow_mut().remove(name);
-        kernel.wait_request(request).map(Ok)
     }
 
     /// The event behind a name that threads signal and wait for.
@@ -622,25 +494,6 @@ impl State {
         kernel.ke_delay_execution_thread(DriverPtr::new(interval))?;
         Ok(())
     }
-}
-
-fn close(kernel: &Kernel, handle: Handle) -> Ddi<NtStatus> {
-    if handle.is_cleaned {
-        kernel.close_cleaned(handle.file)?;
-        return Ok(NtStatus::SUCCESS);
-    }
-    kernel.close(handle.file)
-}
-
-fn closed(handle: &str, status: NtStatus) -> Result<(), BenchError> {
-    if status.is_success() {
-        return Ok(());
-    }
-    Err(BenchError::Status {
-        target: handle.into(),
-        what: "closing",
-        status,
-    })
 }
 
 /// The values of the hardware key that name a device's filters.

@@ -25,6 +25,7 @@
 
 mod bytes;
 mod decode;
+mod device;
 mod expect;
 mod near;
 mod parse;

@@ -13,9 +13,9 @@ use super::bytes::{BytesReader, LONGEST_TRANSFER};
 use super::decode::{
     Problems, Table, Value, array, choice, not_one_of, number, string, wrong_kind,
 };
+use super::device::{device_names, interrupts, unknown_device};
 use super::expect;
 use super::near::nearest;
-use super::parse::{device_names, interrupts, unknown_device};
 use super::problem::Problem;
 use super::{Action, DeviceRequest, Step, Target};
 

@@ -1,0 +1,248 @@
+//! What devices are told, what then leaves them, and the lines that they drive.
+
+use alloc::vec::Vec;
+
+use dirql_chips::pci::{self, Output, Outputs};
+use dirql_chips::{Device, Effect, Effects, Level, LineSource, Polarity, Stimulus, Width, WiredOr};
+
+use crate::hal::machine::SlotKind;
+use crate::hal::{DeviceId, SourceKind};
+use crate::ke::ClockAction;
+use crate::{Event, Kernel};
+
+/// Whether a device asserts its line, and how often it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Assertion {
+    pub(crate) now: bool,
+    count: u32,
+}
+
+impl Kernel {
+    /// The world outside the computer acts on a device. Returns whether the model has such
+    /// an input. May be called outside strands; interrupts are taken at the next yield point.
+    pub fn stimulate(&self, device: DeviceId, stimulus: &Stimulus) -> bool {
+        self.input(device, |target, out, effects| match target {
+            Target::Pci(function) => function.stimulate(stimulus, out),
+            Target::Legacy(device) => device.stimulate(stimulus, effects),
+        })
+        .unwrap_or_default()
+    }
+
+    /// A device's delay is over.
+    pub(crate) fn device_timer(&self, device: u32, token: u32) {
+        self.input(DeviceId(device), |target, out, effects| match target {
+            Target::Pci(function) => function.timer(token, out),
+            Target::Legacy(device) => device.timer(token, effects),
+        });
+    }
+
+    /// Back to the state after power-on.
+    pub fn reset_device(&self, device: DeviceId) {
+        self.input(device, |target, out, effects| match target {
+            Target::Pci(function) => function.reset(out),
+            Target::Legacy(device) => device.reset(effects),
+        });
+    }
+
+    /// Gives a device an input and carries out what leaves it.
+    pub(crate) fn input<R>(
+        &self,
+        device: DeviceId,
+        body: impl FnOnce(Target<'_>, &mut Outputs, &mut Effects) -> R,
+    ) -> Option<R> {
+        self.touch_device(device.0);
+        // An effect can be an input of the same or another device; that one has its own lists.
+        let Ok(mut scratch) = self.hal.scratch.try_borrow_mut() else {
+            return self.input_with(device, body, &mut (Vec::new(), Vec::new()));
+        };
+        self.input_with(device, body, &mut scratch)
+    }
+
+    fn input_with<R>(
+        &self,
+        device: DeviceId,
+        body: impl FnOnce(Target<'_>, &mut Outputs, &mut Effects) -> R,
+        (outputs, effects): &mut (Outputs, Effects),
+    ) -> Option<R> {
+        let result = {
+            let mut slots = self.hal.slots.borrow_mut();
+            match &mut slots.get_mut(device.0 as usize)?.kind {
+                SlotKind::Pci(address) => {
+                    let mut bus = self.hal.pci.borrow_mut();
+                    Some(body(Target::Pci(bus.get_mut(*address)?), outputs, effects))
+                }
+                SlotKind::Legacy { device, .. } => {
+                    Some(body(Target::Legacy(&mut **device), outputs, effects))
+                }
+            }
+        };
+        self.carry_out(device, outputs, effects);
+        result
+    }
+
+    /// Carries out what left a device, in order. Looked at where it is, since moving it costs more
+    /// than most of it does.
+    pub(crate) fn carry_out(&self, device: DeviceId, outputs: &mut Outputs, effects: &mut Effects) {
+        for output in outputs.iter() {
+            self.carry_out_output(device, output);
+        }
+        outputs.clear();
+        for effect in effects.iter() {
+            self.carry_out_effect(device, effect);
+        }
+        effects.clear();
+    }
+
+    fn carry_out_output(&self, device: DeviceId, output: &Output) {
+        match *output {
+            Output::Line { asserted } => self.drive_line(device, 0, asserted),
+            Output::Message { write, .. } => self.write_message(write),
+            Output::DmaRead {
+                address,
+                length,
+                token,
+            } => self.dma_read(device, address, length, token),
+            Output::DmaWrite { address, ref bytes } => self.dma_write(address, bytes),
+            Output::Timer { after_100ns, token } => {
+                self.start_device_timer(device, after_100ns, token)
+            }
+            Output::Sent(ref bytes) => self.sent(device, bytes),
+            Output::Serial(serial) => self.sent_serial(device, serial),
+            // A function that may not be a bus master is not heard; that is its driver's doing.
+            Output::Blocked { .. } | Output::WindowsMoved => {}
+        }
+    }
+
+    fn carry_out_effect(&self, device: DeviceId, effect: &Effect) {
+        match *effect {
+            Effect::Interrupt { source, level } => {
+                self.drive_line(device, source, level == Level::High)
+            }
+            Effect::DmaRead {
+                address,
+                length,
+                token,
+            } => self.dma_read(device, address, length, token),
+            Effect::DmaWrite { address, ref bytes } => self.dma_write(address, bytes),
+            Effect::Timer { after_100ns, token } => {
+                self.start_device_timer(device, after_100ns, token)
+            }
+            Effect::Output(ref bytes) => self.sent(device, bytes),
+            Effect::Serial(serial) => self.sent_serial(device, serial),
+        }
+    }
+
+    fn start_device_timer(&self, device: DeviceId, after_100ns: u64, token: u32) {
+        let due = self.time_100ns().saturating_add(after_100ns);
+        self.set_alarm(
+            due,
+            ClockAction::Device {
+                device: device.0,
+                token,
+            },
+        );
+    }
+
+    /// A device's source drives its line.
+    fn drive_line(&self, device: DeviceId, source: u16, asserted: bool) {
+        let gsi = {
+            let mut slots = self.hal.slots.borrow_mut();
+            let Some(slot) = slots.get_mut(device.0 as usize) else {
+                return;
+            };
+            let Some((gsi, _)) = slot.lines.get(usize::from(source)) else {
+                return;
+            };
+            slot.assertions = slot.assertions.wrapping_add(u32::from(asserted));
+            *gsi
+        };
+        let by = LineSource(device.0 << 16 | u32::from(source));
+        let level = {
+            let mut lines = self.hal.lines.borrow_mut();
+            let Some(line) = lines.get_mut(gsi as usize) else {
+                return;
+            };
+            line.get_or_insert(WiredOr::new(Polarity::ActiveHigh))
+                .drive(by, asserted)
+        };
+        let Some(level) = level else { return };
+        if self.report.is_recording() {
+            self.event(Event::Line { gsi, level });
+        }
+        let message = self.hal.io_apic.borrow_mut().drive(gsi as u8, level);
+        if let Some(out) = message {
+            self.route(out.message);
+        }
+    }
+
+    /// Whether `device` asserts a line; any device if `None`.
+    pub(crate) fn line_is_asserted(&self, gsi: u32, device: Option<DeviceId>) -> bool {
+        let lines = self.hal.lines.borrow();
+        let line = lines.get(gsi as usize).and_then(Option::as_ref);
+        line.is_some_and(|line| match device {
+            Some(device) => line.sources().any(|source| source.0 >> 16 == device.0),
+            None => line.is_asserted(),
+        })
+    }
+
+    /// Whether the device that a source of interrupts was given to asserts its line.
+    pub(crate) fn source_is_asserted(&self, source: u32) -> bool {
+        self.assertion(source)
+            .is_some_and(|assertion| assertion.now)
+    }
+
+    /// As [`Kernel::source_is_asserted`], with what tells whether the device asserted it in
+    /// between; `None` for a message.
+    pub(crate) fn assertion(&self, source: u32) -> Option<Assertion> {
+        let source = self.source(source)?;
+        let SourceKind::Line { gsi, .. } = source.kind else {
+            return None;
+        };
+        let count = self.with_slot(source.device, |slot| slot.assertions)?;
+        Some(Assertion {
+            now: self.line_is_asserted(gsi, Some(source.device)),
+            count,
+        })
+    }
+}
+
+/// Who gets an input.
+pub(crate) enum Target<'a> {
+    Pci(&'a mut pci::Function),
+    Legacy(&'a mut dyn Device),
+}
+
+/// So that an access has one spelling for both kinds of device.
+impl Target<'_> {
+    pub(crate) fn read(
+        &mut self,
+        region: u8,
+        offset: u64,
+        width: Width,
+        out: &mut Outputs,
+        effects: &mut Effects,
+    ) -> u64 {
+        match self {
+            Self::Pci(function) => function.read(region, offset, width, out),
+            Self::Legacy(device) => {
+                device.read(dirql_chips::Region(region), offset, width, effects)
+            }
+        }
+    }
+
+    pub(crate) fn write(
+        &mut self,
+        (region, offset): (u8, u64),
+        width: Width,
+        value: u64,
+        out: &mut Outputs,
+        effects: &mut Effects,
+    ) {
+        match self {
+            Self::Pci(function) => function.write(region, offset, width, value, out),
+            Self::Legacy(device) => {
+                device.write(dirql_chips::Region(region), offset, width, value, effects);
+            }
+        }
+    }
+}
