@@ -149,8 +149,8 @@ macro_rules! exports {
         $(
             $(#[$attribute])*
             #[allow(non_snake_case, reason = "named as drivers import it, often in other case")]
-            extern "win64" fn $name($($argument: $type),*) -> $answer {
-                $crate::ddi::enter(
+            extern "win64" fn $name($($argument: $type),*) -> u64 {
+                $crate::ddi::enter::<$answer>(
                     stringify!($name),
                     const { dirql_rules::entry_irql(stringify!($name)) },
                     const { dirql_kernel::failure_of(stringify!($name)) },
@@ -179,8 +179,8 @@ macro_rules! routines {
         $(
             $(#[$attribute])*
             #[expect(non_snake_case, reason = "named as the exports are")]
-            extern "win64" fn $name($($argument: $type),*) -> $answer {
-                $crate::ddi::enter(concat!("dirql:", stringify!($name)), None, None, |$k| $body)
+            extern "win64" fn $name($($argument: $type),*) -> u64 {
+                $crate::ddi::enter::<$answer>(concat!("dirql:", stringify!($name)), None, None, |$k| $body)
             }
         )*
 
@@ -204,8 +204,8 @@ macro_rules! operations {
         $(
             $(#[$attribute])*
             #[expect(non_snake_case, reason = "named as the exports are")]
-            extern "win64" fn $name($($argument: $type),*) -> $answer {
-                $crate::ddi::enter(
+            extern "win64" fn $name($($argument: $type),*) -> u64 {
+                $crate::ddi::enter::<$answer>(
                     stringify!($name),
                     const { dirql_rules::entry_irql(stringify!($name)) },
                     const { dirql_kernel::failure_of(stringify!($name)) },
@@ -281,14 +281,15 @@ fn families() -> Vec<&'static [Export]> {
     ]
 }
 
-/// The common way from a shim into the kernel.
+/// The common way from a shim into the kernel. The answer fills `rax`: above a small one a driver
+/// must not find what is left of ours, which differs from process to process.
 #[inline]
 pub(crate) fn enter<R: Answer>(
     name: &'static str,
     irql: Option<&'static IrqlRule>,
     failure: Option<u64>,
     body: impl FnOnce(&Kernel) -> Ddi<R>,
-) -> R {
+) -> u64 {
     let platform = run::platform();
     let site = platform.enter_kernel();
     let kernel = run::current_kernel();
@@ -314,7 +315,7 @@ pub(crate) fn enter<R: Answer>(
         Err(payload) => platform.strands.leave_with_panic(payload),
     };
     platform.enter_driver(driver);
-    answer
+    answer.into()
 }
 
 /// As [`enter`], for the few exports that are about the call itself: nothing is checked or

@@ -34,8 +34,8 @@ macro_rules! variadic_exports {
                 pub(super) extern "win64" fn shim(
                     $($fixed: $type,)+
                     $arguments: dirql_kernel::DriverPtr<u64>,
-                ) -> $answer {
-                    $crate::ddi::enter(
+                ) -> u64 {
+                    $crate::ddi::enter::<$answer>(
                         stringify!($name),
                         const { dirql_rules::entry_irql(stringify!($name)) },
                         None,

@@ -201,7 +201,9 @@ mod tests {
         assert_eq!(before, 0, "booting is not counted");
         let allocate = || {
             kernel
-                .pool_allocate(0, 16, 1)
+                .ddi("ExAllocatePoolWithTag", None, |kernel| {
+                    kernel.pool_allocate(0, 16, 1)
+                })
                 .expect("no finding ends the run")
         };
         assert_ne!(allocate(), 0);
@@ -215,7 +217,11 @@ mod tests {
     #[test]
     fn a_failing_allocation_raises_if_the_caller_wants_that() {
         let bench = bench("allocation:1");
-        let raised = bench.kernel.pool_allocate(16, 16, 1);
+        let raised = bench
+            .kernel
+            .ddi("ExAllocatePoolWithQuotaTag", None, |kernel| {
+                kernel.pool_allocate(16, 16, 1)
+            });
         assert!(
             matches!(raised, Err(crate::Stop::Exception { .. })),
             "{raised:?}"
