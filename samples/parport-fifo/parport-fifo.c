@@ -26,9 +26,12 @@
 #define ECR_COMPATIBLE_FIFO 0x40
 #define ECR_ECP 0x60
 
-/* The printer has this long for all that the FIFO holds: 500 times 10 ms. */
-#define FIFO_TRIES 500
-#define FIFO_WAIT_MS 10
+/* The printer has this long to take enough for an interrupt. */
+#define FIFO_PATIENCE_MS 5000
+
+/* The last bytes are looked after 10 ms, then 20, and so on: 5 seconds in all. */
+#define FIFO_LOOK_MS 10
+#define FIFO_LOOKS 9
 
 typedef struct _FIFO {
     PORT Port;
@@ -125,31 +128,45 @@ static NTSTATUS FifoComplete(PIRP Irp, NTSTATUS Status, ULONG_PTR Information)
     return Status;
 }
 
+/* The FIFO is empty, and the printer has taken the byte that left it last. */
+static BOOLEAN FifoIsSent(PFIFO Fifo)
+{
+    return (FifoGetEcr(Fifo) & ECR_EMPTY) &&
+           (PortGet(&Fifo->Port, PORT_STATUS) & STATUS_NOT_BUSY);
+}
+
+/* What is in the FIFO is on its way; FALSE if that takes too long. */
+static BOOLEAN FifoWaitUntilSent(PFIFO Fifo)
+{
+    LARGE_INTEGER interval;
+    ULONG look;
+
+    interval.QuadPart = -10000LL * FIFO_LOOK_MS;
+    for (look = 0; look < FIFO_LOOKS; look++) {
+        if (FifoIsSent(Fifo))
+            return TRUE;
+        KeDelayExecutionThread(KernelMode, FALSE, &interval);
+        interval.QuadPart *= 2;
+    }
+    return FifoIsSent(Fifo);
+}
+
 /* Sends all bytes. The caller has the port and has set the mode. */
 static NTSTATUS FifoSend(PFIFO Fifo, PUCHAR Bytes, ULONG Length)
 {
     PKINTERRUPT interrupt = Fifo->Interrupt.InterruptObject;
     LARGE_INTEGER interval;
     NTSTATUS status;
-    ULONG i;
 
     KeClearEvent(&Fifo->Sent);
     Fifo->Bytes = Bytes; /* Active is FALSE: the ISR does not look */
     Fifo->Left = Length;
     KeSynchronizeExecution(interrupt, FifoSynchStart, Fifo);
 
-    interval.QuadPart = -10000LL * FIFO_WAIT_MS * FIFO_TRIES;
+    interval.QuadPart = -10000LL * FIFO_PATIENCE_MS;
     status = KeWaitForSingleObject(&Fifo->Sent, Executive, KernelMode, FALSE, &interval);
-    if (status == STATUS_SUCCESS) {
-        /* All bytes are in the FIFO; the last ones are on their way. */
-        interval.QuadPart = -10000LL * FIFO_WAIT_MS;
-        for (i = 0; i < FIFO_TRIES && !(FifoGetEcr(Fifo) & ECR_EMPTY); i++)
-            KeDelayExecutionThread(KernelMode, FALSE, &interval);
-        if (i == FIFO_TRIES)
-            status = STATUS_IO_TIMEOUT;
-    } else {
+    if (status != STATUS_SUCCESS || !FifoWaitUntilSent(Fifo))
         status = STATUS_IO_TIMEOUT;
-    }
     KeSynchronizeExecution(interrupt, FifoSynchStop, Fifo);
     return status;
 }

@@ -93,6 +93,10 @@ impl FromStr for WindowsVersion {
     }
 }
 
+/// 10 ms: many times what an ISR or a DPC should take, and still what a computer that is busy
+/// with something else may need for one.
+const LATE_100NS: u64 = 100_000;
+
 /// What a run is set up with. Part of what makes a run a pure function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -102,6 +106,10 @@ pub struct Config {
     pub processors: u16,
     /// Steps (yield points) after which the run ends without a verdict.
     pub max_steps: u64,
+    /// How much longer than it says code may take, 100 ns units, when somebody chooses what
+    /// happens: a timer or timeout that is due within that may end meanwhile. Counted from when
+    /// all processors had nothing to do.
+    pub late_100ns: u64,
     /// Whether a finding ends the run.
     pub stop_at_finding: bool,
     /// What is made to fail.
@@ -118,6 +126,7 @@ impl Default for Config {
             windows: WindowsVersion::Ten,
             processors: 1,
             max_steps: 100_000_000,
+            late_100ns: LATE_100NS,
             stop_at_finding: false,
             fail: None,
             parallel_port: crate::parport::Settings::default(),

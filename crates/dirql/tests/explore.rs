@@ -54,6 +54,36 @@ fn everything_with_one_switch_is_said_to_be_complete() {
     assert_eq!(err, "");
 }
 
+/// Everything with one switch, for a client of the parallel port.
+fn port_client_is_clean(name: &str) {
+    let (out, err, code) = explore(&[&format!("{name}/{name}.sys"), "--preemptions", "1"]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    assert!(out.contains("clean: all "), "{out}");
+}
+
+#[test]
+fn a_port_client_that_receives_is_clean_in_every_order_with_one_switch() {
+    port_client_is_clean("parport-reader");
+}
+
+#[test]
+fn port_clients_that_compete_are_clean_in_every_order_with_one_switch() {
+    port_client_is_clean("parport-rival");
+}
+
+#[test]
+fn a_port_client_that_prints_is_clean_in_every_order_with_one_switch() {
+    port_client_is_clean("parport-fifo");
+}
+
+/// Its timeout of 5 seconds does not end inside its ISR, however the processors take turns.
+#[test]
+fn a_timeout_of_seconds_does_not_end_while_the_port_is_busy() {
+    let fifo = "parport-fifo/parport-fifo.sys";
+    let (out, err, code) = explore(&[fifo, "--strategy", "pct", "--seeds", "0..60"]);
+    assert_eq!(code, Some(0), "{out}{err}");
+}
+
 #[test]
 fn a_finding_is_replayed_from_its_string_alone() {
     let schedule = schedule_of_a_finding();

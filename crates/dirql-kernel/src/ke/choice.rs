@@ -12,7 +12,9 @@
 //!   that was sent before, as PCI orders them; an interrupt over a line may be later than that.
 //! - A device's delay ends now: a model's delay is a guess, a real device is faster or slower.
 //! - The next of the other delays ends now: the code until here took that long. It is offered
-//!   when no device would have been ready before.
+//!   when no device would have been ready before, and while the processors were at it for less
+//!   than [`Config::late_100ns`](crate::Config::late_100ns) longer than they say: a timer of
+//!   seconds does not end inside an ISR. When nobody has anything to do, time passes freely.
 //!
 //! The first option is what happens without a chooser.
 
@@ -86,6 +88,17 @@ pub trait Chooser {
 
     /// The next step of a processor takes a lock, if it ever comes.
     fn wants(&self, processor: ProcessorId, lock: u64);
+}
+
+/// Where it is asked what happens.
+#[derive(Clone, Copy)]
+enum Place {
+    /// At a yield point of a processor. `away`: another one that has something to do comes first.
+    Point { me: ProcessorId, away: bool },
+    /// A processor has given its turn up, and somebody has something to do.
+    TurnOver,
+    /// Nobody has anything to do and nothing is on its way.
+    Idle,
 }
 
 /// An interrupt that has left its source.
@@ -223,7 +236,7 @@ impl Kernel {
     fn decide(&self, away: bool) -> Ddi<()> {
         let me = self.processor().id;
         loop {
-            match self.ask(Some((me, away))) {
+            match self.ask(Place::Point { me, away }) {
                 Some(Choice::Processor(processor)) if processor == me => {
                     self.hold_back();
                     break;
@@ -297,7 +310,7 @@ impl Kernel {
             if !any && self.ke.choices.in_flight.borrow().is_empty() {
                 return None;
             }
-            match self.ask(None)? {
+            match self.ask(Place::TurnOver)? {
                 Choice::Processor(processor) | Choice::OtherThread(processor) => {
                     self.hold_back();
                     return Some(processor);
@@ -312,7 +325,8 @@ impl Kernel {
     /// another one that may come first. `false` if there is none.
     #[cold]
     pub(super) fn choose_delay(&self) -> bool {
-        match self.ask(None) {
+        self.ke.clock.nobody_is_late();
+        match self.ask(Place::Idle) {
             Some(event) => {
                 self.happen(event);
                 true
@@ -321,12 +335,11 @@ impl Kernel {
         }
     }
 
-    /// Asks what happens. `at` is the processor at whose yield point that is, and whether others
-    /// come before it.
-    fn ask(&self, at: Option<(ProcessorId, bool)>) -> Option<Choice> {
+    /// Asks what happens.
+    fn ask(&self, place: Place) -> Option<Choice> {
         let mut options = self.ke.choices.options.take();
         options.clear();
-        self.list_options(at, &mut options);
+        self.list_options(place, &mut options);
         let chooser = self.ke.choices.chooser.borrow().clone();
         let chosen = match (chooser, options.len()) {
             (_, 0) => None,
@@ -340,16 +353,17 @@ impl Kernel {
         chosen
     }
 
-    fn list_options(&self, at: Option<(ProcessorId, bool)>, options: &mut Vec<Choice>) {
+    fn list_options(&self, place: Place, options: &mut Vec<Choice>) {
         self.list_arrivals(false, options);
         let processors = self.processors();
-        let (current, away) = at.map_or((self.ke.current.get(), self.ke.give_turn.take()), |at| {
-            (at.0.0, at.1)
-        });
+        let (at, current, away) = match place {
+            Place::Point { me, away } => (Some(me), me.0, away),
+            _ => (None, self.ke.current.get(), self.ke.give_turn.take()),
+        };
         let start = usize::from(current) + usize::from(away);
         for offset in 0..processors.len() {
             let processor = &processors[(start + offset) % processors.len()];
-            let me = at.is_some_and(|at| at.0 == processor.id);
+            let me = at == Some(processor.id);
             let can = match processor.spin.get() {
                 Some(_) => self.is_runnable(processor),
                 None => me || self.is_runnable(processor),
@@ -358,7 +372,7 @@ impl Kernel {
                 options.push(Choice::Processor(processor.id));
             }
         }
-        if let Some((me, _)) = at
+        if let Some(me) = at
             && self.irql() < Irql::DISPATCH
             && self.processor().spin.get().is_none()
             && self.has_equal_ready()
@@ -366,7 +380,8 @@ impl Kernel {
             options.push(Choice::OtherThread(me));
         }
         self.list_arrivals(true, options);
-        self.list_delays(options);
+        let is_idle = matches!(place, Place::Idle);
+        self.list_delays(is_idle, options);
     }
 
     /// Vectors on their way. One that was held back stays away until nothing else happens.
@@ -392,11 +407,11 @@ impl Kernel {
     }
 
     /// Delays that may end now, in the order in which they are due.
-    fn list_delays(&self, options: &mut Vec<Choice>) {
+    fn list_delays(&self, is_idle: bool, options: &mut Vec<Choice>) {
         let alarms = self.ke.clock.alarms.borrow();
         let mut device_is_due = false;
         let mut other_was = false;
-        for action in alarms.values() {
+        for (alarm, action) in &*alarms {
             let choice = Choice::Delay(*action);
             match action {
                 ClockAction::Device { .. } => {
@@ -406,7 +421,9 @@ impl Kernel {
                     device_is_due = true;
                 }
                 _ if !device_is_due && !other_was => {
-                    options.push(choice);
+                    if is_idle || self.code_may_take_until(*alarm) {
+                        options.push(choice);
+                    }
                     other_was = true;
                 }
                 _ => {}

@@ -2,7 +2,8 @@
 //!
 //! It moves when all processors are idle, by what a routine says that it takes, and a little
 //! with each access to a device, each look at a clock and each turn of a processor, so that a
-//! driver that polls for something that time brings comes to an end.
+//! driver that polls for something that time brings comes to an end. Whoever chooses what happens
+//! may let code take longer, within a bound.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -43,6 +44,8 @@ pub(crate) struct Clock {
     numbers: Cell<u64>,
     /// Time that was skipped because somebody chose so.
     skipped: Cell<u64>,
+    /// Of that, what was skipped since all processors had nothing to do.
+    late: Cell<u64>,
     pub(super) alarms: RefCell<BTreeMap<Alarm, ClockAction>>,
     /// When the first alarm is due; the end of time without one.
     next_due: Cell<u64>,
@@ -56,6 +59,7 @@ impl Default for Clock {
             now: Cell::new(0),
             numbers: Cell::new(0),
             skipped: Cell::new(0),
+            late: Cell::new(0),
             alarms: RefCell::default(),
             next_due: Cell::new(u64::MAX),
             timers: RefCell::default(),
@@ -71,6 +75,11 @@ impl Clock {
             .first_key_value()
             .map(|(alarm, _)| alarm.due_100ns);
         self.next_due.set(first.unwrap_or(u64::MAX));
+    }
+
+    /// All processors have nothing to do.
+    pub(super) fn nobody_is_late(&self) {
+        self.late.set(0);
     }
 }
 
@@ -200,8 +209,16 @@ impl Kernel {
         if !matches!(action, ClockAction::Device { .. }) {
             clock.now.set(self.time_100ns() + passes);
             clock.skipped.set(clock.skipped.get() + passes);
+            clock.late.set(clock.late.get() + passes);
         }
         self.ring(alarm, action);
+    }
+
+    /// Whether the code that runs may take until this alarm: at most so much longer than it says,
+    /// counted since all processors had nothing to do.
+    pub(super) fn code_may_take_until(&self, alarm: Alarm) -> bool {
+        let passes = alarm.due_100ns.saturating_sub(self.time_100ns());
+        passes.saturating_add(self.ke.clock.late.get()) <= self.config().late_100ns
     }
 
     /// Time that has passed for processors that run, 100 ns units.

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use dirql_chips::models::{self, PluggedDevice};
 use dirql_host::{Host, Watch};
@@ -62,6 +63,20 @@ impl Builder {
     #[must_use]
     pub const fn max_steps(mut self, steps: u64) -> Self {
         self.config.max_steps = steps;
+        self
+    }
+
+    /// How much longer than it says code may take when somebody chooses what happens: a timer or
+    /// timeout that is due within that may end meanwhile. 10 ms if this is not called.
+    #[must_use]
+    pub const fn late(mut self, by: Duration) -> Self {
+        let units_100ns = by.as_nanos() / 100;
+        // Time is counted in 64 bits; that is 58,000 years.
+        self.config.late_100ns = if units_100ns > u64::MAX as u128 {
+            u64::MAX
+        } else {
+            units_100ns as u64
+        };
         self
     }
 

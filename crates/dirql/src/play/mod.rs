@@ -156,6 +156,9 @@ fn build(scenario: &Scenario, settings: Settings, prints: &Prints) -> Result<Ben
     if let Some(steps) = settings.max_steps.or(scenario.machine.max_steps) {
         builder = builder.max_steps(steps);
     }
+    if let Some(late) = scenario.machine.late {
+        builder = builder.late(late);
+    }
     builder = builder.parallel_port(scenario.parallel_port);
     builder = builder.readings(scenario.machine.readings.iter().copied());
     let drivers = match settings.drivers {

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fmt::Display;
 use std::ops::{Range, RangeInclusive};
+use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
@@ -218,6 +219,34 @@ pub(super) fn number<N: TryFrom<i128> + Display + Copy + Into<i128>>(
         ));
     }
     inside.and_then(|number| N::try_from(number).ok())
+}
+
+/// A time such as `"10ms"`.
+pub(super) fn duration(value: &Value<'_>, problems: &Problems) -> Option<Duration> {
+    let text = string(value, problems)?;
+    let split = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (count, unit) = text.split_at(split);
+    let nanoseconds: Option<u64> = match unit {
+        "ns" => Some(1),
+        "us" => Some(1_000),
+        "ms" => Some(1_000_000),
+        "s" => Some(1_000_000_000),
+        _ => None,
+    };
+    let total = nanoseconds.and_then(|unit| count.parse::<u64>().ok()?.checked_mul(unit));
+    if total.is_none() {
+        let problem = Problem::new(
+            format!("`{text}` is not a time"),
+            value.span(),
+            "expected a number and a unit",
+        );
+        let fix = (unit.is_empty() && !count.is_empty())
+            .then(|| ("give it a unit".to_owned(), format!("\"{count}ms\"")));
+        problems.add(problem.note("units: ns, us, ms, s").perhaps(fix));
+    }
+    total.map(Duration::from_nanos)
 }
 
 pub(super) fn array<'t>(value: &'t Value<'t>, problems: &Problems) -> Option<Vec<&'t Value<'t>>> {

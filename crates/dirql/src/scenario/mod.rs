@@ -83,6 +83,8 @@ pub struct MachineSpec {
     pub windows: Option<WindowsVersion>,
     /// Steps after which a run ends without a verdict.
     pub max_steps: Option<u64>,
+    /// How much longer than it says code may take when orders are explored.
+    pub late: Option<Duration>,
     /// Where the documentation is read in the other way.
     pub readings: Vec<Reading>,
 }

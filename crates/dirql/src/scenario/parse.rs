@@ -10,7 +10,7 @@ use dirql_kernel::{FailureKind, FailurePoint, WindowsVersion};
 use toml::de::{DeTable, DeValue};
 
 use super::bytes::BytesReader;
-use super::decode::{Problems, Table, Value, array, choice, number, string, wrong_kind};
+use super::decode::{Problems, Table, Value, array, choice, duration, number, string, wrong_kind};
 use super::problem::{Problem, ScenarioError};
 use super::step::{self, Names};
 use super::{DeviceSpec, DriverSpec, MachineSpec, PortSettings, Scenario, ThreadSpec};
@@ -169,6 +169,9 @@ impl<'t> Reader<'t> {
             processors: table.number("processors", 1..=256),
             windows,
             max_steps: table.number("max_steps", 1..=u64::MAX),
+            late: table
+                .value("late")
+                .and_then(|value| duration(value, self.problems)),
             readings: table
                 .value("readings")
                 .map(|value| self.readings(value))

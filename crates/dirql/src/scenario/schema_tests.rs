@@ -234,6 +234,7 @@ fn what_the_reader_refuses_the_schema_refuses() {
         "[machine]\nprocessors = 0",
         "[machine]\nprocessors = 257",
         "[machine]\nwindows = \"12\"",
+        "[machine]\nlate = \"1h\"",
         "[machine]\nreadings = [\"dpc-to-nobody\"]",
         "[driver]\n",
         "[[device]]\nname = 'e'",

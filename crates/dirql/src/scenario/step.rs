@@ -11,7 +11,7 @@ use toml::de::DeValue;
 
 use super::bytes::{BytesReader, LONGEST_TRANSFER};
 use super::decode::{
-    Problems, Table, Value, array, choice, not_one_of, number, string, wrong_kind,
+    Problems, Table, Value, array, choice, duration, not_one_of, number, string, wrong_kind,
 };
 use super::device::{device_names, interrupts, unknown_device};
 use super::expect;
@@ -202,7 +202,7 @@ impl Reader<'_, '_> {
                     data: data?,
                 })
             }
-            "sleep" => self.duration().map(Action::Sleep),
+            "sleep" => self.sleep().map(Action::Sleep),
             "wait_idle" => self.true_only("wait_idle").map(|()| Action::WaitIdle),
             "unload" => self.unload(),
             // Every name of ACTIONS has its arm; a test reads a step of each.
@@ -545,34 +545,8 @@ impl Reader<'_, '_> {
             .and_then(|value| self.bytes.read(value))
     }
 
-    /// A time such as `"10ms"`.
-    fn duration(&self) -> Option<Duration> {
-        let value = self.table.value("sleep")?;
-        let text = string(value, self.problems)?;
-        let split = text
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(text.len());
-        let (count, unit) = text.split_at(split);
-        let nanoseconds: Option<u64> = match unit {
-            "ns" => Some(1),
-            "us" => Some(1_000),
-            "ms" => Some(1_000_000),
-            "s" => Some(1_000_000_000),
-            _ => None,
-        };
-        let total = nanoseconds.and_then(|unit| count.parse::<u64>().ok()?.checked_mul(unit));
-        if total.is_none() {
-            let problem = Problem::new(
-                format!("`{text}` is not a time"),
-                value.span(),
-                "expected a number and a unit",
-            );
-            let fix = (unit.is_empty() && !count.is_empty())
-                .then(|| ("give it a unit".to_owned(), format!("\"{count}ms\"")));
-            self.problems
-                .add(problem.note("units: ns, us, ms, s").perhaps(fix));
-        }
-        total.map(Duration::from_nanos)
+    fn sleep(&self) -> Option<Duration> {
+        duration(self.table.value("sleep")?, self.problems)
     }
 }
 

@@ -111,6 +111,7 @@ fn every_key_of_a_machine_a_driver_and_a_device_is_read() {
 processors = 256
 windows = "8.1"
 max_steps = 5
+late = "3ms"
 readings = ["inactive-messages-wait", "no-threaded-dpcs"]
 
 [[driver]]
@@ -145,6 +146,7 @@ steps = []
     assert_eq!(scenario.machine.processors, Some(256));
     assert_eq!(scenario.machine.windows, Some(WindowsVersion::EightOne));
     assert_eq!(scenario.machine.max_steps, Some(5));
+    assert_eq!(scenario.machine.late, Some(Duration::from_millis(3)));
     assert_eq!(
         scenario.machine.readings,
         [Reading::InactiveMessagesWait, Reading::NoThreadedDpcs]
@@ -762,7 +764,7 @@ error: [machine] has no key `proccessors`
 2 | proccessors = 2
   | ^^^^^^^^^^^ unknown key
   |
-  = note: keys here: max_steps, processors, readings, windows
+  = note: keys here: late, max_steps, processors, readings, windows
 help: a key with a similar name exists: `processors`
   |
 2 - proccessors = 2

@@ -129,54 +129,97 @@ fn a_lock_that_is_held_is_not_waited_for_by_choice() {
     assert!(bench.kernel.findings().is_empty());
 }
 
+/// A thread that sleeps as often, for so long, while another one works; what they did, in order,
+/// and the points at which the end of a sleep was offered, with the option that it was.
+fn slept(
+    config: Config,
+    sleeps: &'static [i64],
+    choices: &[usize],
+) -> (Vec<&'static str>, Vec<(usize, usize)>) {
+    let bench = Bench::new(config);
+    let script = Script::new(choices);
+    bench.kernel.set_chooser(Some(script.clone()));
+    let interval = bench.variable(8);
+    let log = Rc::new(RefCell::new(Vec::new()));
+    let sleeper = log.clone();
+    let sleep = move |kernel: &Kernel| {
+        for time_100ns in sleeps {
+            let start = kernel.time_100ns();
+            kernel.write(crate::DriverPtr::new(interval), -time_100ns)?;
+            kernel.ke_delay_execution_thread(crate::DriverPtr::new(interval))?;
+            assert!(kernel.time_100ns() >= start + time_100ns.unsigned_abs());
+            sleeper.borrow_mut().push("slept");
+        }
+        Ok(())
+    };
+    let worker = log.clone();
+    let work = move |kernel: &Kernel| {
+        for _ in 0..4 {
+            kernel.yield_point()?;
+        }
+        worker.borrow_mut().push("worked");
+        Ok(())
+    };
+    let kernel = &bench.kernel;
+    kernel.spawn_thread("test", 8, ThreadBody::Native(alloc::boxed::Box::new(sleep)));
+    kernel.spawn_thread("test", 8, ThreadBody::Native(alloc::boxed::Box::new(work)));
+    kernel.run_until_idle();
+    let is_wait = |choice: &Choice| matches!(choice, Choice::Delay(ClockAction::WaitTimeout(_)));
+    let seen = script.seen.borrow();
+    let offered = seen
+        .iter()
+        .enumerate()
+        .filter_map(|(point, options)| Some((point, options.iter().position(is_wait)?)))
+        .collect();
+    (log.borrow().clone(), offered)
+}
+
+/// The options that let something happen at a point, and what comes first before it.
+fn at((point, option): (usize, usize)) -> Vec<usize> {
+    let mut choices = alloc::vec![0; point];
+    choices.push(option);
+    choices
+}
+
 /// A delay's end is offered at every point, and time has passed then.
 #[test]
 fn a_delay_ends_when_it_is_chosen() {
-    let slept = |choices: &[usize]| {
-        let bench = Bench::new(two());
-        let script = Script::new(choices);
-        bench.kernel.set_chooser(Some(script.clone()));
-        let interval = bench.variable(8);
-        let log = Rc::new(RefCell::new(Vec::new()));
-        let sleeper = log.clone();
-        let sleep = move |kernel: &Kernel| {
-            kernel.write(crate::DriverPtr::new(interval), -10_000_i64)?;
-            kernel.ke_delay_execution_thread(crate::DriverPtr::new(interval))?;
-            assert!(kernel.time_100ns() >= 10_000);
-            sleeper.borrow_mut().push("slept");
-            Ok(())
-        };
-        let worker = log.clone();
-        let work = move |kernel: &Kernel| {
-            for _ in 0..2 {
-                kernel.yield_point()?;
-            }
-            worker.borrow_mut().push("worked");
-            Ok(())
-        };
-        let kernel = &bench.kernel;
-        kernel.spawn_thread("test", 8, ThreadBody::Native(alloc::boxed::Box::new(sleep)));
-        kernel.spawn_thread("test", 8, ThreadBody::Native(alloc::boxed::Box::new(work)));
-        kernel.run_until_idle();
-        let is_wait =
-            |choice: &Choice| matches!(choice, Choice::Delay(ClockAction::WaitTimeout(_)));
-        let at = script
-            .seen
-            .borrow()
-            .iter()
-            .enumerate()
-            .find_map(|(point, options)| {
-                let option = options.iter().position(is_wait)?;
-                Some((point, option))
-            });
-        (log.borrow().clone(), at)
-    };
-    let (log, at) = slept(&[]);
+    let (log, offered) = slept(two(), &[10_000], &[]);
     assert_eq!(log, ["worked", "slept"]);
-    let (point, option) = at.expect("the delay's end is offered");
-    let mut choices = alloc::vec![0; point];
-    choices.extend([option, 1]);
-    assert_eq!(slept(&choices).0, ["slept", "worked"]);
+    let mut choices = at(*offered.first().expect("the delay's end is offered"));
+    choices.push(1);
+    assert_eq!(slept(two(), &[10_000], &choices).0, ["slept", "worked"]);
+}
+
+/// Code takes at most 10 ms longer than it says.
+#[test]
+fn a_delay_that_is_far_off_does_not_end_while_a_processor_is_busy() {
+    assert!(!slept(two(), &[100_000], &[]).1.is_empty());
+    let (log, offered) = slept(two(), &[100_001], &[]);
+    assert_eq!(log, ["worked", "slept"]);
+    assert_eq!(offered, []);
+    let late = Config {
+        late_100ns: 100_001,
+        ..two()
+    };
+    assert!(!slept(late, &[100_001], &[]).1.is_empty());
+}
+
+/// The bound is for all that code takes, not for each delay that ends meanwhile.
+#[test]
+fn delays_that_end_while_a_processor_is_busy_add_up() {
+    let twice = |sleeps| {
+        let (_, offered) = slept(two(), sleeps, &[]);
+        let mut choices = at(offered[0]);
+        choices.push(1);
+        let (_, again) = slept(two(), sleeps, &choices);
+        again
+            .iter()
+            .filter(|(point, _)| *point > offered[0].0)
+            .count()
+    };
+    assert!(twice(&[50_000, 50_000]) > 0);
+    assert_eq!(twice(&[50_000, 50_001]), 0);
 }
 
 #[test]
