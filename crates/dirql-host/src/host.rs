@@ -26,6 +26,23 @@ pub enum HostError {
     Memory(#[from] MemoryError),
 }
 
+/// From now on, in this thread, a driver that makes a system call of Linux's is stopped before
+/// anything comes of it, and its run ends with a finding. It cannot be undone. Drivers that are
+/// functions of this process are not concerned: their calls are the process's.
+///
+/// # Errors
+/// What Linux says when it cannot (it can since 5.11).
+pub fn intercept_system_calls() -> std::io::Result<()> {
+    trap::intercept_system_calls()
+}
+
+/// Whether what runs in this thread is code of a driver, which has not called the kernel. What
+/// goes wrong in this program's code then, a driver has caused by jumping there.
+#[must_use]
+pub fn is_driver_running() -> bool {
+    run::is_driver_running()
+}
+
 /// Where a driver's code comes from.
 #[derive(Clone, Copy, Debug)]
 pub enum DriverSource<'a> {

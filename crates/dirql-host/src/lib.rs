@@ -35,7 +35,9 @@ mod trap;
 #[cfg(test)]
 mod tests;
 
-pub use host::{DriverSource, Host, HostError, LoadedDriver};
+pub use host::{
+    DriverSource, Host, HostError, LoadedDriver, intercept_system_calls, is_driver_running,
+};
 pub use loader::{
     ImageLocation, ImportState, LoadError, LoadedImage, MissingEntryPoint, import_state,
 };

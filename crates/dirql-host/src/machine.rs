@@ -9,9 +9,9 @@ use std::panic::AssertUnwindSafe;
 use dirql_chips::Width;
 use dirql_kernel::mm::layout::IMAGES;
 use dirql_kernel::{BadAddress, Ddi, Kernel, Platform, Stop};
-use dirql_rules::ids;
+use dirql_rules::{RuleId, ids};
 
-use crate::trap::{Context, Fault, Machine};
+use crate::trap::{Context, Fault, Machine, SystemCall};
 use crate::{exception, memory, recode, run};
 
 /// Whatever computer this thread simulates.
@@ -129,6 +129,10 @@ impl Machine for CurrentMachine {
         recoder.room_for_records(run::try_current_kernel()?, address)
     }
 
+    fn runs_driver(&self) -> bool {
+        run::is_driver_running()
+    }
+
     fn is_driver_code(&self, instruction: u64) -> bool {
         let Some(platform) = run::try_platform() else {
             return false;
@@ -161,10 +165,31 @@ impl Machine for CurrentMachine {
         in_kernel(|kernel| kernel.fault(fault))
     }
 
+    fn system_call(&self, call: SystemCall) -> Stop {
+        in_kernel(|kernel| {
+            let number = call.number;
+            if call.is_own {
+                let message = format!("the driver made Linux's system call {number}");
+                return fatal(kernel, ids::SYSTEM_CALL, call.instruction, message);
+            }
+            // Which instruction led there is not known, but whose routine it was.
+            let message = format!(
+                "the routine left for code that is no driver's and no export, which made Linux's system call {number}"
+            );
+            let routine = run::platform().running_routine();
+            fatal(kernel, ids::FOREIGN_CODE, routine, message)
+        })
+    }
+
     fn unsupported(&self, instruction: u64, text: String) -> Ddi<()> {
         in_kernel(|kernel| {
             let message = format!("the driver executed {text}");
-            Err(fatal(kernel, instruction, message))
+            Err(fatal(
+                kernel,
+                ids::UNSUPPORTED_INSTRUCTION,
+                instruction,
+                message,
+            ))
         })
     }
 
@@ -177,9 +202,9 @@ impl Machine for CurrentMachine {
     }
 }
 
-fn fatal(kernel: &Kernel, instruction: u64, message: String) -> Stop {
+fn fatal(kernel: &Kernel, rule: RuleId, instruction: u64, message: String) -> Stop {
     let place = kernel.here_at(instruction);
-    let _ = kernel.find_at(ids::UNSUPPORTED_INSTRUCTION, message, place, None);
+    let _ = kernel.find_at(rule, message, place, None);
     kernel.end(dirql_kernel::Outcome::Finding);
     Stop::Ended
 }

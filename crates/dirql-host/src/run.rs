@@ -25,6 +25,11 @@ thread_local! {
     static KERNEL: Cell<*const Kernel> = const { Cell::new(std::ptr::null()) };
 }
 
+/// Whether what runs in this thread is code of a driver, which has not called the kernel.
+pub(crate) fn is_driver_running() -> bool {
+    try_platform().is_some_and(|platform| platform.in_driver.get() && platform.on_strand())
+}
+
 /// An import that is not implemented, by the number of its stub.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissingImport {

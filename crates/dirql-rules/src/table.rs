@@ -459,6 +459,18 @@ rules! {
         "locks are taken in the same order everywhere",
         "choose an order of the driver's locks, those of its interrupts among them, and keep to it",
         "Preventing Errors and Deadlocks While Using Spin Locks; Driver Verifier, Deadlock Detection", "0xC4 0x1001";
+    SYSTEM_CALL = 600, Error,
+        "a driver calls the kernel through its exports",
+        "call the Zw routine of the same name; the instruction is for user mode",
+        "Using Nt and Zw Versions of the Native System Services Routines", "usually 0x7F UNEXPECTED_KERNEL_MODE_TRAP";
+    FOREIGN_CODE = 601, Error,
+        "a driver jumps to its own code and to exported routines only",
+        "the pointer that was called is not one: look at who wrote it last",
+        "dirql: driver code runs natively, in a process with other code", "0xFC ATTEMPTED_EXECUTE_OF_NOEXECUTE_MEMORY, 0x50, or anything";
+    FOREIGN_MEMORY = 602, Error,
+        "a driver writes to its own memory only",
+        "the pointer was not given to the driver: look at where it comes from",
+        "dirql: driver code runs natively, in a process with other memory", "0x50, 0xD1, or silent damage";
 }
 
 /// The rule with this ID.

@@ -8,6 +8,7 @@ use crate::tree::TextFile;
 const UNSAFE: &[&str] = &[
     "crates/dirql-host/",
     "crates/dirql/src/cli/isolate.rs",
+    "crates/dirql/src/cli/isolate/",
     "benches/",
     "iointex/",
 ];

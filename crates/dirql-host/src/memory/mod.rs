@@ -362,6 +362,13 @@ fn assert_region(region: &Range<u64>) {
     );
 }
 
+/// Whether there is something at `address` that this process can read.
+pub(crate) fn is_readable(address: u64) -> bool {
+    // SAFETY: whoever asks runs in a computer, whose address space has installed the trap handler.
+    // Nothing is made of the byte.
+    unsafe { copy::copy_in(&mut [0], address) == 0 }
+}
+
 #[inline]
 fn within(window: &Range<u64>, address: u64, length: usize) -> bool {
     let (offset, size) = (

@@ -10,13 +10,14 @@ use std::cell::RefCell;
 use std::io;
 use std::ptr::{self, NonNull};
 
-use dirql_kernel::Kernel;
-use dirql_kernel::mm::layout::IMAGES;
-use dirql_rules::Context;
+use dirql_kernel::mm::layout::{DEVICE, IMAGES, PAGE, RAM, SHARED_DATA, USER};
+use dirql_kernel::{Kernel, Outcome};
+use dirql_rules::{Context, ids};
 use iced_x86::OpAccess;
 
 use super::gate::SLOT_RECORD;
 use super::watch::Stops;
+use crate::memory;
 
 /// `mov [rcx], rax`: what stores the first half of a record.
 pub(super) const STORE: [u8; 3] = [0x48, 0x89, 0x01];
@@ -171,6 +172,13 @@ impl Recorder {
                 interlocked: meta & INTERLOCKED != 0,
             });
         }
+        let foreign = accesses[first..].iter().find(|access| is_foreign(access));
+        if let Some(access) = foreign.copied() {
+            drop(accesses);
+            set_slot(start);
+            find_foreign(kernel, &access);
+            return start;
+        }
         if let Stops::At(instructions) = stops {
             let told = |access: &&MemoryAccess| instructions.contains(&access.instruction);
             for access in accesses[first..].iter().filter(told) {
@@ -192,6 +200,30 @@ impl Drop for Recorder {
         // SAFETY: the mapping is this value's own; no twin runs when it goes away.
         unsafe { libc::munmap(self.buffer.as_ptr().cast(), SIZE + GUARD) };
     }
+}
+
+/// Whether a driver has written to memory of this process that is not the computer's.
+fn is_foreign(access: &MemoryAccess) -> bool {
+    if !access.writes {
+        return false;
+    }
+    let known = [RAM, DEVICE, USER, SHARED_DATA..SHARED_DATA + PAGE];
+    if known.iter().any(|range| range.contains(&access.address)) {
+        return false;
+    }
+    // What is not memory at all faults, and that is reported as Windows would report it.
+    memory::is_readable(access.address)
+}
+
+/// The memory of dirql may be anything from now on, so this is said at once.
+fn find_foreign(kernel: &Kernel, access: &MemoryAccess) {
+    let message = format!(
+        "the driver wrote ({} bytes) to memory that is not the computer's, but of the process that simulates it",
+        access.bytes
+    );
+    let place = kernel.here_at(access.instruction);
+    let _ = kernel.find_at(ids::FOREIGN_MEMORY, message, place, None);
+    kernel.end(Outcome::Finding);
 }
 
 fn slot() -> u64 {

@@ -133,7 +133,7 @@ pub(super) fn pass_on(signal: c_int, info: &libc::siginfo_t, registers: &Registe
     let address = unsafe { info.si_addr() }.addr() as u64;
     if info.si_code > 0 {
         Message::default()
-            .text("dirql: bug: signal ")
+            .text("dirql: its own code got signal ")
             .number(signal as u64)
             .text(" at ")
             .number(registers.rip())

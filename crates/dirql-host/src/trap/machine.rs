@@ -6,13 +6,14 @@ use dirql_chips::Width;
 use dirql_kernel::{BadAddress, Ddi, Stop};
 
 use super::fault::Fault;
+use super::system_call::SystemCall;
 use super::trampoline::Context;
 
 /// The computer around a trapped instruction.
 ///
 /// Everything up to [`Machine::stack_room`] is called inside the signal handler: it runs
 /// no driver code, does not leave the strand, and borrows nothing that can be borrowed
-/// while driver code runs. The last four run on a stack outside it.
+/// while driver code runs. The last five run on a stack outside it.
 pub(crate) trait Machine {
     /// The current processor's CR8, 0..=15.
     fn read_cr8(&self) -> u64;
@@ -71,6 +72,8 @@ pub(crate) trait Machine {
     /// If code of a twin at `instruction` has just found no room for a record at `address`:
     /// where it is to put it.
     fn room_for_records(&self, instruction: u64, address: u64) -> Option<u64>;
+    /// Whether what runs is a driver, which has not called the kernel.
+    fn runs_driver(&self) -> bool;
     /// Whether a fault at `instruction` is the driver's doing and not a bug of ours.
     fn is_driver_code(&self, instruction: u64) -> bool;
     /// Whether `address` is in the guard below the running strand's stack.
@@ -87,6 +90,8 @@ pub(crate) trait Machine {
     fn attend(&self) -> Ddi<()>;
     /// What Windows makes of a fault.
     fn fault(&self, fault: &Fault) -> Stop;
+    /// The driver made a system call, which was not carried out.
+    fn system_call(&self, call: SystemCall) -> Stop;
     /// The driver executed something that has no meaning here; `text` says what. If this
     /// returns `Ok`, the driver goes on behind it.
     ///

@@ -8,6 +8,7 @@
 //! - a memory access is done by running the same instruction with a buffer as its memory
 //!   operand ([`stub`], [`execute`]), between a read from and a write to the device ([`bus`]);
 //! - string instructions go element by element ([`strings`]);
+//! - a system call is not carried out, if that was asked for ([`system_call`]);
 //! - everything else is a fault, which the kernel judges outside the handler
 //!   ([`trampoline`]); interrupts that became due are delivered from there as well.
 //!
@@ -19,7 +20,7 @@
 //!   only when it sees an instruction for the first time.
 //! - Interrupted code finds every register and flag as it left them.
 //!
-//! Not modelled: `int 0x80` and `syscall` reach Linux; AMX; the processor's number in what a
+//! Not modelled: AMX; the processor's number in what a
 //! trapped `rdtscp` reads (0); masked vector accesses,
 //! gathers and scatters to device memory, and those of more than 64 bytes.
 
@@ -39,6 +40,7 @@ mod registers;
 mod state;
 mod strings;
 mod stub;
+mod system_call;
 mod trampoline;
 mod vector;
 
@@ -49,4 +51,5 @@ pub(crate) use fault::Fault;
 pub(crate) use handler::attend_first;
 pub(crate) use install::{Attached, attach, forget, restore, trap_time_stamp_counter};
 pub(crate) use machine::Machine;
+pub(crate) use system_call::{SystemCall, intercept as intercept_system_calls};
 pub(crate) use trampoline::Context;

@@ -13,6 +13,7 @@ use super::fault::{Fault, FaultAccess, FaultKind};
 use super::machine::Machine;
 use super::registers::{RBX, RDI, RSP, Registers};
 use super::state::{self, State};
+use super::system_call::SystemCall;
 
 /// Bytes below the stack pointer that are left alone: none in Win64 code, but an
 /// in-process driver is compiled with the red zone of the System V convention.
@@ -77,6 +78,8 @@ pub(super) enum Reason {
     Attend,
     /// The driver faulted.
     Fault(Fault),
+    /// The driver made a system call.
+    SystemCall(SystemCall),
     /// The driver executed this, which is not carried out.
     Unsupported { instruction: u64, bytes: [u8; 15] },
 }
@@ -176,6 +179,7 @@ unsafe extern "sysv64" fn arrive(frame: *mut Frame) {
     let result = match *reason {
         Reason::Attend => machine.attend(),
         Reason::Fault(fault) => Err(machine.fault(&fault)),
+        Reason::SystemCall(call) => Err(machine.system_call(call)),
         Reason::Unsupported { instruction, bytes } => {
             machine.unsupported(instruction, decode::describe(&bytes, instruction))
         }

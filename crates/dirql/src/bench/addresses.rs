@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use dirql_host::LoadedImage;
 use dirql_image::symbols::{Location, Symbols};
@@ -16,7 +16,7 @@ pub(crate) struct Addresses(RefCell<Vec<Known>>);
 
 struct Known {
     image: Rc<LoadedImage>,
-    directory: Option<PathBuf>,
+    pdb: Option<Arc<[u8]>>,
     symbols: Option<Option<Rc<Symbols>>>,
 }
 
@@ -56,11 +56,11 @@ impl fmt::Debug for Addresses {
 }
 
 impl Addresses {
-    /// Makes an image known. Its PDB may be in `directory`.
-    pub(crate) fn add(&self, image: Rc<LoadedImage>, directory: Option<PathBuf>) {
+    /// Makes an image known, with its PDB if there is one.
+    pub(crate) fn add(&self, image: Rc<LoadedImage>, pdb: Option<Arc<[u8]>>) {
         self.0.borrow_mut().push(Known {
             image,
-            directory,
+            pdb,
             symbols: None,
         });
     }
@@ -99,20 +99,16 @@ fn function(location: &Location, call: bool) -> Option<(String, u32)> {
 
 impl Known {
     fn symbols(&mut self) -> Option<Rc<Symbols>> {
-        let (image, directory) = (&self.image, &self.directory);
-        let load = || Some(Rc::new(load(image, directory.as_ref())?));
+        let (image, pdb) = (&self.image, &self.pdb);
+        let load = || Some(Rc::new(load(image, pdb.as_deref())?));
         self.symbols.get_or_insert_with(load).clone()
     }
 }
 
-fn load(image: &LoadedImage, directory: Option<&PathBuf>) -> Option<Symbols> {
+fn load(image: &LoadedImage, pdb: Option<&[u8]>) -> Option<Symbols> {
     let parsed = image.image()?;
-    let pdb = directory.and_then(|directory| {
-        let name = parsed.code_view().ok()??.file_name().to_owned();
-        std::fs::read(directory.join(name)).ok()
-    });
     // A PDB of another build, or a broken one, is as good as none.
-    let with_pdb = pdb.and_then(|pdb| Symbols::load(parsed, image.file(), Some(&pdb)).ok());
+    let with_pdb = pdb.and_then(|pdb| Symbols::load(parsed, image.file(), Some(pdb)).ok());
     with_pdb.or_else(|| Symbols::load(parsed, image.file(), None).ok())
 }
 

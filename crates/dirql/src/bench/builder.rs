@@ -267,7 +267,7 @@ impl Builder {
 }
 
 /// Adds the drivers that others import from and that lie beside them.
-fn with_imported(mut drivers: Vec<Driver>) -> Result<Vec<Driver>, BenchError> {
+pub(crate) fn with_imported(mut drivers: Vec<Driver>) -> Result<Vec<Driver>, BenchError> {
     let mut next = 0;
     while let Some(driver) = drivers.get(next) {
         next += 1;

@@ -1,6 +1,7 @@
 //! Drivers before they are loaded: code and INF.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use dirql_host::native;
 use dirql_image::inf::{self, Inf, RegistryData, RegistryValue};
@@ -16,7 +17,9 @@ pub struct Driver {
     pub(super) inf: Option<InfFile>,
     /// Values below the key of its service, over those of the INF.
     pub(super) registry: Vec<RegistryValue>,
-    /// Where its symbols may be, beside its image.
+    /// Its PDB.
+    pub(super) pdb: Option<Arc<[u8]>>,
+    /// Where its image is, and drivers that it imports from may be.
     pub(super) directory: Option<PathBuf>,
 }
 
@@ -42,7 +45,11 @@ impl Driver {
         let bytes = read(path)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let directory = path.parent().map(Path::to_path_buf);
+        let pdb = directory
+            .as_ref()
+            .and_then(|directory| read_pdb(&bytes, directory));
         Ok(Self {
+            pdb,
             directory,
             ..Self::image(name, bytes)
         })
@@ -56,6 +63,7 @@ impl Driver {
             code: Code::Image(bytes.into()),
             inf: None,
             registry: Vec::new(),
+            pdb: None,
             directory: None,
         }
     }
@@ -69,6 +77,7 @@ impl Driver {
             code: Code::Native(entry),
             inf: None,
             registry: Vec::new(),
+            pdb: None,
             directory: None,
         }
     }
@@ -200,6 +209,14 @@ impl InfFile {
             error,
         })
     }
+}
+
+/// The PDB that an image names, if it lies in `directory`. It is read with the image, because a
+/// run may not open files.
+fn read_pdb(image: &[u8], directory: &Path) -> Option<Arc<[u8]>> {
+    let image = dirql_image::Image::parse(image).ok()?;
+    let name = image.code_view().ok()??.file_name().to_owned();
+    Some(std::fs::read(directory.join(name)).ok()?.into())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, BenchError> {

@@ -28,7 +28,7 @@ use dirql_trace::{Counters, Recording};
 pub(crate) use addresses::Addresses;
 pub use addresses::CodePlace;
 pub use builder::Builder;
-pub(crate) use builder::hardware_ids_of;
+pub(crate) use builder::{hardware_ids_of, with_imported};
 pub use driver::Driver;
 pub use error::BenchError;
 use state::{Answer, State};
@@ -224,7 +224,7 @@ impl Bench {
         };
         let loaded = self.host.load_driver(&driver.name, source)?;
         if let Some(image) = self.host.images().pop() {
-            self.addresses.add(image, driver.directory.clone());
+            self.addresses.add(image, driver.pdb.clone());
         }
         if let Some(known) = self.state.drivers.borrow_mut().get_mut(index) {
             known.loaded = Some(loaded);

@@ -97,6 +97,11 @@ pub(crate) struct Subject {
     /// Steps after which a run ends without a verdict
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_steps: Option<u64>,
+
+    /// Let the processes that run drivers keep all rights that you have: the driver's code can
+    /// then do to your files and processes what you can
+    #[arg(long)]
+    pub(crate) no_sandbox: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -1,7 +1,7 @@
 //! `dirql explore` and `dirql merge`
 
 mod result;
-mod supervisor;
+pub(super) mod supervisor;
 
 use std::ffi::OsStr;
 use std::path::Path;

@@ -2,17 +2,24 @@
 //!
 //! A driver runs natively: it can end or damage the process that it is in. So the process splits
 //! early, while it has one thread; the child runs the driver and says through a pipe what happens;
-//! the parent, in which no driver code ever runs, has the last word.
+//! the parent, in which no driver code ever runs, has the last word. What the child does not need
+//! it gives up before ([`sandbox`]).
 #![expect(
     unsafe_code,
     reason = "fork, signals and alarms have no safe interface"
 )]
 
+mod lines;
+mod sandbox;
+
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
-use std::os::fd::OwnedFd;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use dirql::Deviation;
 use dirql::report::{FindingReport, Report};
@@ -21,6 +28,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Failure;
 use super::explore::Part;
+use lines::{End, Patience, listen};
+
+pub(crate) use sandbox::switch_off as switch_sandbox_off;
 
 /// What the child says, one JSON value per line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -39,11 +49,17 @@ pub(crate) enum Message {
     Done(Box<Report>),
     /// There was no run.
     Failed(Failure),
+    /// A file that the scenario names is to have this content.
+    Output(PathBuf, Vec<u8>),
+    /// Something to know about the child.
+    Note(String),
+    /// Our own code has given up, and whether a driver had jumped there.
+    Panicked(bool),
 }
 
 /// The child's end of the pipe.
-#[derive(Debug)]
-pub(crate) struct Channel(File);
+#[derive(Clone, Debug)]
+pub(crate) struct Channel(Rc<File>);
 
 impl Channel {
     pub(crate) fn send(&mut self, message: &Message) {
@@ -52,11 +68,7 @@ impl Channel {
         };
         line.push(b'\n');
         // Without a parent there is nobody to be told.
-        let _ = self.0.write_all(&line);
-    }
-
-    pub(crate) fn try_clone(&self) -> io::Result<Self> {
-        self.0.try_clone().map(Self)
+        let _ = (&*self.0).write_all(&line);
     }
 }
 
@@ -89,12 +101,29 @@ pub(crate) struct Destroyed {
 /// Exit status of a child that panicked; also ours then.
 const PANICKED: i32 = 101;
 
-/// Runs `body` in a process of its own, for at most `seconds` of real time. `heard` is told
-/// each step as it begins.
+/// Real time that a child has beyond its limit to end by itself.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Runs `body` in a process of its own, for at most `seconds` of real time, or without a limit if
+/// that is 0. `heard` is told each step as it begins.
 pub(crate) fn isolated(
     seconds: u32,
     body: impl FnOnce(&mut Channel),
     mut heard: impl FnMut(&str),
+) -> io::Result<Ending> {
+    isolated_with(seconds, &[], body, |message| match message {
+        Message::Step(text) | Message::Note(text) => heard(&text),
+        _ => {}
+    })
+}
+
+/// As [`isolated`], but the process keeps some open files of ours, and `heard` is told everything
+/// but how it ends.
+pub(crate) fn isolated_with(
+    seconds: u32,
+    keeps: &[RawFd],
+    body: impl FnOnce(&mut Channel),
+    mut heard: impl FnMut(Message),
 ) -> io::Result<Ending> {
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     // SAFETY: this process has one thread (the command line starts none before this), so the
@@ -104,12 +133,12 @@ pub(crate) fn isolated(
         -1 => Err(io::Error::last_os_error()),
         0 => {
             drop(reader);
-            child(seconds, writer, body)
+            child(seconds, writer, keeps, body)
         }
         pid => {
             drop(writer);
             answer_interrupts();
-            parent(pid, reader, &mut heard)
+            parent(pid, seconds, reader, &mut heard)
         }
     }
 }
@@ -144,7 +173,7 @@ impl Worker {
             -1 => Err(io::Error::last_os_error()),
             0 => {
                 drop(reader);
-                child(0, writer, body)
+                child(0, writer, &[], body)
             }
             pid => {
                 drop(writer);
@@ -154,18 +183,28 @@ impl Worker {
         }
     }
 
-    /// Listens to it until it ends.
-    pub(crate) fn listen(self, mut heard: impl FnMut(Message)) -> io::Result<WorkerEnd> {
-        for line in BufReader::new(File::from(self.reader)).split(b'\n') {
-            // Lines of a destroyed child may be cut off or anything.
-            if let Ok(message) = serde_json::from_slice(&line?) {
-                heard(message);
+    /// Listens to it until it ends, or says nothing for more than `seconds` of real time: its own
+    /// limit ([`limit_time`]) may be gone with the rest of it.
+    pub(crate) fn listen_within(
+        self,
+        seconds: u32,
+        mut heard: impl FnMut(Message),
+    ) -> io::Result<WorkerEnd> {
+        let patience = Duration::from_secs(seconds.into()) + GRACE;
+        let mut panicked = false;
+        let end = listen(self.reader, Patience::Each(patience), |line| {
+            match serde_json::from_slice(line) {
+                Ok(Message::Panicked(by_driver)) => panicked = !by_driver,
+                Ok(message) => heard(message),
+                // Lines of a destroyed child may be cut off or anything.
+                Err(_) => {}
             }
-        }
-        let status = wait_for(self.pid)?;
+        })?;
+        let status = end_of(self.pid, end)?;
         Ok(match (status.exit_status(), status.terminating_signal()) {
+            _ if end == End::Silent => WorkerEnd::TooLong,
             (Some(0), _) => WorkerEnd::Finished,
-            (Some(PANICKED), _) => WorkerEnd::Panicked,
+            (Some(PANICKED), _) if panicked => WorkerEnd::Panicked,
             (_, Some(libc::SIGALRM)) => WorkerEnd::TooLong,
             (code, signal) => WorkerEnd::Destroyed(how(code, signal)),
         })
@@ -261,7 +300,10 @@ impl SharedLog {
     }
 }
 
-fn child(seconds: u32, writer: OwnedFd, body: impl FnOnce(&mut Channel)) -> ! {
+/// Whether the last panic was in code that a driver had jumped to.
+static DRIVER_RAN: AtomicBool = AtomicBool::new(false);
+
+fn child(seconds: u32, writer: OwnedFd, keeps: &[RawFd], body: impl FnOnce(&mut Channel)) -> ! {
     // Best effort, both: an orphan must not run on, and what a driver leaves of the process is not
     // worth a core file.
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
@@ -272,32 +314,56 @@ fn child(seconds: u32, writer: OwnedFd, body: impl FnOnce(&mut Channel)) -> ! {
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
     // SAFETY: sets this process's alarm; its signal is not handled, so it ends the process.
     unsafe { libc::alarm(seconds) };
-    let mut channel = Channel(File::from(writer));
+    let mut channel = Channel(Rc::new(File::from(writer)));
+    let mut files = keeps.to_vec();
+    files.push(channel.0.as_raw_fd());
+    for missing in sandbox::enter(&files) {
+        channel.send(&Message::Note(missing));
+    }
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        DRIVER_RAN.store(dirql_host::is_driver_running(), Ordering::Relaxed);
+        tell(panic);
+    }));
     let result = std::panic::catch_unwind(AssertUnwindSafe(|| body(&mut channel)));
+    if result.is_err() {
+        channel.send(&Message::Panicked(DRIVER_RAN.load(Ordering::Relaxed)));
+    }
     std::process::exit(if result.is_ok() { 0 } else { PANICKED })
 }
 
-fn parent(pid: libc::pid_t, reader: OwnedFd, heard: &mut dyn FnMut(&str)) -> io::Result<Ending> {
+fn parent(
+    pid: libc::pid_t,
+    seconds: u32,
+    reader: OwnedFd,
+    heard: &mut dyn FnMut(Message),
+) -> io::Result<Ending> {
     let mut known = Destroyed::default();
-    let mut ending = None;
-    for line in BufReader::new(File::from(reader)).split(b'\n') {
+    let (mut ending, mut panicked) = (None, false);
+    let patience = match seconds {
+        0 => Patience::Endless,
+        seconds => Patience::Total(Duration::from_secs(seconds.into()) + GRACE),
+    };
+    let end = listen(reader, patience, |line| {
         // Lines of a destroyed child may be cut off or anything.
-        let Ok(message) = serde_json::from_slice(&line?) else {
-            continue;
+        let Ok(message) = serde_json::from_slice(line) else {
+            return;
         };
         match message {
-            Message::Step(step) => {
-                heard(&step);
-                known.step = Some(step);
-            }
             Message::Finding(finding) => known.findings.push(*finding),
-            Message::Tried(_) | Message::Met(_) | Message::Searched(_) => {}
             Message::Done(report) => ending = Some(Ending::Done(report)),
             Message::Failed(failure) => ending = Some(Ending::Failed(failure)),
+            Message::Panicked(by_driver) => panicked = !by_driver,
+            message => {
+                if let Message::Step(step) = &message {
+                    known.step = Some(step.clone());
+                }
+                heard(message);
+            }
         }
-    }
-    let status = wait_for(pid)?;
-    if status.exit_status() == Some(PANICKED) {
+    })?;
+    let status = end_of(pid, end)?;
+    if panicked && status.exit_status() == Some(PANICKED) {
         return Ok(Ending::Panicked);
     }
     if let Some(ending) = ending {
@@ -305,10 +371,19 @@ fn parent(pid: libc::pid_t, reader: OwnedFd, heard: &mut dyn FnMut(&str)) -> io:
     }
     let signal = status.terminating_signal();
     known.how = how(status.exit_status(), signal);
-    if signal == Some(libc::SIGALRM) {
+    if signal == Some(libc::SIGALRM) || end == End::Silent {
         return Ok(Ending::TooLong(known));
     }
     Ok(Ending::Destroyed(known))
+}
+
+/// Waits for a child, and ends it if it was not heard to its end.
+fn end_of(pid: libc::pid_t, end: End) -> io::Result<rustix::process::WaitStatus> {
+    if let (true, Some(pid)) = (end != End::Closed, Pid::from_raw(pid)) {
+        // It may have ended in the meantime.
+        let _ = rustix::process::kill_process(pid, Signal::KILL);
+    }
+    wait_for(pid)
 }
 
 fn wait_for(pid: libc::pid_t) -> io::Result<rustix::process::WaitStatus> {
@@ -339,6 +414,7 @@ fn signal_name(signal: i32) -> &'static str {
         libc::SIGTRAP => " (SIGTRAP)",
         libc::SIGABRT => " (SIGABRT)",
         libc::SIGKILL => " (SIGKILL)",
+        libc::SIGSYS => " (SIGSYS)",
         _ => "",
     }
 }
@@ -394,7 +470,7 @@ mod tests {
             channel.send(&Message::Step("start edu0".into()));
             channel.send(&Message::Finding(Box::new(finding())));
             // Half a message, as of a process that ends in the middle of one.
-            let _ = channel.0.write_all(b"{\"Step\":");
+            let _ = (&*channel.0).write_all(b"{\"Step\":");
             // SAFETY: ends this process, which is the child.
             unsafe { libc::raise(libc::SIGKILL) };
         });
@@ -431,5 +507,56 @@ mod tests {
             }
         });
         assert!(matches!(ending, Ending::TooLong(known) if known.how.starts_with("by signal 14")));
+    }
+
+    #[test]
+    fn a_process_that_only_says_that_it_panicked_is_destroyed() {
+        // SAFETY: ends this process, which is the child.
+        let (ending, _) = run(60, |_| unsafe { libc::_exit(PANICKED) });
+        assert!(matches!(ending, Ending::Destroyed(known) if known.how == "with exit status 101"));
+    }
+
+    #[test]
+    fn a_process_that_hears_no_alarm_is_ended() {
+        let (ending, _) = run(1, |channel| {
+            limit_time(0);
+            channel.send(&Message::Step("one".into()));
+            loop {
+                std::hint::spin_loop();
+            }
+        });
+        let Ending::TooLong(known) = ending else {
+            panic!("{ending:?}")
+        };
+        assert_eq!(known.how, "by signal 9 (SIGKILL)");
+        assert_eq!(known.step.as_deref(), Some("one"));
+    }
+
+    #[test]
+    fn a_child_opens_no_file_and_no_socket() {
+        let (ending, steps) = run(60, |channel| {
+            let mut say = |result: io::Result<()>| {
+                let text = format!("{:?}", result.map_err(|error| error.kind()));
+                channel.send(&Message::Step(text));
+            };
+            say(std::fs::read("/etc/passwd").map(drop));
+            say(std::fs::write("written-by-a-child", "").map(drop));
+            say(std::net::UdpSocket::bind("127.0.0.1:0").map(drop));
+            let report = Report::empty(dirql::WindowsVersion::Ten, 1);
+            channel.send(&Message::Done(Box::new(report)));
+        });
+        assert!(matches!(ending, Ending::Done(_)), "{ending:?}");
+        assert_eq!(steps, ["Err(PermissionDenied)"; 3]);
+    }
+
+    #[test]
+    fn a_child_makes_no_process() {
+        let (ending, steps) = run(60, |channel| {
+            let _ = std::process::Command::new("/bin/true").status();
+            channel.send(&Message::Step("made".into()));
+        });
+        // The C library keeps all signals off meanwhile, that of the filter too.
+        assert!(matches!(ending, Ending::Destroyed(known) if known.how == "by signal 31 (SIGSYS)"));
+        assert_eq!(steps, [""; 0]);
     }
 }

@@ -1,12 +1,14 @@
 //! `dirql replay`
 
 use dirql::report::Report;
-use dirql::{Plan, ReplayError, Schedule};
+use dirql::{Plan, ReplayError, Schedule, WindowsVersion};
 
 use super::args::{Replay, Run};
-use super::isolate::{self, Channel, Message};
+use super::explore::supervisor;
+use super::isolate::{Channel, Message};
 use super::output::Output;
-use super::{Exit, Failure, run, subject, trace};
+use super::trace::{self, Target};
+use super::{Exit, Failure, run, subject};
 
 pub(crate) fn replay(args: &Replay, out: &mut Output) -> Result<Exit, Failure> {
     let schedule = schedule(&args.schedule)?;
@@ -16,19 +18,33 @@ pub(crate) fn replay(args: &Replay, out: &mut Output) -> Result<Exit, Failure> {
         &args.subject,
         used.as_deref(),
     );
-    let ending = isolate::isolated(
-        args.time_limit,
-        |channel| {
-            let message = match try_replay(args, scenario.clone(), &schedule, channel) {
-                Ok(report) => Message::Done(Box::new(report)),
-                Err(failure) => Message::Failed(failure),
-            };
-            channel.send(&message);
-        },
-        |step| out.detail_note(step),
-    );
-    let ending = ending
-        .map_err(|error| Failure::usage(format!("cannot make a process for the run: {error}")))?;
+    let windows = args
+        .subject
+        .windows
+        .or(scenario.machine.windows)
+        .unwrap_or(WindowsVersion::Ten);
+    // The process that runs it may not open files.
+    let plan = Plan::new(
+        scenario.clone(),
+        args.subject.processors,
+        args.subject.windows,
+        args.subject.max_steps,
+    )
+    .map_err(|error| subject::failure(&error, windows))?;
+    let trace = args.trace.as_deref().map(Target::open).transpose()?;
+    let keeps: Vec<_> = trace.iter().map(Target::number).collect();
+    let body = |channel: &mut Channel| {
+        let message = match try_replay(args, &plan, &schedule, trace, channel) {
+            Ok(report) => Message::Done(Box::new(report)),
+            Err(failure) => Message::Failed(failure),
+        };
+        channel.send(&message);
+    };
+    let ending = run::heard(args.time_limit, &keeps, &scenario, body, out)?;
+    let ending = run::explained(ending, || {
+        let deviations = &schedule.deviations;
+        supervisor::recorded(&plan, &schedule.points, deviations, args.time_limit)
+    });
     // From here on it is a run like others.
     let like = Run {
         fail: None,
@@ -69,32 +85,18 @@ fn schedule(text: &str) -> Result<Schedule, Failure> {
 
 fn try_replay(
     args: &Replay,
-    scenario: dirql::scenario::Scenario,
+    plan: &Plan,
     schedule: &Schedule,
+    trace: Option<Target>,
     channel: &Channel,
 ) -> Result<Report, Failure> {
-    let subject = &args.subject;
-    let windows = subject
+    let teller = run::teller(channel);
+    let (sink, error) = trace.map(trace::sink).unzip();
+    let windows = plan
+        .scenario()
+        .machine
         .windows
-        .or(scenario.machine.windows)
-        .unwrap_or(dirql::WindowsVersion::Ten);
-    let plan = Plan::new(
-        scenario,
-        subject.processors,
-        subject.windows,
-        subject.max_steps,
-    )
-    .map_err(|error| subject::failure(&error, windows))?;
-    let teller = run::teller(channel)?;
-    let (sink, error) = match &args.trace {
-        Some(path) => {
-            let wrong =
-                |error: std::io::Error| Failure::usage(format!("{}: {error}", path.display()));
-            let (sink, error) = trace::sink(path).map_err(wrong)?;
-            (Some(sink), Some(error))
-        }
-        None => (None, None),
-    };
+        .unwrap_or(WindowsVersion::Ten);
     let report = plan
         .replay(schedule, Some(teller), sink)
         .map_err(|error| match error {

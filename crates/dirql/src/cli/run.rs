@@ -2,16 +2,19 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
+use std::os::fd::RawFd;
+use std::path::Path;
 
 use dirql::report::{FindingReport, PlaceReport, Report, SCHEMA, Verdict, write_report};
 use dirql::scenario::Scenario;
-use dirql::{Progress, Settings, WindowsVersion};
+use dirql::{Driver, Progress, Settings, Stops, Watch, WindowsVersion, WriteOutput};
 use dirql_rules::ids;
 
 use super::args::{Format, Run};
 use super::isolate::{self, Channel, Destroyed, Ending, Message};
 use super::output::{Output, plain};
-use super::{Exit, Failure, subject, trace};
+use super::trace::{self, Target};
+use super::{Exit, Failure, subject};
 
 pub(crate) fn run(args: &Run, out: &mut Output) -> Result<Exit, Failure> {
     let (scenario, used) = subject::scenario(&args.subject, out.is_styled())?;
@@ -19,14 +22,109 @@ pub(crate) fn run(args: &Run, out: &mut Output) -> Result<Exit, Failure> {
     if let Some(point) = args.fail {
         replay.push_str(&format!(" --fail {point}"));
     }
-    let ending = isolate::isolated(
+    let windows = args
+        .subject
+        .windows
+        .or(scenario.machine.windows)
+        .unwrap_or(WindowsVersion::Ten);
+    // The process that runs it may not open files.
+    let drivers =
+        dirql::read_drivers(&scenario).map_err(|error| subject::failure(&error, windows))?;
+    let trace = args.trace.as_deref().map(Target::open).transpose()?;
+    let keeps: Vec<_> = trace.iter().map(Target::number).collect();
+    let ending = heard(
         args.time_limit,
-        |channel| play(args, &scenario, channel),
-        |step| out.detail_note(step),
-    );
-    let ending = ending
-        .map_err(|error| Failure::usage(format!("cannot make a process for the run: {error}")))?;
+        &keeps,
+        &scenario,
+        |channel| {
+            let settings = settings(args, drivers.clone());
+            play(args, &scenario, settings, trace, channel)
+        },
+        out,
+    )?;
+    let ending = explained(ending, || {
+        let watched = |channel: &mut Channel| {
+            let mut settings = settings(args, drivers.clone());
+            settings.watch = Some(RECORDING);
+            play(args, &scenario, settings, None, channel);
+        };
+        isolate::isolated(args.time_limit, watched, |_| {})
+    });
     conclude(args, &scenario, ending, replay, out)
+}
+
+/// Runs `body` in a process of its own, and says and writes what it asks for.
+pub(crate) fn heard(
+    seconds: u32,
+    keeps: &[RawFd],
+    scenario: &Scenario,
+    body: impl FnOnce(&mut Channel),
+    out: &mut Output,
+) -> Result<Ending, Failure> {
+    let mut failed = None;
+    let ending = isolate::isolated_with(seconds, keeps, body, |message| match message {
+        Message::Step(text) | Message::Note(text) => out.detail_note(&text),
+        Message::Output(path, bytes) => {
+            if let Err(failure) = write_output(scenario, &path, &bytes) {
+                failed.get_or_insert(failure);
+            }
+        }
+        _ => {}
+    });
+    match (ending, failed) {
+        (_, Some(failure)) => Err(failure),
+        (Ok(ending), None) => Ok(ending),
+        (Err(error), None) => Err(Failure::usage(format!(
+            "cannot make a process for the run: {error}"
+        ))),
+    }
+}
+
+/// Writes a file that the scenario names. That it does is looked up: who asks may be a driver.
+fn write_output(scenario: &Scenario, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let is_named = scenario
+        .devices
+        .iter()
+        .any(|device| device.output.as_deref() == Some(path));
+    if !is_named {
+        return Ok(());
+    }
+    std::fs::write(path, bytes)
+        .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
+}
+
+/// Which memory the drivers' instructions access, and nothing else.
+const RECORDING: Watch = Watch {
+    record: true,
+    stops: Stops::Nowhere,
+};
+
+/// If a run destroyed its process, or our own code gave up in it: the ending of the same run
+/// again, with an eye on what the driver writes to, if that shows a driver that wrote to memory
+/// of dirql. What such a driver leads to says nothing about dirql.
+pub(crate) fn explained(ending: Ending, again: impl FnOnce() -> std::io::Result<Ending>) -> Ending {
+    if !matches!(ending, Ending::Destroyed(_) | Ending::Panicked) {
+        return ending;
+    }
+    let foreign = |finding: &FindingReport| finding.rule == ids::FOREIGN_MEMORY.to_string();
+    match again() {
+        Ok(Ending::Done(report)) if report.findings.iter().any(foreign) => Ending::Done(report),
+        Ok(Ending::Destroyed(known)) if known.findings.iter().any(foreign) => {
+            Ending::Destroyed(known)
+        }
+        _ => ending,
+    }
+}
+
+/// What a run is asked to do.
+fn settings(args: &Run, drivers: Vec<Driver>) -> Settings {
+    let mut settings = Settings::default();
+    settings.windows = args.subject.windows;
+    settings.processors = args.subject.processors;
+    settings.max_steps = args.subject.max_steps;
+    settings.fail = args.fail;
+    settings.drivers = Some(drivers);
+    settings
 }
 
 /// Reports how a run ended, `replay` being the command that does the same again.
@@ -62,25 +160,32 @@ pub(crate) fn conclude(
 }
 
 /// Plays the scenario in the child.
-fn play(args: &Run, scenario: &Scenario, channel: &mut Channel) {
-    let message = match try_play(args, scenario, channel) {
+fn play(
+    args: &Run,
+    scenario: &Scenario,
+    settings: Settings,
+    trace: Option<Target>,
+    channel: &mut Channel,
+) {
+    let message = match try_play(args, scenario, settings, trace, channel) {
         Ok(report) => Message::Done(Box::new(report)),
         Err(failure) => Message::Failed(failure),
     };
     channel.send(&message);
 }
 
-fn try_play(args: &Run, scenario: &Scenario, channel: &Channel) -> Result<Report, Failure> {
-    let mut settings = Settings::default();
-    settings.windows = args.subject.windows;
-    settings.processors = args.subject.processors;
-    settings.max_steps = args.subject.max_steps;
-    settings.fail = args.fail;
-    settings.progress = Some(teller(channel)?);
+fn try_play(
+    args: &Run,
+    scenario: &Scenario,
+    mut settings: Settings,
+    trace: Option<Target>,
+    channel: &Channel,
+) -> Result<Report, Failure> {
+    settings.progress = Some(teller(channel));
+    settings.outputs = Some(writer(channel));
     let mut trace_error = None;
-    if let Some(path) = &args.trace {
-        let wrong = |error: io::Error| Failure::usage(format!("{}: {error}", path.display()));
-        let (sink, error) = trace::sink(path).map_err(wrong)?;
+    if let (Some(path), Some(target)) = (&args.trace, trace) {
+        let (sink, error) = trace::sink(target);
         settings.sink = Some(sink);
         trace_error = Some((path, error));
     }
@@ -100,14 +205,21 @@ fn try_play(args: &Run, scenario: &Scenario, channel: &Channel) -> Result<Report
 }
 
 /// Says in the channel what happens.
-pub(crate) fn teller(channel: &Channel) -> Result<Box<dyn FnMut(Progress)>, Failure> {
-    let mut teller = channel
-        .try_clone()
-        .map_err(|error| Failure::usage(format!("no pipe: {error}")))?;
-    Ok(Box::new(move |progress| match progress {
+pub(crate) fn teller(channel: &Channel) -> Box<dyn FnMut(Progress)> {
+    let mut teller = channel.clone();
+    Box::new(move |progress| match progress {
         Progress::Step(step) => teller.send(&Message::Step(step)),
         Progress::Finding(finding) => teller.send(&Message::Finding(finding)),
-    }))
+    })
+}
+
+/// Has the other end of the channel write files.
+fn writer(channel: &Channel) -> WriteOutput {
+    let mut writer = channel.clone();
+    Box::new(move |path, bytes| {
+        writer.send(&Message::Output(path.to_owned(), bytes.to_vec()));
+        Ok(())
+    })
 }
 
 /// The report of a run whose process the driver destroyed.

@@ -9,13 +9,16 @@ use dirql_host::LoadError;
 use dirql_kernel::versions;
 
 use super::args::Subject;
-use super::{Exit, Failure};
+use super::{Exit, Failure, isolate};
 
 /// The scenario to play, and the file that it comes from if there is one.
 pub(crate) fn scenario(
     args: &Subject,
     styled: bool,
 ) -> Result<(Scenario, Option<PathBuf>), Failure> {
+    if args.no_sandbox {
+        isolate::switch_sandbox_off();
+    }
     let driver = &args.driver;
     if driver.extension() == Some(OsStr::new("toml")) {
         if args.scenario.is_some() {
@@ -189,6 +192,10 @@ pub(crate) fn command(name: &[&str], args: &Subject, scenario: Option<&Path>) ->
     if let Some(steps) = args.max_steps {
         option("--max-steps", steps.to_string());
     }
+    if args.no_sandbox {
+        words.push("--no-sandbox".into());
+    }
+    let mut option = |name: &str, value: String| words.extend([name.to_owned(), value]);
     for device in &args.device {
         option("--device", device_text(device));
     }

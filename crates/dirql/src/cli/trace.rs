@@ -3,11 +3,14 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
 use std::rc::Rc;
 
 use dirql::MakeSink;
 use dirql_trace::{Form, Stream};
+
+use super::Failure;
 
 /// The first error of a writer that is gone when one asks.
 #[derive(Clone, Debug, Default)]
@@ -47,14 +50,43 @@ impl<W: Write> Write for Watched<W> {
     }
 }
 
-/// A sink that writes to `path`, or to standard output for `-`.
-pub(crate) fn sink(path: &Path) -> io::Result<(MakeSink, FirstError)> {
-    let form = Form::of_file(&path.to_string_lossy());
+/// Where a trace goes, open.
+#[derive(Debug)]
+pub(crate) struct Target {
+    form: Form,
+    /// `None`: standard output.
+    file: Option<File>,
+}
+
+impl Target {
+    /// Opens `path`; `-` is standard output.
+    ///
+    /// # Errors
+    /// The file cannot be made.
+    pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
+        let form = Form::of_file(&path.to_string_lossy());
+        let file = (path != Path::new("-")).then(|| File::create(path));
+        let file = file
+            .transpose()
+            .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+        Ok(Self { form, file })
+    }
+
+    /// Its number, for a process that is to keep it open.
+    pub(crate) fn number(&self) -> RawFd {
+        self.file
+            .as_ref()
+            .map_or_else(|| io::stdout().as_raw_fd(), AsRawFd::as_raw_fd)
+    }
+}
+
+/// A sink that writes to `target`.
+pub(crate) fn sink(target: Target) -> (MakeSink, FirstError) {
+    let Target { form, file } = target;
     let error = FirstError::default();
-    let out: Box<dyn Write> = if path == Path::new("-") {
-        Box::new(io::stdout())
-    } else {
-        Box::new(File::create(path)?)
+    let out: Box<dyn Write> = match file {
+        None => Box::new(io::stdout()),
+        Some(file) => Box::new(file),
     };
     let out = BufWriter::with_capacity(
         1 << 16,
@@ -64,5 +96,5 @@ pub(crate) fn sink(path: &Path) -> io::Result<(MakeSink, FirstError)> {
         },
     );
     let make: MakeSink = Box::new(move |names| Box::new(Stream::new(out, form, names)));
-    Ok((make, error))
+    (make, error)
 }

@@ -7,6 +7,7 @@ mod prints;
 mod teardown;
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -16,7 +17,7 @@ use dirql_kernel::{Event, EventSink, FailurePoint, Outcome, Stamp, WindowsVersio
 use dirql_rules::ids;
 use dirql_trace::Names;
 
-use crate::bench::{Addresses, Bench, BenchError, Driver, SETTLE_100NS};
+use crate::bench::{Addresses, Bench, BenchError, Driver, SETTLE_100NS, with_imported};
 use crate::report::{FindingReport, Report};
 use crate::scenario::{DriverSpec, Scenario, ThreadSpec};
 
@@ -47,9 +48,15 @@ pub struct Settings {
     pub watch: Option<Watch>,
     /// Told what memory they have accessed, if `watch` says that it is recorded.
     pub accesses: Option<Box<dyn FnOnce(Vec<MemoryAccess>)>>,
-    /// The drivers, read before.
-    pub(crate) drivers: Option<Vec<Driver>>,
+    /// The scenario's drivers, read before ([`read_drivers`]); else they are read when it is played.
+    pub drivers: Option<Vec<Driver>>,
+    /// Given what has left at devices' other ends, for the files that the scenario names; else the
+    /// files are written.
+    pub outputs: Option<WriteOutput>,
 }
+
+/// Writes a file that a scenario names.
+pub type WriteOutput = Box<dyn FnMut(&Path, &[u8]) -> io::Result<()>>;
 
 /// Makes a sink when the images are known that give names to addresses.
 pub type MakeSink = Box<dyn FnOnce(Rc<dyn Names>) -> Box<dyn EventSink>>;
@@ -82,15 +89,24 @@ pub enum Progress {
 pub fn play(scenario: &Scenario, mut settings: Settings) -> Result<Report, BenchError> {
     let prints = Prints::default();
     let told = settings.accesses.take();
+    let mut outputs = settings
+        .outputs
+        .take()
+        .unwrap_or_else(|| Box::new(|path, bytes| std::fs::write(path, bytes)));
     let bench = build(scenario, settings, &prints)?;
-    let report = play_on(&bench, scenario, &prints);
+    let report = play_on(&bench, scenario, &prints, &mut outputs);
     if let Some(told) = told {
         told(bench.take_accesses());
     }
     report
 }
 
-fn play_on(bench: &Bench, scenario: &Scenario, prints: &Prints) -> Result<Report, BenchError> {
+fn play_on(
+    bench: &Bench,
+    scenario: &Scenario,
+    prints: &Prints,
+    outputs: &mut WriteOutput,
+) -> Result<Report, BenchError> {
     let nothing_done = Log::new(prints);
     match bench.load() {
         Ok(()) => {}
@@ -125,18 +141,18 @@ fn play_on(bench: &Bench, scenario: &Scenario, prints: &Prints) -> Result<Report
     if fails {
         log = teardown::run(bench, scenario, log);
     }
-    write_outputs(bench)?;
+    write_outputs(bench, outputs)?;
     Ok(gather::report(bench, scenario, &log))
 }
 
 /// Writes the files for what has left at devices' other ends.
-fn write_outputs(bench: &Bench) -> Result<(), BenchError> {
+fn write_outputs(bench: &Bench, write: &mut WriteOutput) -> Result<(), BenchError> {
     for device in bench.state().devices.borrow().iter() {
         let Some(path) = &device.spec.output else {
             continue;
         };
         let sent = bench.kernel().all_sent(device.id);
-        std::fs::write(path, sent).map_err(|error| BenchError::File {
+        write(path, &sent).map_err(|error| BenchError::File {
             path: path.display().to_string(),
             error,
         })?;
@@ -195,13 +211,18 @@ fn build(scenario: &Scenario, settings: Settings, prints: &Prints) -> Result<Ben
     builder.build()
 }
 
-/// The drivers of a scenario with what belongs to them.
-pub(crate) fn read_drivers(scenario: &Scenario) -> Result<Vec<Driver>, BenchError> {
+/// The drivers of a scenario, those that they import from and that lie beside them, and what
+/// belongs to them. A run with these opens no file.
+///
+/// # Errors
+/// A file cannot be read, or is not what it should be.
+pub fn read_drivers(scenario: &Scenario) -> Result<Vec<Driver>, BenchError> {
     let read = |driver: &DriverSpec| {
         let read = read_driver(&driver.image, driver.inf.as_deref())?;
         Ok(read.registry_values(driver.registry.clone()))
     };
-    scenario.drivers.iter().map(read).collect()
+    let drivers: Result<Vec<Driver>, BenchError> = scenario.drivers.iter().map(read).collect();
+    with_imported(drivers?)
 }
 
 fn read_driver(image: &Path, inf: Option<&Path>) -> Result<Driver, BenchError> {

@@ -8,7 +8,7 @@ use dirql_kernel::mm::layout;
 use dirql_kernel::{BadAddress, Ddi, Stop};
 
 use crate::trap::fault::{Fault, FaultKind};
-use crate::trap::{Context, Machine};
+use crate::trap::{Context, Machine, SystemCall};
 
 /// Bytes of device memory, from the start of the window.
 pub(super) const DEVICE_BYTES: usize = 0x4000;
@@ -257,6 +257,10 @@ impl Machine for Twin {
         self.write(address, &[byte]).is_ok()
     }
 
+    fn runs_driver(&self) -> bool {
+        true
+    }
+
     fn is_driver_code(&self, instruction: u64) -> bool {
         self.image_of(instruction).is_some()
     }
@@ -284,6 +288,10 @@ impl Machine for Twin {
     fn fault(&self, fault: &Fault) -> Stop {
         self.faulted.set(Some(*fault));
         Stop::Ended
+    }
+
+    fn system_call(&self, _call: SystemCall) -> Stop {
+        unreachable!("no filter is installed")
     }
 
     fn unsupported(&self, _instruction: u64, text: String) -> Ddi<()> {

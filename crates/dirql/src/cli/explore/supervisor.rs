@@ -73,11 +73,13 @@ pub(super) fn meet(plan: &Plan, windows: WindowsVersion) -> Result<Points, Failu
     });
     let mut points = Vec::new();
     let mut failed = None;
-    let end = worker.map_err(wrong)?.listen(|message| match message {
-        Message::Met(met) => points = met,
-        Message::Failed(failure) => failed = Some(failure),
-        _ => {}
-    });
+    let end = worker
+        .map_err(wrong)?
+        .listen_within(RUN_SECONDS, |message| match message {
+            Message::Met(met) => points = met,
+            Message::Failed(failure) => failed = Some(failure),
+            _ => {}
+        });
     end.map_err(wrong)?;
     failed.map_or(Ok(Points::Before(points)), Err)
 }
@@ -160,7 +162,7 @@ fn listen(workers: Vec<(Worker, SharedLog)>, out: &mut Output) -> Result<Vec<Hea
         let sender = sender.clone();
         threads.push(std::thread::spawn(move || {
             let mut part = None;
-            let end = worker.listen(|message| match message {
+            let end = worker.listen_within(RUN_SECONDS, |message| match message {
                 Message::Searched(done) => part = Some(*done),
                 // Who listens is there as long as this thread.
                 Message::Tried(runs) => drop(sender.send((index, runs))),
@@ -204,7 +206,16 @@ fn finish(
     let schedule = || job.plan.schedule(choices.clone()).to_string();
     match (part, end) {
         (Some(part), WorkerEnd::Finished) => Ok(part),
-        (_, WorkerEnd::Panicked) => Err(defect(&format!("it happened in {}", schedule()))),
+        (part, WorkerEnd::Panicked) => match explained(job, &choices) {
+            None => Err(defect(&format!("it happened in {}", schedule()))),
+            Some(finding) => {
+                let mut part = part.unwrap_or_default();
+                part.discoveries.push(discovery(job, finding, choices));
+                part.complete = false;
+                part.limited = true;
+                Ok(part)
+            }
+        },
         (part, WorkerEnd::Destroyed(how)) => {
             let mut part = part.unwrap_or_default();
             part.discoveries.push(destroyed(job, &how, &choices));
@@ -243,7 +254,40 @@ fn destroyed(job: &Job<'_>, how: &str, choices: &[Deviation]) -> Discovery {
             _ => false,
         }
     });
+    let finding = explained(job, &left).unwrap_or(finding);
     discovery(job, finding, left)
+}
+
+/// The finding that the driver wrote to memory of dirql in the run with these choices, if it did.
+fn explained(job: &Job<'_>, choices: &[Deviation]) -> Option<FindingReport> {
+    let again = || recorded(job.plan, job.plan.points(), choices, RUN_SECONDS);
+    let findings = match run::explained(Ending::Panicked, again) {
+        Ending::Done(report) => report.findings,
+        Ending::Destroyed(known) => known.findings,
+        _ => return None,
+    };
+    let foreign = dirql_rules::ids::FOREIGN_MEMORY.to_string();
+    findings.into_iter().find(|finding| finding.rule == foreign)
+}
+
+/// A run, in a process of its own, in which it is noted what memory the drivers access.
+pub(in super::super) fn recorded(
+    plan: &Plan,
+    points: &Points,
+    deviations: &[Deviation],
+    seconds: u32,
+) -> std::io::Result<Ending> {
+    let points = match points {
+        Points::Usual => Points::Before(Vec::new()),
+        other => other.clone(),
+    };
+    let plan = plan.clone().at(points);
+    let body = |channel: &mut Channel| {
+        if let Ok(report) = plan.run_deviations(deviations) {
+            channel.send(&Message::Done(Box::new(report)));
+        }
+    };
+    isolate::isolated(seconds, body, |_| {})
 }
 
 fn discovery(job: &Job<'_>, finding: FindingReport, deviations: Vec<Deviation>) -> Discovery {

@@ -1,0 +1,138 @@
+//! A driver that does not mean well (`tests/drivers/hostile.c`): whatever it tries, the command
+//! ends with a finding, and nothing outside the worker changes.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A directory of its own for a driver that is called `name`.
+fn directory(name: &str) -> PathBuf {
+    let image = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/drivers/hostile.sys");
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("hostile-{name}"));
+    let _ = std::fs::remove_dir_all(&directory);
+    std::fs::create_dir_all(&directory).expect("a directory for the test");
+    std::fs::copy(image, directory.join(format!("{name}.sys"))).expect("the driver is there");
+    directory
+}
+
+/// Has the driver `name` do what it is called after; the rules that were found to be broken.
+fn attempt(name: &str, more: &[&str]) -> Vec<String> {
+    let directory = directory(name);
+    let command = if more.first() == Some(&"explore") {
+        "explore"
+    } else {
+        "run"
+    };
+    let more = if command == "run" { more } else { &more[1..] };
+    let output = Command::new(env!("CARGO_BIN_EXE_dirql"))
+        .current_dir(&directory)
+        .args([command, &format!("{name}.sys"), "--format", "json"])
+        .args(more)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the command line can be started");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{name}: {errors}");
+    // What is on standard output is the report, and nothing that the driver wrote.
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{name}: {error}: {errors}"));
+    assert!(!errors.contains("written by the driver"), "{name}");
+    let left = std::fs::read_dir(&directory).expect("it can be listed");
+    assert_eq!(left.count(), 1, "{name} has left a file");
+    std::fs::remove_dir_all(&directory).expect("it can be removed");
+
+    let findings = match command {
+        "run" => report["findings"].as_array().cloned().unwrap_or_default(),
+        _ => report["discoveries"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|found| found["finding"].clone())
+            .collect(),
+    };
+    let rules = findings
+        .iter()
+        .filter_map(|finding| finding["rule"].as_str());
+    rules.map(Into::into).collect()
+}
+
+const CALLS: [&str; 15] = [
+    "write", "read", "create", "map", "protect", "close", "dup", "fork", "execute", "kill",
+    "parent", "socket", "trace", "control", "exit",
+];
+
+#[test]
+fn a_system_call_is_not_carried_out_but_found() {
+    for name in CALLS {
+        assert_eq!(attempt(name, &[]), ["DQ0600"], "{name}");
+    }
+    // `int 0x80`
+    assert_eq!(attempt("1", &[]), ["DQ0600"]);
+}
+
+#[test]
+fn a_system_call_is_found_in_code_that_is_watched() {
+    for points in ["ddi", "access", "instruction"] {
+        let explore = ["explore", "--granularity", points, "--budget", "1"];
+        assert_eq!(attempt("fork", &explore), ["DQ0600"], "{points}");
+    }
+}
+
+#[test]
+fn a_system_call_of_32_bit_code_ends_the_worker_or_is_no_instruction() {
+    let found = attempt("2", &[]);
+    assert!(found == ["DQ0450"] || found == ["DQ0001"], "{found:?}");
+}
+
+#[test]
+fn an_instruction_of_ours_makes_no_system_call_for_a_driver() {
+    for name in CALLS {
+        let found = attempt(&format!("b-{name}"), &[]);
+        match name {
+            // The worker may do these to itself, and what comes next is anything.
+            "protect" | "close" | "exit" => assert_eq!(found, ["DQ0450"], "{name}"),
+            _ => assert_eq!(found, ["DQ0601"], "{name}"),
+        }
+    }
+}
+
+#[test]
+fn a_smashed_worker_is_reported_by_its_parent() {
+    for name in ["3", "4"] {
+        let found = attempt(name, &[]);
+        assert!(
+            found == ["DQ0450"] || found == ["DQ0602"],
+            "{name} {found:?}"
+        );
+    }
+}
+
+#[test]
+fn writing_through_every_pointer_in_sight_is_found() {
+    for name in ["5", "6"] {
+        let found = attempt(name, &[]);
+        let known = ["DQ0001", "DQ0450", "DQ0602"];
+        assert!(
+            !found.is_empty() && found.iter().all(|rule| known.contains(&rule.as_str())),
+            "{name} {found:?}"
+        );
+    }
+}
+
+#[test]
+fn a_stack_without_end_a_jump_to_nowhere_and_a_loop_are_found() {
+    assert_eq!(attempt("7", &[]), ["DQ0001"]);
+    assert_eq!(attempt("8", &[]), ["DQ0001"]);
+    assert_eq!(attempt("9", &[]), ["DQ0003"]);
+}
+
+#[test]
+fn without_the_sandbox_a_driver_has_the_users_rights() {
+    let directory = directory("create");
+    let output = Command::new(env!("CARGO_BIN_EXE_dirql"))
+        .current_dir(&directory)
+        .args(["run", "create.sys", "--no-sandbox"])
+        .output()
+        .expect("the command line can be started");
+    assert_eq!(output.status.code(), Some(0));
+    assert!(directory.join("dirql-was-here").exists());
+}
