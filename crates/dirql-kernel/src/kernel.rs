@@ -110,8 +110,8 @@ impl Kernel {
     }
 
     /// Where the drivers were when the run ended with a bug check, from the inside out: the
-    /// instruction, then the places to which their frames would have returned. Empty if that
-    /// is not known.
+    /// instruction, then the places to which their frames would have returned; after a 0, the same of
+    /// what was interrupted by what stands before it. Empty if that is not known.
     #[must_use]
     pub fn stack_at_end(&self) -> Vec<u64> {
         self.stack.borrow().clone()

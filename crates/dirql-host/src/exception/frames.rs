@@ -4,7 +4,7 @@ use std::ptr;
 
 use dirql_abi::NtStatus;
 use dirql_abi::exception::{Context, DispatcherContext, RuntimeFunction};
-use dirql_image::unwind::{Frame, Handler};
+use dirql_image::unwind::{Frame, Gpr, Handler};
 use dirql_kernel::{Ddi, DriverPtr, Kernel, Platform, Stop};
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -12,6 +12,9 @@ use crate::exception::cpu::Cpu;
 use crate::exception::{Active, Crossing, own_frames};
 use crate::loader::LoadedImage;
 use crate::run::LinuxPlatform;
+use crate::trap;
+
+const RBX: Gpr = Gpr::new(3);
 
 /// More frames than a stack of 256 KiB can hold; a chain that goes round ends here.
 const MOST_FRAMES: u32 = 0x4000;
@@ -131,6 +134,40 @@ impl<'a> Walk<'a> {
         None
     }
 
+    /// After the last frame of an ISR or a DPC: goes on with what it interrupted. `None` if that was no
+    /// driver.
+    fn interrupted(&mut self) -> Option<()> {
+        if self.platform.has_frames(self.cpu.rip) {
+            // It was not the last one, but nothing could be made of it.
+            return None;
+        }
+        let mut registers = self.cpu.registers();
+        let stack = |address| self.platform.strands.read_stack(address);
+        for _ in 0..own_frames::MOST {
+            // SAFETY: as in `pass_calls`.
+            while let Some(crossing) = unsafe { self.crossing.as_ref() }
+                && (self.crossing.expose_provenance() as u64) < registers.rsp()
+            {
+                self.outer = crossing.active;
+                self.crossing = crossing.outer;
+            }
+            if self.platform.has_frames(registers.rip) {
+                self.cpu.set_registers(&registers);
+                self.scope_index = 0;
+                return Some(());
+            }
+            // SAFETY: the registers are those of a frame on this stack, whose functions have not
+            // returned.
+            if let Some(context) = unsafe { trap::interrupted(registers.rip, registers.gpr(RBX)) } {
+                self.cpu = Cpu::from_trap(context);
+                self.scope_index = 0;
+                return self.platform.has_frames(self.cpu.rip).then_some(());
+            }
+            own_frames::step(&mut registers, stack)?;
+        }
+        None
+    }
+
     /// Notes the calls of drivers whose records lie below `stack_pointer`. `None` at one that no
     /// driver's call is behind.
     fn pass_calls(&mut self, stack_pointer: u64) -> Option<()> {
@@ -186,16 +223,25 @@ impl DriverFrame {
     }
 }
 
+/// Stands in [`addresses`] before what was interrupted by what stands before it.
+const INTERRUPTED: u64 = 0;
+
 /// Where the frames of drivers from `cpu` outwards are: the instruction, then the places to
-/// which they return.
+/// which they return; after [`INTERRUPTED`], those of what an ISR, a DPC or a thread of its own
+/// interrupted.
 pub(super) fn addresses(platform: &LinuxPlatform, cpu: &Cpu) -> Vec<u64> {
     /// More than a reader wants.
     const MOST: usize = 64;
     let mut walk = Walk::new(platform, cpu);
     let mut addresses = Vec::new();
-    while addresses.len() < MOST
-        && let Some(frame) = walk.frame()
-    {
+    while addresses.len() < MOST {
+        let Some(frame) = walk.frame() else {
+            if walk.interrupted().is_none() {
+                break;
+            }
+            addresses.push(INTERRUPTED);
+            continue;
+        };
         addresses.push(frame.cpu.rip);
         walk.leave(&frame);
     }

@@ -52,4 +52,4 @@ pub(crate) use handler::attend_first;
 pub(crate) use install::{Attached, attach, forget, restore, trap_time_stamp_counter};
 pub(crate) use machine::Machine;
 pub(crate) use system_call::{SystemCall, intercept as intercept_system_calls};
-pub(crate) use trampoline::Context;
+pub(crate) use trampoline::{Context, interrupted};

@@ -209,6 +209,25 @@ fn current() -> (&'static State, &'static dyn Machine) {
     (state, machine)
 }
 
+/// The interrupted code's registers, if `rip` is where [`trampoline`] waits for [`arrive`], with
+/// its `rbx`.
+///
+/// # Safety
+/// The registers are those of a frame on the current stack that has not returned.
+pub(crate) unsafe fn interrupted<'a>(rip: u64, rbx: u64) -> Option<&'a Context> {
+    let start = trampoline as *const () as u64;
+    if !(start..start + LENGTH).contains(&rip) {
+        return None;
+    }
+    // SAFETY: while `arrive` is called, `rbx` is the frame that `redirect` wrote, which stays until
+    // the trampoline leaves it.
+    let frame = unsafe { &*std::ptr::with_exposed_provenance::<Frame>(rbx as usize) };
+    Some(&frame.context)
+}
+
+/// Not more than the bytes of [`trampoline`].
+const LENGTH: u64 = 0x80;
+
 // rsp: the XSAVE area, rbx: the frame, r12 and r13: the components to save and to restore.
 // Restoring names all components, so that those which were not in use are so again.
 #[unsafe(naked)]

@@ -122,9 +122,10 @@ pub(crate) struct Run {
 
     /// The form of the report on standard output
     #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: Format,
+    pub(crate) format: ReportFormat,
 
-    /// Write the report to a file as well, as JSON if its name ends with .json; may be repeated
+    /// Write the report to a file as well, as JSON if its name ends with .json, JUnit's form for
+    /// .xml, SARIF for .sarif; may be repeated
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: Vec<PathBuf>,
 
@@ -191,9 +192,10 @@ pub(crate) struct Explore {
 
     /// The form of the result on standard output
     #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: Format,
+    pub(crate) format: ReportFormat,
 
-    /// Write the result to a file as well, as JSON if its name ends with .json; may be repeated
+    /// Write the result to a file as well, as JSON if its name ends with .json, JUnit's form for
+    /// .xml, SARIF for .sarif; may be repeated
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: Vec<PathBuf>,
 }
@@ -214,9 +216,10 @@ pub(crate) struct Replay {
 
     /// The form of the report on standard output
     #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: Format,
+    pub(crate) format: ReportFormat,
 
-    /// Write the report to a file as well, as JSON if its name ends with .json; may be repeated
+    /// Write the report to a file as well, as JSON if its name ends with .json, JUnit's form for
+    /// .xml, SARIF for .sarif; may be repeated
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: Vec<PathBuf>,
 
@@ -233,7 +236,7 @@ pub(crate) struct Merge {
 
     /// The form of the result on standard output
     #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: Format,
+    pub(crate) format: ReportFormat,
 }
 
 /// Which order to try next.
@@ -358,6 +361,34 @@ pub(crate) enum Format {
     Human,
     /// JSON with a schema version
     Json,
+}
+
+/// The form of a report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// Text
+    #[default]
+    Human,
+    /// JSON with a schema version
+    Json,
+    /// JUnit's XML, for CI services
+    Junit,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+    /// Workflow commands of GitHub Actions
+    Github,
+}
+
+impl ReportFormat {
+    /// The form that a file's name stands for.
+    pub(crate) fn of_file(path: &std::path::Path) -> Self {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("json") => Self::Json,
+            Some("xml") => Self::Junit,
+            Some("sarif") => Self::Sarif,
+            _ => Self::Human,
+        }
+    }
 }
 
 /// When to use colour.

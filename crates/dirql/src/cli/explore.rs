@@ -3,14 +3,14 @@
 mod result;
 pub(super) mod supervisor;
 
-use std::ffi::OsStr;
+use std::io::Write;
 use std::path::Path;
 
 use dirql::report::Verdict;
 use dirql::{Limits, Plan, Points, Strategy, WindowsVersion};
 
-use super::args::{Budget, Explore, Format, Granularity, Merge, Preemptions, StrategyName};
-use super::output::{Output, plain};
+use super::args::{Budget, Explore, Granularity, Merge, Preemptions, ReportFormat, StrategyName};
+use super::output::Output;
 use super::{Exit, Failure, run, subject};
 
 pub(crate) use result::Part;
@@ -171,25 +171,18 @@ fn exit(result: &SearchResult) -> Exit {
 
 fn write(
     result: &SearchResult,
-    format: Format,
+    format: ReportFormat,
     files: &[std::path::PathBuf],
     out: &mut Output,
 ) -> Result<(), Failure> {
     let detail = out.detail();
-    match format {
-        Format::Human => result.write(out.results(), detail)?,
-        Format::Json => run::write_json(out.results(), result)?,
-    }
-    for path in files {
-        let bytes = if path.extension() == Some(OsStr::new("json")) {
-            plain(|out| run::write_json(out, result))
-        } else {
-            plain(|out| result.write(out, detail))
-        };
-        let written = bytes.and_then(|bytes| std::fs::write(path, bytes));
-        written.map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
-    }
-    Ok(())
+    let write = |format, out: &mut dyn Write| match format {
+        ReportFormat::Human => result.write(out, detail),
+        ReportFormat::Json => run::write_json(out, result),
+        other => run::write_results(out, other, &result.results()),
+    };
+    write(format, out.results())?;
+    run::write_files(files, write)
 }
 
 pub(crate) fn merge(args: &Merge, out: &mut Output) -> Result<Exit, Failure> {

@@ -1,16 +1,18 @@
 //! `dirql run`
 
-use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::os::fd::RawFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use dirql::report::{FindingReport, PlaceReport, Report, SCHEMA, Verdict, write_report};
+use dirql::report::{
+    FindingReport, PlaceReport, Report, Results, SCHEMA, Verdict, sarif, write_github, write_junit,
+    write_report,
+};
 use dirql::scenario::Scenario;
 use dirql::{Driver, Progress, Settings, Stops, Watch, WindowsVersion, WriteOutput};
 use dirql_rules::ids;
 
-use super::args::{Format, Run};
+use super::args::{ReportFormat, Run};
 use super::isolate::{self, Channel, Destroyed, Ending, Message};
 use super::output::{Output, plain};
 use super::trace::{self, Target};
@@ -150,8 +152,9 @@ pub(crate) fn conclude(
             });
         }
     };
+    let command = replay.split(' ').nth(1).unwrap_or("run").to_owned();
     report.replay = replay;
-    write(&report, args, out)?;
+    write(&report, args, &command, out)?;
     Ok(match report.verdict {
         Verdict::Clean => Exit::Clean,
         Verdict::Findings => Exit::Findings,
@@ -253,6 +256,8 @@ pub(crate) fn process_finding(message: String) -> FindingReport {
         help: text(rule.map(|rule| rule.help)),
         source: text(rule.map(|rule| rule.source)),
         windows: text(rule.map(|rule| rule.windows)),
+        bug_check: None,
+        stack: Vec::new(),
     }
 }
 
@@ -295,19 +300,40 @@ fn without_end(args: &Run, scenario: &Scenario, known: Destroyed, verdict: Verdi
     report
 }
 
-fn write(report: &Report, args: &Run, out: &mut Output) -> Result<(), Failure> {
+fn write(report: &Report, args: &Run, command: &str, out: &mut Output) -> Result<(), Failure> {
     debug_assert_eq!(report.schema, SCHEMA);
     let detail = out.detail();
-    match args.format {
-        Format::Human => write_report(out.results(), report, detail)?,
-        Format::Json => write_json(out.results(), report)?,
+    let driver = args.subject.driver.display().to_string();
+    let results = Results::of_report(report, command, &driver);
+    let write = |format, out: &mut dyn Write| match format {
+        ReportFormat::Human => write_report(out, report, detail),
+        ReportFormat::Json => write_json(out, report),
+        other => write_results(out, other, &results),
+    };
+    write(args.format, out.results())?;
+    write_files(&args.output, write)
+}
+
+/// Writes results in a form that other programs read.
+pub(crate) fn write_results(
+    out: &mut dyn Write,
+    format: ReportFormat,
+    results: &Results<'_>,
+) -> io::Result<()> {
+    match format {
+        ReportFormat::Junit => write_junit(out, results),
+        ReportFormat::Github => write_github(out, results),
+        _ => write_json(out, &sarif(results)),
     }
-    for path in &args.output {
-        let bytes = if path.extension() == Some(OsStr::new("json")) {
-            plain(|out| write_json(out, report))
-        } else {
-            plain(|out| write_report(out, report, detail))
-        };
+}
+
+/// Writes a result to files, each in the form that its name stands for.
+pub(crate) fn write_files(
+    files: &[PathBuf],
+    write: impl Fn(ReportFormat, &mut dyn Write) -> io::Result<()>,
+) -> Result<(), Failure> {
+    for path in files {
+        let bytes = plain(|out| write(ReportFormat::of_file(path), out));
         let written = bytes.and_then(|bytes| std::fs::write(path, bytes));
         written.map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
     }

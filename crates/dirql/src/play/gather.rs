@@ -101,19 +101,24 @@ fn early(outcome: &Outcome, max_steps: u64) -> String {
 
 /// The kernel's findings; a bug check is one, too.
 fn findings(bench: &Bench, outcome: Option<&Outcome>) -> Vec<FindingReport> {
-    let mut findings = bench.findings();
+    let addresses = bench.addresses();
+    let mut findings: Vec<FindingReport> = bench
+        .findings()
+        .iter()
+        .map(|finding| FindingReport::new(finding, addresses))
+        .collect();
     if let Some(Outcome::BugCheck { bug_check, place }) = outcome {
-        findings.push(Finding {
+        let finding = Finding {
             rule: ids::BUG_CHECK,
             message: format!("the system stopped: {bug_check}"),
             place: place.clone(),
             earlier: None,
-        });
+        };
+        let stack = bench.kernel().stack_at_end();
+        findings
+            .push(FindingReport::new(&finding, addresses).stopped(bug_check, &stack, addresses));
     }
     findings
-        .iter()
-        .map(|finding| FindingReport::new(finding, bench.addresses()))
-        .collect()
 }
 
 fn driver(driver: &BenchDriver) -> DriverReport {

@@ -1,7 +1,8 @@
 //! A finding with everything that a reader wants to know about it.
 
 use dirql_abi::Irql;
-use dirql_rules::{Context, Finding, Place, Severity, rule};
+use dirql_abi::bugcheck::BugCheckCode;
+use dirql_rules::{BugCheck, Context, Finding, Place, Severity, rule};
 use serde::{Deserialize, Serialize};
 
 use crate::bench::{Addresses, CodePlace};
@@ -27,6 +28,67 @@ pub struct FindingReport {
     pub source: String,
     /// How Windows would have reported it; may be empty.
     pub windows: String,
+    /// The bug check, if it is one.
+    #[serde(default)]
+    pub bug_check: Option<BugCheckReport>,
+    /// The drivers' functions that were being executed, from the inside out, if that is known.
+    #[serde(default)]
+    pub stack: Vec<FrameReport>,
+}
+
+/// A bug check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BugCheckReport {
+    /// Its number.
+    pub code: u32,
+    /// Its symbolic name; `None` for a number that Windows does not document.
+    pub name: Option<String>,
+    /// Its four parameters, in hexadecimal.
+    pub parameters: [String; 4],
+}
+
+/// A function of a driver that was being executed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameReport {
+    /// The code in words.
+    pub code: String,
+    /// The image that it is in.
+    pub image: String,
+    /// The source line.
+    pub source: Option<String>,
+    /// It did not call what is above it, but was interrupted.
+    pub interrupted: bool,
+}
+
+impl FrameReport {
+    /// The file and the line.
+    #[must_use]
+    pub fn source_line(&self) -> Option<(&str, u32)> {
+        source_line(self.source.as_deref()?)
+    }
+}
+
+/// A path without detours, as programs compare them.
+pub(super) fn normal_path(path: &str) -> String {
+    let path = path.replace('\\', "/");
+    let mut parts: Vec<&str> = Vec::new();
+    for (index, part) in path.split('/').enumerate() {
+        match part {
+            "." => {}
+            "" if index > 0 => {}
+            ".." if parts.last().is_some_and(|last| !["..", ""].contains(last)) => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+/// File and line of a text such as `edu.c:52`.
+fn source_line(source: &str) -> Option<(&str, u32)> {
+    let (file, line) = source.rsplit_once(':')?;
+    Some((file, line.parse().ok()?))
 }
 
 /// The other half of a finding.
@@ -78,7 +140,42 @@ impl FindingReport {
             help: text(rule.map(|rule| rule.help)),
             source: text(rule.map(|rule| rule.source)),
             windows: text(rule.map(|rule| rule.windows)),
+            bug_check: None,
+            stack: Vec::new(),
         }
+    }
+
+    /// With how the system stopped, and where drivers were then: addresses from the inside out, 0
+    /// before what was interrupted.
+    pub(crate) fn stopped(
+        mut self,
+        bug_check: &BugCheck,
+        stack: &[u64],
+        addresses: &Addresses,
+    ) -> Self {
+        self.bug_check = Some(BugCheckReport {
+            code: bug_check.code,
+            name: BugCheckCode(bug_check.code).name().map(Into::into),
+            parameters: bug_check.parameters.map(|value| format!("{value:#x}")),
+        });
+        let (mut calls, mut interrupted) = (false, false);
+        for address in stack {
+            if *address == 0 {
+                (calls, interrupted) = (false, true);
+                continue;
+            }
+            // All but the first are where calls return to.
+            if let Some(code) = addresses.describe(*address, calls) {
+                self.stack.push(FrameReport {
+                    code: code.to_string(),
+                    image: code.image,
+                    source: code.source,
+                    interrupted: std::mem::take(&mut interrupted),
+                });
+            }
+            calls = true;
+        }
+        self
     }
 
     /// Whether it says that something is wrong, and does not only give advice.
@@ -114,6 +211,12 @@ impl PlaceReport {
         }
     }
 
+    /// The file and the line.
+    #[must_use]
+    pub fn source_line(&self) -> Option<(&str, u32)> {
+        source_line(self.source.as_deref()?)
+    }
+
     /// The IRQL by name.
     #[must_use]
     pub fn irql_name(&self) -> String {
@@ -129,5 +232,24 @@ fn context(context: Context) -> String {
         Context::Dpc => "DPC".into(),
         Context::CriticalSection => "critical section of an interrupt".into(),
         Context::Idle => "idle".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::normal_path;
+
+    #[test]
+    fn a_path_has_no_detours() {
+        for (path, normal) in [
+            ("./a/b.c", "a/b.c"),
+            ("a/x/../b.c", "a/b.c"),
+            ("../a.c", "../a.c"),
+            ("a/../../b.c", "../b.c"),
+            ("/a//b.c", "/a/b.c"),
+            (r"C:\d\a.c", "C:/d/a.c"),
+        ] {
+            assert_eq!(normal_path(path), normal, "{path}");
+        }
     }
 }

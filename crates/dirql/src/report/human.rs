@@ -8,9 +8,10 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
+use super::excerpt::excerpt;
 use super::{
-    DeviceReport, FailureReport, FindingReport, ImportReport, InterruptReport, PlaceReport, Report,
-    ResourceReport, StepReport, Verdict,
+    DeviceReport, FailureReport, FindingReport, FrameReport, ImportReport, InterruptReport,
+    PlaceReport, Report, ResourceReport, StepReport, Verdict,
 };
 
 const BOLD: Style = Style::new().bold();
@@ -41,7 +42,7 @@ pub fn write_report(out: &mut dyn Write, report: &Report, detail: Detail) -> io:
         write_summary(out, report, detail)?;
     }
     for finding in &report.findings {
-        write_finding(out, finding)?;
+        write_finding(out, finding, detail)?;
         writeln!(out)?;
     }
     if detail > Detail::Quiet || report.verdict != Verdict::Clean {
@@ -318,11 +319,16 @@ fn write_calls(out: &mut dyn Write, report: &Report) -> io::Result<()> {
     )
 }
 
-/// Writes one finding.
+/// Writes one finding, with the lines of source that it names if they are at hand and it is not to
+/// be brief.
 ///
 /// # Errors
 /// The writer's.
-pub fn write_finding(out: &mut dyn Write, finding: &FindingReport) -> io::Result<()> {
+pub fn write_finding(
+    out: &mut dyn Write,
+    finding: &FindingReport,
+    detail: Detail,
+) -> io::Result<()> {
     let style = match finding.severity.as_str() {
         "advice" => ADVICE,
         "warning" => WARNING,
@@ -335,15 +341,48 @@ pub fn write_finding(out: &mut dyn Write, finding: &FindingReport) -> io::Result
     )?;
     writeln!(out, "  {}", finding.message)?;
     write_place(out, "at", &finding.place)?;
+    write_excerpt(out, &finding.place, detail)?;
     if let Some(earlier) = &finding.earlier {
         writeln!(out, "  earlier: {}", earlier.what)?;
         write_place(out, "at", &earlier.place)?;
+        write_excerpt(out, &earlier.place, detail)?;
     }
+    write_stack(out, &finding.stack)?;
     if !finding.help.is_empty() {
         writeln!(out, "  {BOLD}help:{BOLD:#} {}", finding.help)?;
     }
     if !finding.windows.is_empty() {
         writeln!(out, "  {DIM}on Windows: {}{DIM:#}", finding.windows)?;
+    }
+    Ok(())
+}
+
+/// The line of source at a place.
+fn write_excerpt(out: &mut dyn Write, place: &PlaceReport, detail: Detail) -> io::Result<()> {
+    if detail == Detail::Quiet {
+        return Ok(());
+    }
+    let excerpt = place
+        .source_line()
+        .and_then(|(file, line)| excerpt(file, line));
+    for line in excerpt.iter().flat_map(|text| text.lines()) {
+        writeln!(out, "    {line}")?;
+    }
+    Ok(())
+}
+
+/// The functions that were being executed.
+fn write_stack(out: &mut dyn Write, stack: &[FrameReport]) -> io::Result<()> {
+    // One frame is the place itself.
+    if stack.len() < 2 {
+        return Ok(());
+    }
+    writeln!(out, "  stack:")?;
+    for frame in stack {
+        if frame.interrupted {
+            writeln!(out, "    which interrupted")?;
+        }
+        writeln!(out, "    {}", frame.code)?;
     }
     Ok(())
 }

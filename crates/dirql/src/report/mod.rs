@@ -3,8 +3,13 @@
 //! A [`Report`] is a pure function of driver, scenario and settings: no addresses of the host, no
 //! clock, no paths that were not given.
 
+mod excerpt;
 mod finding;
+mod github;
 mod human;
+mod junit;
+mod results;
+mod sarif;
 
 #[cfg(test)]
 mod tests;
@@ -14,8 +19,12 @@ use std::collections::BTreeMap;
 use dirql_kernel::WindowsVersion;
 use serde::{Deserialize, Serialize};
 
-pub use finding::{EarlierReport, FindingReport, PlaceReport};
+pub use finding::{BugCheckReport, EarlierReport, FindingReport, FrameReport, PlaceReport};
+pub use github::write_github;
 pub use human::{Detail, write_finding, write_report};
+pub use junit::write_junit;
+pub use results::{Found, Results};
+pub use sarif::sarif;
 
 /// The form's name and version. The number changes when a reader of the old form could go wrong
 /// with the new one; added fields do not change it.

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
-use dirql::report::{Detail, FindingReport, Verdict, write_finding};
+use dirql::report::{self, Detail, FindingReport, Results, Verdict, write_finding};
 use dirql::{Coverage, Discovery, Schedule};
 use serde::{Deserialize, Serialize};
 
@@ -196,6 +196,22 @@ impl SearchResult {
         };
     }
 
+    /// What other programs are told.
+    pub(crate) fn results(&self) -> Results<'_> {
+        let found = self.discoveries.iter().map(|found| report::Found {
+            finding: &found.finding,
+            replay: &found.replay,
+        });
+        Results {
+            name: format!("explore {}", self.driver),
+            driver: self.driver.clone(),
+            verdict: self.verdict,
+            incomplete: (self.verdict == Verdict::NoVerdict)
+                .then_some("the limit was reached before all that was asked for was tried"),
+            found: found.collect(),
+        }
+    }
+
     /// Writes it for people.
     pub(crate) fn write(&self, out: &mut dyn Write, detail: Detail) -> io::Result<()> {
         if detail > Detail::Quiet {
@@ -214,7 +230,7 @@ impl SearchResult {
             writeln!(out)?;
         }
         for found in &self.discoveries {
-            write_finding(out, &found.finding)?;
+            write_finding(out, &found.finding, detail)?;
             let switches = match found.switches {
                 0 => "needs no switch: it happens by itself".into(),
                 switches => format!("needs {}", count(switches as u64, "switch", "switches")),
