@@ -1,7 +1,14 @@
-//! From a message to a processor.
+//! From a message to a processor, or to several.
+//!
+//! A destination is the ID of a local APIC, which is its processor's number, or a set by logical
+//! IDs, for a driver that has written those into local APICs and messages itself: this kernel uses
+//! physical destinations only. On a machine with 256 processors the last one has the number that
+//! means all of them elsewhere.
 
-use dirql_chips::lapic::Output;
-use dirql_chips::{DeliveryMode, InterruptMessage, MessageWrite, Trigger, Vector};
+use alloc::vec::Vec;
+
+use dirql_chips::lapic::{Lapic, Output, arbitrate};
+use dirql_chips::{DeliveryMode, DestinationMode, InterruptMessage, MessageWrite, Trigger, Vector};
 
 use crate::ke::ProcessorId;
 use crate::{Event, Kernel};
@@ -26,11 +33,13 @@ impl Kernel {
     /// `written`: a device wrote it to memory.
     fn bring(&self, message: InterruptMessage, written: bool) {
         let addressed = ProcessorId(u16::from(message.destination));
+        if message.destination_mode == DestinationMode::Logical {
+            return self.bring_to_set(message, written);
+        }
         let Some(processor) = self.processor_by_id(addressed) else {
-            return;
+            return self.bring_to_set(message, written);
         };
         match message.delivery {
-            DeliveryMode::Fixed => self.bring_vector(addressed, message, written),
             DeliveryMode::LowestPriority => {
                 let is_busy = processor.irql.get().0 >= message.vector.class();
                 let target = if is_busy {
@@ -40,7 +49,41 @@ impl Kernel {
                 };
                 self.bring_vector(target, message, written);
             }
-            DeliveryMode::Nmi => self.send_nmi(addressed),
+            _ => self.deliver(addressed, message, written),
+        }
+    }
+
+    /// A message whose destination may be several local APICs, or none: a logical one, or the
+    /// broadcast of a machine that has no processor with that number.
+    #[cold]
+    fn bring_to_set(&self, message: InterruptMessage, written: bool) {
+        let processors = self.processors().iter();
+        let addressed: Vec<_> = processors
+            .map(|processor| (processor.id, processor.lapic.borrow()))
+            .filter(|(_, lapic)| lapic.is_addressed(&message))
+            .collect();
+        let targets: Vec<ProcessorId> = if message.delivery == DeliveryMode::LowestPriority {
+            let lapics = addressed.iter().map(|(_, lapic)| &**lapic);
+            let winner = arbitrate(lapics, message.vector).map(Lapic::id);
+            winner
+                .map(|id| ProcessorId(id.into()))
+                .into_iter()
+                .collect()
+        } else {
+            addressed.iter().map(|(id, _)| *id).collect()
+        };
+        drop(addressed);
+        for target in targets {
+            self.deliver(target, message, written);
+        }
+    }
+
+    fn deliver(&self, target: ProcessorId, message: InterruptMessage, written: bool) {
+        match message.delivery {
+            DeliveryMode::Fixed | DeliveryMode::LowestPriority => {
+                self.bring_vector(target, message, written);
+            }
+            DeliveryMode::Nmi => self.send_nmi(target),
             // Nothing here answers to the others.
             DeliveryMode::Smi
             | DeliveryMode::Reserved

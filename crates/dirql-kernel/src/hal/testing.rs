@@ -30,8 +30,8 @@ pub(crate) mod register {
     pub(crate) const START: u64 = 4;
 }
 
-/// A device with as many interrupt sources as one likes. `Press` and `Release` drive the first;
-/// `Interrupt` sends one edge or message of any.
+/// A device with as many interrupt sources as one likes. `Press` and `Release` drive the first,
+/// `Pin` drives any; `Interrupt` sends one edge or message of any.
 #[derive(Clone, Debug, Default)]
 struct Sources {
     done: bool,
@@ -68,6 +68,7 @@ impl Device for Sources {
         let levels: &[(u16, Level)] = match stimulus {
             Stimulus::Press => &[(0, Level::High)],
             Stimulus::Release => &[(0, Level::Low)],
+            Stimulus::Pin { pin, level } => &[(*pin, *level)],
             Stimulus::Interrupt(source) => &[(*source, Level::High), (*source, Level::Low)],
             _ => return false,
         };

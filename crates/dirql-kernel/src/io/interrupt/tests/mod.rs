@@ -4,11 +4,13 @@ mod company;
 mod disconnect;
 mod ex;
 mod message;
+mod message_property;
 mod old;
 mod order;
 mod passive;
 mod property;
 mod report;
+mod route;
 mod windows;
 
 use dirql_abi::interrupt::{
