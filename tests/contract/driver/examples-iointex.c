@@ -56,6 +56,17 @@ typedef struct _DEVICE {
     LIST_ENTRY Entry;
     KSPIN_LOCK ListLock;
 
+    /* "Using Spin Locks: An Example" */
+    BOOLEAN Wants[2]; /* StartIo's part, the DPC's: one waits for the interrupt's lock */
+    BOOLEAN AllThree; /* both did, while the ISR had it */
+    BOOLEAN Elsewhere; /* a critical section ran on another processor than its caller */
+    ULONG Sections;   /* calls of StartIo's part */
+    ULONG Count;      /* interrupts */
+    ULONG Saved;      /* what the ISR leaves for the DPC */
+    ULONG Processed;
+
+    ULONG Resets; /* "Using an IoTimer Routine" */
+
     ULONG Used;
     CHAR Log[LOG_BYTES];
 } DEVICE;
@@ -90,6 +101,7 @@ static VOID SayStatus(PDEVICE Device, NTSTATUS Status)
         {STATUS_SUCCESS, "SUCCESS"},
         {STATUS_INVALID_PARAMETER, "INVALID_PARAMETER"},
         {STATUS_NOT_FOUND, "NOT_FOUND"},
+        {STATUS_NOT_SUPPORTED, "NOT_SUPPORTED"},
     };
     ULONG i;
 
@@ -286,6 +298,169 @@ static VOID NTAPI Dpc(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2
     Say(device, "dpc ");
     SayNumber(device, (ULONG)(Dpc - device->Dpcs));
     SayLevel(device, "");
+}
+
+/* --- "Using Spin Locks: An Example" ------------------------------------------ */
+
+#define STARTS 0
+#define DEFERRED 1
+
+typedef struct _SECTION {
+    PDEVICE Device;
+    ULONG Who;
+    ULONG Processor;
+} SECTION, *PSECTION;
+
+/* KeGetCurrentProcessorNumber, which is inline in ntddk.h. */
+static ULONG CurrentProcessor(VOID)
+{
+    ULONG number;
+
+    __asm__ volatile("movl %%gs:0x184, %0" : "=r"(number));
+    return number;
+}
+
+/* Saves what the device has for the DPC. Variant 1: over what an interrupt before has saved. */
+static BOOLEAN NTAPI SavingIsr(PKINTERRUPT InterruptObject, PVOID Context)
+{
+    PDEVICE device = Context;
+
+    UNREFERENCED_PARAMETER(InterruptObject);
+    if (!HasInterrupted(device))
+        return FALSE;
+    Silence(device);
+    device->Count++;
+    device->Saved = device->Variant == 1 ? 1 : device->Saved + 1;
+    KeInsertQueueDpc(&device->Dpcs[0], NULL, NULL);
+    Get(device, QUEUES); /* the device is slow; others come as far as the lock meanwhile */
+    if (device->Wants[STARTS] && device->Wants[DEFERRED])
+        device->AllThree = TRUE;
+    return TRUE;
+}
+
+static BOOLEAN NTAPI Section(PVOID Context)
+{
+    PSECTION section = Context;
+    PDEVICE device = section->Device;
+
+    device->Wants[section->Who] = FALSE;
+    if (CurrentProcessor() != section->Processor)
+        device->Elsewhere = TRUE;
+    if (section->Who == STARTS) {
+        device->Sections++;
+    } else {
+        device->Processed += device->Saved;
+        device->Saved = 0;
+    }
+    return TRUE;
+}
+
+static VOID EnterSection(PDEVICE Device, ULONG Who)
+{
+    SECTION section = {Device, Who, CurrentProcessor()};
+
+    Device->Wants[Who] = TRUE;
+    KeSynchronizeExecution(Device->Objects[0], Section, &section);
+}
+
+static VOID NTAPI SavedDpc(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2)
+{
+    UNREFERENCED_PARAMETER(Dpc);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    EnterSection(Context, DEFERRED);
+}
+
+static VOID NTAPI StartIoThread(PVOID Context)
+{
+    PDEVICE device = Context;
+
+    KeSetSystemAffinityThread(1 << 1);
+    EnterSection(device, STARTS);
+    KeRevertToUserAffinityThread();
+    KeSetEvent(&device->Event, IO_NO_INCREMENT, FALSE);
+    PsTerminateSystemThread(STATUS_SUCCESS);
+}
+
+/* --- "Using an IoTimer Routine" --------------------------------------------- */
+
+#define TICKS 2
+#define QUIET 0xFFFFFFFF
+
+/* The device has done what it was asked for: its timer has nothing to count any more. */
+static BOOLEAN NTAPI IsrInTime(PKINTERRUPT InterruptObject, PVOID Context)
+{
+    PDEVICE device = Context;
+
+    UNREFERENCED_PARAMETER(InterruptObject);
+    if (!HasInterrupted(device))
+        return FALSE;
+    Silence(device);
+    device->Phase = QUIET;
+    IoRequestDpc(device->Self, NULL, NULL);
+    return TRUE;
+}
+
+static VOID NTAPI DpcInTime(PKDPC Dpc, PDEVICE_OBJECT DeviceObject, PIRP Irp, PVOID Context)
+{
+    PDEVICE device = DeviceObject->DeviceExtension;
+
+    UNREFERENCED_PARAMETER(Dpc);
+    UNREFERENCED_PARAMETER(Irp);
+    UNREFERENCED_PARAMETER(Context);
+    Say(device, "done\n");
+    KeSetEvent(&device->Event, IO_NO_INCREMENT, FALSE);
+}
+
+/* TRUE: the device has had its time. */
+static BOOLEAN NTAPI CountDown(PVOID Context)
+{
+    PDEVICE device = Context;
+
+    if (device->Phase == QUIET)
+        return FALSE;
+    device->Phase--;
+    return device->Phase == 0;
+}
+
+/* Resets the device and lets it try again. Variant 0 and 1: it does it then. */
+static BOOLEAN NTAPI Reset(PVOID Context)
+{
+    PDEVICE device = Context;
+
+    device->Phase = TICKS;
+    if (device->Variant != 2)
+        Set(device, REQUESTS(0), 1);
+    return TRUE;
+}
+
+/* CustomDpc: gives up. */
+static VOID NTAPI GiveUp(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2)
+{
+    PDEVICE device = Context;
+
+    UNREFERENCED_PARAMETER(Dpc);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    Say(device, "failed\n");
+    KeSetEvent(&device->Event, IO_NO_INCREMENT, FALSE);
+}
+
+/* Once a second, at DISPATCH_LEVEL. */
+static VOID NTAPI IoTimer(PDEVICE_OBJECT DeviceObject, PVOID Context)
+{
+    PDEVICE device = Context;
+
+    UNREFERENCED_PARAMETER(DeviceObject);
+    if (!KeSynchronizeExecution(device->Objects[0], CountDown, device))
+        return;
+    if (device->Resets++ == 0) {
+        SayLevel(device, "reset");
+        KeSynchronizeExecution(device->Objects[0], Reset, device);
+    } else {
+        device->Phase = QUIET;
+        KeInsertQueueDpc(&device->Dpcs[1], NULL, NULL);
+    }
 }
 
 /* --- Connecting ------------------------------------------------------------ */
@@ -570,6 +745,213 @@ static VOID SeveralDpcs(PDEVICE Device)
     KeLowerIrql(old);
 }
 
+/*
+ * "Using Spin Locks: An Example": the ISR on one processor, StartIo on a second, the DPC on a
+ * third; all three want the interrupt's lock.
+ */
+static VOID SpinLockExample(PDEVICE Device)
+{
+    HANDLE thread;
+
+    KeInitializeDpc(&Device->Dpcs[0], SavedDpc, Device);
+    KeSetTargetProcessorDpc(&Device->Dpcs[0], 2);
+    KeClearEvent(&Device->Event);
+    if (!NT_SUCCESS(ConnectFully(Device, 0, SavingIsr, NULL, FALSE)))
+        return;
+    if (!NT_SUCCESS(PsCreateSystemThread(&thread, THREAD_ALL_ACCESS, NULL, NULL, NULL,
+                                         StartIoThread, Device)))
+        return;
+    ZwClose(thread);
+    Set(Device, REQUESTS(0), 1);
+    Set(Device, REQUESTS(1), 1);
+    KeWaitForSingleObject(&Device->Event, Executive, KernelMode, FALSE, NULL);
+}
+
+static BOOLEAN NTAPI Nothing(PVOID Context)
+{
+    UNREFERENCED_PARAMETER(Context);
+    return TRUE;
+}
+
+/* The device is done, no ISR runs, no DPC waits. */
+static VOID SpinLockExampleRest(PDEVICE Device)
+{
+    LARGE_INTEGER moment = {.QuadPart = -1000};
+
+    while (Get(Device, REQUESTS(0)) || Get(Device, REQUESTS(1)) || HasInterrupted(Device))
+        KeDelayExecutionThread(KernelMode, FALSE, &moment);
+    KeSynchronizeExecution(Device->Objects[0], Nothing, NULL);
+    KeFlushQueuedDpcs();
+}
+
+static VOID SpinLockExampleEnd(PDEVICE Device)
+{
+    if (Device->AllThree)
+        Say(Device, "all three\n");
+    if (Device->Elsewhere)
+        Say(Device, "elsewhere\n");
+    if (Device->Sections != 1)
+        Say(Device, "StartIo\n");
+    Say(Device, Device->Processed == Device->Count ? "processed\n" : "lost\n");
+}
+
+/*
+ * "Using an IoTimer Routine". Variant 0: the device interrupts in time; 1: after it was reset; 2:
+ * never.
+ */
+static VOID IoTimerExample(PDEVICE Device)
+{
+    IoInitializeDpcRequest(Device->Self, DpcInTime);
+    KeInitializeDpc(&Device->Dpcs[1], GiveUp, Device);
+    KeClearEvent(&Device->Event);
+    IoInitializeTimer(Device->Self, IoTimer, Device);
+    Report(Device, ConnectFully(Device, 0, IsrInTime, NULL, FALSE), 1);
+    Device->Phase = TICKS;
+    IoStartTimer(Device->Self);
+    if (Device->Variant == 0)
+        Set(Device, REQUESTS(0), 1);
+    KeWaitForSingleObject(&Device->Event, Executive, KernelMode, FALSE, NULL);
+    IoStopTimer(Device->Self);
+}
+
+/* Windows 7 brought these. */
+static NTSTATUS(NTAPI *SaveExtendedState)(ULONG64, PXSTATE_SAVE);
+static VOID(NTAPI *RestoreExtendedState)(PXSTATE_SAVE);
+
+#define STATE_AVX 4
+
+/* CPUID leaf 1: the system has AVX on. */
+static BOOLEAN HasAvx(VOID)
+{
+    const ULONG both = 1u << 27 | 1u << 28; /* OSXSAVE, AVX */
+    ULONG a = 1, b, c = 0, d;
+
+    __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    return (c & both) == both;
+}
+
+/* 1.5 + 2 in four lanes, and their sum. */
+static ULONG AvxSum(VOID)
+{
+    static const double first[4] = {1.5, 1.5, 1.5, 1.5};
+    static const double second[4] = {2, 2, 2, 2};
+    double sum[4];
+
+    __asm__ volatile("vmovupd %1, %%ymm6\n\tvaddpd %2, %%ymm6, %%ymm6\n\tvmovupd %%ymm6, %0\n\t"
+                     "vzeroupper"
+                     : "=m"(sum)
+                     : "m"(first), "m"(second)
+                     : "xmm6");
+    return (ULONG)(sum[0] + sum[1] + sum[2] + sum[3]);
+}
+
+/*
+ * "Using Extended Processor Features in Windows Drivers". Variant 0: at PASSIVE_LEVEL; 1: at
+ * DISPATCH_LEVEL; 2: at the level of the device.
+ */
+static VOID ExtendedState(PDEVICE Device)
+{
+    static const KIRQL raise[] = {PASSIVE_LEVEL, DISPATCH_LEVEL};
+    XSTATE_SAVE state;
+    KIRQL level, old;
+
+    if (SaveExtendedState == NULL) {
+        Say(Device, "not there\n");
+        return;
+    }
+    level = Device->Variant < 2 ? raise[Device->Variant] : (KIRQL)Device->Assigned[0].u.Interrupt.Level;
+    KeRaiseIrql(level, &old);
+    if (NT_SUCCESS(SaveExtendedState(STATE_AVX, &state))) {
+        /* On a processor without AVX there is nothing to compute with. */
+        Say(Device, !HasAvx() || AvxSum() == 14 ? "14" : "wrong");
+        RestoreExtendedState(&state);
+        SayLevel(Device, "");
+    }
+    KeLowerIrql(old);
+}
+
+/* {1A6A460B-194F-455D-B34B-B84C5B05712B} */
+static const GUID MsixTableInterface =
+    {0x1a6a460b, 0x194f, 0x455d, {0xb3, 0x4b, 0xb8, 0x4c, 0x5b, 0x05, 0x71, 0x2b}};
+
+static NTSTATUS QueryTable(PDEVICE Device, PPCI_MSIX_TABLE_CONFIG_INTERFACE Table, USHORT Size)
+{
+    KEVENT done;
+    IO_STATUS_BLOCK answer;
+    PIO_STACK_LOCATION stack;
+    PIRP irp;
+    NTSTATUS status;
+
+    RtlZeroMemory(Table, sizeof(*Table));
+    KeInitializeEvent(&done, NotificationEvent, FALSE);
+    irp = IoBuildSynchronousFsdRequest(IRP_MJ_PNP, Device->Lower, NULL, 0, NULL, &done, &answer);
+    if (irp == NULL)
+        return STATUS_INSUFFICIENT_RESOURCES;
+    irp->IoStatus.Status = STATUS_NOT_SUPPORTED;
+    stack = IoGetNextIrpStackLocation(irp);
+    stack->MinorFunction = IRP_MN_QUERY_INTERFACE;
+    stack->Parameters.QueryInterface.InterfaceType = &MsixTableInterface;
+    stack->Parameters.QueryInterface.Size = Size;
+    stack->Parameters.QueryInterface.Version = PCI_MSIX_TABLE_CONFIG_INTERFACE_VERSION;
+    stack->Parameters.QueryInterface.Interface = (PINTERFACE)Table;
+    stack->Parameters.QueryInterface.InterfaceSpecificData = NULL;
+    status = IoCallDriver(Device->Lower, irp);
+    if (status == STATUS_PENDING) {
+        KeWaitForSingleObject(&done, Executive, KernelMode, FALSE, NULL);
+        status = answer.Status;
+    }
+    return status;
+}
+
+static VOID SayAnswer(PDEVICE Device, PCSTR Question, NTSTATUS Answer)
+{
+    Say(Device, Question);
+    Say(Device, " ");
+    SayStatus(Device, Answer);
+    Say(Device, "\n");
+}
+
+static VOID InterruptOf(PDEVICE Device, ULONG Queue)
+{
+    Set(Device, REQUESTS(Queue), 1);
+    KeStallExecutionProcessor(40);
+}
+
+/* "Dynamically Configuring MSI-X". */
+static VOID MsixTable(PDEVICE Device)
+{
+    PCI_MSIX_TABLE_CONFIG_INTERFACE table;
+    ULONG version;
+    NTSTATUS status;
+    KIRQL old;
+
+    ConnectAssigned(Device, CONNECT_MESSAGE_BASED, TRUE, FALSE, &version);
+    status = QueryTable(Device, &table, PCI_MSIX_TABLE_CONFIG_MINIMUM_SIZE - 1);
+    SayAnswer(Device, "too small", status);
+    status = QueryTable(Device, &table, PCI_MSIX_TABLE_CONFIG_MINIMUM_SIZE);
+    SayAnswer(Device, "interface", status);
+    if (!NT_SUCCESS(status))
+        return;
+    Say(Device, "version ");
+    SayNumber(Device, table.Version);
+    Say(Device, "\n");
+    if (version == CONNECT_MESSAGE_BASED)
+        InterruptOf(Device, 1);
+    SayAnswer(Device, "set", table.SetTableEntry(table.Context, 1, 2));
+    if (version == CONNECT_MESSAGE_BASED)
+        InterruptOf(Device, 1);
+    KeRaiseIrql((KIRQL)Device->Assigned[0].u.Interrupt.Level, &old);
+    status = table.MaskTableEntry(table.Context, 1);
+    KeLowerIrql(old);
+    SayAnswer(Device, "mask", status);
+    if (version == CONNECT_MESSAGE_BASED)
+        InterruptOf(Device, 1);
+    SayAnswer(Device, "unmask", table.UnmaskTableEntry(table.Context, 1));
+    SayAnswer(Device, "no such entry", table.SetTableEntry(table.Context, 3, 0));
+    SayAnswer(Device, "no such message", table.SetTableEntry(table.Context, 0, 3));
+    table.InterfaceDereference(table.Context);
+}
+
 /* Windows Vista brought these; a driver that imports them does not load before. */
 static VOID(NTAPI *InitializeThreadedDpc)(PRKDPC, PKDEFERRED_ROUTINE, PVOID);
 static KIRQL(NTAPI *AcquireForDpc)(PKSPIN_LOCK);
@@ -669,12 +1051,6 @@ typedef struct _AT_DIRQL {
 static LARGE_INTEGER Soon = {.QuadPart = -10};
 static LARGE_INTEGER Never;
 
-static BOOLEAN NTAPI Nothing(PVOID Context)
-{
-    UNREFERENCED_PARAMETER(Context);
-    return TRUE;
-}
-
 CALL(InsertQueueDpc, KeInsertQueueDpc(&Device->Dpcs[0], NULL, NULL))
 CALL(RemoveQueueDpc, KeRemoveQueueDpc(&Device->Dpcs[0]))
 CALL(InitializeDpc, KeInitializeDpc(&Device->Dpcs[1], Dpc, Device))
@@ -749,9 +1125,10 @@ static VOID CallAtDirql(PDEVICE Device)
 static VOID (*const Examples[])(PDEVICE) = {
     [1] = FullySpecified, [2] = LineBased, [3] = MessageBased,  [4] = PriorToVista,
     [9] = ActiveInactive, [10] = Passive,  [11] = ActiveBoth,   [14] = Unloading,
-    [15] = WritingAnIsr,  [17] = SharedState, [20] = OneDpc,    [21] = SeveralDpcs,
-    [24] = Threaded,      [26] = QueuedLocks, [27] = SpinLocks, [29] = Ipi,
-    [31] = CallAtDirql,
+    [15] = WritingAnIsr,  [16] = SpinLockExample, [17] = SharedState,
+    [18] = IoTimerExample, [20] = OneDpc,     [21] = SeveralDpcs, [24] = Threaded,
+    [26] = QueuedLocks,   [27] = SpinLocks,   [29] = Ipi,         [30] = ExtendedState,
+    [31] = CallAtDirql,   [37] = MsixTable,
 };
 
 /* --- Requests -------------------------------------------------------------- */
@@ -774,8 +1151,12 @@ static VOID End(PDEVICE Device, PREQUEST Request)
 
     if (Request->Example == 14 && Request->Variant == 1)
         return;
+    if (Request->Example == 16)
+        SpinLockExampleRest(Device);
     DisconnectAll(Device);
     KeFlushQueuedDpcs();
+    if (Request->Example == 16)
+        SpinLockExampleEnd(Device);
     if (Request->Example == 11 && Request->Variant == 1) {
         Device->Version = version;
         DisconnectOne(Device, Device->Objects[0]);
@@ -876,6 +1257,8 @@ static VOID Begin(VOID)
     InitializeThreadedDpc = Routine(L"KeInitializeThreadedDpc");
     AcquireForDpc = Routine(L"KeAcquireSpinLockForDpc");
     ReleaseForDpc = Routine(L"KeReleaseSpinLockForDpc");
+    SaveExtendedState = Routine(L"KeSaveExtendedProcessorState");
+    RestoreExtendedState = Routine(L"KeRestoreExtendedProcessorState");
 }
 
 #include "pnp.h"

@@ -2,12 +2,17 @@
 //! where a page is wrong.
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeSet;
+
 use dirql::scenario::{DeviceSpec, Interrupts};
-use dirql::{Bench, BenchError, Driver, Outcome, Reading, WindowsVersion};
+use dirql::{Bench, BenchError, Driver, Explorer, Outcome, Reading, Strategy, WindowsVersion};
 
 /// `CTL_CODE(FILE_DEVICE_UNKNOWN, 0x801 and 0x802, METHOD_BUFFERED, FILE_ANY_ACCESS)`
 const RUN: u32 = 0x22 << 16 | 0x801 << 2;
 const END: u32 = 0x22 << 16 | 0x802 << 2;
+
+/// Orders in which an example is played that is about orders.
+const ORDERS: u64 = 60;
 
 /// What an example writes down at most.
 const LOG_BYTES: u32 = 2048;
@@ -314,6 +319,98 @@ fn an_isr_that_does_not_stop_its_device_is_a_storm() {
         .presses(1)
         .breaks(&["DQ0122"]);
     assert_eq!(seen.bug_check, Some(0xF2));
+}
+
+/// What the ends of "Using Spin Locks: An Example" say, over many orders of four processors.
+fn spin_lock_example(variant: u32) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    let one = Example {
+        device: DeviceSpec::new("dev", "msix")
+            .option("queues", 2)
+            .interrupts(Interrupts::Line)
+            .line(20),
+        ..example(16, line()).variant(variant)
+    };
+    let build = || {
+        let driver = dirql_contract::directory().join("driver/examples-iointex.sys");
+        let builder = Bench::builder().processors(4).device(one.device.clone());
+        Ok(builder.driver(Driver::file(driver)?))
+    };
+    let strategy = Strategy::Pct {
+        seeds: 0..ORDERS,
+        depth: 3,
+    };
+    let explored = Explorer::new(strategy).check(build, |bench| {
+        seen.extend(one.steps(bench)?.lines().map(str::to_owned));
+        Ok(())
+    });
+    explored.unwrap_or_else(|failed| panic!("{failed}"));
+    seen
+}
+
+/// "Using Spin Locks: An Example": its schedule is found, and the one in which the ISR comes
+/// again before the DPC.
+#[test]
+fn an_isr_start_io_and_a_dpc_meet_at_the_interrupts_lock() {
+    let right = spin_lock_example(0);
+    assert_eq!(right, ["all three", "processed"].map(String::from).into());
+}
+
+#[test]
+fn what_a_second_interrupt_saves_over_the_first_is_lost_in_some_order() {
+    let wrong = spin_lock_example(1);
+    assert_eq!(
+        wrong,
+        ["all three", "lost", "processed"].map(String::from).into()
+    );
+}
+
+/// "Using an IoTimer Routine": its three outcomes.
+#[test]
+fn a_device_is_in_time_or_reset_once_or_given_up() {
+    let one = |variant| example(18, line()).variant(variant);
+    one(0).is("connect SUCCESS, version 1\ndone\n");
+    one(1).is("connect SUCCESS, version 1\nreset at 2\ndone\n");
+    one(2).is("connect SUCCESS, version 1\nreset at 2\nfailed\n");
+}
+
+/// "Using Extended Processor Features in Windows Drivers".
+#[test]
+fn extended_registers_are_used_up_to_dispatch_level() {
+    example(30, line()).is("14 at 0\n");
+    example(30, line()).variant(1).is("14 at 2\n");
+    example(30, line())
+        .windows(WindowsVersion::Vista)
+        .is("not there\n");
+    let seen = example(30, line()).variant(2).breaks(&["DQ0100"]);
+    assert_eq!(seen.bug_check, Some(0x131));
+}
+
+/// "Dynamically Configuring MSI-X", GUID_MSIX_TABLE_CONFIG_INTERFACE.
+#[test]
+fn the_entries_of_an_msix_table_are_mapped_and_masked_while_the_device_runs() {
+    let log = "too small INVALID_PARAMETER\ninterface SUCCESS\nversion 1\nmessage 1\nset SUCCESS\n\
+         message 2\nmask SUCCESS\nmessage 2\nunmask SUCCESS\nno such entry INVALID_PARAMETER\n\
+         no such message INVALID_PARAMETER\n";
+    for windows in [WindowsVersion::Vista, WindowsVersion::Eleven] {
+        example(37, messages(3)).windows(windows).is(log);
+    }
+}
+
+#[test]
+fn a_device_without_messages_has_no_entries_to_map() {
+    let refused = "INVALID_PARAMETER\n";
+    let asked = ["set", "mask", "unmask", "no such entry", "no such message"];
+    let answers: String = asked
+        .iter()
+        .map(|question| format!("{question} {refused}"))
+        .collect();
+    let log = format!("too small {refused}interface SUCCESS\nversion 1\n{answers}");
+    example(37, line()).is(&log);
+    for windows in OLD {
+        let log = "too small NOT_SUPPORTED\ninterface NOT_SUPPORTED\n";
+        example(37, line()).windows(windows).is(log);
+    }
 }
 
 /// "Accessing Shared State Information".
