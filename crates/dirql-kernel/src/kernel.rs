@@ -78,6 +78,7 @@ impl Kernel {
             config,
         };
         kernel.boot_processors();
+        kernel.set_up_threaded_dpcs();
         kernel
     }
 

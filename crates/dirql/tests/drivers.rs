@@ -68,6 +68,7 @@ fn a_child_of_a_drivers_bus_gets_the_driver_that_is_for_it() {
     );
     let arrival = [
         "widget: the bus says 42",
+        "widget: interrupts 1",
         "watcher: a widget has arrived, opened with 0x00000000",
         "watcher: below it 42",
     ];

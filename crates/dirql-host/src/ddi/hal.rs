@@ -7,13 +7,13 @@ use super::{Nothing, exports};
 
 exports! {
     fn HalGetInterruptVector(
-        _interface: i32,
-        _bus: u32,
+        interface: i32,
+        bus: u32,
         level: u32,
         _vector: u32,
         irql: DriverPtr<u8>,
         affinity: DriverPtr<u64>,
-    ) -> u32 = |k| k.hal_get_interrupt_vector(level, irql, affinity);
+    ) -> u32 = |k| k.hal_get_interrupt_vector((interface, bus, level), irql, affinity);
     fn HalGetBusDataByOffset(kind: u32, bus: u32, slot: u32, buffer: u64, offset: u32, length: u32) -> u32
         = |k| k.hal_get_bus_data_by_offset(kind, (bus, slot), buffer, (offset, length));
     fn HalGetBusData(kind: u32, bus: u32, slot: u32, buffer: u64, length: u32) -> u32

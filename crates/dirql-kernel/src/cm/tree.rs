@@ -50,10 +50,11 @@ pub(super) struct Tree {
 pub(super) const ROOT: KeyId = KeyId(0);
 
 /// Keys that exist from the beginning.
-const SKELETON: [&str; 13] = [
+const SKELETON: [&str; 14] = [
     r"MACHINE\SYSTEM\CurrentControlSet\Services",
     r"MACHINE\SYSTEM\CurrentControlSet\Control\Class",
     r"MACHINE\SYSTEM\CurrentControlSet\Control\Session Manager\Memory Management",
+    r"MACHINE\SYSTEM\CurrentControlSet\Control\Session Manager\Kernel",
     r"MACHINE\SYSTEM\CurrentControlSet\Control\DeviceClasses",
     r"MACHINE\SYSTEM\CurrentControlSet\Enum",
     r"MACHINE\SYSTEM\CurrentControlSet\Hardware Profiles\Current",

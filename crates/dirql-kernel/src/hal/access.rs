@@ -80,7 +80,7 @@ impl Kernel {
             SlotKind::Legacy { windows, .. } => windows
                 .iter()
                 .any(|(other, at, length)| *other == space && base < at + length && *at < end),
-            SlotKind::Pci(_) => false,
+            SlotKind::Pci(_) | SlotKind::Reported { .. } => false,
         })
     }
 
@@ -105,6 +105,7 @@ impl Kernel {
                             inside.then(|| (device, region as u8, address - base))
                         })
                 }
+                SlotKind::Reported { .. } => None,
             }
         })
     }

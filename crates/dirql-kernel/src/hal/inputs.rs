@@ -74,6 +74,7 @@ impl Kernel {
                 SlotKind::Legacy { device, .. } => {
                     Some(body(Target::Legacy(&mut **device), outputs, effects))
                 }
+                SlotKind::Reported { .. } => None,
             }
         };
         self.carry_out(device, outputs, effects);

@@ -19,19 +19,28 @@ const NOBODY: DeviceId = DeviceId(u32::MAX);
 /// `PCIConfiguration` of BUS_DATA_TYPE.
 const PCI_CONFIGURATION: u32 = 4;
 
+/// Lines of an ISA bus.
+const ISA_LINES: u32 = 16;
+
+/// The input of the first interrupt controller at which the second one is, and where a device on
+/// it is seen.
+const CASCADE: u32 = 2;
+const CASCADED: u32 = 9;
+
 impl Kernel {
     /// `ULONG HalGetInterruptVector(INTERFACE_TYPE, ULONG BusNumber, ULONG BusInterruptLevel,
     /// ULONG BusInterruptVector, PKIRQL, PKAFFINITY)`
     ///
-    /// Turns a bus's line number into a vector, a DIRQL and a mask.
+    /// Turns a bus's line number into a vector, a DIRQL and a mask. On the buses of a PC level and
+    /// vector are the same number, and the level counts (note N0180).
     ///
     /// - IRQL: PASSIVE_LEVEL.
-    /// - Returns: the vector; 0 if the line does not exist.
+    /// - Returns: the vector; 0 if there is no such bus, or no such line on it.
     /// - Findings: DQ0136, advice, for a driver that has an AddDevice routine.
     /// - Source: HalGetInterruptVector, Remarks (obsolete).
     pub fn hal_get_interrupt_vector(
         &self,
-        level: u32,
+        (interface, bus, level): (i32, u32, u32),
         irql: DriverPtr<u8>,
         affinity: DriverPtr<u64>,
     ) -> Ddi<u32> {
@@ -42,7 +51,8 @@ impl Kernel {
                 None,
             )?;
         }
-        let Some(source) = self.source_of_line(level) else {
+        let line = line_of_bus(interface, bus, level);
+        let Some(source) = line.and_then(|line| self.source_of_line(line)) else {
             self.write(irql, 0)?;
             self.write(affinity, 0)?;
             return Ok(0);
@@ -164,6 +174,20 @@ impl Kernel {
         }
         self.write(translated, address)?;
         Ok(1)
+    }
+}
+
+/// The machine's line behind the line of a bus. There is one bus of each kind. On an ISA bus line
+/// 2 is what arrives at line 9, since the second controller is at the first one's input 2.
+const fn line_of_bus(interface: i32, bus: u32, level: u32) -> Option<u32> {
+    match (interface, bus) {
+        (interface_type::Isa | interface_type::Eisa, 0) => match level {
+            CASCADE => Some(CASCADED),
+            0..ISA_LINES => Some(level),
+            _ => None,
+        },
+        (interface_type::Internal | interface_type::PCIBus, 0) => Some(level),
+        _ => None,
     }
 }
 

@@ -145,6 +145,33 @@ pub(crate) enum SlotKind {
         device: Box<dyn Device>,
         windows: Vec<(pci::Space, u64, u64)>,
     },
+    /// What a driver has reported; see [`super::child`].
+    Reported {
+        /// The windows that it asks for.
+        windows: Vec<(pci::Space, u64, u64)>,
+    },
+}
+
+impl Slot {
+    pub(super) const fn new(
+        name: String,
+        kind: SlotKind,
+        wish: MessageWish,
+        lines: Vec<(u32, LineWish)>,
+    ) -> Self {
+        Self {
+            name,
+            kind,
+            wish,
+            lines,
+            assignment: None,
+            table: Vec::new(),
+            sent: Vec::new(),
+            sent_taken: 0,
+            wired: None,
+            assertions: 0,
+        }
+    }
 }
 
 impl Kernel {
@@ -182,18 +209,7 @@ impl Kernel {
         };
         let mut slots = self.hal.slots.borrow_mut();
         let id = DeviceId(slots.len() as u32);
-        slots.push(Slot {
-            name: plug.name,
-            kind,
-            wish: plug.interrupts,
-            lines,
-            assignment: None,
-            table: Vec::new(),
-            sent: Vec::new(),
-            sent_taken: 0,
-            wired: None,
-            assertions: 0,
-        });
+        slots.push(Slot::new(plug.name, kind, plug.interrupts, lines));
         drop(slots);
         self.describe_slot(id);
         Ok(id)
@@ -326,7 +342,7 @@ impl Kernel {
             SlotKind::Legacy { windows, .. } => windows.iter().any(|(own, base, size)| {
                 *own == space && (*base..*base + *size).contains(&address)
             }),
-            SlotKind::Pci(_) => false,
+            SlotKind::Pci(_) | SlotKind::Reported { .. } => false,
         });
         found.map(|index| DeviceId(index as u32))
     }
@@ -357,7 +373,7 @@ impl Kernel {
     pub(crate) fn pci_address(&self, device: DeviceId) -> Option<pci::Address> {
         self.with_slot(device, |slot| match slot.kind {
             SlotKind::Pci(address) => Some(address),
-            SlotKind::Legacy { .. } => None,
+            SlotKind::Legacy { .. } | SlotKind::Reported { .. } => None,
         })?
     }
 

@@ -5,6 +5,7 @@
 mod access;
 mod adapter;
 mod assign;
+mod child;
 mod choose;
 mod dma;
 mod inputs;

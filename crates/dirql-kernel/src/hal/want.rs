@@ -193,7 +193,7 @@ impl Kernel {
             return self.pci_windows(device);
         }
         let windows = self.with_slot(device, |slot| match &slot.kind {
-            SlotKind::Legacy { windows, .. } => windows.clone(),
+            SlotKind::Legacy { windows, .. } | SlotKind::Reported { windows } => windows.clone(),
             SlotKind::Pci(_) => Vec::new(),
         });
         windows.unwrap_or_default()

@@ -129,6 +129,9 @@ impl Kernel {
         else {
             return Ok(NtStatus::DRIVER_UNABLE_TO_LOAD);
         };
+        if !self.io.drivers.borrow().values().any(|d| d.started) {
+            self.read_dpc_setting();
+        }
         let status = self.call_at_same_level("DriverEntry", entry, &[driver, registry_path])?;
         let status = NtStatus(status as i32);
         if !status.is_success() {

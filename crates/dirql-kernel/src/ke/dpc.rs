@@ -71,6 +71,8 @@ pub(super) struct Running {
 pub(crate) struct Dpcs {
     queued: RefCell<BTreeMap<u64, Queued>>,
     insertions: Cell<u64>,
+    /// Threaded DPCs are ordinary ones.
+    pub(super) no_threads: Cell<bool>,
 }
 
 /// What a processor knows about its DPCs, beside the queue of the ordinary ones.
@@ -172,8 +174,7 @@ impl Kernel {
         if !is_threaded && image.type_ != kernel_object_type::DpcObject {
             return Err(self.not_a_dpc(image.type_));
         }
-        let readings = self.config().readings;
-        let threaded = is_threaded && !readings.has(Reading::NoThreadedDpcs);
+        let threaded = is_threaded && !self.ke.dpcs.no_threads.get();
         let free = self.free_processor();
         let target = match image.number.checked_sub(TARGET_SET) {
             Some(number) if usize::from(number) < self.processors().len() => ProcessorId(number),

@@ -1,24 +1,51 @@
 //! Threaded DPCs: a thread of the highest priority on each processor runs them at
 //! PASSIVE_LEVEL.
 //!
-//! Source: WDK, "Introduction to Threaded DPCs", "Synchronization and Threaded DPCs". The
-//! setting that makes them ordinary DPCs (`ThreadDpcEnable` 0) is a
-//! [`Reading`](crate::readings::Reading).
+//! A value in the registry makes them ordinary DPCs: `ThreadDpcEnable` 0. As Windows reads it when
+//! it boots, it counts as it is when the first driver is loaded.
+//! [`Reading::NoThreadedDpcs`] sets it.
+//!
+//! Source: WDK, "Introduction to Threaded DPCs", "Synchronization and Threaded DPCs".
 
 use alloc::boxed::Box;
 
 use dirql_abi::Irql;
+use dirql_abi::registry::value_type;
 
 use crate::ke::processor::Processor;
 use crate::ke::thread::HIGH_PRIORITY;
 use crate::ke::{Affinity, ProcessorId, ThreadBody};
+use crate::readings::Reading;
 use crate::stop::Ddi;
 use crate::{DriverPtr, Kernel};
 
 /// `SynchronizationEvent`: one wait per signal.
 const SYNCHRONIZATION: u32 = 1;
 
+/// Where the setting is.
+const KERNEL_KEY: &str =
+    r"\Registry\Machine\System\CurrentControlSet\Control\Session Manager\Kernel";
+const SETTING: &str = "ThreadDpcEnable";
+
 impl Kernel {
+    /// The registry is as the reading has it.
+    pub(crate) fn set_up_threaded_dpcs(&self) {
+        if self.config().readings.has(Reading::NoThreadedDpcs) {
+            let off = 0_u32.to_le_bytes();
+            self.registry_set(KERNEL_KEY, SETTING, value_type::REG_DWORD, &off);
+        }
+        self.read_dpc_setting();
+    }
+
+    /// The system is up: the setting counts as it is now.
+    pub(crate) fn read_dpc_setting(&self) {
+        let value = self.registry_get(KERNEL_KEY, SETTING);
+        let is_off = value.is_some_and(|(kind, data)| {
+            kind == value_type::REG_DWORD && data == 0_u32.to_le_bytes()
+        });
+        self.ke.dpcs.no_threads.set(is_off);
+    }
+
     /// Lets the thread of a processor look at its threaded DPCs; makes it if there is none.
     pub(super) fn wake_dpc_worker(&self, processor: &Processor) -> Ddi<()> {
         if let Some((_, event)) = processor.dpc.worker.get() {

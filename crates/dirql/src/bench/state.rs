@@ -515,7 +515,7 @@ fn filters(spec: &DeviceSpec) -> Vec<RegistryValue> {
 fn is_child(child: &ChildSpec, node: &Node) -> bool {
     let is_id = |id: &String| id.eq_ignore_ascii_case(&child.id);
     let is_instance = |instance: &String| instance.eq_ignore_ascii_case(&node.instance);
-    node.device.is_none()
+    node.is_reported()
         && node.hardware_ids.iter().any(is_id)
         && child.instance.as_ref().is_none_or(is_instance)
 }

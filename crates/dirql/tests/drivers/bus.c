@@ -1,5 +1,5 @@
 /* A bus driver: its device reports one child, TEST\Widget, which can be taken away and brought
- * back. The child answers IOCTL_BUS_NUMBER. */
+ * back. The child answers IOCTL_BUS_NUMBER; it asks for the registers and the line of the bus. */
 #include "test.h"
 
 typedef struct _BUS_DEVICE {
@@ -8,6 +8,8 @@ typedef struct _BUS_DEVICE {
     PDEVICE_OBJECT Pdo;
     PDEVICE_OBJECT Lower;
     PDEVICE_OBJECT Other; /* the child of the bus, the bus of the child */
+    CM_PARTIAL_RESOURCE_DESCRIPTOR Memory; /* as the bus above sees them */
+    CM_PARTIAL_RESOURCE_DESCRIPTOR Line;
 } BUS_DEVICE, *PBUS_DEVICE;
 
 static PVOID Text(const WCHAR *Characters, ULONG Bytes)
@@ -42,6 +44,39 @@ static NTSTATUS ChildId(PIRP Irp, BUS_QUERY_ID_TYPE Type)
     return Complete(Irp, text == NULL ? STATUS_INSUFFICIENT_RESOURCES : STATUS_SUCCESS, (ULONG_PTR)text);
 }
 
+/* The registers and the line that the bus has itself, shared. */
+static NTSTATUS ChildRequirements(PBUS_DEVICE Child, PIRP Irp)
+{
+    PBUS_DEVICE bus = Child->Other->DeviceExtension;
+    ULONG size = sizeof(IO_RESOURCE_REQUIREMENTS_LIST) + sizeof(IO_RESOURCE_DESCRIPTOR);
+    PIO_RESOURCE_REQUIREMENTS_LIST list = ExAllocatePoolWithTag(PagedPool, size, 'qeRT');
+    PIO_RESOURCE_DESCRIPTOR wish;
+
+    if (list == NULL)
+        return Complete(Irp, STATUS_INSUFFICIENT_RESOURCES, 0);
+    RtlZeroMemory(list, size);
+    list->ListSize = size;
+    list->InterfaceType = InterfaceTypeUndefined;
+    list->AlternativeLists = 1;
+    list->List[0].Version = 1;
+    list->List[0].Revision = 1;
+    list->List[0].Count = 2;
+    wish = list->List[0].Descriptors;
+    wish[0].Type = CmResourceTypeMemory;
+    wish[0].ShareDisposition = CmResourceShareShared;
+    wish[0].u.Memory.Length = bus->Memory.u.Memory.Length;
+    wish[0].u.Memory.Alignment = 1;
+    wish[0].u.Memory.MinimumAddress = bus->Memory.u.Memory.Start;
+    wish[0].u.Memory.MaximumAddress.QuadPart =
+        bus->Memory.u.Memory.Start.QuadPart + bus->Memory.u.Memory.Length - 1;
+    wish[1].Type = CmResourceTypeInterrupt;
+    wish[1].ShareDisposition = CmResourceShareShared;
+    wish[1].Flags = CM_RESOURCE_INTERRUPT_LEVEL_SENSITIVE;
+    wish[1].u.Interrupt.MinimumVector = bus->Line.u.Interrupt.Vector;
+    wish[1].u.Interrupt.MaximumVector = bus->Line.u.Interrupt.Vector;
+    return Complete(Irp, STATUS_SUCCESS, (ULONG_PTR)list);
+}
+
 static NTSTATUS ChildPnp(PDEVICE_OBJECT Device, PBUS_DEVICE Child, PIRP Irp)
 {
     PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(Irp);
@@ -49,6 +84,8 @@ static NTSTATUS ChildPnp(PDEVICE_OBJECT Device, PBUS_DEVICE Child, PIRP Irp)
     switch (stack->MinorFunction) {
     case IRP_MN_QUERY_ID:
         return ChildId(Irp, stack->Parameters.QueryId.IdType);
+    case IRP_MN_QUERY_RESOURCE_REQUIREMENTS:
+        return ChildRequirements(Child, Irp);
     case IRP_MN_START_DEVICE:
     case IRP_MN_STOP_DEVICE:
     case IRP_MN_QUERY_STOP_DEVICE:
@@ -101,6 +138,18 @@ static NTSTATUS Relations(PBUS_DEVICE Bus, PIRP Irp)
     return Pass(Bus->Lower, Irp);
 }
 
+static VOID Remember(PBUS_DEVICE Bus, PCM_PARTIAL_RESOURCE_LIST Raw)
+{
+    ULONG i;
+
+    for (i = 0; i < Raw->Count; i++) {
+        if (Raw->PartialDescriptors[i].Type == CmResourceTypeMemory)
+            Bus->Memory = Raw->PartialDescriptors[i];
+        if (Raw->PartialDescriptors[i].Type == CmResourceTypeInterrupt)
+            Bus->Line = Raw->PartialDescriptors[i];
+    }
+}
+
 static NTSTATUS NTAPI BusPnp(PDEVICE_OBJECT Device, PIRP Irp)
 {
     PBUS_DEVICE bus = Device->DeviceExtension;
@@ -113,8 +162,10 @@ static NTSTATUS NTAPI BusPnp(PDEVICE_OBJECT Device, PIRP Irp)
     switch (stack->MinorFunction) {
     case IRP_MN_START_DEVICE:
         status = PassAndWait(lower, Irp);
-        if (NT_SUCCESS(status))
+        if (NT_SUCCESS(status)) {
+            Remember(bus, &stack->Parameters.StartDevice.AllocatedResources->List[0].PartialResourceList);
             bus->Other = NewChild(Device);
+        }
         return Complete(Irp, status, 0);
     case IRP_MN_QUERY_DEVICE_RELATIONS:
         if (stack->Parameters.QueryDeviceRelations.Type == BusRelations)

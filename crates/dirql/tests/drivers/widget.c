@@ -1,33 +1,105 @@
-/* The function driver of TEST\Widget: asks its bus for a number when it starts, and offers an
- * interface. */
+/* The function driver of TEST\Widget: asks its bus for a number when it starts, offers an
+ * interface, and connects the interrupt that it is given, which its bus's device "edu" drives. */
 #include "test.h"
 
+#define EDU_STATUS 0x24
+#define EDU_RAISE 0x60
+#define EDU_ACKNOWLEDGE 0x64
+
 typedef struct _WIDGET {
+    PDEVICE_OBJECT Pdo;
     PDEVICE_OBJECT Lower;
     UNICODE_STRING Interface;
+    PUCHAR Registers;
+    ULONG Length;
+    PKINTERRUPT Interrupt;
+    LONG Interrupts;
 } WIDGET, *PWIDGET;
+
+static BOOLEAN NTAPI Service(PKINTERRUPT Interrupt, PVOID Context)
+{
+    PWIDGET widget = Context;
+    ULONG causes = READ_REGISTER_ULONG((PULONG)(widget->Registers + EDU_STATUS));
+
+    UNREFERENCED_PARAMETER(Interrupt);
+    if (causes == 0)
+        return FALSE;
+    WRITE_REGISTER_ULONG((PULONG)(widget->Registers + EDU_ACKNOWLEDGE), causes);
+    InterlockedIncrement(&widget->Interrupts);
+    return TRUE;
+}
+
+static NTSTATUS Connect(PWIDGET Widget, PCM_PARTIAL_RESOURCE_LIST List)
+{
+    IO_CONNECT_INTERRUPT_PARAMETERS parameters;
+    NTSTATUS status;
+    ULONG i;
+
+    for (i = 0; i < List->Count; i++) {
+        PCM_PARTIAL_RESOURCE_DESCRIPTOR resource = &List->PartialDescriptors[i];
+        if (resource->Type == CmResourceTypeMemory) {
+            Widget->Length = resource->u.Memory.Length;
+            Widget->Registers = MmMapIoSpace(resource->u.Memory.Start, Widget->Length, MmNonCached);
+        }
+    }
+    if (Widget->Registers == NULL)
+        return STATUS_INSUFFICIENT_RESOURCES;
+    RtlZeroMemory(&parameters, sizeof(parameters));
+    parameters.Version = CONNECT_LINE_BASED;
+    parameters.LineBased.PhysicalDeviceObject = Widget->Pdo;
+    parameters.LineBased.InterruptObject = &Widget->Interrupt;
+    parameters.LineBased.ServiceRoutine = Service;
+    parameters.LineBased.ServiceContext = Widget;
+    status = IoConnectInterruptEx(&parameters);
+    if (!NT_SUCCESS(status))
+        return status;
+    WRITE_REGISTER_ULONG((PULONG)(Widget->Registers + EDU_RAISE), 1);
+    KeStallExecutionProcessor(10);
+    DbgPrint("widget: interrupts %d\n", Widget->Interrupts);
+    return STATUS_SUCCESS;
+}
+
+static VOID Disconnect(PWIDGET Widget)
+{
+    IO_DISCONNECT_INTERRUPT_PARAMETERS parameters;
+
+    if (Widget->Interrupt != NULL) {
+        parameters.Version = CONNECT_LINE_BASED;
+        parameters.ConnectionContext.InterruptObject = Widget->Interrupt;
+        IoDisconnectInterruptEx(&parameters);
+        Widget->Interrupt = NULL;
+    }
+    if (Widget->Registers != NULL)
+        MmUnmapIoSpace(Widget->Registers, Widget->Length);
+    Widget->Registers = NULL;
+}
 
 static NTSTATUS NTAPI WidgetPnp(PDEVICE_OBJECT Device, PIRP Irp)
 {
     PWIDGET widget = Device->DeviceExtension;
     PDEVICE_OBJECT lower = widget->Lower;
+    PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(Irp);
     NTSTATUS status;
 
-    switch (IoGetCurrentIrpStackLocation(Irp)->MinorFunction) {
+    switch (stack->MinorFunction) {
     case IRP_MN_START_DEVICE:
         status = PassAndWait(lower, Irp);
         if (NT_SUCCESS(status)) {
             DbgPrint("widget: the bus says %d\n", AskBelow(lower, IOCTL_BUS_NUMBER));
-            IoSetDeviceInterfaceState(&widget->Interface, TRUE);
+            status = Connect(widget, &stack->Parameters.StartDevice.AllocatedResourcesTranslated->List[0]
+                                          .PartialResourceList);
+            IoSetDeviceInterfaceState(&widget->Interface, NT_SUCCESS(status));
         }
         return Complete(Irp, status, 0);
     case IRP_MN_SURPRISE_REMOVAL:
         DbgPrint("widget: gone\n");
+        Disconnect(widget);
         IoSetDeviceInterfaceState(&widget->Interface, FALSE);
         Irp->IoStatus.Status = STATUS_SUCCESS;
         return Pass(lower, Irp);
     case IRP_MN_REMOVE_DEVICE:
         DbgPrint("widget: removed\n");
+        Disconnect(widget);
         IoSetDeviceInterfaceState(&widget->Interface, FALSE);
         Irp->IoStatus.Status = STATUS_SUCCESS;
         status = Pass(lower, Irp);
@@ -71,6 +143,7 @@ static NTSTATUS NTAPI WidgetAdd(PDRIVER_OBJECT Driver, PDEVICE_OBJECT Pdo)
     if (!NT_SUCCESS(status))
         return status;
     widget = device->DeviceExtension;
+    widget->Pdo = Pdo;
     status = IoRegisterDeviceInterface(Pdo, &WidgetInterface, NULL, &widget->Interface);
     if (!NT_SUCCESS(status)) {
         IoDeleteDevice(device);

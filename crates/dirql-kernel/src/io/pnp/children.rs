@@ -127,8 +127,9 @@ impl Kernel {
             .into_iter()
             .next();
         let number = self.number_of_next_node();
+        let place = self.plug_reported(format!("{device_id} {number}"));
         let node = Node {
-            device: None,
+            device: Some(place),
             parent: Some(parent),
             gone: false,
             number,

@@ -15,12 +15,11 @@ use dirql_abi::stack_parameters::{
     StackParametersDeviceCapabilities, StackParametersFilterResourceRequirements,
     StackParametersStartDevice,
 };
-use dirql_chips::pci::Space;
 use dirql_rules::ids;
 
 use super::lists::{Form, resource_list};
 use super::{Agreed, Node, NodeState};
-use crate::hal::{Alternative, Assignment, InterruptPolicy, Resource, Want};
+use crate::hal::{Alternative, Assignment, InterruptPolicy};
 use crate::io::driver::zeroed;
 use crate::io::notification::TargetEvent;
 use crate::{Ddi, DriverPtr, Kernel};
@@ -177,8 +176,6 @@ impl Kernel {
         Ok(self.assign_to_node(node, &policy, &alternatives))
     }
 
-    /// A device that another driver reports has no wires: it is given addresses as they are
-    /// asked for, and no interrupts.
     fn assign_to_node(
         &self,
         node: &Node,
@@ -186,10 +183,14 @@ impl Kernel {
         alternatives: &[Alternative],
     ) -> Option<Assignment> {
         let Some(device) = node.device else {
-            let resources = alternatives.iter().find_map(without_wires);
-            return resources.map(|resources| Assignment { resources });
+            // A driver has found it where the machine has nothing.
+            return Some(Assignment::default());
         };
-        self.assign(device, policy, alternatives)
+        if node.parent.is_some() {
+            self.assign_reported(device, policy, alternatives)
+        } else {
+            self.assign(device, policy, alternatives)
+        }
     }
 
     fn send_start(
@@ -546,22 +547,4 @@ impl Kernel {
             Some(node) => Err(PnpError::State(node.state)),
         }
     }
-}
-
-/// What a list asks for where it is asked for first; `None` if it needs an interrupt.
-fn without_wires(list: &Alternative) -> Option<alloc::vec::Vec<Resource>> {
-    let give = |want: &Want| match want {
-        Want::Range(range) => {
-            let (base, length) = (range.minimum, range.length);
-            Some(match range.space {
-                Space::Port => Resource::Port { base, length },
-                Space::Memory => Resource::Memory { base, length },
-            })
-        }
-        Want::Private(data) => Some(Resource::Private(*data)),
-        Want::Line { .. } | Want::Messages { .. } => None,
-    };
-    list.iter()
-        .map(|choice| choice.iter().find_map(give))
-        .collect()
 }

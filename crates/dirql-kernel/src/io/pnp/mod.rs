@@ -63,7 +63,8 @@ pub enum Agreed {
 /// A device of the machine, as plug and play knows it.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// Which device of the machine; `None` for one that another driver reports.
+    /// Which device of the machine, or its place for one that another driver reports; `None` if a
+    /// driver has found it where the machine has nothing.
     pub device: Option<DeviceId>,
     /// The device that it hangs from; `None`: the root.
     pub parent: Option<u64>,
@@ -94,6 +95,12 @@ pub struct Node {
 }
 
 impl Node {
+    /// Whether a driver has reported it, as a device on its bus or as one that it has found.
+    #[must_use]
+    pub const fn is_reported(&self) -> bool {
+        self.parent.is_some() || self.device.is_none()
+    }
+
     /// `ENUMERATOR\ID`, the first hardware ID.
     #[must_use]
     pub fn device_id(&self) -> &str {

@@ -3,6 +3,7 @@
 mod device;
 mod interface;
 mod irp;
+mod legacy_resources;
 mod pnp;
 mod power;
 mod queue;

@@ -4,6 +4,7 @@ use dirql_abi::dpc::KDpc;
 
 use super::{others, until};
 use crate::hal::testing::Rig;
+use crate::io::DriverImage;
 use crate::readings::{Reading, Readings};
 use crate::{Config, Ddi, DriverPtr, Kernel};
 
@@ -197,4 +198,49 @@ fn with_the_switch_off_it_is_an_ordinary_dpc() {
         kernel.yield_point()
     });
     assert_eq!(rig.log.take(), ["[c0, 1, 2] at 2"]);
+}
+
+/// A driver is loaded whose DriverEntry does nothing.
+fn load(rig: &Rig) {
+    let image = DriverImage {
+        name: "driver".into(),
+        base: 0,
+        size: 0,
+        entry: rig.bench.routine(|_, _| Ok(0)),
+    };
+    let status = rig.bench.on_thread(move |kernel| {
+        let driver = kernel.create_driver(&image)?.expect("the name is free");
+        kernel.run_driver_entry(driver)
+    });
+    assert!(status.is_success());
+}
+
+/// The value in the registry, as it is when the first driver is loaded: what a driver writes there
+/// would count after the next boot.
+#[test]
+fn the_switch_is_a_value_in_the_registry_that_is_read_once() {
+    const KEY: &str = r"\Registry\Machine\System\CurrentControlSet\Control\Session Manager\Kernel";
+    let set = |kernel: &Kernel, value: u32| {
+        assert!(kernel.registry_set(KEY, "ThreadDpcEnable", 4, &value.to_le_bytes()));
+    };
+    for (before, after, expected) in [(0, 1, "2"), (1, 0, "0")] {
+        let rig = Rig::new(1);
+        set(rig.kernel(), before);
+        load(&rig);
+        set(rig.kernel(), after);
+        let log = rig.log.clone();
+        let object = make(&rig, move |kernel, _| {
+            log.add(kernel.irql().0);
+            Ok(())
+        });
+        rig.kernel().ke_insert_queue_dpc(object, 0, 0).unwrap();
+        rig.run();
+        assert_eq!(rig.log.take(), [expected]);
+    }
+    let off = Rig::with(Config {
+        readings: Readings::default().with(Reading::NoThreadedDpcs),
+        ..Config::default()
+    });
+    let value = off.kernel().registry_get(KEY, "ThreadDpcEnable");
+    assert_eq!(value, Some((4, alloc::vec![0; 4])));
 }

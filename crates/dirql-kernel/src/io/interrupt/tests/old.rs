@@ -1,6 +1,7 @@
 //! `IoConnectInterrupt`: every status of its page and every cause that Windows is known to have.
 
 use dirql_abi::interrupt::interrupt_mode;
+use dirql_abi::resource::interface_type;
 use dirql_abi::{Irql, NtStatus};
 use dirql_chips::Trigger;
 
@@ -414,6 +415,50 @@ fn the_kinterrupt_has_what_drivers_look_at() {
     );
 }
 
+/// A line of the ISA bus, and one of the PCI bus, as HalGetInterruptVector is asked for it.
+const fn isa(line: u32) -> (i32, u32, u32) {
+    (interface_type::Isa, 0, line)
+}
+
+const fn pci(line: u32) -> (i32, u32, u32) {
+    (interface_type::PCIBus, 0, line)
+}
+
+#[test]
+fn hal_get_interrupt_vector_knows_the_buses() {
+    let rig = Rig::new(1);
+    let (irql, affinity) = (
+        DriverPtr::new(rig.bench.variable(1)),
+        DriverPtr::new(rig.bench.variable(8)),
+    );
+    let ask = |question| {
+        let kernel = rig.kernel();
+        let vector = kernel.hal_get_interrupt_vector(question, irql, affinity);
+        (vector.unwrap(), kernel.read(affinity).unwrap())
+    };
+    let (line9, _) = ask(isa(9));
+    assert_ne!(line9, 0);
+    assert_eq!(ask(isa(2)).0, line9, "the second controller is at input 2");
+    assert_eq!(ask((interface_type::Eisa, 0, 9)).0, line9);
+    assert_eq!(
+        ask(pci(9)).0,
+        line9,
+        "the machine's lines have one number each"
+    );
+    assert_eq!(ask((interface_type::Internal, 0, 9)).0, line9);
+    assert_ne!(ask(isa(15)).0, 0);
+    assert_ne!(ask(pci(16)).0, 0);
+    for nothing in [
+        isa(16),
+        (interface_type::Isa, 1, 9),
+        (interface_type::PCIBus, 1, 9),
+        (interface_type::MicroChannel, 0, 9),
+        (-1, 0, 9),
+    ] {
+        assert_eq!(ask(nothing), (0, 0), "{nothing:?}");
+    }
+}
+
 #[test]
 fn hal_get_interrupt_vector_gives_what_a_connect_takes() {
     let rig = Rig::new(2);
@@ -423,7 +468,9 @@ fn hal_get_interrupt_vector_gives_what_a_connect_takes() {
         DriverPtr::new(rig.bench.variable(8)),
     );
     let kernel = rig.kernel();
-    let vector = kernel.hal_get_interrupt_vector(5, irql, affinity).unwrap();
+    let vector = kernel
+        .hal_get_interrupt_vector(isa(5), irql, affinity)
+        .unwrap();
     let grant = device.grant();
     assert_eq!(vector, u32::from(grant.vector.0));
     assert_eq!(kernel.read(irql).unwrap(), grant.irql.0);
@@ -448,7 +495,9 @@ fn a_line_that_nothing_is_wired_to_may_be_connected_in_either_mode() {
         DriverPtr::new(rig.bench.variable(8)),
     );
     let kernel = rig.kernel();
-    let vector = kernel.hal_get_interrupt_vector(9, irql, affinity).unwrap();
+    let vector = kernel
+        .hal_get_interrupt_vector(isa(9), irql, affinity)
+        .unwrap();
     let level = kernel.read(irql).map(Irql).unwrap();
     for (mode, share_vector) in [
         (interrupt_mode::LevelSensitive, 1),
@@ -483,11 +532,11 @@ fn hal_get_interrupt_vector_returns_0_for_a_line_that_is_none() {
     let lines = crate::hal::testing::LINES;
     let kernel = rig.kernel();
     assert_ne!(
-        kernel.hal_get_interrupt_vector(lines - 1, irql, affinity),
+        kernel.hal_get_interrupt_vector(pci(lines - 1), irql, affinity),
         Ok(0)
     );
     assert_eq!(
-        kernel.hal_get_interrupt_vector(lines, irql, affinity),
+        kernel.hal_get_interrupt_vector(pci(lines), irql, affinity),
         Ok(0)
     );
     assert_eq!(kernel.read(affinity), Ok(0));
