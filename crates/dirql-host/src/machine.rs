@@ -28,6 +28,10 @@ impl Machine for CurrentMachine {
         kernel.write_cr8(value);
     }
 
+    fn come_to(&self, instruction: u64) {
+        run::current_kernel().come_to(instruction);
+    }
+
     fn read_port(&self, port: u16, width: Width) -> u64 {
         run::current_kernel().read_port(port, width)
     }

@@ -35,6 +35,7 @@
 mod builder;
 mod checksum;
 mod debug;
+pub mod disassembly;
 mod error;
 mod export;
 mod function;

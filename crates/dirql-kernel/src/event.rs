@@ -4,7 +4,9 @@ use alloc::string::String;
 
 use dirql_abi::{Irql, NtStatus};
 use dirql_chips::{Level, MessageWrite, Vector, Width};
-use dirql_rules::{Context, Finding};
+use dirql_rules::{Context, Finding, Place};
+
+use crate::ke::{Choice, ClockAction};
 
 /// When and where an event happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,6 +56,22 @@ pub enum Event {
         gsi: u32,
         /// Its level now (high is asserted).
         level: Level,
+    },
+    /// A line's pin at the IO-APIC was masked (`true`) or unmasked.
+    LineMasked {
+        /// System-wide number of the line.
+        gsi: u32,
+        /// Which way.
+        masked: bool,
+    },
+    /// A driver masked (`true`) or unmasked an entry of a device's MSI-X table.
+    EntryMasked {
+        /// Which device of the machine.
+        device: u32,
+        /// The entry.
+        entry: u32,
+        /// Which way.
+        masked: bool,
     },
     /// A device sent a message.
     Message(MessageWrite),
@@ -111,6 +129,25 @@ pub enum Event {
     LockReleased(u64),
     /// A processor went on with another thread (`None`: idle).
     ThreadSwitch(Option<u32>),
+    /// A thread runs for the first time.
+    ThreadBegin(u32),
+    /// A thread has come to its end.
+    ThreadEnd(u32),
+    /// Something else happens than what would have happened by itself: where the schedule of the
+    /// run has a switch.
+    Switch {
+        /// What happens.
+        choice: Choice,
+        /// How many things could have.
+        options: u16,
+        /// The driver's instruction that has to wait, or the one after the call that has; 0 if
+        /// that is unknown.
+        address: u64,
+        /// Whether it is the one after a call.
+        after_call: bool,
+    },
+    /// A delay is over.
+    DelayOver(ClockAction),
     /// A thread began to wait on an object.
     WaitBegin(u64),
     /// The wait ended.
@@ -139,6 +176,8 @@ pub enum Event {
         width: Width,
         /// Value read.
         value: u64,
+        /// The driver's instruction that did it; 0 if a routine of the kernel did.
+        instruction: u64,
     },
     /// A driver wrote a device register or port.
     DeviceWrite {
@@ -150,6 +189,8 @@ pub enum Event {
         width: Width,
         /// Value written.
         value: u64,
+        /// The driver's instruction that did it; 0 if a routine of the kernel did.
+        instruction: u64,
     },
     /// An interrupt object was connected (`true`) or disconnected.
     Connection {
@@ -164,6 +205,13 @@ pub enum Event {
     DebugPrint(String),
     /// A finding was recorded.
     Finding(Finding),
+    /// The system stopped, which ends the run.
+    BugCheck {
+        /// Code and parameters in words.
+        text: String,
+        /// Where.
+        place: Place,
+    },
 }
 
 /// Whoever wants to know what happens.

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
+use alloc::string::ToString as _;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
@@ -129,6 +130,15 @@ impl Kernel {
     /// Ends the run. The first reason counts. The caller must not return to driver code:
     /// on a strand it returns [`crate::Stop::Ended`] up to the table of exports.
     pub fn end(&self, outcome: Outcome) {
+        if let Outcome::BugCheck { bug_check, place } = &outcome
+            && !self.has_ended()
+            && self.report.is_recording()
+        {
+            self.event(Event::BugCheck {
+                text: bug_check.to_string(),
+                place: place.clone(),
+            });
+        }
         self.outcome.borrow_mut().get_or_insert(outcome);
         self.ended.set(true);
     }

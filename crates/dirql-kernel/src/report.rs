@@ -34,9 +34,26 @@ pub(crate) struct Report {
     sink: RefCell<Option<Box<dyn EventSink>>>,
     recording: Cell<bool>,
     ddi: Cell<CurrentDdi>,
+    /// The driver's instruction that is being carried out for it, 0 if none is.
+    instruction: Cell<u64>,
+    /// The driver's instruction that waits until the kernel has attended to something, or 0.
+    waiting: Cell<u64>,
 }
 
 impl Report {
+    pub(crate) fn instruction(&self) -> u64 {
+        self.instruction.get()
+    }
+
+    pub(crate) fn take_instruction(&self) -> u64 {
+        self.instruction.take()
+    }
+
+    /// Driver code waits before an instruction, or (0) no longer does; returns what was said before.
+    pub(crate) fn set_waiting(&self, instruction: u64) -> u64 {
+        self.waiting.replace(instruction)
+    }
+
     pub(crate) fn set_sink(&self, sink: Option<Box<dyn EventSink>>) {
         self.recording.set(sink.is_some());
         *self.sink.borrow_mut() = sink;
@@ -81,6 +98,23 @@ impl Kernel {
     pub(crate) fn event(&self, event: Event) {
         if let Some(sink) = &mut *self.report.sink.borrow_mut() {
             sink.record(self.stamp(), &event);
+        }
+    }
+
+    /// The driver has come to an instruction that is carried out for it, or that it is stopped
+    /// before; 0: that is over. For whoever reads the trace.
+    #[inline]
+    pub fn come_to(&self, instruction: u64) {
+        self.report.instruction.set(instruction);
+    }
+
+    /// Where the driver code waits that a yield point has stopped, 0 if that is unknown, and
+    /// whether that is after a call.
+    pub(crate) fn waiting_place(&self) -> (u64, bool) {
+        let ddi = self.report.ddi.get();
+        match ddi.name {
+            Some(_) => (ddi.site.return_address, true),
+            None => (self.report.waiting.get(), false),
         }
     }
 

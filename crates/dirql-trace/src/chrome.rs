@@ -15,7 +15,6 @@ use dirql_kernel::{Event, Stamp};
 use dirql_rules::Context;
 use serde::Serialize;
 
-use crate::names::Names;
 use crate::record::Record;
 
 /// Lanes of threads begin here, after those of at most 256 processors.
@@ -67,9 +66,8 @@ pub(crate) fn event(
     number: u64,
     stamp: Stamp,
     event: &Event,
-    names: &dyn Names,
+    record: Record<'_>,
 ) -> io::Result<()> {
-    let record = Record::new(event, names);
     let name = title(event, &record);
     let phase = phase(event);
     let arguments = match event {
@@ -144,30 +142,6 @@ fn title(event: &Event, record: &Record<'_>) -> String {
         (_, Record::RoutineEnter { kind, routine }) => format!("{kind} {routine}"),
         (Event::RoutineLeave { kind, .. }, _) => (*kind).into(),
         (Event::Landmark(text), _) => text.clone(),
-        (Event::Finding(finding), _) => format!("{}: {}", finding.rule, finding.message),
-        (Event::Line { gsi, .. }, Record::Line { level, .. }) => format!("line {gsi} {level}"),
-        (Event::Message(_), _) => "message".into(),
-        (Event::Pending { vector, .. }, _) => format!("pending {:#x}", vector.0),
-        (Event::Delivered(vector), _) => format!("taken {:#x}", vector.0),
-        (Event::EndOfInterrupt(vector), _) => format!("ended {:#x}", vector.0),
-        (Event::DpcQueued { .. }, _) => "DPC queued".into(),
-        (Event::LockWanted(_), _) => "lock wanted".into(),
-        (Event::LockTaken(_), _) => "lock taken".into(),
-        (Event::LockReleased(_), _) => "lock released".into(),
-        (Event::ThreadSwitch(_), _) => "thread switch".into(),
-        (Event::WaitBegin(_), _) => "wait".into(),
-        (Event::WaitEnd(_), _) => "wait ended".into(),
-        (Event::DeviceRead { .. }, _) => "device read".into(),
-        (Event::DeviceWrite { .. }, _) => "device write".into(),
-        (
-            Event::Connection {
-                connected: true, ..
-            },
-            _,
-        ) => "interrupt connected".into(),
-        (Event::Connection { .. }, _) => "interrupt disconnected".into(),
-        (Event::DebugPrint(text), _) => text.clone(),
-        // The enter events above have their own records.
-        (_, _) => "event".into(),
+        (_, record) => record.to_string(),
     }
 }

@@ -1,10 +1,11 @@
 //! The last events of a run, in memory.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::rc::Rc;
 
 use dirql_kernel::{Event, EventSink, Stamp};
+
+use crate::tape::Tape;
 
 /// One event with its time and place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +16,7 @@ pub struct Entry {
     pub event: Event,
 }
 
-/// Keeps the last events, up to a limit.
+/// Keeps the last events, up to a limit, in some ten bytes each.
 #[derive(Debug)]
 pub struct Recorder(Rc<RefCell<Kept>>);
 
@@ -25,9 +26,9 @@ pub struct Recording(Rc<RefCell<Kept>>);
 
 #[derive(Debug)]
 struct Kept {
-    entries: VecDeque<Entry>,
+    tape: Tape,
     limit: usize,
-    dropped: u64,
+    seen: u64,
 }
 
 impl Recorder {
@@ -35,9 +36,9 @@ impl Recorder {
     #[must_use]
     pub fn new(limit: usize) -> (Self, Recording) {
         let kept = Kept {
-            entries: VecDeque::new(),
+            tape: Tape::default(),
             limit,
-            dropped: 0,
+            seen: 0,
         };
         let kept = Rc::new(RefCell::new(kept));
         (Self(kept.clone()), Recording(kept))
@@ -46,17 +47,15 @@ impl Recorder {
 
 impl EventSink for Recorder {
     fn record(&mut self, stamp: Stamp, event: &Event) {
-        let mut kept = self.0.borrow_mut();
-        if kept.entries.len() >= kept.limit {
-            kept.dropped += 1;
-            if kept.entries.pop_front().is_none() {
-                return;
-            }
-        }
-        kept.entries.push_back(Entry {
-            stamp,
-            event: event.clone(),
-        });
+        let kept = &mut *self.0.borrow_mut();
+        kept.tape.push(stamp, event, kept.limit);
+        kept.seen += 1;
+    }
+}
+
+impl Kept {
+    fn count(&self) -> usize {
+        self.tape.len().min(self.limit)
     }
 }
 
@@ -64,19 +63,28 @@ impl Recording {
     /// The events, oldest first.
     #[must_use]
     pub fn entries(&self) -> Vec<Entry> {
-        self.0.borrow().entries.iter().cloned().collect()
+        let mut entries = Vec::with_capacity(self.0.borrow().count());
+        self.each(|stamp, event| entries.push(Entry { stamp, event }));
+        entries
+    }
+
+    /// Tells the events to `each`, oldest first.
+    pub fn each(&self, each: impl FnMut(Stamp, Event)) {
+        let kept = self.0.borrow();
+        kept.tape.play(kept.count(), each);
     }
 
     /// How many events before them were dropped to stay under the limit.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.0.borrow().dropped
+        let kept = self.0.borrow();
+        kept.seen - kept.count() as u64
     }
 
     /// Forgets what has been kept so far.
     pub fn clear(&self) {
-        let mut kept = self.0.borrow_mut();
-        kept.entries.clear();
-        kept.dropped = 0;
+        let kept = &mut *self.0.borrow_mut();
+        kept.tape.clear();
+        kept.seen = 0;
     }
 }

@@ -1,12 +1,16 @@
 //! Events written as they happen.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::rc::Rc;
 
 use dirql_kernel::{Event, EventSink, Stamp};
 
+use crate::code::Code;
 use crate::names::Names;
+use crate::record::Record;
 use crate::recorder::Entry;
+use crate::vcd::Waves;
 use crate::{chrome, json_lines, text};
 
 /// A form in which a trace is written.
@@ -18,16 +22,19 @@ pub enum Form {
     JsonLines,
     /// The Chrome trace format, which the Perfetto viewer opens.
     Chrome,
+    /// Value change dump, which viewers of waveforms open.
+    Vcd,
 }
 
 impl Form {
     /// The form that a file of this name is in: `.json` is the Chrome trace format, `.jsonl`
-    /// JSON lines, everything else text.
+    /// JSON lines, `.vcd` a value change dump, everything else text.
     #[must_use]
     pub fn of_file(name: &str) -> Self {
         match name.rsplit_once('.') {
             Some((_, "json")) => Self::Chrome,
             Some((_, "jsonl")) => Self::JsonLines,
+            Some((_, "vcd")) => Self::Vcd,
             _ => Self::Text,
         }
     }
@@ -36,12 +43,16 @@ impl Form {
 /// Writes each event as it happens.
 ///
 /// The first error of the writer ends the writing; [`Stream::finish`] returns it. Dropping a
-/// stream ends the form as far as that is still possible.
+/// stream ends the form as far as that is still possible. A value change dump begins with the
+/// list of what changes in it, so that its changes are kept in memory until the end.
 pub struct Stream<W: Write> {
     out: W,
     form: Form,
     names: Rc<dyn Names>,
     written: u64,
+    /// The code that has been named, in JSON lines.
+    codes: BTreeMap<String, Code>,
+    waves: Waves,
     error: Option<io::Error>,
     finished: bool,
 }
@@ -63,6 +74,8 @@ impl<W: Write> Stream<W> {
             form,
             names,
             written: 0,
+            codes: BTreeMap::new(),
+            waves: Waves::default(),
             error: None,
             finished: false,
         };
@@ -70,6 +83,7 @@ impl<W: Write> Stream<W> {
             Form::Text => text::begin(&mut stream.out),
             Form::JsonLines => json_lines::begin(&mut stream.out),
             Form::Chrome => chrome::begin(&mut stream.out),
+            Form::Vcd => Ok(()),
         };
         stream.error = begun.err();
         stream
@@ -80,11 +94,18 @@ impl<W: Write> Stream<W> {
     /// # Errors
     /// The writer's.
     fn write(&mut self, stamp: Stamp, event: &Event) -> io::Result<()> {
-        let names = &*self.names;
+        let record = Record::new(event, &*self.names);
         match self.form {
-            Form::Text => text::event(&mut self.out, stamp, event, names),
-            Form::JsonLines => json_lines::event(&mut self.out, stamp, event, names),
-            Form::Chrome => chrome::event(&mut self.out, self.written, stamp, event, names),
+            Form::Text => text::event(&mut self.out, stamp, &record),
+            Form::JsonLines => {
+                note_code(&mut self.codes, event, &record, &*self.names);
+                json_lines::event(&mut self.out, stamp, record)
+            }
+            Form::Chrome => chrome::event(&mut self.out, self.written, stamp, event, record),
+            Form::Vcd => {
+                self.waves.event(stamp, &record);
+                Ok(())
+            }
         }?;
         self.written += 1;
         Ok(())
@@ -97,8 +118,11 @@ impl<W: Write> Stream<W> {
         if let Some(error) = self.error.take() {
             return Err(error);
         }
-        if self.form == Form::Chrome {
-            chrome::end(&mut self.out)?;
+        match self.form {
+            Form::Text => {}
+            Form::JsonLines => json_lines::code(&mut self.out, &self.codes)?,
+            Form::Chrome => chrome::end(&mut self.out)?,
+            Form::Vcd => self.waves.write(&mut self.out)?,
         }
         self.out.flush()
     }
@@ -109,6 +133,48 @@ impl<W: Write> Stream<W> {
     /// The first error of the writer.
     pub fn finish(mut self) -> io::Result<()> {
         self.end()
+    }
+}
+
+/// Looks up the code at the place that an event names, once for each place.
+pub(crate) fn note_code(
+    codes: &mut BTreeMap<String, Code>,
+    event: &Event,
+    record: &Record<'_>,
+    names: &dyn Names,
+) {
+    let Some(place) = record.place() else { return };
+    let (address, call) = match event {
+        Event::DdiEnter { caller, .. } => (*caller, true),
+        Event::Switch {
+            address,
+            after_call,
+            ..
+        } => (*address, *after_call),
+        Event::IsrEnter { routine, .. }
+        | Event::DpcEnter { routine, .. }
+        | Event::RoutineEnter { routine, .. } => (*routine, false),
+        Event::DeviceRead { instruction, .. } | Event::DeviceWrite { instruction, .. } => {
+            (*instruction, false)
+        }
+        Event::Finding(finding) => (finding.place.address, finding.place.ddi.is_some()),
+        Event::BugCheck { place, .. } => (place.address, place.ddi.is_some()),
+        _ => return,
+    };
+    if !codes.contains_key(place)
+        && let Some(code) = names.code(address, call)
+    {
+        codes.insert(place.into(), code);
+    }
+    if let (Event::Finding(finding), Record::Finding { earlier, .. }) = (event, record)
+        && let (Some((_, earlier)), Some(at)) = (
+            &finding.earlier,
+            earlier.as_ref().and_then(|place| place.at.as_ref()),
+        )
+        && !codes.contains_key(at)
+        && let Some(code) = names.code(earlier.address, earlier.ddi.is_some())
+    {
+        codes.insert(at.clone(), code);
     }
 }
 

@@ -20,7 +20,9 @@ pub use explore::{
     Discovery, Explorer, Failed, Limits, Plan, ReplayError, Search, Strategy, explore,
     explore_plan, meeting_points,
 };
-pub use play::{Found, MakeSink, Progress, Settings, WriteOutput, discover, play, read_drivers};
+pub use play::{
+    Film, Found, MakeSink, Progress, Settings, WriteOutput, discover, play, read_drivers,
+};
 
 pub use dirql_explore::{Coverage, Deviation, Points, Schedule, ScheduleError, shrink};
 pub use dirql_host::{MemoryAccess, Stops, Watch};

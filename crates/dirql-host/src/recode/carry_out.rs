@@ -208,6 +208,7 @@ extern "win64" fn carry_out(saved: *mut Saved) {
 
 fn perform(kernel: &Kernel, saved: &mut Saved) -> Ddi<()> {
     let order = saved.order;
+    kernel.come_to(saved.next);
     let register = (order.0 >> 8 & 15) as usize;
     match order.0 & 0xFF {
         Order::READ_CR8 => saved.general[register] = kernel.read_cr8(),
@@ -230,6 +231,7 @@ fn perform(kernel: &Kernel, saved: &mut Saved) -> Ddi<()> {
     if kernel.needs_attention() {
         kernel.attend()
     } else {
+        kernel.come_to(0);
         Ok(())
     }
 }

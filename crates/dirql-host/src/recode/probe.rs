@@ -132,6 +132,7 @@ fn stand_before(platform: &LinuxPlatform, instruction: u64, stack_pointer: u64) 
     platform.end_records(kernel);
     let driver = platform.leave_driver();
     let outer = platform.stand_at(instruction, stack_pointer);
+    kernel.come_to(instruction);
     let result = std::panic::catch_unwind(AssertUnwindSafe(|| kernel.attend()));
     match result {
         Ok(Ok(())) => {}

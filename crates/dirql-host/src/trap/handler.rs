@@ -191,6 +191,7 @@ fn emulate(state: &State, machine: &dyn Machine, registers: &mut Registers<'_>) 
     if !page_fault && accesses_memory(&entry.operation) {
         return protection(state, machine, registers);
     }
+    machine.come_to(rip);
     let length = u64::from(entry.length);
     let result = Emulator {
         state,
@@ -209,6 +210,7 @@ fn emulate(state: &State, machine: &dyn Machine, registers: &mut Registers<'_>) 
     if next != Next::Shadowed && machine.needs_attention() {
         return Decision::Leave(Reason::Attend);
     }
+    machine.come_to(0);
     Decision::Resume
 }
 

@@ -15,6 +15,8 @@ use super::trampoline::Context;
 /// no driver code, does not leave the strand, and borrows nothing that can be borrowed
 /// while driver code runs. The last five run on a stack outside it.
 pub(crate) trait Machine {
+    /// The instruction at `instruction` is carried out next; 0: it has been.
+    fn come_to(&self, _instruction: u64) {}
     /// The current processor's CR8, 0..=15.
     fn read_cr8(&self) -> u64;
     /// Sets CR8; `value` is at most 15.

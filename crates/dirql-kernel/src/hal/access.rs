@@ -128,6 +128,7 @@ impl Kernel {
                 port: true,
                 width,
                 value,
+                instruction: self.report.instruction(),
             });
         }
         value
@@ -142,6 +143,7 @@ impl Kernel {
                 port: true,
                 width,
                 value,
+                instruction: self.report.instruction(),
             });
         }
         self.write_space(Space::Port, u64::from(port), width, value);
@@ -158,6 +160,7 @@ impl Kernel {
                 port: false,
                 width,
                 value,
+                instruction: self.report.instruction(),
             });
         }
         value
@@ -172,6 +175,7 @@ impl Kernel {
                 port: false,
                 width,
                 value,
+                instruction: self.report.instruction(),
             });
         }
         self.write_space(Space::Memory, physical, width, value);

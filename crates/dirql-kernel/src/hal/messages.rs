@@ -11,9 +11,9 @@ use dirql_chips::ioapic::spec::RedirectionEntry;
 use dirql_chips::pci::{self, spec};
 use dirql_chips::{DeliveryMode, InterruptMessage, MessageWrite, Polarity, Trigger, Vector, Width};
 
-use crate::Kernel;
 use crate::hal::inputs::Target;
 use crate::hal::{DeviceId, Source, SourceKind};
+use crate::{Event, Kernel};
 
 impl Kernel {
     /// One more connection uses the source; it is turned on with the first.
@@ -114,6 +114,8 @@ impl Kernel {
             // A masked pin sends nothing.
             let _ = io_apic.set_entry(pin, off.with_trigger(Trigger::Edge));
             let _ = io_apic.set_entry(pin, off);
+            drop(io_apic);
+            self.tell_mask(gsi, before, off);
             return;
         };
         let Some(source) = used else { return };
@@ -125,8 +127,18 @@ impl Kernel {
             .with_masked(self.hal.held_lines.borrow().contains(&gsi))
             .with_destination(self.first_target(&source));
         let message = self.hal.io_apic.borrow_mut().set_entry(pin, entry);
+        self.tell_mask(gsi, before, entry);
         if let Some(out) = message {
             self.route(out.message);
+        }
+    }
+
+    fn tell_mask(&self, gsi: u32, before: RedirectionEntry, after: RedirectionEntry) {
+        if before.masked() != after.masked() && self.report.is_recording() {
+            self.event(Event::LineMasked {
+                gsi,
+                masked: after.masked(),
+            });
         }
     }
 

@@ -11,9 +11,9 @@ use alloc::vec::Vec;
 
 use dirql_abi::{Irql, NtStatus};
 
-use crate::Kernel;
 use crate::hal::inputs::Target;
 use crate::hal::{DeviceId, Source, SourceKind};
+use crate::{Event, Kernel};
 
 /// What an entry is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +96,15 @@ impl Kernel {
     ///
     /// - Returns: as [`Kernel::set_table_entry`].
     pub(crate) fn mask_table_entry(&self, device: DeviceId, entry: u32, masked: bool) -> NtStatus {
-        self.change_entry(device, entry, |entry| entry.masked = masked)
+        let status = self.change_entry(device, entry, |entry| entry.masked = masked);
+        if status.is_success() && self.report.is_recording() {
+            self.event(Event::EntryMasked {
+                device: device.0,
+                entry,
+                masked,
+            });
+        }
+        status
     }
 
     /// What an entry is for, and how many there are.

@@ -26,12 +26,12 @@ use dirql_abi::Irql;
 use dirql_chips::{InterruptMessage, Trigger, Vector};
 use dirql_rules::Context;
 
-use crate::Kernel;
 use crate::ke::ProcessorId;
 use crate::ke::clock::{Alarm, ClockAction};
 use crate::ke::processor::Spin;
 use crate::ke::touch::Touch;
 use crate::stop::{Ddi, Stop};
+use crate::{Event, Kernel};
 
 /// Something that may happen next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -346,7 +346,18 @@ impl Kernel {
             (None, _) => Some(options[0]),
             (Some(chooser), _) => {
                 let index = chooser.choose(&options);
-                Some(*options.get(index).unwrap_or(&options[0]))
+                let choice = *options.get(index).unwrap_or(&options[0]);
+                if choice != options[0] && self.report.is_recording() {
+                    let place = at.map(|_| self.waiting_place());
+                    let (address, after_call) = place.unwrap_or_default();
+                    self.event(Event::Switch {
+                        choice,
+                        options: options.len() as u16,
+                        address,
+                        after_call,
+                    });
+                }
+                Some(choice)
             }
         };
         self.ke.choices.options.replace(options);

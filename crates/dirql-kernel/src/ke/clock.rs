@@ -11,8 +11,8 @@ use core::cell::{Cell, RefCell};
 
 use dirql_abi::NtStatus;
 
-use crate::Kernel;
 use crate::ke::thread::ThreadId;
+use crate::{Event, Kernel};
 
 /// What happens when a delay is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,6 +228,9 @@ impl Kernel {
 
     fn ring(&self, alarm: Alarm, action: ClockAction) {
         self.touch_kernel();
+        if self.report.is_recording() {
+            self.event(Event::DelayOver(action));
+        }
         match action {
             ClockAction::WaitTimeout(thread) => self.end_wait_and_forget(thread, NtStatus::TIMEOUT),
             ClockAction::Timer(timer) => {

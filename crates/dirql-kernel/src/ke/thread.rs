@@ -26,7 +26,7 @@ use crate::ke::{Affinity, ProcessorId};
 use crate::ob::{self, ObjectKind};
 use crate::platform::StrandId;
 use crate::stop::{Ddi, Stop};
-use crate::{DriverPtr, Kernel};
+use crate::{DriverPtr, Event, Kernel};
 
 /// Number of a thread, in order of creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -517,6 +517,9 @@ impl Kernel {
             .borrow_mut()
             .get_mut(index)
             .and_then(|thread| thread.body.take());
+        if self.report.is_recording() {
+            self.event(Event::ThreadBegin(index as u32));
+        }
         match body {
             Some(ThreadBody::Driver { routine: 0, .. }) => return Err(self.call_of_nothing()),
             Some(ThreadBody::Driver { routine, context }) => {
@@ -545,6 +548,9 @@ impl Kernel {
         self.write(at!(header, DispatcherHeader, signal_state), 1)?;
         self.signal(kthread)?;
         self.ke.threads.dead.borrow_mut().push(thread);
+        if self.report.is_recording() {
+            self.event(Event::ThreadEnd(thread.0));
+        }
         self.leave_thread();
         Ok(())
     }

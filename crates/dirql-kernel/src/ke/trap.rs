@@ -163,7 +163,10 @@ impl Kernel {
     /// # Errors
     /// [`crate::Stop::Ended`] once the run is over.
     pub fn attend(&self) -> Ddi<()> {
-        self.yield_point()?;
+        let before = self.report.set_waiting(self.report.take_instruction());
+        let went_on = self.yield_point();
+        self.report.set_waiting(before);
+        went_on?;
         self.touch_driver();
         self.note_attended();
         Ok(())

@@ -6,8 +6,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use dirql_host::LoadedImage;
+use dirql_image::disassembly;
 use dirql_image::symbols::{Location, Symbols};
-use dirql_trace::Names;
+use dirql_trace::{Code, InstructionText, Names};
 
 /// Knows every image that was loaded. Symbols are read when the first address in their image is
 /// asked for.
@@ -116,4 +117,69 @@ impl Names for Addresses {
     fn name(&self, address: u64) -> Option<String> {
         self.describe(address, false).map(|place| place.to_string())
     }
+
+    fn caller(&self, address: u64) -> Option<String> {
+        self.describe(address, true).map(|place| place.to_string())
+    }
+
+    fn code(&self, address: u64, call: bool) -> Option<Code> {
+        let mut images = self.0.borrow_mut();
+        let inside = address.wrapping_sub(u64::from(call));
+        let known = images
+            .iter_mut()
+            .rev()
+            .find(|known| known.image.range().contains(&inside))?;
+        let rva = u32::try_from(inside - known.image.base()).ok()?;
+        let symbols = known.symbols();
+        code_at(&known.image, symbols.as_deref(), rva, call)
+    }
+}
+
+/// Instructions before and after the one of interest.
+const AROUND: (usize, usize) = (8, 6);
+
+/// The code at `rva`, which for a call is the last byte of its instruction.
+fn code_at(image: &LoadedImage, symbols: Option<&Symbols>, rva: u32, call: bool) -> Option<Code> {
+    let parsed = image.image()?;
+    let location = symbols.and_then(|symbols| symbols.lookup(rva));
+    let start = location.as_ref().map(|location| rva - location.offset);
+    let name = |rva: u32| {
+        let location = symbols?.lookup(rva)?;
+        let function = location.function()?;
+        Some(match location.offset {
+            0 => function.to_owned(),
+            offset => format!("{function}+{offset:#x}"),
+        })
+    };
+    // From before the instruction that ends with this byte to after it.
+    let at = |rva| {
+        let start = start.unwrap_or(rva);
+        disassembly::listing(parsed, image.file(), start, rva, AROUND, name)
+    };
+    let (at, lines) = if call {
+        let next = rva + 1;
+        let lines = at(next);
+        let before = lines.iter().rev().find(|line| line.rva < next);
+        (before.map_or(next, |line| line.rva), lines)
+    } else {
+        (rva, at(rva))
+    };
+    let source = location.as_ref().and_then(Location::source);
+    Some(Code {
+        at: at.into(),
+        function: location
+            .as_ref()
+            .and_then(|location| location.function())
+            .map(Into::into),
+        file: source.map(|source| source.file.to_string()),
+        line: source.and_then(|source| source.line),
+        source: Vec::new(),
+        instructions: lines
+            .into_iter()
+            .map(|line| InstructionText {
+                at: line.rva.into(),
+                text: line.text,
+            })
+            .collect(),
+    })
 }

@@ -1,6 +1,7 @@
 //! Playing a scenario, and reporting what happened.
 
 mod default;
+mod film;
 mod gather;
 mod perform;
 mod prints;
@@ -22,6 +23,7 @@ use crate::report::{FindingReport, Report};
 use crate::scenario::{DriverSpec, Scenario, ThreadSpec};
 
 pub use default::{Found, discover};
+pub use film::Film;
 use perform::{Log, Thread};
 use prints::Prints;
 

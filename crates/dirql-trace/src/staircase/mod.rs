@@ -1,0 +1,309 @@
+//! A short run as a drawing in text: of each processor the staircase of its IRQL with what runs
+//! on each stair, above it lines and locks, below it what the numbers stand for.
+//!
+//! Time runs to the right, and a column is an event that changes something in the drawing:
+//! virtual time stands still while code runs. Of a run that is long, what lies around findings
+//! and switches is drawn.
+
+mod draw;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+
+use dirql_kernel::Stamp;
+use dirql_rules::Context;
+
+use crate::json_lines::Trace;
+use crate::names::{Names, context};
+use crate::record::Record;
+use crate::recorder::Recording;
+use crate::timeline::{Places, short};
+
+/// Columns of a run that is drawn whole.
+const WHOLE: usize = 72;
+
+/// Columns before and after one of interest.
+const AROUND: usize = 9;
+
+/// Characters of the longest label.
+const LONGEST_LABEL: usize = 20;
+
+/// Locks that are drawn: the first ones.
+const MOST_LOCKS: usize = 6;
+
+/// What a processor does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Doing {
+    irql: u8,
+    label: String,
+}
+
+/// What there is to see after an event.
+#[derive(Clone, Debug)]
+struct Column {
+    event: u64,
+    /// Of each processor that has done something.
+    doing: BTreeMap<u16, Doing>,
+    /// Lines that are high.
+    high: BTreeSet<u32>,
+    /// Who holds a lock.
+    holders: BTreeMap<String, u16>,
+    /// What the legend says of it.
+    note: Option<Note>,
+}
+
+#[derive(Clone, Debug)]
+struct Note {
+    step: u64,
+    processor: u16,
+    text: String,
+    kind: NoteKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NoteKind {
+    Plain,
+    Switch,
+    Earlier,
+    Finding,
+}
+
+/// Draws a trace that was read.
+///
+/// # Errors
+/// The writer's.
+pub fn draw_trace(out: &mut dyn Write, trace: &Trace, width: usize) -> io::Result<()> {
+    let mut columns = Columns::default();
+    for (stamp, record) in &trace.events {
+        columns.add(*stamp, record);
+    }
+    columns.draw(out, width)
+}
+
+/// Draws what was recorded, with addresses as `names` says them, in `width` characters a line.
+///
+/// # Errors
+/// The writer's.
+pub fn draw_recording(
+    out: &mut dyn Write,
+    recording: &Recording,
+    names: &dyn Names,
+    width: usize,
+) -> io::Result<()> {
+    let mut columns = Columns::default();
+    recording.each(|stamp, event| columns.add(stamp, &Record::new(&event, names)));
+    columns.draw(out, width)
+}
+
+/// The columns of a run, and what they are made from.
+#[derive(Default)]
+struct Columns {
+    all: Vec<Column>,
+    now: Option<Column>,
+    events: u64,
+    places: Places,
+    /// The names of routines that run, by processor, innermost last.
+    routines: BTreeMap<u16, Vec<String>>,
+    locks: BTreeMap<String, String>,
+}
+
+impl Columns {
+    fn add(&mut self, stamp: Stamp, record: &Record<'_>) {
+        let event = self.events;
+        self.events += 1;
+        self.places.add(event, stamp, record);
+        self.follow_routines(stamp, record);
+        let doing = Doing {
+            irql: stamp.irql,
+            label: self.label(stamp),
+        };
+        let empty = || Column {
+            event,
+            doing: BTreeMap::new(),
+            high: BTreeSet::new(),
+            holders: BTreeMap::new(),
+            note: None,
+        };
+        let mut next = self.now.clone().unwrap_or_else(empty);
+        next.event = event;
+        next.note = None;
+        let mut changed = false;
+        match record {
+            Record::Line { line, level } => {
+                changed |= if level == "high" {
+                    next.high.insert(*line)
+                } else {
+                    next.high.remove(line)
+                };
+            }
+            Record::LockTaken { lock } => {
+                next.holders.insert(self.lock(lock), stamp.processor);
+                changed = true;
+            }
+            Record::LockReleased { lock } => {
+                changed |= next.holders.remove(&self.lock(lock)).is_some();
+            }
+            _ => {}
+        }
+        // The level changes on the way to something, which the next event is.
+        let on_the_way = matches!(
+            record,
+            Record::Irql { .. } | Record::Delivered { .. } | Record::EndOfInterrupt { .. }
+        );
+        if !on_the_way && next.doing.get(&stamp.processor) != Some(&doing) {
+            next.doing.insert(stamp.processor, doing);
+            changed = true;
+        }
+        next.note = self.note(stamp, record);
+        if let Record::Finding {
+            earlier: Some(place),
+            ..
+        } = record
+        {
+            let what = place.what.clone().unwrap_or_default();
+            let event = self.places.locate(place, event);
+            let step = place.step;
+            let processor = place.processor;
+            let at = place
+                .at
+                .as_ref()
+                .map_or(String::new(), |at| format!(", at {at}"));
+            let column = event.and_then(|event| {
+                self.all
+                    .iter_mut()
+                    .rev()
+                    .find(|column| column.event <= event)
+            });
+            if let Some(column) = column {
+                column.note = Some(Note {
+                    step,
+                    processor,
+                    text: format!("earlier: {what}{at}"),
+                    kind: NoteKind::Earlier,
+                });
+            }
+        }
+        if changed || next.note.is_some() {
+            self.all.push(next.clone());
+            self.now = Some(next);
+        }
+    }
+
+    fn note(&mut self, stamp: Stamp, record: &Record<'_>) -> Option<Note> {
+        let kind = match record {
+            Record::Switch { .. } => NoteKind::Switch,
+            Record::Finding { .. } | Record::BugCheck { .. } => NoteKind::Finding,
+            Record::Landmark { .. }
+            | Record::LockTaken { .. }
+            | Record::LockWanted { .. }
+            | Record::Pending { .. }
+            | Record::IsrEnter { .. }
+            | Record::IsrLeave { .. }
+            | Record::DpcQueued { .. }
+            | Record::DpcEnter { .. }
+            | Record::Connection { .. }
+            | Record::Message { .. } => NoteKind::Plain,
+            _ => return None,
+        };
+        let text = match record {
+            Record::LockTaken { lock } => format!("lock {} taken", self.lock(lock)),
+            Record::LockWanted { lock } => {
+                format!("lock {} wanted, held by another processor", self.lock(lock))
+            }
+            Record::Finding {
+                place: Some(place), ..
+            }
+            | Record::BugCheck { place, .. } => match &place.at {
+                Some(at) => format!("{record}, at {at}"),
+                None => record.to_string(),
+            },
+            _ => record.to_string(),
+        };
+        Some(Note {
+            step: stamp.step,
+            processor: stamp.processor,
+            text,
+            kind,
+        })
+    }
+
+    /// The letter of a lock; locks without one are called as they are.
+    fn lock(&mut self, lock: &str) -> String {
+        let next = self.locks.len();
+        let letter = |next: usize| {
+            if next < MOST_LOCKS {
+                char::from(b'a' + next as u8).to_string()
+            } else {
+                lock.to_owned()
+            }
+        };
+        self.locks
+            .entry(lock.to_owned())
+            .or_insert_with(|| letter(next))
+            .clone()
+    }
+
+    fn follow_routines(&mut self, stamp: Stamp, record: &Record<'_>) {
+        let running = self.routines.entry(stamp.processor).or_default();
+        match record {
+            Record::IsrEnter { routine, .. } => running.push(short(routine).to_owned()),
+            Record::DpcEnter { routine, .. } => running.push(short(routine).to_owned()),
+            Record::IsrLeave { .. } | Record::DpcLeave { .. } => {
+                running.pop();
+            }
+            _ => {}
+        }
+    }
+
+    fn label(&self, stamp: Stamp) -> String {
+        let routine = || {
+            let running = self.routines.get(&stamp.processor);
+            running.and_then(|running| running.last()).cloned()
+        };
+        let label = match stamp.context {
+            Context::Isr(_) => routine().map(|name| format!("ISR {name}")),
+            Context::Dpc => routine().map(|name| format!("DPC {name}")),
+            _ => None,
+        };
+        let mut label = label.unwrap_or_else(|| context(stamp.context));
+        if label.chars().count() > LONGEST_LABEL {
+            label = label.chars().take(LONGEST_LABEL - 1).collect();
+            label.push('…');
+        }
+        label
+    }
+
+    /// Which columns are drawn.
+    fn shown(&self) -> Vec<bool> {
+        if self.all.len() <= WHOLE {
+            return vec![true; self.all.len()];
+        }
+        let mut shown = vec![false; self.all.len()];
+        let of_interest = |column: &Column| {
+            column
+                .note
+                .as_ref()
+                .is_some_and(|note| note.kind != NoteKind::Plain)
+        };
+        for (at, _) in self
+            .all
+            .iter()
+            .enumerate()
+            .filter(|(_, column)| of_interest(column))
+        {
+            let last = (at + AROUND).min(shown.len() - 1);
+            shown[at.saturating_sub(AROUND)..=last].fill(true);
+        }
+        if !shown.contains(&true) {
+            shown[..WHOLE].fill(true);
+        }
+        shown
+    }
+
+    fn draw(&self, out: &mut dyn Write, width: usize) -> io::Result<()> {
+        draw::draw(out, self, &self.shown(), width)
+    }
+}
+
+#[cfg(test)]
+mod tests;
