@@ -68,6 +68,7 @@ fn decoded(
     let options = formatter.options_mut();
     options.set_hex_prefix("0x");
     options.set_hex_suffix("");
+    options.set_branch_leading_zeros(false);
     options.set_space_after_operand_separator(true);
     let mut decoder = Decoder::with_ip(64, bytes, range.start.into(), DecoderOptions::NONE);
     let mut lines = Vec::new();

@@ -41,7 +41,7 @@ enum Arguments<'a> {
         processor: u16,
         irql: u8,
         #[serde(flatten)]
-        record: Record<'a>,
+        record: &'a Record<'a>,
     },
     Irql {
         irql: u8,
@@ -66,9 +66,9 @@ pub(crate) fn event(
     number: u64,
     stamp: Stamp,
     event: &Event,
-    record: Record<'_>,
+    record: &Record<'_>,
 ) -> io::Result<()> {
-    let name = title(event, &record);
+    let name = title(event, record);
     let phase = phase(event);
     let arguments = match event {
         Event::Irql { to, .. } => Arguments::Irql { irql: to.0 },

@@ -101,7 +101,7 @@ impl<W: Write> Stream<W> {
                 note_code(&mut self.codes, event, &record, &*self.names);
                 json_lines::event(&mut self.out, stamp, record)
             }
-            Form::Chrome => chrome::event(&mut self.out, self.written, stamp, event, record),
+            Form::Chrome => chrome::event(&mut self.out, self.written, stamp, event, &record),
             Form::Vcd => {
                 self.waves.event(stamp, &record);
                 Ok(())

@@ -401,7 +401,7 @@ fn text_is_a_line_per_event_in_columns() {
        6         4.2   1    2 dpc               DPC 0x4000 runs 0x1100
        7         4.9   1    2 dpc               DPC 0x4000 returned
        7         4.9   1    2 thread 2          lock 0x5000 taken
-       7         4.9   1    2 thread 2          lock 0x5000 wanted, held by another processor
+       7         4.9   1    2 thread 2          lock 0x5000 wanted, and held
        8         5.6   1    2 thread 2          lock 0x5000 released
        8         5.6   1    0 thread 2          KeSetEvent returned 0x0
        9         6.3   1    0 thread 2          DispatchWrite 0x1200 called

@@ -62,7 +62,7 @@ impl fmt::Display for Record<'_> {
             Self::DpcQueued { dpc, target } => write!(f, "DPC {dpc} queued to processor {target}"),
             Self::DpcEnter { dpc, routine } => write!(f, "DPC {dpc} runs {routine}"),
             Self::DpcLeave { dpc } => write!(f, "DPC {dpc} returned"),
-            Self::LockWanted { lock } => write!(f, "lock {lock} wanted, held by another processor"),
+            Self::LockWanted { lock } => write!(f, "lock {lock} wanted, and held"),
             Self::LockTaken { lock } => write!(f, "lock {lock} taken"),
             Self::LockReleased { lock } => write!(f, "lock {lock} released"),
             Self::ThreadSwitch { thread } => match thread {

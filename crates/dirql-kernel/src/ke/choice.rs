@@ -348,8 +348,10 @@ impl Kernel {
                 let index = chooser.choose(&options);
                 let choice = *options.get(index).unwrap_or(&options[0]);
                 if choice != options[0] && self.report.is_recording() {
-                    let place = at.map(|_| self.waiting_place());
-                    let (address, after_call) = place.unwrap_or_default();
+                    let (address, after_call) = match place {
+                        Place::Point { .. } => self.waiting_place(),
+                        Place::TurnOver | Place::Idle => (0, false),
+                    };
                     self.event(Event::Switch {
                         choice,
                         options: options.len() as u16,

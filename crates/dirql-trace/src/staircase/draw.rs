@@ -322,7 +322,9 @@ fn legend(out: &mut dyn Write, columns: &Columns, cells: &[Cell<'_>]) -> io::Res
     writeln!(out)?;
     for (lock, letter) in &columns.locks {
         if letter.len() == 1 {
-            writeln!(out, "  lock {letter} is {lock}")?;
+            let of = columns.of_interrupts.get(lock);
+            let of = of.map_or(String::new(), |isr| format!(", the interrupt's of {isr}"));
+            writeln!(out, "  lock {letter} is {lock}{of}")?;
         }
     }
     for cell in cells {

@@ -105,6 +105,10 @@ struct Columns {
     /// The names of routines that run, by processor, innermost last.
     routines: BTreeMap<u16, Vec<String>>,
     locks: BTreeMap<String, String>,
+    /// The lock that a processor has taken since its latest interrupt.
+    taken: BTreeMap<u16, String>,
+    /// Locks of interrupts, with the ISR.
+    of_interrupts: BTreeMap<String, String>,
 }
 
 impl Columns {
@@ -208,7 +212,7 @@ impl Columns {
         let text = match record {
             Record::LockTaken { lock } => format!("lock {} taken", self.lock(lock)),
             Record::LockWanted { lock } => {
-                format!("lock {} wanted, held by another processor", self.lock(lock))
+                format!("lock {} wanted, and held", self.lock(lock))
             }
             Record::Finding {
                 place: Some(place), ..
@@ -246,10 +250,22 @@ impl Columns {
     fn follow_routines(&mut self, stamp: Stamp, record: &Record<'_>) {
         let running = self.routines.entry(stamp.processor).or_default();
         match record {
-            Record::IsrEnter { routine, .. } => running.push(short(routine).to_owned()),
+            Record::LockTaken { lock } => {
+                self.taken.insert(stamp.processor, lock.clone());
+            }
+            Record::IsrEnter { routine, .. } => {
+                running.push(short(routine).to_owned());
+                // An interrupt's lock is taken for its ISR, and by nobody else in between.
+                if let Some(lock) = self.taken.remove(&stamp.processor) {
+                    self.of_interrupts.insert(lock, short(routine).to_owned());
+                }
+            }
             Record::DpcEnter { routine, .. } => running.push(short(routine).to_owned()),
             Record::IsrLeave { .. } | Record::DpcLeave { .. } => {
                 running.pop();
+            }
+            Record::Delivered { .. } => {
+                self.taken.remove(&stamp.processor);
             }
             _ => {}
         }

@@ -144,14 +144,17 @@ struct Builder {
     timeline: Timeline,
     packer: pack::Packer,
     places: locate::Places,
-    /// Findings that are to be located: the event, and their places.
-    found: Vec<(
-        u64,
-        String,
-        String,
-        Option<PlaceRecord>,
-        Option<PlaceRecord>,
-    )>,
+    found: Vec<Found>,
+}
+
+/// A finding that is to be located.
+struct Found {
+    /// The event that says it.
+    event: u64,
+    rule: String,
+    message: String,
+    place: Option<PlaceRecord>,
+    earlier: Option<PlaceRecord>,
 }
 
 impl Builder {
@@ -172,43 +175,40 @@ impl Builder {
             earlier,
         } = record
         {
-            self.found.push((
-                number,
-                rule.clone(),
-                message.clone().into_owned(),
-                place.clone(),
-                earlier.clone(),
-            ));
+            self.found.push(Found {
+                event: number,
+                rule: rule.clone(),
+                message: message.clone().into_owned(),
+                place: place.clone(),
+                earlier: earlier.clone(),
+            });
         }
         if let Record::BugCheck { text, place } = record {
-            self.found.push((
-                number,
-                ids::BUG_CHECK.to_string(),
-                format!("the system stopped: {text}"),
-                Some(place.clone()),
-                None,
-            ));
+            self.found.push(Found {
+                event: number,
+                rule: ids::BUG_CHECK.to_string(),
+                message: format!("the system stopped: {text}"),
+                place: Some(place.clone()),
+                earlier: None,
+            });
         }
     }
 
     fn finish(mut self, codes: &BTreeMap<String, Code>) -> Timeline {
         let places = &self.places;
-        let marks = self
-            .found
-            .into_iter()
-            .map(|(number, rule, message, place, earlier)| {
-                let event = place.and_then(|place| places.locate(&place, number));
-                let earlier = earlier.and_then(|place| {
-                    let event = places.locate(&place, number)?;
-                    Some((event, place.what.unwrap_or_default()))
-                });
-                Mark {
-                    rule,
-                    message,
-                    event: event.unwrap_or(number),
-                    earlier,
-                }
+        let marks = self.found.into_iter().map(|found| {
+            let locate = |place: &PlaceRecord| places.locate(place, found.event);
+            let earlier = found.earlier.as_ref().and_then(|place| {
+                let what = place.what.clone().unwrap_or_default();
+                Some((locate(place)?, what))
             });
+            Mark {
+                event: found.place.as_ref().and_then(locate).unwrap_or(found.event),
+                earlier,
+                rule: found.rule,
+                message: found.message,
+            }
+        });
         self.timeline.findings = marks.collect();
         self.packer.finish(&mut self.timeline, codes);
         self.timeline

@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Explore(Explore),
     /// Run one order again
     Replay(Replay),
+    /// Make a page of traces and results: one HTML file with timelines
+    Report(Report),
     /// Join results of `explore`
     Merge(Merge),
     /// Say what drivers import and what of it is implemented
@@ -66,6 +68,7 @@ Examples:
   dirql run edu.sys --device edu           load, start, open, one interrupt, close, remove, unload
   dirql run edu.sys --scenario busy.toml --processors 2 --windows 7
   dirql run edu.sys --trace edu.json       and open edu.json in a Perfetto or Chrome trace viewer
+  dirql run edu.sys --report edu.html      and open edu.html in a browser
 
 `dirql models` lists the device models.";
 
@@ -115,10 +118,13 @@ pub(crate) struct Run {
     #[arg(long, value_name = "KIND:N")]
     pub(crate) fail: Option<FailurePoint>,
 
-    /// Write every event to a file: `.json` for trace viewers, `.jsonl` for programs, else
-    /// text; `-` is standard output
+    /// Write every event to a file: `.json` for trace viewers, `.vcd` for viewers of waveforms,
+    /// `.jsonl` for programs and `dirql report`, else text; `-` is standard output
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) trace: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) pictures: Pictures,
 
     /// The form of the report on standard output
     #[arg(long, value_enum, default_value_t)]
@@ -133,6 +139,26 @@ pub(crate) struct Run {
     /// result depend on the machine
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) time_limit: u32,
+}
+
+/// Pictures of a run.
+#[derive(Clone, Debug, Default, ClapArgs)]
+pub(crate) struct Pictures {
+    /// Write a page with the run's timeline, one HTML file that needs nothing else
+    #[arg(long, value_name = "FILE.html", value_hint = ValueHint::FilePath)]
+    pub(crate) report: Option<PathBuf>,
+
+    /// Draw the run as text behind the report: of each processor its IRQL as a staircase, with
+    /// lines and locks
+    #[arg(long)]
+    pub(crate) timeline: bool,
+}
+
+impl Pictures {
+    /// Whether any is wanted.
+    pub(crate) const fn is_any(&self) -> bool {
+        self.timeline || self.report.is_some()
+    }
 }
 
 const EXPLORE_EXAMPLES: &str = "\
@@ -190,6 +216,10 @@ pub(crate) struct Explore {
     #[arg(long)]
     pub(crate) keep_going: bool,
 
+    /// Write a page with what was found and the timeline of each finding, one HTML file
+    #[arg(long, value_name = "FILE.html", value_hint = ValueHint::FilePath)]
+    pub(crate) report: Option<PathBuf>,
+
     /// The form of the result on standard output
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: ReportFormat,
@@ -209,10 +239,13 @@ pub(crate) struct Replay {
     #[command(flatten)]
     pub(crate) subject: Subject,
 
-    /// Write every event to a file: `.json` for trace viewers, `.jsonl` for programs, else
-    /// text; `-` is standard output
+    /// Write every event to a file: `.json` for trace viewers, `.vcd` for viewers of waveforms,
+    /// `.jsonl` for programs and `dirql report`, else text; `-` is standard output
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) trace: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) pictures: Pictures,
 
     /// The form of the report on standard output
     #[arg(long, value_enum, default_value_t)]
@@ -226,6 +259,32 @@ pub(crate) struct Replay {
     /// Seconds of real time after which the run is given up
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) time_limit: u32,
+}
+
+const REPORT_EXAMPLES: &str = "\
+Examples:
+  dirql run edu.sys --trace run.jsonl --output run.json
+  dirql report run.json run.jsonl                    writes run.html";
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = REPORT_EXAMPLES)]
+pub(crate) struct Report {
+    /// Traces (`--trace FILE.jsonl`), reports of runs and results of `explore` (`--output
+    /// FILE.json`)
+    #[arg(value_name = "FILE", required = true, value_hint = ValueHint::FilePath)]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// The page; without it the first file's name with the ending .html
+    #[arg(short, long, value_name = "FILE.html", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Also draw each trace as text
+    #[arg(long)]
+    pub(crate) timeline: bool,
+
+    /// A directory to look for source files in, besides those of the files; may be repeated
+    #[arg(long, value_name = "DIRECTORY", value_hint = ValueHint::DirPath)]
+    pub(crate) source: Vec<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -1,5 +1,6 @@
 //! `dirql explore` and `dirql merge`
 
+mod page;
 mod result;
 pub(super) mod supervisor;
 
@@ -11,10 +12,11 @@ use dirql::{Limits, Plan, Points, Strategy, WindowsVersion};
 
 use super::args::{Budget, Explore, Granularity, Merge, Preemptions, ReportFormat, StrategyName};
 use super::output::Output;
-use super::{Exit, Failure, run, subject};
+use super::{Exit, Failure, pictures, run, subject};
 
-pub(crate) use result::Part;
-use result::{SCHEMA, SearchResult};
+pub(crate) use page::page;
+use result::SearchResult;
+pub(crate) use result::{Part, SCHEMA};
 
 /// Switches when nobody says how many: nearly every bug of this kind that was ever described needs
 /// no more.
@@ -106,6 +108,10 @@ pub(crate) fn explore(args: &Explore, out: &mut Output) -> Result<Exit, Failure>
     }
     result.judge();
     write(&result, args.format, &args.output, out)?;
+    if let Some(file) = &args.report {
+        pictures::write_page(&page::with_timelines(&result, &plan)?, file)?;
+        out.note(&format!("wrote {}", file.display()));
+    }
     Ok(exit(&result))
 }
 
@@ -205,7 +211,7 @@ pub(crate) fn merge(args: &Merge, out: &mut Output) -> Result<Exit, Failure> {
     Ok(exit(&result))
 }
 
-fn read(file: &Path) -> Result<SearchResult, Failure> {
+pub(crate) fn read(file: &Path) -> Result<SearchResult, Failure> {
     let wrong = |error: &dyn std::fmt::Display| {
         Failure::usage(format!("{}: {error}", file.display()))
             .help("give files that `dirql explore --output FILE.json` has written")

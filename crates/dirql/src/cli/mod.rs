@@ -7,7 +7,9 @@ mod imports;
 mod isolate;
 mod models;
 mod output;
+mod pictures;
 mod replay;
+mod report;
 mod run;
 mod shell;
 mod subject;
@@ -84,6 +86,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(run) => run::run(&run, &mut out),
         Command::Explore(explore) => explore::explore(&explore, &mut out),
         Command::Replay(replay) => replay::replay(&replay, &mut out),
+        Command::Report(report) => report::report(&report, &mut out),
         Command::Merge(merge) => explore::merge(&merge, &mut out),
         Command::Imports(imports) => imports::imports(&imports, &mut out),
         Command::Explain(explain) => explain::explain(&explain, &mut out),

@@ -7,6 +7,7 @@ use super::args::{Replay, Run};
 use super::explore::supervisor;
 use super::isolate::{Channel, Message};
 use super::output::Output;
+use super::pictures::Pictures;
 use super::trace::{self, Target};
 use super::{Exit, Failure, run, subject};
 
@@ -32,9 +33,14 @@ pub(crate) fn replay(args: &Replay, out: &mut Output) -> Result<Exit, Failure> {
     )
     .map_err(|error| subject::failure(&error, windows))?;
     let trace = args.trace.as_deref().map(Target::open).transpose()?;
-    let keeps: Vec<_> = trace.iter().map(Target::number).collect();
+    let pictures = Pictures::new(&args.pictures)?;
+    let keeps: Vec<_> = trace
+        .iter()
+        .map(Target::number)
+        .chain(pictures.number())
+        .collect();
     let body = |channel: &mut Channel| {
-        let message = match try_replay(args, &plan, &schedule, trace, channel) {
+        let message = match try_replay(args, &plan, &schedule, (trace, &pictures), channel) {
             Ok(report) => Message::Done(Box::new(report)),
             Err(failure) => Message::Failed(failure),
         };
@@ -50,11 +56,12 @@ pub(crate) fn replay(args: &Replay, out: &mut Output) -> Result<Exit, Failure> {
         fail: None,
         subject: args.subject.clone(),
         trace: None,
+        pictures: args.pictures.clone(),
         format: args.format,
         output: args.output.clone(),
         time_limit: args.time_limit,
     };
-    run::conclude(&like, &scenario, ending, again, out)
+    run::conclude(&like, &scenario, ending, again, &pictures, out)
 }
 
 /// The schedule in an argument, or in the file that it names.
@@ -87,11 +94,12 @@ fn try_replay(
     args: &Replay,
     plan: &Plan,
     schedule: &Schedule,
-    trace: Option<Target>,
+    (trace, pictures): (Option<Target>, &Pictures),
     channel: &Channel,
 ) -> Result<Report, Failure> {
     let teller = run::teller(channel);
     let (sink, error) = trace.map(trace::sink).unzip();
+    let (film, sink) = pictures.film(sink);
     let windows = plan
         .scenario()
         .machine
@@ -112,5 +120,6 @@ fn try_replay(
     if let (Some(path), Some(error)) = (&args.trace, error.and_then(|error| error.take())) {
         return Err(Failure::usage(format!("{}: {error}", path.display())));
     }
+    pictures.keep(film.as_ref())?;
     Ok(report)
 }

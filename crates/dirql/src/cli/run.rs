@@ -15,6 +15,7 @@ use dirql_rules::ids;
 use super::args::{ReportFormat, Run};
 use super::isolate::{self, Channel, Destroyed, Ending, Message};
 use super::output::{Output, plain};
+use super::pictures::Pictures;
 use super::trace::{self, Target};
 use super::{Exit, Failure, subject};
 
@@ -33,14 +34,19 @@ pub(crate) fn run(args: &Run, out: &mut Output) -> Result<Exit, Failure> {
     let drivers =
         dirql::read_drivers(&scenario).map_err(|error| subject::failure(&error, windows))?;
     let trace = args.trace.as_deref().map(Target::open).transpose()?;
-    let keeps: Vec<_> = trace.iter().map(Target::number).collect();
+    let pictures = Pictures::new(&args.pictures)?;
+    let keeps: Vec<_> = trace
+        .iter()
+        .map(Target::number)
+        .chain(pictures.number())
+        .collect();
     let ending = heard(
         args.time_limit,
         &keeps,
         &scenario,
         |channel| {
             let settings = settings(args, drivers.clone());
-            play(args, &scenario, settings, trace, channel)
+            play(args, &scenario, settings, (trace, &pictures), channel)
         },
         out,
     )?;
@@ -48,11 +54,12 @@ pub(crate) fn run(args: &Run, out: &mut Output) -> Result<Exit, Failure> {
         let watched = |channel: &mut Channel| {
             let mut settings = settings(args, drivers.clone());
             settings.watch = Some(RECORDING);
-            play(args, &scenario, settings, None, channel);
+            let nothing = Pictures::default();
+            play(args, &scenario, settings, (None, &nothing), channel);
         };
         isolate::isolated(args.time_limit, watched, |_| {})
     });
-    conclude(args, &scenario, ending, replay, out)
+    conclude(args, &scenario, ending, replay, &pictures, out)
 }
 
 /// Runs `body` in a process of its own, and says and writes what it asks for.
@@ -135,6 +142,7 @@ pub(crate) fn conclude(
     scenario: &Scenario,
     ending: Ending,
     replay: String,
+    pictures: &Pictures,
     out: &mut Output,
 ) -> Result<Exit, Failure> {
     let mut report = match ending {
@@ -155,6 +163,7 @@ pub(crate) fn conclude(
     let command = replay.split(' ').nth(1).unwrap_or("run").to_owned();
     report.replay = replay;
     write(&report, args, &command, out)?;
+    pictures.show(&report, scenario, args.format, out)?;
     Ok(match report.verdict {
         Verdict::Clean => Exit::Clean,
         Verdict::Findings => Exit::Findings,
@@ -167,10 +176,10 @@ fn play(
     args: &Run,
     scenario: &Scenario,
     settings: Settings,
-    trace: Option<Target>,
+    (trace, pictures): (Option<Target>, &Pictures),
     channel: &mut Channel,
 ) {
-    let message = match try_play(args, scenario, settings, trace, channel) {
+    let message = match try_play(args, scenario, settings, (trace, pictures), channel) {
         Ok(report) => Message::Done(Box::new(report)),
         Err(failure) => Message::Failed(failure),
     };
@@ -181,7 +190,7 @@ fn try_play(
     args: &Run,
     scenario: &Scenario,
     mut settings: Settings,
-    trace: Option<Target>,
+    (trace, pictures): (Option<Target>, &Pictures),
     channel: &Channel,
 ) -> Result<Report, Failure> {
     settings.progress = Some(teller(channel));
@@ -192,6 +201,8 @@ fn try_play(
         settings.sink = Some(sink);
         trace_error = Some((path, error));
     }
+    let (film, sink) = pictures.film(settings.sink.take());
+    settings.sink = sink;
     let windows = args
         .subject
         .windows
@@ -204,6 +215,7 @@ fn try_play(
     {
         return Err(Failure::usage(format!("{}: {error}", path.display())));
     }
+    pictures.keep(film.as_ref())?;
     Ok(report)
 }
 

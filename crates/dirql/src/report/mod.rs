@@ -8,6 +8,7 @@ mod finding;
 mod github;
 mod human;
 mod junit;
+mod page;
 mod results;
 mod sarif;
 
@@ -23,6 +24,7 @@ pub use finding::{BugCheckReport, EarlierReport, FindingReport, FrameReport, Pla
 pub use github::write_github;
 pub use human::{Detail, write_finding, write_report};
 pub use junit::write_junit;
+pub use page::{add_run, page, page_finding, page_mark, page_outcome, page_run, page_verdict};
 pub use results::{Found, Results};
 pub use sarif::sarif;
 

@@ -1,0 +1,118 @@
+//! The result of a search as a page.
+
+use dirql::report::{Report, add_run, page_finding, page_outcome, page_run, page_verdict};
+use dirql::{Plan, Schedule};
+use dirql_trace::Timeline;
+use dirql_trace::page::{Page, Table};
+
+use super::super::Failure;
+use super::super::args::Pictures as Wanted;
+use super::super::isolate::{self, Channel, Ending, Message};
+use super::super::pictures::Pictures;
+use super::result::{Found, SearchResult};
+
+/// Findings whose runs are put on the page; the others have their commands.
+const MOST_RUNS: usize = 50;
+
+/// Seconds of real time that one run may take.
+const RUN_SECONDS: u32 = 60;
+
+/// The page without timelines.
+pub(crate) fn page(result: &SearchResult) -> Page {
+    let mut facts = Vec::new();
+    let mut fact = |name: &str, text: String| facts.push((name.to_owned(), text));
+    fact("Strategy", result.strategy.clone());
+    fact("Granularity", result.granularity.clone());
+    fact("Processors", result.processors.to_string());
+    if result.shards.0 > 1 {
+        let shards: Vec<String> = result.shards.1.iter().map(ToString::to_string).collect();
+        fact(
+            "Shards",
+            format!("{} of {}", shards.join(", "), result.shards.0),
+        );
+    }
+    let coverage = Table {
+        title: "Coverage".into(),
+        head: ["what", "how many"].map(Into::into).into(),
+        rows: [
+            ("interleavings tried", result.runs.to_string()),
+            (
+                "repeated what others had done",
+                result.redundant.to_string(),
+            ),
+            ("not long enough", result.no_verdict.to_string()),
+            (
+                "left, at least",
+                if result.complete { 0 } else { result.left }.to_string(),
+            ),
+            (
+                "everything was tried",
+                if result.complete { "yes" } else { "no" }.into(),
+            ),
+        ]
+        .map(|(what, count)| vec![what.into(), count])
+        .into(),
+    };
+    let finding = |found: &Found| {
+        let needs = match found.switches {
+            0 => "no switch: it happens by itself".into(),
+            1 => "1 switch".into(),
+            switches => format!("{switches} switches"),
+        };
+        page_finding(&found.finding, &needs, &found.replay)
+    };
+    Page {
+        title: result.driver.clone(),
+        verdict: page_verdict(result.verdict, result.discoveries.len()),
+        outcome: page_outcome(result.verdict).into(),
+        facts,
+        tables: vec![coverage],
+        findings: result.discoveries.iter().map(finding).collect(),
+        runs: Vec::new(),
+    }
+}
+
+/// The page with the run of each finding.
+///
+/// # Errors
+/// There is no room for a run's events.
+pub(super) fn with_timelines(result: &SearchResult, plan: &Plan) -> Result<Page, Failure> {
+    let mut page = page(result);
+    for (number, found) in result.discoveries.iter().enumerate().take(MOST_RUNS) {
+        let Ok(schedule) = found.schedule.parse::<Schedule>() else {
+            continue;
+        };
+        // A run that destroyed its process has no picture; its command is on the page.
+        if let Some((report, timeline)) = filmed(plan, &schedule)? {
+            let name = format!("{}: {}", found.finding.rule, found.finding.message);
+            let run = page_run(&name, &found.replay, &report, timeline);
+            add_run(&mut page, number..number + 1, run);
+        }
+    }
+    Ok(page)
+}
+
+/// The run again, with all that happens in it.
+fn filmed(plan: &Plan, schedule: &Schedule) -> Result<Option<(Report, Timeline)>, Failure> {
+    let wanted = Wanted {
+        report: Some("page".into()),
+        timeline: false,
+    };
+    let pictures = Pictures::new(&wanted)?;
+    let keeps: Vec<_> = pictures.number().into_iter().collect();
+    let body = |channel: &mut Channel| {
+        let (film, sink) = pictures.film(None);
+        if let Ok(report) = plan.replay(schedule, None, sink)
+            && pictures.keep(film.as_ref()).is_ok()
+        {
+            channel.send(&Message::Done(Box::new(report)));
+        }
+    };
+    let ending = isolate::isolated_with(RUN_SECONDS, &keeps, body, |_| {})?;
+    let Ending::Done(report) = ending else {
+        return Ok(None);
+    };
+    Ok(pictures
+        .timeline(plan.scenario())
+        .map(|timeline| (*report, timeline)))
+}
