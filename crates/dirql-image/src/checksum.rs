@@ -9,22 +9,22 @@ const CHECKSUM: u64 = 24 + 64;
 
 /// The checksum of `file`, whose signature is at `nt_offset`.
 pub(crate) fn compute(file: &[u8], nt_offset: u64) -> u32 {
-    let skipped = nt_offset + CHECKSUM;
-    let mut sum: u64 = 0;
-    for (offset, pair) in (0u64..).step_by(2).zip(file.chunks(2)) {
-        if offset == skipped || offset == skipped + 2 {
-            continue;
-        }
-        let word = match *pair {
-            [low, high] => u16::from_le_bytes([low, high]),
-            [low] => u16::from(low),
-            _ => 0,
-        };
-        sum += u64::from(word);
-    }
+    let skipped = (nt_offset + CHECKSUM) as usize;
+    let (words, odd) = file.as_chunks::<2>();
+    let all: u64 = words.iter().map(word).sum();
+    let own: u64 = [skipped / 2, skipped / 2 + 1]
+        .iter()
+        .filter_map(|place| words.get(*place).map(word))
+        .sum();
+    let last: u64 = odd.iter().map(|byte| u64::from(*byte)).sum();
+    let mut sum = all - own + last;
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }
     // Both are truncated by definition: the field has 32 bits.
     (sum as u32).wrapping_add(file.len() as u32)
+}
+
+fn word(bytes: &[u8; 2]) -> u64 {
+    u64::from(u16::from_le_bytes(*bytes))
 }

@@ -305,6 +305,7 @@ pub(crate) fn enter<R: Answer>(
     // A panic is a defect of ours. It cannot go through the frames of the driver.
     let answer = match std::panic::catch_unwind(AssertUnwindSafe(|| kernel.ddi(name, irql, body))) {
         Ok(Ok(answer)) => {
+            kernel.return_to_pageable(site.return_address);
             platform.return_to_twin(site);
             answer
         }

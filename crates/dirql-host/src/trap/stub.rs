@@ -1,7 +1,9 @@
 //! One instruction each, re-encoded so that its memory operand is a buffer of ours.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::ptr::{self, NonNull};
 
 use iced_x86::{Code, Encoder, Instruction, Register};
@@ -22,6 +24,9 @@ pub(super) const BUFFER: usize = 64;
 pub(super) struct Stubs {
     base: NonNull<u8>,
     used: Cell<usize>,
+    /// Stubs by their code as it would be at the first place, so that one serves wherever the
+    /// same instruction is, also in the next driver.
+    known: RefCell<BTreeMap<Vec<u8>, u32>>,
 }
 
 /// Why there is no stub for an instruction.
@@ -51,6 +56,7 @@ impl Stubs {
         Ok(Self {
             base,
             used: Cell::new(0),
+            known: RefCell::default(),
         })
     }
 
@@ -75,14 +81,11 @@ impl Stubs {
     /// Forgets all stubs.
     pub(super) fn clear(&self) {
         self.used.set(0);
+        self.known.borrow_mut().clear();
     }
 
-    /// Makes a stub of `instruction`, which has one memory operand.
+    /// A stub of `instruction`, which has one memory operand.
     pub(super) fn add(&self, mut instruction: Instruction) -> Result<u32, NoStub> {
-        let at = self.used.get();
-        if at + LONGEST > CODE {
-            return Err(NoStub::Full);
-        }
         without_absolute_form(&mut instruction);
         instruction.set_segment_prefix(Register::None);
         instruction.set_memory_base(Register::RIP);
@@ -90,32 +93,50 @@ impl Stubs {
         instruction.set_memory_index_scale(1);
         instruction.set_memory_displ_size(8);
         instruction.set_memory_displacement64(self.buffer().addr() as u64);
+        let shape = self.encode(&instruction, 0)?;
+        if let Some(known) = self.known.borrow().get(&shape) {
+            return Ok(*known);
+        }
+        let at = self.used.get();
+        if at + LONGEST > CODE {
+            return Err(NoStub::Full);
+        }
+        let code = self.encode(&instruction, at)?;
+        self.store(at, &code);
+        self.used.set(at + code.len());
+        self.known.borrow_mut().insert(shape, at as u32);
+        Ok(at as u32)
+    }
+
+    /// The instruction as it is at this offset, and a return.
+    fn encode(&self, instruction: &Instruction, at: usize) -> Result<Vec<u8>, NoStub> {
         let mut encoder = Encoder::new(64);
         let address = (self.base.addr().get() + at) as u64;
         encoder
-            .encode(&instruction, address)
+            .encode(instruction, address)
             .map_err(|_| NoStub::NotEncodable)?;
         let mut code = encoder.take_buffer();
         code.push(0xC3);
         if code.len() > LONGEST {
             return Err(NoStub::NotEncodable);
         }
-        self.store(at, &code);
-        self.used.set(at + code.len());
-        Ok(at as u32)
+        Ok(code)
     }
 
     fn store(&self, at: usize, code: &[u8]) {
-        self.protect(libc::PROT_READ | libc::PROT_WRITE);
-        // SAFETY: the caller has checked that the code ends inside the mapping, which is
+        let pages = at / PAGE * PAGE..(at + code.len()).next_multiple_of(PAGE);
+        self.protect(&pages, libc::PROT_READ | libc::PROT_WRITE);
+        // SAFETY: the caller has checked that the code ends inside the mapping, whose pages are
         // writable now; no reference into it exists.
         unsafe { ptr::copy_nonoverlapping(code.as_ptr(), self.base.add(at).as_ptr(), code.len()) };
-        self.protect(libc::PROT_READ | libc::PROT_EXEC);
+        self.protect(&pages, libc::PROT_READ | libc::PROT_EXEC);
     }
 
-    fn protect(&self, protection: libc::c_int) {
+    fn protect(&self, pages: &Range<usize>, protection: libc::c_int) {
+        // SAFETY: the caller has these pages inside the code.
+        let first = unsafe { self.base.add(pages.start) };
         // SAFETY: these pages are this value's own and hold no Rust object.
-        let result = unsafe { libc::mprotect(self.base.as_ptr().cast(), CODE, protection) };
+        let result = unsafe { libc::mprotect(first.as_ptr().cast(), pages.len(), protection) };
         assert_eq!(result, 0, "the mapping is ours");
     }
 }

@@ -73,6 +73,9 @@ pub(super) fn folded(name: &str) -> String {
     if name.eq_ignore_ascii_case("ControlSet001") {
         return String::from("CURRENTCONTROLSET");
     }
+    if name.is_ascii() {
+        return name.to_ascii_uppercase();
+    }
     name.chars().flat_map(char::to_uppercase).collect()
 }
 
@@ -105,9 +108,10 @@ impl Key {
 
     /// The value of this name.
     pub(super) fn value(&self, name: &str) -> Option<&Value> {
+        let name = folded(name);
         self.values
             .iter()
-            .find(|value| folded(&value.name) == folded(name))
+            .find(|value| folded(&value.name) == name)
     }
 }
 

@@ -3,7 +3,8 @@
 //! When a processor rises to DISPATCH_LEVEL, the pageable sections that are not locked become
 //! inaccessible, so that touching one there is found every time and not only when memory was
 //! short. Below that level the first access makes them all accessible again; until the next
-//! rise that costs nothing more.
+//! rise that costs nothing more. A routine that returns into such a section does so as well,
+//! which spares the driver's next instruction a fault.
 //!
 //! Not modelled: paged pool stays accessible; the routines that are given its addresses check
 //! the level. Code that runs as a copy, because it is watched, is not noticed; data are.
@@ -21,16 +22,24 @@ use crate::Kernel;
 /// Whether pageable sections can be touched.
 #[derive(Debug, Default)]
 pub(super) struct Pageable {
-    /// There are some, and they can be.
-    visible: Cell<bool>,
+    state: Cell<State>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    /// There are none.
+    #[default]
+    None,
+    Visible,
+    Hidden,
 }
 
 impl Kernel {
     /// A processor has come to DISPATCH_LEVEL or above.
     #[inline]
     pub(crate) fn hide_pageable(&self) {
-        if self.mm.pageable.visible.get() {
-            self.mm.pageable.visible.set(false);
+        if self.mm.pageable.state.get() == State::Visible {
+            self.mm.pageable.state.set(State::Hidden);
             self.platform().hide(&self.pageable_regions());
         }
     }
@@ -40,13 +49,27 @@ impl Kernel {
     pub(crate) fn show_pageable(&self) {
         let regions = self.pageable_regions();
         self.platform().show(&regions);
-        self.mm.pageable.visible.set(!regions.is_empty());
+        let state = if regions.is_empty() {
+            State::None
+        } else {
+            State::Visible
+        };
+        self.mm.pageable.state.set(state);
+    }
+
+    /// A routine is about to return to driver code at `address`.
+    #[inline]
+    pub fn return_to_pageable(&self, address: u64) {
+        if self.mm.pageable.state.get() == State::Hidden && self.irql() < Irql::DISPATCH {
+            self.touch_pageable(address);
+        }
     }
 
     /// Driver code, or a routine on its behalf, could not access `address`. Whether it can if it
     /// tries again.
     pub fn touch_pageable(&self, address: u64) -> bool {
-        let hidden = !self.mm.pageable.visible.get() && self.is_pageable_section(address);
+        let hidden =
+            self.mm.pageable.state.get() == State::Hidden && self.is_pageable_section(address);
         let allowed = self.irql() < Irql::DISPATCH || !self.platform().on_strand();
         if hidden && allowed {
             self.show_pageable();

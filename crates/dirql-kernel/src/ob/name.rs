@@ -52,7 +52,11 @@ pub(crate) struct Resolved {
 
 /// The form in which names are compared.
 fn canonical(name: &str) -> String {
-    let lower: String = name.chars().flat_map(char::to_lowercase).collect();
+    let lower: String = if name.is_ascii() {
+        name.to_ascii_lowercase()
+    } else {
+        name.chars().flat_map(char::to_lowercase).collect()
+    };
     for alias in DOS_DEVICES {
         if let Some(rest) = lower.strip_prefix(alias)
             && (rest.is_empty() || rest.starts_with('\\'))

@@ -276,11 +276,11 @@ pub(crate) fn with_imported(mut drivers: Vec<Driver>) -> Result<Vec<Driver>, Ben
             let is_there = drivers
                 .iter()
                 .chain(&found)
-                .any(|other| other.is_file(&file));
+                .any(|other| other.is_file(file));
             if is_there || !file.to_ascii_lowercase().ends_with(".sys") {
                 continue;
             }
-            if let Some(beside) = driver.beside(&file) {
+            if let Some(beside) = driver.beside(file) {
                 found.push(beside?);
             }
         }

@@ -21,6 +21,8 @@ pub struct Driver {
     pub(super) pdb: Option<Arc<[u8]>>,
     /// Where its image is, and drivers that it imports from may be.
     pub(super) directory: Option<PathBuf>,
+    /// The files that its image imports from, as it names them.
+    imported_files: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -58,9 +60,11 @@ impl Driver {
     /// The bytes of a `.sys` file of this name.
     #[must_use]
     pub fn image(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
+        let bytes = bytes.into();
         Self {
             name: name.into(),
-            code: Code::Image(bytes.into()),
+            imported_files: imported_files(&bytes),
+            code: Code::Image(bytes),
             inf: None,
             registry: Vec::new(),
             pdb: None,
@@ -79,6 +83,7 @@ impl Driver {
             registry: Vec::new(),
             pdb: None,
             directory: None,
+            imported_files: Vec::new(),
         }
     }
 
@@ -141,15 +146,8 @@ impl Driver {
 
     /// The files that its image imports from, as it names them; none for one that is no image.
     #[must_use]
-    pub fn imported_files(&self) -> Vec<String> {
-        let Code::Image(bytes) = &self.code else {
-            return Vec::new();
-        };
-        let image = dirql_image::Image::parse(bytes);
-        let modules = image.iter().flat_map(dirql_image::Image::imports);
-        let mut names: Vec<String> = modules.map(|import| import.module.to_owned()).collect();
-        names.dedup();
-        names
+    pub fn imported_files(&self) -> &[String] {
+        &self.imported_files
     }
 
     /// A driver that it imports from, if its file lies beside its own.
@@ -217,6 +215,15 @@ fn read_pdb(image: &[u8], directory: &Path) -> Option<Arc<[u8]>> {
     let image = dirql_image::Image::parse(image).ok()?;
     let name = image.code_view().ok()??.file_name().to_owned();
     Some(std::fs::read(directory.join(name)).ok()?.into())
+}
+
+/// The files that an image imports from; none if it is no image, which loading it will say.
+fn imported_files(bytes: &[u8]) -> Vec<String> {
+    let image = dirql_image::Image::parse(bytes);
+    let modules = image.iter().flat_map(dirql_image::Image::imports);
+    let mut names: Vec<String> = modules.map(|import| import.module.to_owned()).collect();
+    names.dedup();
+    names
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, BenchError> {
