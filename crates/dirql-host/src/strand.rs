@@ -138,12 +138,10 @@ impl Strands {
     /// Runs `strand` until it suspends or its body returns. A panic on it goes on here.
     pub(crate) fn resume(&self, strand: StrandId) {
         assert_eq!(self.running.get(), None, "only the bench resumes strands");
-        let mut coroutine = self
-            .with(strand, |entry| entry.coroutine.take())
-            .unwrap_or_else(|| panic!("{strand:?} cannot be resumed"));
+        let (coroutine, slot) = self.with(strand, |entry| (entry.coroutine.take(), entry.slot));
+        let mut coroutine = coroutine.unwrap_or_else(|| panic!("{strand:?} cannot be resumed"));
         self.running.set(Some(strand));
-        self.bottom
-            .set(self.with(strand, |entry| entry.slot).usable().start);
+        self.bottom.set(slot.usable().start);
         // Whatever unwinds out of a strand, this state is right again.
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| coroutine.resume(())));
         self.running.set(None);

@@ -109,9 +109,7 @@ impl Key {
     /// The value of this name.
     pub(super) fn value(&self, name: &str) -> Option<&Value> {
         let name = folded(name);
-        self.values
-            .iter()
-            .find(|value| folded(&value.name) == name)
+        self.values.iter().find(|value| folded(&value.name) == name)
     }
 }
 

@@ -22,6 +22,7 @@ mod poll;
 mod priority;
 mod processor;
 mod query;
+mod ready;
 mod region;
 mod scheduler;
 mod semaphore;

@@ -8,7 +8,6 @@
 //! Source: Win32 documentation, "Priority Boosts"; WDK reference, wdm.KeSetEvent.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::fmt;
@@ -21,6 +20,7 @@ use zerocopy::FromZeros;
 
 use crate::at;
 use crate::ke::processor::{Processor, asked};
+use crate::ke::ready::{Place, ReadyQueues};
 use crate::ke::wait::Wait;
 use crate::ke::{Affinity, ProcessorId};
 use crate::ob::{self, ObjectKind};
@@ -99,8 +99,7 @@ struct Thread {
 #[derive(Default)]
 pub(crate) struct Threads {
     all: RefCell<Vec<Thread>>,
-    /// By priority.
-    ready: RefCell<[VecDeque<ThreadId>; 32]>,
+    ready: RefCell<ReadyQueues>,
     /// Terminated threads whose strands can be given back.
     dead: RefCell<Vec<ThreadId>>,
 }
@@ -242,33 +241,22 @@ impl Kernel {
         })
     }
 
-    /// The ready thread of the highest priority, at least `lowest`, that a processor may run:
-    /// its queue and place there.
-    fn find_ready(&self, processor: &Processor, lowest: u8) -> Option<(usize, usize)> {
-        let ready = self.ke.threads.ready.borrow();
+    /// The ready thread of the highest priority, at least `lowest`, that a processor may run.
+    fn find_ready(&self, processor: &Processor, lowest: u8) -> Option<Place> {
         let all = self.ke.threads.all.borrow();
-        let may_run = |thread: &ThreadId| {
+        let may_run = |thread: ThreadId| {
             let affinity = all
                 .get(thread.0 as usize)
                 .and_then(|thread| thread.affinity);
             affinity.is_none_or(|affinity| affinity.contains(processor.id))
         };
-        let lowest = usize::from(lowest);
-        let queues = ready.iter().enumerate().skip(lowest).rev();
-        queues
-            .filter(|(_, queue)| !queue.is_empty())
-            .find_map(|(priority, queue)| {
-                queue
-                    .iter()
-                    .position(may_run)
-                    .map(|place| (priority, place))
-            })
+        self.ke.threads.ready.borrow().find(lowest, may_run)
     }
 
     /// Takes the ready thread of the highest priority that the current processor may run.
     pub(crate) fn take_ready_thread(&self) -> Option<ThreadId> {
-        let (priority, place) = self.find_ready(self.processor(), 0)?;
-        self.ke.threads.ready.borrow_mut()[priority].remove(place)
+        let place = self.find_ready(self.processor(), 0)?;
+        self.ke.threads.ready.borrow_mut().take(place)
     }
 
     pub(crate) fn thread_runs_on(&self, thread: ThreadId, processor: ProcessorId) {
@@ -289,7 +277,7 @@ impl Kernel {
             thread.state = State::Ready;
             (thread.priority, thread.affinity)
         };
-        self.ke.threads.ready.borrow_mut()[usize::from(priority)].push_back(thread);
+        self.ke.threads.ready.borrow_mut().push(priority, thread);
         self.wake_all();
         let running = |processor: &Processor| {
             processor
@@ -334,8 +322,7 @@ impl Kernel {
         self.show_priority(thread);
         match state {
             State::Ready if before != after => {
-                self.ke.threads.ready.borrow_mut()[usize::from(before)]
-                    .retain(|queued| *queued != thread);
+                self.ke.threads.ready.borrow_mut().remove(before, thread);
                 self.make_ready(thread);
             }
             State::Running(processor) if after < before => {
@@ -451,10 +438,10 @@ impl Kernel {
         };
         self.decay(thread);
         let lowest = if lower { 0 } else { self.priority_of(thread) };
-        let Some((priority, place)) = self.find_ready(self.processor(), lowest) else {
+        let Some(place) = self.find_ready(self.processor(), lowest) else {
             return;
         };
-        let next = self.ke.threads.ready.borrow_mut()[priority].remove(place);
+        let next = self.ke.threads.ready.borrow_mut().take(place);
         self.make_ready(thread);
         if let Some(next) = next {
             let context = self.context();

@@ -4,12 +4,12 @@
 //! blocks that hang on the object are laid out as well, for those who look at them: in the
 //! KTHREAD, or in what the caller of a wait for many gave for it.
 
-use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
+use alloc::rc::Rc;
 use alloc::string::String;
-use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::RefCell;
+use core::ops::Deref;
 
 use dirql_abi::bugcheck::code;
 use dirql_abi::dispatcher::{
@@ -26,10 +26,28 @@ use crate::ke::thread::ThreadId;
 use crate::stop::{BadAddress, Ddi, Stop};
 use crate::{DriverPtr, Event, Kernel};
 
-/// What a thread waits for.
+/// What a thread waits for: mostly one object, for which no memory is allocated.
+#[derive(Clone, Debug)]
+enum Objects {
+    One([u64; 1]),
+    Many(Rc<[u64]>),
+}
+
+impl Deref for Objects {
+    type Target = [u64];
+
+    fn deref(&self) -> &[u64] {
+        match self {
+            Self::One(object) => object,
+            Self::Many(objects) => objects,
+        }
+    }
+}
+
+/// A thread's wait.
 #[derive(Clone, Debug)]
 pub(crate) struct Wait {
-    objects: Vec<u64>,
+    objects: Objects,
     all: bool,
     timeout: Option<Alarm>,
     /// Address of the first of its wait blocks.
@@ -38,7 +56,20 @@ pub(crate) struct Wait {
 
 #[derive(Default)]
 pub(crate) struct Waits {
-    waiters: RefCell<BTreeMap<u64, VecDeque<ThreadId>>>,
+    /// Who waits for which object, in the order in which they began. Few wait at any time, so
+    /// looking at all of them is cheaper than keeping them in queues.
+    waiters: RefCell<Vec<(u64, ThreadId)>>,
+}
+
+impl Waits {
+    /// The thread that waits for an object with so many before it.
+    fn waiter(&self, object: u64, before: usize) -> Option<ThreadId> {
+        let waiters = self.waiters.borrow();
+        let mut threads = waiters
+            .iter()
+            .filter(|(for_object, _)| *for_object == object);
+        threads.nth(before).map(|(_, thread)| *thread)
+    }
 }
 
 impl Kernel {
@@ -86,16 +117,17 @@ impl Kernel {
             return Err(BugCheck::new(code::MAXIMUM_WAIT_OBJECTS_EXCEEDED, [0; 4]).into());
         }
         let first = DriverPtr::<u64>::new(objects);
-        let objects: Result<Vec<u64>, BadAddress> = (0..count as usize)
+        let objects: Result<Rc<[u64]>, BadAddress> = (0..count as usize)
             .map(|index| self.read(first.element(index)))
             .collect();
         let timeout = self.read_timeout(timeout)?;
-        self.wait(objects?, kind != wait_type::WaitAny, timeout, wait_blocks)
+        let all = kind != wait_type::WaitAny;
+        self.wait(Objects::Many(objects?), all, timeout, wait_blocks)
     }
 
     /// Waits for one object; `timeout_100ns` is relative, `None` is for ever.
     pub(crate) fn wait_for(&self, object: u64, timeout_100ns: Option<u64>) -> Ddi<NtStatus> {
-        self.wait(vec![object], false, timeout_100ns, 0)
+        self.wait(Objects::One([object]), false, timeout_100ns, 0)
     }
 
     /// A driver's timeout as a relative one: negative is relative, positive absolute.
@@ -116,7 +148,7 @@ impl Kernel {
 
     fn wait(
         &self,
-        objects: Vec<u64>,
+        objects: Objects,
         all: bool,
         timeout: Option<u64>,
         blocks: u64,
@@ -131,15 +163,8 @@ impl Kernel {
         let Some(thread) = self.current_thread() else {
             return Err(BugCheck::new(code::ATTEMPTED_SWITCH_FROM_DPC, [0; 4]).into());
         };
-        for object in &objects {
-            self.ke
-                .waits
-                .waiters
-                .borrow_mut()
-                .entry(*object)
-                .or_default()
-                .push_back(thread);
-        }
+        let waiters = objects.iter().map(|object| (*object, thread));
+        self.ke.waits.waiters.borrow_mut().extend(waiters);
         let timeout = timeout.map(|by| {
             self.set_alarm(
                 self.time_100ns().saturating_add(by),
@@ -354,20 +379,10 @@ impl Kernel {
 
     /// As [`Kernel::signal`]; `increment` is what the priority of those who go on is raised by.
     pub(crate) fn signal_with(&self, object: u64, increment: i32) -> Ddi<()> {
-        if !self.ke.waits.waiters.borrow().contains_key(&object) {
-            return Ok(());
-        }
-        let mut at = 0;
-        loop {
-            let thread = {
-                let waiters = self.ke.waits.waiters.borrow();
-                waiters
-                    .get(&object)
-                    .and_then(|queue| queue.get(at).copied())
-            };
-            let Some(thread) = thread else { return Ok(()) };
+        let mut passed = 0;
+        while let Some(thread) = self.ke.waits.waiter(object, passed) {
             let Some(wait) = self.wait_of(thread) else {
-                at += 1;
+                passed += 1;
                 continue;
             };
             match self.satisfy_for(&wait.objects, wait.all, self.kthread_of(thread))? {
@@ -375,9 +390,10 @@ impl Kernel {
                     self.boost(thread, increment);
                     self.end_wait_and_forget(thread, status);
                 }
-                None => at += 1,
+                None => passed += 1,
             }
         }
+        Ok(())
     }
 
     /// Takes a thread off all queues and lets it run.
@@ -385,17 +401,9 @@ impl Kernel {
         let Some(wait) = self.wait_of(thread) else {
             return;
         };
-        {
-            let mut waiters = self.ke.waits.waiters.borrow_mut();
-            for object in &wait.objects {
-                if let Some(queue) = waiters.get_mut(object) {
-                    queue.retain(|waiter| *waiter != thread);
-                    if queue.is_empty() {
-                        waiters.remove(object);
-                    }
-                }
-            }
-        }
+        let mut waiters = self.ke.waits.waiters.borrow_mut();
+        waiters.retain(|(_, waiter)| *waiter != thread);
+        drop(waiters);
         self.unlink_wait_blocks(&wait);
         if let Some(alarm) = wait.timeout {
             self.cancel_alarm(alarm);
@@ -406,10 +414,11 @@ impl Kernel {
     /// Threads that wait although nothing can end that any more, with what they wait for.
     #[must_use]
     pub fn threads_still_waiting(&self) -> Vec<(ThreadId, u64)> {
-        let waiters = self.ke.waits.waiters.borrow();
+        let mut waiters = self.ke.waits.waiters.borrow().clone();
+        waiters.sort_by_key(|(object, _)| *object);
         waiters
-            .iter()
-            .flat_map(|(object, queue)| queue.iter().map(|thread| (*thread, *object)))
+            .into_iter()
+            .map(|(object, thread)| (thread, object))
             .collect()
     }
 
@@ -429,7 +438,7 @@ impl Kernel {
             ClockAction::WaitTimeout(thread),
         );
         let wait = Wait {
-            objects: Vec::new(),
+            objects: Objects::Many(Rc::default()),
             all: false,
             timeout: Some(alarm),
             blocks: 0,
