@@ -40,6 +40,7 @@ Usage: cargo xtask COMMAND
                       layers, licences, clippy, no-std, documentation, first-command, examples, tests
   samples [--check]   builds the bundled drivers again; with --check only compares
   pages [--check]     writes the book's pages of rules, models and the contract; with --check only compares
+  picture             takes the picture of a timeline that the README shows
   examples [--bless]  runs the commands that README and book show; with --bless takes their output
 ";
 
@@ -67,7 +68,7 @@ fn main() -> ExitCode {
 fn run(arguments: &[&str]) -> Option<Result<()>> {
     let tree = Tree::here();
     Some(match arguments {
-        ["setup"] => setup::run(),
+        ["setup"] => setup::run(&tree),
         ["test"] => suite::run(&tree, samples::Compilers::Any),
         ["ci"] => gates::run(&tree, None),
         ["ci", gate] => gates::run(&tree, Some(gate)),
@@ -75,6 +76,7 @@ fn run(arguments: &[&str]) -> Option<Result<()>> {
         ["samples", "--check"] => samples::check(&tree, samples::Compilers::Bundled),
         ["pages"] => book::pages::write(&tree),
         ["pages", "--check"] => problem::none(book::pages::check(&tree)),
+        ["picture"] => book::picture::take(&tree),
         ["examples"] => book::examples::run(&tree, book::examples::Mode::Compare),
         ["examples", "--bless"] => book::examples::run(&tree, book::examples::Mode::Bless),
         _ => return None,

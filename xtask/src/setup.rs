@@ -9,6 +9,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 use crate::task::Task;
+use crate::tree::Tree;
 
 /// Something that has to be on the machine.
 struct Need {
@@ -44,7 +45,17 @@ const NEEDS: &[Need] = &[
         packages: &["qemu-system-x86"],
         is_there: has_qemu,
     },
+    Need {
+        what: "Chromium with its driver, and a font",
+        for_what: "looking at the pages of reports as a reader does",
+        packages: &["chromium", "chromium-driver", "fonts-dejavu-core"],
+        is_there: has_browser,
+    },
 ];
+
+/// The judge of whether everybody can use a page. Its licence lets it be used, not linked: it is
+/// fetched for the tests and is no part of anything that is given away.
+const AXE: &str = "axe-core@4.10.3";
 
 fn has_driver_compiler() -> bool {
     let tools = ["x86_64-w64-mingw32-objcopy", "x86_64-w64-mingw32-ar"];
@@ -58,6 +69,33 @@ fn has_driver_compiler() -> bool {
 
 fn has_qemu() -> bool {
     Task::new("qemu-system-x86_64").arg("--version").succeeds()
+}
+
+fn has_browser() -> bool {
+    ["chromium", "chromedriver"]
+        .iter()
+        .all(|tool| Task::new(tool).arg("--version").succeeds())
+}
+
+/// Fetches the judge of pages, where npm is; without it one test says that it was left out.
+fn fetch_axe(tree: &Tree) -> Result<()> {
+    let directory = tree.target().join("xtask").join("axe");
+    if directory.join("package").join("axe.min.js").exists() {
+        return Ok(());
+    }
+    if !Task::new("npm").arg("--version").succeeds() {
+        eprintln!("setup: without npm the test of pages for screen readers is left out");
+        return Ok(());
+    }
+    fs::create_dir_all(&directory)?;
+    let packed = Task::new("npm")
+        .args(["pack", "--silent", AXE])
+        .dir(&directory)
+        .output()?;
+    Task::new("tar")
+        .args(["xzf", packed.trim()])
+        .dir(&directory)
+        .run()
 }
 
 fn has_clang() -> bool {
@@ -93,7 +131,12 @@ fn has_core(directory: &str) -> bool {
 ///
 /// # Errors
 /// If something is missing afterwards.
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run(tree: &Tree) -> Result<()> {
+    install()?;
+    fetch_axe(tree)
+}
+
+fn install() -> Result<()> {
     let missing: Vec<&Need> = NEEDS.iter().filter(|need| !(need.is_there)()).collect();
     if missing.is_empty() {
         eprintln!("setup: everything that the tests need is here");

@@ -15,7 +15,7 @@ use crate::tree::Tree;
 /// # Errors
 /// If something cannot be installed, or a test fails.
 pub(crate) fn run(tree: &Tree, compilers: Compilers) -> Result<()> {
-    setup::run()?;
+    setup::run(tree)?;
     samples::check(tree, compilers)?;
     let mut summary = Summary::default();
     let failures = [iointex(tree), documentation(tree), workspace(tree)]

@@ -7,4 +7,5 @@ pub(crate) mod links;
 mod models;
 pub(crate) mod notes;
 pub(crate) mod pages;
+pub(crate) mod picture;
 mod rules;

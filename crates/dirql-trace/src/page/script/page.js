@@ -230,4 +230,11 @@
   }
   addEventListener("hashchange", go);
   go();
+
+  // For scripts that look at the page.
+  window.dirql = {
+    get view() {
+      return view;
+    },
+  };
 })();
