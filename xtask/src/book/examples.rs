@@ -5,8 +5,8 @@
 //! stands for any number of lines. Several commands may follow each other in a block. Blanks
 //! at the end of a line do not count.
 //!
-//! Commands run in an empty directory that has the repository's `samples` in it, so that what
-//! they write is not left in the tree.
+//! Commands run in an empty directory that has the repository's `samples` and `zoo` in it, so that
+//! what they write is not left in the tree.
 
 use std::env::consts::EXE_SUFFIX;
 use std::fs;
@@ -56,10 +56,14 @@ pub(crate) fn run(tree: &Tree, mode: Mode) -> Result<()> {
         let examples = examples(page);
         count += examples.len();
         let mut lines: Vec<String> = page.text.lines().map(str::to_owned).collect();
+        // In order: what one command has written another may read.
+        let run = |example: &Example| {
+            transcript(&program, &directory, &example.command)
+                .with_context(|| format!("{}:{}", page.path, example.line))
+        };
+        let transcripts = examples.iter().map(run).collect::<Result<Vec<_>>>()?;
         // From the last to the first, so that the lines before keep their numbers.
-        for example in examples.iter().rev() {
-            let (code, text) = transcript(&program, &directory, &example.command)
-                .with_context(|| format!("{}:{}", page.path, example.line))?;
+        for (example, (code, text)) in examples.iter().zip(transcripts).rev() {
             let shown = &lines[example.output.clone()];
             if code == example.code && is_match(shown, &text.lines().collect::<Vec<_>>()) {
                 continue;
@@ -89,7 +93,9 @@ fn empty_directory(tree: &Tree) -> Result<PathBuf> {
         fs::remove_dir_all(&directory)?;
     }
     fs::create_dir_all(&directory)?;
-    symlink(tree.path("samples"), directory.join("samples"))?;
+    for drivers in ["samples", "zoo"] {
+        symlink(tree.path(drivers), directory.join(drivers))?;
+    }
     Ok(directory)
 }
 

@@ -276,9 +276,14 @@ impl Columns {
             let running = self.routines.get(&stamp.processor);
             running.and_then(|running| running.last()).cloned()
         };
+        // Between the routine and the end of its interrupt nothing new runs.
+        let before = || {
+            let doing = self.now.as_ref()?.doing.get(&stamp.processor);
+            doing.map(|doing| doing.label.clone())
+        };
         let label = match stamp.context {
-            Context::Isr(_) => routine().map(|name| format!("ISR {name}")),
-            Context::Dpc => routine().map(|name| format!("DPC {name}")),
+            Context::Isr(_) => routine().map(|name| format!("ISR {name}")).or_else(before),
+            Context::Dpc => routine().map(|name| format!("DPC {name}")).or_else(before),
             _ => None,
         };
         let mut label = label.unwrap_or_else(|| context(stamp.context));

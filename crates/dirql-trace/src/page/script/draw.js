@@ -1,6 +1,7 @@
 // The picture: lanes below each other, time to the right, one step of it per event.
 
 const RULER = 52;
+// Room for what happened at switches and findings, where there are any.
 const CALLOUTS = 82;
 const STAIR = 26;
 const CALL = 17;
@@ -26,9 +27,10 @@ class Picture {
 
   // What is where: rows with a name, a top and a height.
   layOut() {
-    const { lanes, names } = this.run;
+    const { lanes, names, findings } = this.run;
+    this.callouts = lanes.switches.length || findings.length ? CALLOUTS : 10;
     const rows = [];
-    let top = RULER + CALLOUTS;
+    let top = RULER + this.callouts;
     const row = (type, height, name, more) => {
       rows.push({ type, top, height, name, ...more });
       top += height;
@@ -45,7 +47,7 @@ class Picture {
     this.hiddenLocks = Math.max(0, locks.length - MOST_LOCKS);
     for (const lock of locks.slice(0, MOST_LOCKS)) {
       const short = lock.name.includes("!") ? lock.name.split("!")[1].split(" ")[0] : `…${lock.name.slice(-4)}`;
-      row("lock", LANE - 2, lock.isr ? "interrupt lock" : `lock ${short}`, { lock, note: lock.isr });
+      row("lock", LANE - 2, lock.isr ? "lock" : `lock ${short}`, { lock, note: lock.isr && `of ${lock.isr}` });
     }
     lanes.processors.forEach((processor, number) => {
       gap(14);
@@ -68,7 +70,7 @@ class Picture {
     }
     this.width = clientWidth;
     this.shown = clientHeight;
-    this.gutter = clientWidth < 700 ? 104 : 172;
+    this.gutter = clientWidth < 700 ? 104 : 188;
     this.pen.setTransform(ratio, 0, 0, ratio, 0, 0);
   }
 
@@ -121,10 +123,10 @@ class Picture {
 
   // Intervals as boxes; where they are narrower than a pixel, a column of one colour per pixel.
   boxes(intervals, top, height, paint) {
-    const { view, scale, pen } = this;
+    const { view, scale } = this;
     const first = intervals.after(view.start);
     const last = Math.min(intervals.length, this.beginsBefore(intervals, view.end));
-    if (last - first < 2 * (this.width - this.gutter)) {
+    if (last - first < this.width - this.gutter) {
       for (let at = first; at < last; at++) {
         const left = Math.max(this.x(intervals.start[at]), this.gutter - 4);
         const right = Math.min(this.x(intervals.end[at]), this.width + 4);
@@ -137,7 +139,6 @@ class Picture {
       const at = intervals.after(event);
       if (at < intervals.length && intervals.start[at] < event + 1 / scale) paint(x, 1, at);
     }
-    void pen;
   }
 
   beginsBefore(intervals, event) {
@@ -360,7 +361,7 @@ class Picture {
     pen.setLineDash([4, 4]);
     pen.beginPath();
     this.points(this.run.lanes.switches, (x) => {
-      pen.moveTo(x + 0.5, RULER + CALLOUTS - 12);
+      pen.moveTo(x + 0.5, RULER + this.callouts - 12);
       pen.lineTo(x + 0.5, this.height);
     });
     pen.stroke();
@@ -390,19 +391,24 @@ class Picture {
     pen.fillRect(0, 0, this.gutter, Math.max(this.height, this.state.scroll + this.shown));
     pen.fillStyle = colours.grid;
     pen.fillRect(this.gutter - 1, 0, 1, Math.max(this.height, this.state.scroll + this.shown));
-    const name = (text, x, y, size, weight, colour, align = "left") => {
+    // A text in the gutter; returns where it ends.
+    const name = (text, x, y, size, weight, colour, align = "left", from = 12) => {
       this.font(size, weight);
       pen.fillStyle = colour;
       pen.textAlign = align;
-      pen.fillText(text, x, y, this.gutter - 16);
+      let shown = text;
+      const room = align === "right" ? x - from : this.gutter - 16;
+      while (shown.length > 2 && pen.measureText(shown).width > room) shown = `${shown.slice(0, -2)}…`;
+      pen.fillText(shown, x, y);
       pen.textAlign = "left";
+      return x + pen.measureText(shown).width;
     };
     const wide = this.gutter > 120;
     for (const row of this.rows) {
       const middle = row.top + row.height / 2;
       if (row.type === "stairs") {
         const bottom = row.top + row.height;
-        name(row.name, 12, bottom - row.levels.length * STAIR + STAIR / 2 - (row.levels.length > 1 ? 0 : 0), wide ? 13 : 11, 700, colours.ink);
+        name(row.name, 12, bottom - row.levels.length * STAIR + STAIR / 2, wide ? 13 : 11, 700, colours.ink);
         row.levels.forEach((level, index) => {
           const y = bottom - (index + 0.5) * STAIR + 1;
           const first = index === row.levels.length - 1;
@@ -412,8 +418,8 @@ class Picture {
       } else if (row.type === "calls" || row.type === "device") {
         name(row.name, this.gutter - 10, row.type === "calls" ? row.top + 8 : middle - 1, 10.5, 400, colours.soft, "right");
       } else {
-        name(row.name, 12, middle, wide ? 12 : 10.5, 600, colours.ink);
-        if (row.note && wide) name(row.note, this.gutter - 10, middle, 10.5, 400, colours.soft, "right");
+        const end = name(row.name, 12, middle, wide ? 12 : 10.5, 600, colours.ink);
+        if (row.note && wide) name(row.note, this.gutter - 10, middle, 10.5, 400, colours.soft, "right", end + 8);
       }
     }
   }
@@ -422,7 +428,7 @@ class Picture {
   top(event) {
     const { events } = this.run;
     const row = this.rows.find((row) => row.type === "stairs" && row.number === events.processor[event]);
-    if (!row) return RULER + CALLOUTS;
+    if (!row) return RULER + this.callouts;
     const index = Math.max(0, row.levels.indexOf(events.irql[event]));
     return row.top + row.height - (index + 1) * STAIR;
   }
@@ -434,7 +440,7 @@ class Picture {
     if (!mark) return;
     const to = { x: this.x(mark.event + 0.5), y: this.top(mark.event) };
     const from = mark.earlier && { x: this.x(mark.earlier[0] + 0.5), y: this.top(mark.earlier[0]) };
-    const above = RULER + CALLOUTS - 16;
+    const above = RULER + this.callouts - 16;
     pen.strokeStyle = colours.finding;
     pen.fillStyle = colours.finding;
     pen.lineWidth = 1.5;
@@ -485,9 +491,9 @@ class Picture {
   drawRuler() {
     const { pen, colours, run } = this;
     pen.fillStyle = colours.paper;
-    pen.fillRect(0, 0, this.width, RULER + (this.state.scroll ? CALLOUTS : 0));
+    pen.fillRect(0, 0, this.width, RULER + (this.state.scroll ? this.callouts : 0));
     pen.fillStyle = colours.side;
-    pen.fillRect(0, 0, this.gutter, RULER + (this.state.scroll ? CALLOUTS : 0));
+    pen.fillRect(0, 0, this.gutter, RULER + (this.state.scroll ? this.callouts : 0));
     pen.fillStyle = colours.grid;
     pen.fillRect(0, RULER - 1, this.width, 1);
     this.font(11, 600);
@@ -567,7 +573,7 @@ class Picture {
       const y = RULER + 4 + row * 24;
       pen.fillStyle = box.colour;
       ends[row].push([left - 4, left + wide + 4]);
-      pen.fillRect(box.x - 0.5, y + 19, 1.5, RULER + CALLOUTS - y - 19);
+      pen.fillRect(box.x - 0.5, y + 19, 1.5, RULER + this.callouts - y - 19);
       pen.fillStyle = colours.paper;
       pen.strokeStyle = box.colour;
       pen.lineWidth = box.weight > 600 ? 1.5 : 1;

@@ -43,6 +43,10 @@ const ON_THE_WAY = new Set(
   ["irql", "delivered", "lock_taken", "line", "pending", "end_of_interrupt", "message", "line_masked"].map((name) => KIND[name]),
 );
 
+// Events that say something of the level, and nothing of what runs at it: when a level falls, what
+// ran above it is still noted as running.
+const LEVEL_ALONE = new Set(["irql", "delivered", "end_of_interrupt"].map((name) => KIND[name]));
+
 // The staircase of one processor: on each level who is there, under what interrupts it.
 class Stairs {
   constructor(run) {
@@ -64,6 +68,9 @@ class Stairs {
     const kind = events.context[event] % 8;
     while (this.stack.length && this.stack[this.stack.length - 1].level > level) this.close(event);
     const top = this.stack[this.stack.length - 1];
+    const passing = LEVEL_ALONE.has(events.kind[event]) || label === null;
+    if (top && top.level === level && passing) return;
+    if (label === null) label = contextName(events.context[event]);
     if (!top || top.level < level) {
       this.push(event, level, label, kind);
     } else if (top.label !== label) {
@@ -153,6 +160,8 @@ function lanesOf(run) {
     let label = contextName(context);
     if ((contextKind === 2 || contextKind === 3) && processor.routines.length)
       label = `${contextKind === 2 ? "ISR" : "DPC"} ${processor.routines[processor.routines.length - 1]}`;
+    // Between the routine and the end of the interrupt.
+    else if (contextKind === 2 || contextKind === 3) label = null;
     processor.stairs.add(event, label);
     if (contextKind === 1 || contextKind === 5) processor.calls.switchTo(event, contextKind === 5 ? "idle" : label);
     switch (kind) {

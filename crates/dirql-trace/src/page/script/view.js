@@ -315,7 +315,7 @@ class RunView {
       this.select(mark.event, { keep: true });
       const top = Math.min(this.picture.top(mark.event), mark.earlier ? this.picture.top(mark.earlier[0]) : 1e9);
       if (top > this.stage.clientHeight - 60) this.stage.scrollTop = top - 160;
-    }
+    } else this.select(this.run.lanes.landmarks[0] ?? 0, { keep: true });
     this.redraw();
   }
 
