@@ -7,7 +7,7 @@
 
 struct _ZOO_STATE {
     KDPC Dpc;
-    ULONG Count;
+    LONG Count;
 };
 #include "../zoo.h"
 
@@ -18,7 +18,7 @@ static VOID NTAPI ZooDpc(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argume
     UNREFERENCED_PARAMETER(Dpc);
     UNREFERENCED_PARAMETER(Argument1);
     UNREFERENCED_PARAMETER(Argument2);
-    zoo->State.Count++;
+    InterlockedIncrement(&zoo->State.Count);
 }
 
 static BOOLEAN NTAPI ZooIsr(PKINTERRUPT Interrupt, PVOID Context)
