@@ -33,6 +33,8 @@ pub(crate) struct Report {
     findings: RefCell<Vec<Finding>>,
     sink: RefCell<Option<Box<dyn EventSink>>>,
     recording: Cell<bool>,
+    /// Events that the sink was told.
+    events: Cell<u64>,
     ddi: Cell<CurrentDdi>,
     /// The driver's instruction that is being carried out for it, 0 if none is.
     instruction: Cell<u64>,
@@ -98,6 +100,7 @@ impl Kernel {
     pub(crate) fn event(&self, event: Event) {
         if let Some(sink) = &mut *self.report.sink.borrow_mut() {
             sink.record(self.stamp(), &event);
+            self.report.events.set(self.report.events.get() + 1);
         }
     }
 
@@ -116,6 +119,12 @@ impl Kernel {
             Some(_) => (ddi.site.return_address, true),
             None => (self.report.waiting.get(), false),
         }
+    }
+
+    /// How many events have been recorded so far: what has this number comes before the next.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.report.events.get()
     }
 
     /// A landmark of the scenario, for whoever reads the trace.

@@ -459,6 +459,18 @@ rules! {
         "locks are taken in the same order everywhere",
         "choose an order of the driver's locks, those of its interrupts among them, and keep to it",
         "Preventing Errors and Deadlocks While Using Spin Locks; Driver Verifier, Deadlock Detection", "0xC4 0x1001";
+    LOST_UPDATE = 555, Error,
+        "a value that several contexts change is changed by one at a time",
+        "hold one lock from the read to the write everywhere (KeSynchronizeExecution where an ISR takes part), or use an Interlocked routine on all sides",
+        "wdm.KeSynchronizeExecution, Remarks; Synchronizing Access to Device Data; Introduction to Spin Locks", "";
+    CHECK_THEN_ACT = 556, Warning,
+        "a value that decides is tested and set in one step",
+        "test and set under one lock, or with InterlockedCompareExchange",
+        "Introduction to Spin Locks; wdm.InterlockedCompareExchange", "";
+    TORN_READ = 557, Warning,
+        "words that are written together are read together",
+        "read them under the lock under which they are written, KeSynchronizeExecution where an ISR writes them",
+        "wdm.KeSynchronizeExecution, Remarks; Synchronizing Access to Device Data", "";
     SYSTEM_CALL = 600, Error,
         "a driver calls the kernel through its exports",
         "call the Zw routine of the same name; the instruction is for user mode",

@@ -12,13 +12,14 @@
 mod bench;
 mod explore;
 mod play;
+mod races;
 pub mod report;
 pub mod scenario;
 
 pub use bench::{Bench, BenchError, Builder, CodePlace, Completion, Driver, Pending};
 pub use explore::{
     Discovery, Explorer, Failed, Limits, Plan, ReplayError, Search, Strategy, explore,
-    explore_plan, meeting_points,
+    explore_plan, meeting_points, survey,
 };
 pub use play::{
     Film, Found, MakeSink, Progress, Settings, WriteOutput, discover, play, read_drivers,

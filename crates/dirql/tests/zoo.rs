@@ -20,6 +20,15 @@ fn dirql(arguments: &[&str]) -> (String, Option<i32>) {
     )
 }
 
+/// What is said about a finding under `rule`, to the command that shows it again.
+fn about<'a>(out: &'a str, rule: &str) -> &'a str {
+    let start = out.find(&format!("[{rule}]"));
+    let rest = &out[start.unwrap_or_else(|| panic!("{rule} is found: {out}"))..];
+    let again = rest.find("again: ").expect("how to see it again");
+    let end = rest[again..].find('\n').expect("a whole line");
+    &rest[..again + end]
+}
+
 /// The mistake is found under `rule` and needs `switches`; the string that is printed shows it
 /// again, and again the same; the twin is clean.
 ///
@@ -30,19 +39,22 @@ fn check(name: &str, rule: &str, switches: usize, granularity: &str) {
     let granularity = ["--granularity", granularity];
     if granularity[1] == "access" {
         let (out, code) = dirql(&["explore", &image, "--preemptions", "1"]);
-        assert_eq!(code, Some(0), "{out}");
+        assert!(
+            code < Some(2) && !out.contains(&format!("[{rule}]")),
+            "{out}"
+        );
     }
     let (out, code) = dirql(&["explore", &image, granularity[0], granularity[1]]);
     assert_eq!(code, Some(1), "{out}");
-    assert!(out.contains(&format!("[{rule}]")), "{out}");
+    let finding = about(&out, rule);
     let needs = match switches {
         0 => "needs no switch".into(),
         1 => "needs 1 switch\n".into(),
         _ => format!("needs {switches} switches\n"),
     };
-    assert!(out.contains(&needs), "{out}");
+    assert!(finding.contains(&needs), "{finding}");
 
-    let mut words = out.split_whitespace();
+    let mut words = finding.split_whitespace();
     let schedule = words
         .find(|word| word.starts_with("d1-"))
         .expect("a schedule");
@@ -70,6 +82,44 @@ fn check(name: &str, rule: &str, switches: usize, granularity: &str) {
     // Those with few orders are done with two switches, too.
     let (out, code) = all(&["--preemptions", "2", "--budget", "120"]);
     assert!(code == Some(0) || code == Some(4), "{out}");
+}
+
+/// What is wrong with memory is told from an order in which nothing went wrong.
+#[track_caller]
+fn told_by_itself(name: &str, rule: &str) {
+    let image = format!("{name}/{name}.sys");
+    let (out, code) = dirql(&["explore", &image, "--preemptions", "0"]);
+    assert_eq!(code, Some(1), "{out}");
+    assert!(!out.contains("[DQ0180]"), "{out}");
+    let finding = about(&out, rule);
+    assert!(finding.contains("needs no switch"), "{finding}");
+    let mut words = finding.split_whitespace();
+    let schedule = words.find(|word| word.starts_with("d1-"));
+    let scenario = format!("{name}/{name}.toml");
+    let schedule = schedule.expect("a schedule");
+    let (out, code) = dirql(&["replay", schedule, &image, "--scenario", &scenario]);
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains(&format!("[{rule}]")), "{out}");
+}
+
+#[test]
+fn lost_updates_are_told_without_the_order_in_which_they_happen() {
+    told_by_itself("lost-update-dpc", "DQ0555");
+    told_by_itself("lost-update-isr", "DQ0555");
+    told_by_itself("lost-update-plain", "DQ0555");
+    told_by_itself("lost-update-threads", "DQ0555");
+    told_by_itself("wrong-lock", "DQ0555");
+}
+
+#[test]
+fn a_test_before_setting_is_told_without_the_order_in_which_it_goes_wrong() {
+    told_by_itself("busy-flag", "DQ0556");
+    told_by_itself("two-starts", "DQ0556");
+}
+
+#[test]
+fn words_read_apart_are_told_without_the_order_in_which_they_are_torn() {
+    told_by_itself("torn-read", "DQ0557");
 }
 
 macro_rules! zoo {

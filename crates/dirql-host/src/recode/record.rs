@@ -43,6 +43,8 @@ const RECORD: usize = 16;
 pub struct MemoryAccess {
     /// The last yield point before it.
     pub step: u64,
+    /// How many events came before it; see [`dirql_kernel::Kernel::events`].
+    pub events: u64,
     /// Index of the processor.
     pub processor: u16,
     /// IRQL, 0..=15.
@@ -146,6 +148,7 @@ impl Recorder {
         let mut accesses = self.accesses.borrow_mut();
         let first = accesses.len();
         let alone = kernel.is_alone();
+        let events = kernel.events();
         for offset in (0..used).step_by(RECORD) {
             // SAFETY: the buffer holds complete records up to the pointer, which only
             // twins and this type move.
@@ -160,6 +163,7 @@ impl Recorder {
             }
             accesses.push(MemoryAccess {
                 step: place.step,
+                events,
                 processor: place.processor,
                 irql: place.irql,
                 context: place.context,

@@ -10,6 +10,9 @@ use dirql_image::disassembly;
 use dirql_image::symbols::{Location, Symbols};
 use dirql_trace::{Code, InstructionText, Names};
 
+/// The longest piece of code that is asked for.
+const PIECE: usize = 0x200;
+
 /// Knows every image that was loaded. Symbols are read when the first address in their image is
 /// asked for.
 #[derive(Default)]
@@ -90,6 +93,24 @@ impl Addresses {
                 .and_then(Location::source)
                 .map(ToString::to_string),
         })
+    }
+
+    /// The first bytes of code at `address`, as the image's file has them; none where no image is
+    /// or was.
+    pub(crate) fn code(&self, address: u64) -> Vec<u8> {
+        let images = self.0.borrow();
+        let known = images
+            .iter()
+            .rev()
+            .find(|known| known.image.range().contains(&address));
+        let code = known.and_then(|known| {
+            let laid_out = known.image.image()?.lay_out(known.image.base()).ok()?;
+            let from = usize::try_from(address - known.image.base()).ok()?;
+            let bytes = laid_out.bytes();
+            let end = bytes.len().min(from.saturating_add(PIECE));
+            bytes.get(from..end).map(<[u8]>::to_vec)
+        });
+        code.unwrap_or_default()
     }
 }
 

@@ -51,6 +51,8 @@ pub(crate) fn explore(args: &Explore, out: &mut Output) -> Result<Exit, Failure>
             _ => None,
         },
         keep_going: args.keep_going,
+        only: None,
+        steps: None,
     };
     let time = match args.budget {
         Some(Budget::Time(time)) => Some(time),
@@ -88,6 +90,10 @@ pub(crate) fn explore(args: &Explore, out: &mut Output) -> Result<Exit, Failure>
             }
         }
     };
+    if args.shard.is_none_or(|(part, _)| part == 0) {
+        let survey = supervisor::survey(&plan, windows)?;
+        result.add_part(survey);
+    }
     let (image, scenario) = plan.fingerprints();
     result.subject = format!("{image:08x}-{scenario:08x}");
     result.driver = args.subject.driver.display().to_string();

@@ -105,6 +105,7 @@ mod tests {
     ) -> MemoryAccess {
         MemoryAccess {
             step: 0,
+            events: 0,
             processor: 0,
             irql: 0,
             context,

@@ -8,10 +8,12 @@ mod memory;
 mod plan;
 mod search;
 mod steering;
+mod survey;
 mod test;
 
 pub use plan::{Plan, ReplayError};
 pub use search::{Discovery, Limits, Search, explore_plan, meeting_points};
+pub use survey::survey;
 pub use test::{Explorer, Failed, explore};
 
 /// What a strategy is made of; see [`dirql_explore::strategy`].

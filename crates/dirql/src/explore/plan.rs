@@ -33,6 +33,8 @@ pub struct Plan {
     points: Points,
     /// What driver code has accessed in runs of this plan.
     memory: Rc<RefCell<Memory>>,
+    /// Whether recorded accesses are looked at for races.
+    races: bool,
     pub(super) watch: WatchSlot,
 }
 
@@ -104,6 +106,7 @@ impl Plan {
             drivers,
             points: Points::Usual,
             memory: Rc::default(),
+            races: false,
             watch: WatchSlot::default(),
         })
     }
@@ -126,6 +129,13 @@ impl Plan {
     #[must_use]
     pub fn at(mut self, points: Points) -> Self {
         self.points = points;
+        self
+    }
+
+    /// Has the accesses of runs that record them looked at for what goes wrong in another order.
+    #[must_use]
+    pub const fn with_races(mut self) -> Self {
+        self.races = true;
         self
     }
 
@@ -191,6 +201,7 @@ impl Plan {
             watch: watch_at(&self.points),
             // One of many runs, whose files nobody asked for.
             outputs: Some(Box::new(|_, _| Ok(()))),
+            races: self.races && matches!(self.points, Points::Before(_)),
             accesses: Some(Box::new(move |accesses| {
                 memory.borrow_mut().learn(&accesses)
             })),
@@ -244,7 +255,7 @@ impl Plan {
             sink,
             ..Settings::default()
         };
-        let plan = self.clone().at(schedule.points.clone());
+        let plan = self.clone().at(schedule.points.clone()).with_races();
         let (report, _, run) = plan.run_with(Box::new(replay), settings);
         let report = report?;
         if run.deviations != schedule.deviations {

@@ -18,6 +18,10 @@ pub struct Limits {
     pub runs: Option<u64>,
     /// Not at the first finding.
     pub keep_going: bool,
+    /// What is found under other rules than these does not count.
+    pub only: Option<Vec<String>>,
+    /// After so many yield points in all runs together.
+    pub steps: Option<u64>,
 }
 
 /// Something that was found, in the shortest run that shows it.
@@ -104,22 +108,28 @@ pub fn explore_plan(
 ) -> Result<Search, BenchError> {
     let mut search = Search::default();
     let mut runs = 0;
+    let mut steps = 0_u64;
     loop {
-        if limits.runs.is_some_and(|most| runs >= most) || !strategy.begin() {
+        let at_limit = limits.runs.is_some_and(|most| runs >= most)
+            || limits.steps.is_some_and(|most| steps >= most);
+        if at_limit || !strategy.begin() {
             break;
         }
         let (report, back, run) = plan.run(strategy);
         strategy = back;
         runs += 1;
         let report = report?;
+        steps = steps.saturating_add(report.step_count);
         search.no_verdict += u64::from(report.verdict == Verdict::NoVerdict);
-        let known = |finding: &&FindingReport| {
-            !search
-                .discoveries
-                .iter()
-                .any(|discovery| key(&discovery.finding) == key(finding))
+        let matters = |finding: &&FindingReport| {
+            let only = limits.only.as_ref();
+            only.is_none_or(|only| only.contains(&finding.rule))
+                && !search
+                    .discoveries
+                    .iter()
+                    .any(|discovery| key(&discovery.finding) == key(finding))
         };
-        let new: Vec<FindingReport> = defects(&report).filter(known).cloned().collect();
+        let new: Vec<FindingReport> = defects(&report).filter(matters).cloned().collect();
         for finding in new {
             let mut discovery = discover(plan, finding, &run.deviations, runs);
             discovery.seed = strategy.seed();
@@ -214,6 +224,21 @@ fn with_fewer(
 }
 
 impl Discovery {
+    /// Whether both are of the same rule and the same two places, whichever comes first.
+    pub(super) fn is_same_pair(&self, other: &Self) -> bool {
+        let places = |discovery: &Self| {
+            let finding = &discovery.finding;
+            let earlier = finding.earlier.as_ref();
+            let mut places = [
+                finding.place.code.clone(),
+                earlier.and_then(|earlier| earlier.place.code.clone()),
+            ];
+            places.sort();
+            (finding.rule.clone(), places)
+        };
+        places(self) == places(other)
+    }
+
     /// The schedule.
     #[must_use]
     pub fn parsed(&self) -> Option<Schedule> {

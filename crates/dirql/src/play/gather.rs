@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use dirql_chips::Vector;
+use dirql_host::MemoryAccess;
 use dirql_kernel::hal::{Assignment, Resource};
 use dirql_kernel::{FailureCounts, Outcome};
 use dirql_rules::{Finding, ids};
@@ -11,6 +12,7 @@ use super::ended_without_verdict;
 use super::perform::Log;
 use crate::bench::Bench;
 use crate::bench::state::{BenchDevice, BenchDriver};
+use crate::races::Events;
 use crate::report::{
     DeviceReport, DriverReport, FailurePointsReport, FailureReport, FindingReport, ImportReport,
     InterruptReport, PlaceReport, Report, ResourceReport, SCHEMA, Verdict,
@@ -59,6 +61,23 @@ pub(super) fn report(bench: &Bench, scenario: &Scenario, log: &Log) -> Report {
         findings,
         step_count: bench.kernel().step(),
         time_100ns: bench.kernel().time_100ns(),
+    }
+}
+
+/// Adds what goes wrong with memory in another order.
+pub(super) fn add_races(
+    bench: &Bench,
+    events: &Events,
+    accesses: &[MemoryAccess],
+    report: &mut Report,
+) {
+    let addresses = bench.addresses();
+    let code = |address| addresses.code(address);
+    let races = events.races(accesses, report.processors, &code);
+    let found = races.iter().map(|race| FindingReport::new(race, addresses));
+    report.findings.extend(found);
+    if report.findings.iter().any(FindingReport::is_defect) {
+        report.verdict = Verdict::Findings;
     }
 }
 

@@ -19,6 +19,7 @@ use dirql_rules::ids;
 use dirql_trace::Names;
 
 use crate::bench::{Addresses, Bench, BenchError, Driver, SETTLE_100NS, with_imported};
+use crate::races::Events;
 use crate::report::{FindingReport, Report};
 use crate::scenario::{DriverSpec, Scenario, ThreadSpec};
 
@@ -48,6 +49,9 @@ pub struct Settings {
     pub chooser: Option<Rc<dyn Chooser>>,
     /// What happens before instructions of drivers.
     pub watch: Option<Watch>,
+    /// Whether what they have accessed is looked at for what goes wrong in another order; `watch`
+    /// has to say that it is recorded.
+    pub races: bool,
     /// Told what memory they have accessed, if `watch` says that it is recorded.
     pub accesses: Option<Box<dyn FnOnce(Vec<MemoryAccess>)>>,
     /// The scenario's drivers, read before ([`read_drivers`]); else they are read when it is played.
@@ -95,10 +99,17 @@ pub fn play(scenario: &Scenario, mut settings: Settings) -> Result<Report, Bench
         .outputs
         .take()
         .unwrap_or_else(|| Box::new(|path, bytes| std::fs::write(path, bytes)));
-    let bench = build(scenario, settings, &prints)?;
-    let report = play_on(&bench, scenario, &prints, &mut outputs);
-    if let Some(told) = told {
-        told(bench.take_accesses());
+    let events = settings.races.then(Events::default);
+    let bench = build(scenario, settings, &prints, events.clone())?;
+    let mut report = play_on(&bench, scenario, &prints, &mut outputs);
+    if told.is_some() || events.is_some() {
+        let accesses = bench.take_accesses();
+        if let (Some(events), Ok(report)) = (events, &mut report) {
+            gather::add_races(&bench, &events, &accesses, report);
+        }
+        if let Some(told) = told {
+            told(accesses);
+        }
     }
     report
 }
@@ -162,9 +173,17 @@ fn write_outputs(bench: &Bench, write: &mut WriteOutput) -> Result<(), BenchErro
     Ok(())
 }
 
-fn build(scenario: &Scenario, settings: Settings, prints: &Prints) -> Result<Bench, BenchError> {
+fn build(
+    scenario: &Scenario,
+    settings: Settings,
+    prints: &Prints,
+    events: Option<Events>,
+) -> Result<Bench, BenchError> {
     let prints = prints.clone();
     let mut builder = Bench::builder().sink(|_| prints);
+    if let Some(events) = events {
+        builder = builder.sink(|_| events);
+    }
     if let Some(windows) = settings.windows.or(scenario.machine.windows) {
         builder = builder.windows(windows);
     }

@@ -105,23 +105,28 @@ impl SearchResult {
             discoveries: Vec::new(),
         };
         for part in parts {
-            result.runs += part.runs;
-            result.redundant += part.redundant;
-            result.no_verdict += part.no_verdict;
-            result.left += part.left;
-            result.complete &= part.complete;
-            result.limited |= part.limited;
-            for discovery in part.discoveries {
-                result.add(Found {
-                    finding: discovery.finding,
-                    schedule: discovery.schedule,
-                    switches: discovery.switches,
-                    seed: discovery.seed,
-                    replay: String::new(),
-                });
-            }
+            result.add_part(part);
         }
         result
+    }
+
+    /// Adds what one worker did.
+    pub(crate) fn add_part(&mut self, part: Part) {
+        self.runs += part.runs;
+        self.redundant += part.redundant;
+        self.no_verdict += part.no_verdict;
+        self.left += part.left;
+        self.complete &= part.complete;
+        self.limited |= part.limited;
+        for discovery in part.discoveries {
+            self.add(Found {
+                finding: discovery.finding,
+                schedule: discovery.schedule,
+                switches: discovery.switches,
+                seed: discovery.seed,
+                replay: String::new(),
+            });
+        }
     }
 
     /// Each rule and place once, in the run that comes first: by seed, then by switches, then by

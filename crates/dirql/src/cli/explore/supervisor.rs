@@ -84,6 +84,36 @@ pub(super) fn meet(plan: &Plan, windows: WindowsVersion) -> Result<Points, Failu
     failed.map_or(Ok(Points::Before(points)), Err)
 }
 
+/// What is wrong with memory that several contexts share, as a few recorded runs show in a process
+/// of their own. A driver that destroys the process is left to the search.
+pub(super) fn survey(plan: &Plan, windows: WindowsVersion) -> Result<Part, Failure> {
+    let wrong = |error: std::io::Error| Failure::usage(format!("cannot make a worker: {error}"));
+    let worker = Worker::start(|channel| {
+        isolate::limit_time(RUN_SECONDS);
+        let mut part = Part::default();
+        match dirql::survey(plan, &mut |_| true) {
+            Ok(discoveries) => part.discoveries = discoveries,
+            Err(error) => part.failure = Some(subject::failure(&error, windows)),
+        }
+        channel.send(&Message::Searched(Box::new(part)));
+    });
+    let mut part = Part::default();
+    let end = worker
+        .map_err(wrong)?
+        .listen_within(RUN_SECONDS, |message| {
+            if let Message::Searched(done) = message {
+                part = *done;
+            }
+        });
+    end.map_err(wrong)?;
+    // It says nothing about what the search covers.
+    part.complete = true;
+    match part.failure.take() {
+        Some(failure) => Err(failure),
+        None => Ok(part),
+    }
+}
+
 /// Searches with as many workers as were asked for. Also the instructions that met others in
 /// memory.
 pub(super) fn search(job: &Job<'_>, out: &mut Output) -> Result<(SearchResult, Vec<u32>), Failure> {
