@@ -150,9 +150,11 @@ zoo! {
     dpc_on_two_processors: "dpc-on-two-processors", "DQ0180", 1, "ddi";
     empty_list: "empty-list", "DQ0151", 1, "ddi";
     event_initialised_late: "event-initialised-late", "DQ0180", 1, "ddi";
+    initialised_twice: "initialised-twice", "DQ0180", 1, "access";
     interrupt_after_disconnect: "interrupt-after-disconnect", "DQ0001", 1, "ddi";
     isr_before_init: "isr-before-init", "DQ0001", 1, "ddi";
     isr_takes_lock: "isr-takes-lock", "DQ0110", 2, "ddi";
+    list_reused: "list-reused", "DQ0180", 1, "access";
     lock_inversion: "lock-inversion", "DQ0490", 0, "ddi";
     lost_update_dpc: "lost-update-dpc", "DQ0180", 2, "ddi";
     lost_update_isr: "lost-update-isr", "DQ0180", 2, "ddi";
@@ -160,6 +162,9 @@ zoo! {
     lost_update_threads: "lost-update-threads", "DQ0180", 1, "ddi";
     missed_wakeup: "missed-wakeup", "DQ0180", 1, "ddi";
     reference_count: "reference-count", "DQ0151", 1, "ddi";
+    reference_plain: "reference-plain", "DQ0180", 2, "access";
+    ring_torn: "ring-torn", "DQ0180", 1, "access";
+    state_word: "state-word", "DQ0180", 2, "access";
     stop_and_write: "stop-and-write", "DQ0001", 2, "ddi";
     synchronize_inversion: "synchronize-inversion", "DQ0490", 0, "ddi";
     timeout_and_completion: "timeout-and-completion", "DQ0170", 2, "ddi";

@@ -230,6 +230,7 @@ fn connecting_and_the_access_that_makes_it_interrupt_come_before_an_isr() {
         port: false,
         width: dirql_chips::Width::U32,
         value: 1,
+        instruction: 0,
     };
     let line = Event::Line {
         gsi: 16,
