@@ -208,3 +208,52 @@ fn what_does_not_go_together_is_said() {
     assert_eq!(code, Some(2));
     assert!(err.contains("cannot be cut into parts"), "{err}");
 }
+
+#[test]
+fn a_search_that_is_killed_again_and_again_says_what_an_undisturbed_one_says() {
+    let directory = std::env::temp_dir().join(format!("dirql-resume-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let journal = directory.join("journal").display().to_string();
+    let arguments = [
+        LINE,
+        "--preemptions",
+        "1",
+        "--keep-going",
+        "--jobs",
+        "2",
+        "--format",
+        "json",
+    ];
+    let (whole, err, code) = explore(&arguments);
+    assert_eq!(code, Some(1), "{whole}{err}");
+    let resumed = [&arguments[..], &["--resume", &journal]].concat();
+    let lines = || {
+        let text = std::fs::read(&journal).unwrap_or_default();
+        text.iter().filter(|byte| **byte == b'\n').count()
+    };
+    // Each is killed when it has written one more line, or has begun to.
+    for kill in 0..4 {
+        let mut search = Command::new(env!("CARGO_BIN_EXE_dirql"))
+            .current_dir(samples())
+            .arg("explore")
+            .args(&resumed)
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let before = lines();
+        while lines() < before + 1 + kill && search.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        search.kill().unwrap();
+        search.wait().unwrap();
+    }
+    let done = lines();
+    assert!(done > 1);
+    let first = explore(&resumed);
+    assert_eq!(first, (whole, err, code));
+    // Nothing is left to do, and it says the same.
+    let all = std::fs::read(&journal).unwrap();
+    assert_eq!(explore(&resumed), first);
+    assert_eq!(std::fs::read(&journal).unwrap(), all);
+    std::fs::remove_dir_all(&directory).unwrap();
+}

@@ -212,6 +212,10 @@ pub(crate) struct Explore {
     #[arg(long, value_name = "TIME|RUNS", value_parser = budget)]
     pub(crate) budget: Option<Budget>,
 
+    /// Keep what is done in a file, and go on from there if the search was interrupted
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) resume: Option<PathBuf>,
+
     /// Go on after a finding, for others
     #[arg(long)]
     pub(crate) keep_going: bool,

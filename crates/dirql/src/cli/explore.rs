@@ -1,5 +1,6 @@
 //! `dirql explore` and `dirql merge`
 
+mod journal;
 mod page;
 mod result;
 pub(super) mod supervisor;
@@ -14,6 +15,7 @@ use super::args::{Budget, Explore, Granularity, Merge, Preemptions, ReportFormat
 use super::output::Output;
 use super::{Exit, Failure, pictures, run, subject};
 
+use journal::Journal;
 pub(crate) use page::page;
 use result::SearchResult;
 pub(crate) use result::{Part, SCHEMA};
@@ -63,25 +65,29 @@ pub(crate) fn explore(args: &Explore, out: &mut Output) -> Result<Exit, Failure>
         Strategy::Default | Strategy::Exhaustive => 1,
         _ => u64::from(args.jobs),
     };
+    let clock = supervisor::Clock::start(time);
+    let mut journal = open_journal(args, &plan, &strategy, &limits)?;
     let mut plan = plan;
     let mut before = 0;
+    let mut round = 0;
     let mut result = loop {
         let job = supervisor::Job {
             plan: &plan,
             strategy: &strategy,
             limits: &limits,
-            time,
+            clock: &clock,
             jobs,
             shard: args.shard.unwrap_or((0, 1)),
             windows,
         };
-        let (mut result, met) = supervisor::search(&job, out)?;
+        let (mut result, met) = supervisor::search(&job, journal.as_mut(), round, out)?;
         result.runs += before;
         let more = more_points(plan.points(), &met);
         match more {
             // What was not seen to meet before has not been tried in both orders.
             Some(points) if result.discoveries.is_empty() && !result.limited => {
                 before = result.runs;
+                round += 1;
                 plan = plan.at(points);
             }
             more => {
@@ -98,11 +104,7 @@ pub(crate) fn explore(args: &Explore, out: &mut Output) -> Result<Exit, Failure>
     result.subject = format!("{image:08x}-{scenario:08x}");
     result.driver = args.subject.driver.display().to_string();
     result.strategy = words(&strategy);
-    result.granularity = match args.granularity {
-        Granularity::Ddi => "ddi".into(),
-        Granularity::Access => "access".into(),
-        Granularity::Instruction => "instruction".into(),
-    };
+    result.granularity = granularity(args.granularity).into();
     result.processors = plan.scenario().machine.processors.unwrap_or(1);
     result.shards = args
         .shard
@@ -119,6 +121,35 @@ pub(crate) fn explore(args: &Explore, out: &mut Output) -> Result<Exit, Failure>
         out.note(&format!("wrote {}", file.display()));
     }
     Ok(exit(&result))
+}
+
+/// The file that the search goes on from, if one was given.
+fn open_journal(
+    args: &Explore,
+    plan: &Plan,
+    strategy: &Strategy,
+    limits: &Limits,
+) -> Result<Option<Journal>, Failure> {
+    let Some(path) = &args.resume else {
+        return Ok(None);
+    };
+    let (image, scenario) = plan.fingerprints();
+    let subject = format!("{image:08x}-{scenario:08x}");
+    let granularity = granularity(args.granularity);
+    let (part, of) = args.shard.unwrap_or((0, 1));
+    let mut search = journal::Search::new(subject, words(strategy), granularity.into());
+    search.shard = (part + 1, of);
+    search.runs = limits.runs;
+    search.keep_going = limits.keep_going;
+    Journal::open(path, &search).map(Some)
+}
+
+const fn granularity(granularity: Granularity) -> &'static str {
+    match granularity {
+        Granularity::Ddi => "ddi",
+        Granularity::Access => "access",
+        Granularity::Instruction => "instruction",
+    }
 }
 
 /// The points with those that a search has added, if it has.

@@ -27,6 +27,8 @@ pub(crate) struct Part {
     pub(crate) complete: bool,
     /// It stopped at a limit.
     pub(crate) limited: bool,
+    /// That was a limit of real time, so that another time it may go further.
+    pub(crate) stopped: bool,
     pub(crate) no_verdict: u64,
     /// Instructions that have met others in memory; where they are points.
     pub(crate) met: Vec<u32>,

@@ -13,6 +13,7 @@ use dirql::{
 use super::super::isolate::{self, Channel, Ending, Message, SharedLog, Worker, WorkerEnd};
 use super::super::output::Output;
 use super::super::{Exit, Failure, run, subject};
+use super::journal::{Journal, PARTS};
 use super::result::{Part, SearchResult};
 
 /// Seconds of real time that one run may take. Runs take milliseconds.
@@ -26,15 +27,16 @@ pub(super) struct Job<'a> {
     pub(super) plan: &'a Plan,
     pub(super) strategy: &'a Strategy,
     pub(super) limits: &'a Limits,
-    pub(super) time: Option<Duration>,
     pub(super) jobs: u64,
     /// Which part of how many, counted from 0.
     pub(super) shard: (u64, u64),
     pub(super) windows: WindowsVersion,
+    /// Since when the time counts.
+    pub(super) clock: &'a Clock,
 }
 
 /// Real time, which only a limit on it looks at.
-struct Clock {
+pub(super) struct Clock {
     #[expect(
         clippy::disallowed_types,
         reason = "a limit of real time was asked for"
@@ -44,7 +46,7 @@ struct Clock {
 }
 
 impl Clock {
-    fn start(most: Option<Duration>) -> Self {
+    pub(super) fn start(most: Option<Duration>) -> Self {
         #[expect(
             clippy::disallowed_types,
             reason = "a limit of real time was asked for"
@@ -116,34 +118,90 @@ pub(super) fn survey(plan: &Plan, windows: WindowsVersion) -> Result<Part, Failu
 
 /// Searches with as many workers as were asked for. Also the instructions that met others in
 /// memory.
-pub(super) fn search(job: &Job<'_>, out: &mut Output) -> Result<(SearchResult, Vec<u32>), Failure> {
-    let wrong = |error: std::io::Error| Failure::usage(format!("cannot make a worker: {error}"));
-    let mut workers = Vec::new();
-    for worker in 0..job.jobs {
-        let log = SharedLog::new().map_err(wrong)?;
-        let part = job.shard.0 * job.jobs + worker;
-        let of = job.shard.1 * job.jobs;
-        let started = Worker::start(|channel| work(job, part, of, &log, channel));
-        workers.push((started.map_err(wrong)?, log));
+///
+/// With a journal, whose `round`th search this is, the parts are more than the workers, and those
+/// that it has are not done again.
+pub(super) fn search(
+    job: &Job<'_>,
+    mut journal: Option<&mut Journal>,
+    round: u64,
+    out: &mut Output,
+) -> Result<(SearchResult, Vec<u32>), Failure> {
+    let parts = match (&journal, job.strategy) {
+        (None, _) => job.jobs,
+        (Some(_), Strategy::Default | Strategy::Exhaustive) => 1,
+        (Some(_), _) => PARTS,
+    };
+    let mut done: Vec<Part> = Vec::new();
+    let mut left: Vec<u64> = Vec::new();
+    for part in 0..parts {
+        match journal
+            .as_ref()
+            .and_then(|journal| journal.find(round, part))
+        {
+            Some(known) => done.push(known.clone()),
+            None => left.push(part),
+        }
     }
-    let parts = listen(workers, out)?;
-    let mut done = Vec::new();
-    for (part, end, choices) in parts {
-        done.push(finish(job, part, end, choices)?);
-    }
-    if let Some(failure) = done.iter_mut().find_map(|part| part.failure.take()) {
-        return Err(failure);
+    let mut skipped = false;
+    for some in left.chunks(job.jobs as usize) {
+        let found = done.iter().any(|part| !part.discoveries.is_empty());
+        if journal.is_some() && (job.clock.is_over() || found && !job.limits.keep_going) {
+            // Not done, and not asked for once something is found.
+            skipped = true;
+            done.push(Part {
+                limited: job.clock.is_over() && !found,
+                ..Part::default()
+            });
+            break;
+        }
+        for (part, result) in some.iter().zip(search_parts(job, some, parts, out)?) {
+            if let Some(journal) = &mut journal
+                && !result.stopped
+            {
+                journal.add(round, *part, result.clone())?;
+            }
+            done.push(result);
+        }
     }
     let met: BTreeSet<u32> = done
         .iter()
         .flat_map(|part| part.met.iter().copied())
         .collect();
-    Ok((SearchResult::new(done), met.into_iter().collect()))
+    let mut result = SearchResult::new(done);
+    result.complete &= !skipped;
+    Ok((result, met.into_iter().collect()))
+}
+
+/// Does some of so many parts, each with a worker of its own.
+fn search_parts(
+    job: &Job<'_>,
+    some: &[u64],
+    parts: u64,
+    out: &mut Output,
+) -> Result<Vec<Part>, Failure> {
+    let wrong = |error: std::io::Error| Failure::usage(format!("cannot make a worker: {error}"));
+    let mut workers = Vec::new();
+    for part in some {
+        let log = SharedLog::new().map_err(wrong)?;
+        let part = job.shard.0 * parts + part;
+        let of = job.shard.1 * parts;
+        let started = Worker::start(|channel| work(job, part, of, &log, channel));
+        workers.push((started.map_err(wrong)?, log));
+    }
+    let mut done = Vec::new();
+    for (part, end, choices) in listen(workers, out)? {
+        let mut part = finish(job, part, end, choices)?;
+        if let Some(failure) = part.failure.take() {
+            return Err(failure);
+        }
+        done.push(part);
+    }
+    Ok(done)
 }
 
 /// The part of a worker, in the worker.
 fn work(job: &Job<'_>, part: u64, of: u64, log: &SharedLog, channel: &mut Channel) {
-    let clock = Clock::start(job.time);
     let log_choices = log.again();
     let plan = job
         .plan
@@ -163,7 +221,7 @@ fn work(job: &Job<'_>, part: u64, of: u64, log: &SharedLog, channel: &mut Channe
             isolate::limit_time(RUN_SECONDS);
             channel.send(&Message::Tried(runs));
         }
-        stopped = clock.is_over();
+        stopped = job.clock.is_over();
         !stopped
     });
     match searched {
@@ -171,6 +229,7 @@ fn work(job: &Job<'_>, part: u64, of: u64, log: &SharedLog, channel: &mut Channe
             result.cover(search.coverage);
             result.no_verdict = search.no_verdict;
             let at_limit = limits.runs.is_some_and(|most| search.coverage.runs >= most);
+            result.stopped = stopped;
             result.limited = stopped || at_limit && !search.coverage.complete;
             result.discoveries = search.discoveries;
             if let Points::Before(met) = plan.met() {
