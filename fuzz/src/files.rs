@@ -1,5 +1,7 @@
 //! Files that people give us.
 
+use dirql::Schedule;
+use dirql::report::{Detail, Report, Results, sarif, write_github, write_junit, write_report};
 use dirql::scenario::Scenario;
 use dirql_image::Image;
 use dirql_image::inf::{Inf, ProductType, Target};
@@ -71,4 +73,29 @@ pub fn scenario(bytes: &[u8]) {
         assert!(!error.render(false).is_empty());
         assert!(!error.render(true).is_empty());
     }
+}
+
+/// A schedule: it is refused, or it is written as it was read.
+pub fn schedule(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    match text.parse::<Schedule>() {
+        Ok(schedule) => assert_eq!(schedule.to_string().parse(), Ok(schedule)),
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// A report, as a worker that became a driver's may send one: it is refused, or it can be written
+/// in every form.
+pub fn report(bytes: &[u8]) {
+    let Ok(report) = serde_json::from_slice::<Report>(bytes) else {
+        return;
+    };
+    let results = Results::of_report(&report, "run", "fuzz.sys");
+    let mut out = Vec::new();
+    for detail in [Detail::Quiet, Detail::Summary, Detail::Everything] {
+        write_report(&mut out, &report, detail).expect("memory can be written to");
+    }
+    write_junit(&mut out, &results).expect("memory can be written to");
+    write_github(&mut out, &results).expect("memory can be written to");
+    assert_eq!(sarif(&results), sarif(&results));
 }

@@ -14,7 +14,7 @@ mod input;
 
 pub use chips::{device, io_apic, local_apic, pic};
 pub use connect::{connect, connect_seeds};
-pub use files::{image, inf, scenario};
+pub use files::{image, inf, report, scenario, schedule};
 
 /// A part that is fuzzed.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +34,9 @@ pub const TARGETS: &[Target] = &[
     target("io_apic", io_apic),
     target("local_apic", local_apic),
     target("pic", pic),
+    target("report", report),
     target("scenario", scenario),
+    target("schedule", schedule),
 ];
 
 const fn target(name: &'static str, run: fn(&[u8])) -> Target {

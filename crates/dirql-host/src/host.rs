@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::rc::Rc;
 
+use dirql_image::ImportRef;
 use dirql_kernel::io::DriverImage;
 use dirql_kernel::ke::RunState;
 use dirql_kernel::{Config, Kernel};
@@ -156,7 +157,15 @@ impl Host {
             .load(name, bytes)
             .inspect(|image| {
                 self.kernel
-                    .set_image_sections(image.range(), image.sections())
+                    .set_image_sections(image.range(), image.sections());
+                let storport =
+                    |import: ImportRef<'_>| import.module.eq_ignore_ascii_case("storport.sys");
+                if image
+                    .image()
+                    .is_some_and(|image| image.imports().any(storport))
+                {
+                    self.kernel.set_miniport(image.range());
+                }
             })?,
             DriverSource::Native { entry } => self.native_image(name, entry),
         };
@@ -187,6 +196,7 @@ impl Host {
         driver.image.set_unloaded();
         if driver.image.image().is_some() {
             self.kernel.forget_image_sections(driver.image.base());
+            self.kernel.forget_miniport(driver.image.base());
             self.kernel.free_image(driver.image.base());
         }
     }

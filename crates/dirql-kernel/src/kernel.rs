@@ -164,6 +164,7 @@ impl Kernel {
         }
         self.yield_point()?;
         self.touch_for_ddi(name);
+        self.check_path(name)?;
         if let Some(rule) = irql {
             let level = self.irql();
             if level < rule.lowest || level > rule.highest {

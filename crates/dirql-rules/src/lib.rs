@@ -11,12 +11,15 @@ extern crate alloc;
 
 mod bug_check;
 mod entry_irql;
+mod explain;
 mod finding;
+pub mod prohibited;
 mod rule;
 mod table;
 
 pub use bug_check::BugCheck;
 pub use entry_irql::{ENTRY_IRQL, IrqlRule, entry_irql};
+pub use explain::{Explanation, explanation};
 pub use finding::{Context, Finding, Place};
 pub use rule::{Rule, RuleId, Severity};
 pub use table::{RULES, ids, rule};

@@ -483,6 +483,30 @@ rules! {
         "a driver writes to its own memory only",
         "the pointer was not given to the driver: look at where it comes from",
         "dirql: driver code runs natively, in a process with other memory", "0x50, 0xD1, or silent damage";
+    SET_POWER_DDI = 603, Error,
+        "while a driver handles IRP_MN_SET_POWER it calls no routine that is for PASSIVE_LEVEL only",
+        "do it in the start and stop paths, or in a work item that the set-power path queues",
+        "Rule PowerIrpDDIs", "Static Driver Verifier only";
+    MINIPORT_DDI = 604, Error,
+        "a physical Storport miniport calls the port driver's routines in place of the kernel's",
+        "use the StorPort routine for it, such as StorPortAcquireSpinLock, StorPortIssueDpc or StorPortAllocatePool",
+        "Rule HwStorPortProhibitedDDIs", "Static Driver Verifier only";
+    COMPLETED_UNDER_LOCK = 605, Warning,
+        "no spin lock is held while an IRP is completed",
+        "take the IRP off the queue under the lock, release the lock, then call IoCompleteRequest: completion routines above may call back",
+        "Rule SpinLockSafe", "a deadlock when a completion routine above asks for the lock";
+    DELETED_IN_SURPRISE_REMOVAL = 606, Error,
+        "a device is not detached or deleted while its surprise removal is handled",
+        "disconnect and stop there, and keep IoDetachDevice and IoDeleteDevice for IRP_MN_REMOVE_DEVICE",
+        "Rule PnpSurpriseRemove; Handling an IRP_MN_SURPRISE_REMOVAL Request", "handles that are still open lead to a device that is gone";
+    LONG_INTERRUPT = 607, Advice,
+        "an ISR takes no more than 25 microseconds and a DPC routine no more than 100",
+        "leave waiting for the device to a timer, or to a thread",
+        "Guidelines for Writing DPC Routines; Servicing Interrupts", "0x133 DPC_WATCHDOG_VIOLATION, only after seconds";
+    FORWARDED_ABOVE = 608, Error,
+        "only power, read, write and device control requests are sent at DISPATCH_LEVEL",
+        "send all others at PASSIVE_LEVEL",
+        "Rules ForwardedAtBadIrql and ForwardedAtBadIrqlAllocate; Dispatch Routines and IRQLs", "0xC9, or a page fault in a driver below";
 }
 
 /// The rule with this ID.
@@ -498,6 +522,28 @@ mod tests {
     #[test]
     fn ids_are_unique_and_in_order() {
         assert!(RULES.windows(2).all(|pair| pair[0].id < pair[1].id));
+    }
+
+    #[test]
+    fn every_rule_is_explained_with_code_where_it_is_about_code() {
+        for rule in RULES {
+            let Some(explanation) = crate::explanation(rule.id) else {
+                panic!("{} has no explanation in src/explain", rule.id)
+            };
+            let about_code = ![
+                ids::UNIMPLEMENTED_IMPORT,
+                ids::UNSUPPORTED_INSTRUCTION,
+                ids::EXPECTATION,
+            ]
+            .contains(&rule.id);
+            assert!(!explanation.why.is_empty(), "{}", rule.id);
+            assert_eq!(
+                (!explanation.wrong.is_empty(), !explanation.right.is_empty()),
+                (about_code, about_code),
+                "{}",
+                rule.id
+            );
+        }
     }
 
     #[test]

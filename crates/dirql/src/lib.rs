@@ -11,6 +11,7 @@
 
 mod bench;
 mod explore;
+mod levels;
 mod play;
 mod races;
 pub mod report;
@@ -21,6 +22,7 @@ pub use explore::{
     Discovery, Explorer, Failed, Limits, Plan, ReplayError, Search, Strategy, explore,
     explore_plan, meeting_points, survey,
 };
+pub use levels::{Level, Levels};
 pub use play::{
     Film, Found, MakeSink, Progress, Settings, WriteOutput, discover, play, read_drivers,
 };

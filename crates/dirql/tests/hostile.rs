@@ -89,7 +89,8 @@ fn an_instruction_of_ours_makes_no_system_call_for_a_driver() {
         let found = attempt(&format!("b-{name}"), &[]);
         match name {
             // The worker may do these to itself, and what comes next is anything.
-            "protect" | "close" | "exit" => assert_eq!(found, ["DQ0450"], "{name}"),
+            "protect" | "close" => assert!(!found.is_empty(), "{name}"),
+            "exit" => assert_eq!(found, ["DQ0450"]),
             _ => assert_eq!(found, ["DQ0601"], "{name}"),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use dirql_rules::{ENTRY_IRQL, IrqlRule, RULES, Rule, Severity};
+use dirql_rules::{ENTRY_IRQL, IrqlRule, RULES, Rule, Severity, explanation};
 
 use super::pages::cell;
 
@@ -36,6 +36,15 @@ fn section(page: &mut String, rule: &Rule) {
     let _ = writeln!(page, "- Source: {}", rule.source);
     if !rule.windows.is_empty() {
         let _ = writeln!(page, "- On Windows: {}", rule.windows);
+    }
+    let Some(explanation) = explanation(rule.id) else {
+        return;
+    };
+    let _ = writeln!(page, "\n{}", explanation.why);
+    for (head, code) in [("Wrong", explanation.wrong), ("Right", explanation.right)] {
+        if !code.is_empty() {
+            let _ = write!(page, "\n{head}:\n\n```c\n{code}\n```\n");
+        }
     }
 }
 

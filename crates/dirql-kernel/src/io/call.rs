@@ -86,7 +86,7 @@ impl Kernel {
     /// - Returns: what the dispatch routine returned.
     /// - Findings: DQ0203 no device; DQ0206 no request; DQ0207 a cancel routine is set; DQ0200
     ///   the routine returned at another level; DQ0171 request forgotten; DQ0208 and DQ0209 the
-    ///   status and the pending bit or the completion status differ. Bug check 0x35 without a
+    ///   status and the pending bit or the completion status differ; DQ0608 sent too high. Bug check 0x35 without a
     ///   stack location left.
     /// - Yields: around the dispatch routine, by what it calls.
     /// - Source: WDK reference, wdm.IofCallDriver; Bug checks 0x35 and 0xC9.
@@ -115,9 +115,12 @@ impl Kernel {
         self.write(at!(stack, IoStackLocation, device_object), device)?;
         let function = self.read(at!(stack, IoStackLocation, major_function))?;
         let routine = self.dispatch_routine(device, function)?;
+        self.check_forwarding(function)?;
         self.set_progress(irp, Progress::Sent);
         let frame = self.open_frame(irp, record.serial, location, stack.address());
-        let status = self.call_at_same_level(dispatch_name(function), routine, &[device, irp])?;
+        let status = self.on_path(stack, || {
+            self.call_at_same_level(dispatch_name(function), routine, &[device, irp])
+        })?;
         let status = NtStatus(status as i32);
         self.close_frame(frame, status, routine)?;
         Ok(status)

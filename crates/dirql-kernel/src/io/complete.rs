@@ -40,6 +40,7 @@ impl Kernel {
     pub fn iof_complete_request(&self, irp: u64, boost: u8) -> Ddi<()> {
         let pointer = DriverPtr::<Irp>::new(irp);
         self.check_completable(irp)?;
+        self.check_no_lock_held(irp)?;
         let location = self.read(at!(pointer, Irp, current_location))?;
         self.note_completion(irp, location, true)?;
         let count = self.read(at!(pointer, Irp, stack_count))?;

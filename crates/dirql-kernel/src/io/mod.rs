@@ -25,6 +25,7 @@ mod legacy_resources;
 mod list;
 mod named_event;
 mod notification;
+mod paths;
 pub mod pnp;
 mod property;
 mod remove_lock;
@@ -66,6 +67,7 @@ pub(crate) struct Io {
     devices: RefCell<BTreeMap<u64, device::Device>>,
     irps: irp::Irps,
     frames: call::Frames,
+    paths: paths::Paths,
     files: RefCell<BTreeMap<u64, file::File>>,
     interfaces: RefCell<BTreeMap<alloc::string::String, interface::Interface>>,
     remove_locks: RefCell<BTreeMap<u64, remove_lock::Tags>>,

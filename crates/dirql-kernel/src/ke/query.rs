@@ -2,8 +2,11 @@
 //!
 //! Looking at a clock takes [`LOOK_AT_CLOCK`]: drivers wait for a time to come in a loop.
 
+use alloc::format;
+
 use dirql_abi::NtStatus;
 use dirql_abi::processor::{GroupAffinity, ProcessorNumber};
+use dirql_rules::{Context, ids};
 
 use crate::ke::clock::{LOOK_AT_CLOCK, START_SYSTEM_TIME, TICK};
 use crate::stop::Ddi;
@@ -16,9 +19,24 @@ impl Kernel {
     /// `VOID KeStallExecutionProcessor(ULONG MicroSeconds)`: virtual time passes; what becomes
     /// due meanwhile happens. Any IRQL. Source: WDK reference, wdm.KeStallExecutionProcessor.
     pub fn ke_stall_execution_processor(&self, microseconds: u32) -> Ddi<()> {
+        self.check_long_interrupt(microseconds)?;
         self.pass_time(u64::from(microseconds) * 10);
         self.check_dpc_watchdog()?;
         self.yield_point()
+    }
+
+    /// Advice about a stall that makes an ISR or a DPC routine longer than it should be.
+    fn check_long_interrupt(&self, microseconds: u32) -> Ddi<()> {
+        let (what, most) = match self.context() {
+            Context::Isr(_) => ("an ISR", 25),
+            Context::Dpc => ("a DPC routine", 100),
+            _ => return Ok(()),
+        };
+        if microseconds <= most {
+            return Ok(());
+        }
+        let message = format!("{what} waits {microseconds} microseconds for its device");
+        self.find(ids::LONG_INTERRUPT, message, None)
     }
 
     /// `VOID KeQuerySystemTime(PLARGE_INTEGER)`: 100 ns units since 1601.

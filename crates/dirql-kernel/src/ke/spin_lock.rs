@@ -135,7 +135,7 @@ impl Kernel {
     }
 
     /// The locks that a processor holds, in the order in which it took them, and where.
-    pub(super) fn held_by(&self, processor: ProcessorId) -> Vec<(u64, Place)> {
+    pub(crate) fn held_by(&self, processor: ProcessorId) -> Vec<(u64, Place)> {
         let held = self.ke.locks.held.borrow();
         held.iter()
             .filter(|held| held.processor == processor)

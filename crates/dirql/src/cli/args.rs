@@ -7,6 +7,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, ValueHint};
 use dirql::scenario::{DeviceSpec, Interrupts};
 use dirql::{FailurePoint, WindowsVersion};
 use dirql_chips::models::{self, Kind};
+use dirql_rules::RuleId;
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 clean, 1 findings, 2 usage or scenario error, 3 driver could not be loaded, \
@@ -100,6 +101,18 @@ pub(crate) struct Subject {
     /// Steps after which a run ends without a verdict
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_steps: Option<u64>,
+
+    /// Do not report findings against this rule; may be repeated, as the two below
+    #[arg(long, value_name = "RULE", value_parser = rule)]
+    pub(crate) allow: Vec<RuleId>,
+
+    /// Report them, but do not count them
+    #[arg(long, value_name = "RULE", value_parser = rule)]
+    pub(crate) warn: Vec<RuleId>,
+
+    /// Count them as errors, advice too
+    #[arg(long, value_name = "RULE", value_parser = rule)]
+    pub(crate) deny: Vec<RuleId>,
 
     /// Let the processes that run drivers keep all rights that you have: the driver's code can
     /// then do to your files and processes what you can
@@ -482,6 +495,21 @@ fn windows_parser() -> impl clap::builder::TypedValueParser<Value = WindowsVersi
     use clap::builder::TypedValueParser as _;
     clap::builder::PossibleValuesParser::new(WindowsVersion::ALL.map(WindowsVersion::name))
         .try_map(|name| name.parse::<WindowsVersion>())
+}
+
+/// A rule by its ID: `DQ0104`, `dq104` or `104`.
+pub(crate) fn rule(text: &str) -> Result<RuleId, String> {
+    let digits = match text.get(..2) {
+        Some(start) if start.eq_ignore_ascii_case("DQ") => &text[2..],
+        _ => text,
+    };
+    // `parse` would take a plus sign.
+    let is_number = digits.bytes().all(|digit| digit.is_ascii_digit());
+    let number = is_number.then(|| digits.parse().ok()).flatten();
+    number
+        .map(RuleId)
+        .filter(|id| dirql_rules::rule(*id).is_some())
+        .ok_or_else(|| "rules are named as in DQ0104; `dirql explain` lists all of them".into())
 }
 
 /// A device such as `edu,interrupts=msi:1,dma_mask=0xff`.

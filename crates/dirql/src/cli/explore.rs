@@ -37,7 +37,8 @@ pub(crate) fn explore(args: &Explore, out: &mut Output) -> Result<Exit, Failure>
         args.subject.windows,
         args.subject.max_steps,
     )
-    .map_err(|error| subject::failure(&error, windows))?;
+    .map_err(|error| subject::failure(&error, windows))?
+    .judged(subject::levels(&args.subject));
     let plan = match args.granularity {
         Granularity::Ddi => plan,
         Granularity::Access => {

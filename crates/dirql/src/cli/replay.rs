@@ -31,7 +31,8 @@ pub(crate) fn replay(args: &Replay, out: &mut Output) -> Result<Exit, Failure> {
         args.subject.windows,
         args.subject.max_steps,
     )
-    .map_err(|error| subject::failure(&error, windows))?;
+    .map_err(|error| subject::failure(&error, windows))?
+    .judged(subject::levels(&args.subject));
     let trace = args.trace.as_deref().map(Target::open).transpose()?;
     let pictures = Pictures::new(&args.pictures)?;
     let keeps: Vec<_> = trace

@@ -132,6 +132,7 @@ fn settings(args: &Run, drivers: Vec<Driver>) -> Settings {
     settings.processors = args.subject.processors;
     settings.max_steps = args.subject.max_steps;
     settings.fail = args.fail;
+    settings.levels = subject::levels(&args.subject);
     settings.drivers = Some(drivers);
     settings
 }

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use dirql::scenario::Scenario;
-use dirql::{BenchError, Found, WindowsVersion};
+use dirql::{BenchError, Found, Level, Levels, WindowsVersion};
 use dirql_host::LoadError;
 use dirql_kernel::versions;
 
@@ -115,6 +115,21 @@ fn for_driver(mut scenario: Scenario, driver: &Path) -> Result<Scenario, Failure
     }
 }
 
+/// The rules that are judged otherwise.
+pub(crate) fn levels(args: &Subject) -> Levels {
+    let mut levels = Levels::default();
+    for (rules, level) in [
+        (&args.allow, Level::Allow),
+        (&args.warn, Level::Warn),
+        (&args.deny, Level::Deny),
+    ] {
+        for rule in rules {
+            levels.set(*rule, level);
+        }
+    }
+    levels
+}
+
 /// Why a run could not begin, or a driver be loaded.
 pub(crate) fn failure(error: &BenchError, windows: WindowsVersion) -> Failure {
     let load = matches!(
@@ -191,6 +206,15 @@ pub(crate) fn command(name: &[&str], args: &Subject, scenario: Option<&Path>) ->
     }
     if let Some(steps) = args.max_steps {
         option("--max-steps", steps.to_string());
+    }
+    for (name, rules) in [
+        ("--allow", &args.allow),
+        ("--warn", &args.warn),
+        ("--deny", &args.deny),
+    ] {
+        for rule in rules {
+            option(name, rule.to_string());
+        }
     }
     if args.no_sandbox {
         words.push("--no-sandbox".into());

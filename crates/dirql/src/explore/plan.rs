@@ -12,6 +12,7 @@ use dirql_kernel::mm::layout::IMAGES;
 use super::memory::Memory;
 use super::steering::{Steering, Watch};
 use crate::bench::{BenchError, Driver};
+use crate::levels::Levels;
 use crate::play::{MakeSink, Progress, Settings, play, read_drivers};
 use crate::report::Report;
 use crate::scenario::Scenario;
@@ -31,6 +32,7 @@ pub struct Plan {
     image: u32,
     fingerprint: u32,
     points: Points,
+    levels: Levels,
     /// What driver code has accessed in runs of this plan.
     memory: Rc<RefCell<Memory>>,
     /// Whether recorded accesses are looked at for races.
@@ -105,6 +107,7 @@ impl Plan {
             scenario,
             drivers,
             points: Points::Usual,
+            levels: Levels::default(),
             memory: Rc::default(),
             races: false,
             watch: WatchSlot::default(),
@@ -136,6 +139,13 @@ impl Plan {
     #[must_use]
     pub const fn with_races(mut self) -> Self {
         self.races = true;
+        self
+    }
+
+    /// Judges some rules otherwise.
+    #[must_use]
+    pub fn judged(mut self, levels: Levels) -> Self {
+        self.levels = levels;
         self
     }
 
@@ -199,6 +209,7 @@ impl Plan {
             chooser: Some(steering.clone()),
             drivers: Some(self.drivers.clone()),
             watch: watch_at(&self.points),
+            levels: self.levels.clone(),
             // One of many runs, whose files nobody asked for.
             outputs: Some(Box::new(|_, _| Ok(()))),
             races: self.races && matches!(self.points, Points::Before(_)),

@@ -19,6 +19,7 @@ use dirql_rules::ids;
 use dirql_trace::Names;
 
 use crate::bench::{Addresses, Bench, BenchError, Driver, SETTLE_100NS, with_imported};
+use crate::levels::Levels;
 use crate::races::Events;
 use crate::report::{FindingReport, Report};
 use crate::scenario::{DriverSpec, Scenario, ThreadSpec};
@@ -56,6 +57,8 @@ pub struct Settings {
     pub accesses: Option<Box<dyn FnOnce(Vec<MemoryAccess>)>>,
     /// The scenario's drivers, read before ([`read_drivers`]); else they are read when it is played.
     pub drivers: Option<Vec<Driver>>,
+    /// Rules that are judged otherwise.
+    pub levels: Levels,
     /// Given what has left at devices' other ends, for the files that the scenario names; else the
     /// files are written.
     pub outputs: Option<WriteOutput>,
@@ -99,6 +102,7 @@ pub fn play(scenario: &Scenario, mut settings: Settings) -> Result<Report, Bench
         .outputs
         .take()
         .unwrap_or_else(|| Box::new(|path, bytes| std::fs::write(path, bytes)));
+    let levels = settings.levels.clone();
     let events = settings.races.then(Events::default);
     let bench = build(scenario, settings, &prints, events.clone())?;
     let mut report = play_on(&bench, scenario, &prints, &mut outputs);
@@ -110,6 +114,9 @@ pub fn play(scenario: &Scenario, mut settings: Settings) -> Result<Report, Bench
         if let Some(told) = told {
             told(accesses);
         }
+    }
+    if let Ok(report) = &mut report {
+        levels.judge(report);
     }
     report
 }
@@ -221,9 +228,11 @@ fn build(
         builder = builder.child(child.clone());
     }
     if let Some(progress) = settings.progress {
+        let levels = settings.levels;
         builder = builder.sink_with_addresses(|addresses| Teller {
             progress,
             addresses,
+            levels,
         });
     }
     if let Some(make) = settings.sink {
@@ -258,6 +267,7 @@ fn read_driver(image: &Path, inf: Option<&Path>) -> Result<Driver, BenchError> {
 struct Teller {
     progress: Box<dyn FnMut(Progress)>,
     addresses: Rc<Addresses>,
+    levels: Levels,
 }
 
 impl EventSink for Teller {
@@ -266,7 +276,9 @@ impl EventSink for Teller {
             Event::Landmark(text) => (self.progress)(Progress::Step(text.clone())),
             Event::Finding(finding) => {
                 let finding = FindingReport::new(finding, &self.addresses);
-                (self.progress)(Progress::Finding(Box::new(finding)));
+                if let Some(finding) = self.levels.judged(finding) {
+                    (self.progress)(Progress::Finding(Box::new(finding)));
+                }
             }
             _ => {}
         }

@@ -28,6 +28,8 @@ pub use page::{add_run, page, page_finding, page_mark, page_outcome, page_run, p
 pub use results::{Found, Results};
 pub use sarif::sarif;
 
+pub(crate) use finding::severity as severity_name;
+
 /// The form's name and version. The number changes when a reader of the old form could go wrong
 /// with the new one; added fields do not change it.
 pub const SCHEMA: &str = "dirql-report/1";

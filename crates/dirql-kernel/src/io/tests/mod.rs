@@ -4,6 +4,7 @@ mod device;
 mod interface;
 mod irp;
 mod legacy_resources;
+mod paths;
 mod pnp;
 mod power;
 mod queue;

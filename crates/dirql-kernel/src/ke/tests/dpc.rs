@@ -540,7 +540,8 @@ fn the_watchdog_is_asked_in_a_dpc_or_at_dispatch_level() {
         kernel.ke_insert_queue_dpc(object, 0, 0)?;
         kernel.ke_lower_irql(0)
     });
-    assert_eq!(rig.findings(), []);
+    // Only that so long a wait in a DPC is not a good idea.
+    assert_eq!(rig.findings(), [607]);
 }
 
 #[test]
@@ -554,7 +555,7 @@ fn a_dpc_of_more_than_20_seconds_stops_the_system() {
             kernel.ke_insert_queue_dpc(object, 0, 0)?;
             kernel.yield_point()
         });
-        assert_eq!(rig.findings() == [3], stops, "{seconds}");
+        assert_eq!(rig.findings().contains(&3), stops, "{seconds}");
         if stops {
             assert_eq!(rig.bug_check(), Some((0x133, [0, 1344, 0x500, 0])));
         }

@@ -1,0 +1,110 @@
+//! Drivers that are right although they look as if they were not (`tests/tricky`): nothing is found,
+//! in a run and in every order with one switch, whatever is watched.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn drivers() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tricky")
+}
+
+/// A scenario that has the driver work twice, with a stop in between.
+fn scenario(name: &str, processors: u16, answer: &str) -> PathBuf {
+    let text = format!(
+        r#"
+        [machine]
+        processors = {processors}
+
+        [driver]
+        image = '{image}'
+
+        [[device]]
+        name = "edu0"
+        model = "edu"
+        interrupts = {{ kind = "line" }}
+
+        [[thread]]
+        steps = [
+            {{ start = "edu0" }},
+            {{ open = "edu0" }},
+            {{ write = "edu0", data = "0100 0000" }},
+            {{ wait_idle = true }},
+            {{ read = "edu0", length = 4, expect_data = "{answer}" }},
+            {{ stop = "edu0" }},
+            {{ start = "edu0" }},
+            {{ write = "edu0", data = "0100 0000" }},
+            {{ wait_idle = true }},
+            {{ read = "edu0", length = 4, expect_data = "{answer}" }},
+            {{ close = "edu0" }},
+            {{ remove = "edu0" }},
+            {{ unload = true }},
+        ]
+        "#,
+        image = drivers().join(format!("{name}.sys")).display(),
+    );
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tricky-{name}.toml"));
+    std::fs::write(&file, text).expect("a scenario for the test");
+    file
+}
+
+fn check(name: &str, processors: u16, answer: &str) {
+    let scenario = scenario(name, processors, answer);
+    let number = processors.to_string();
+    let commands: [&[&str]; 3] = [
+        &["run"],
+        &["explore", "--preemptions", "1", "--processors", &number],
+        &[
+            "explore",
+            "--granularity",
+            "access",
+            "--preemptions",
+            "1",
+            "--budget",
+            "150",
+            "--processors",
+            &number,
+        ],
+    ];
+    for command in commands {
+        let output = Command::new(env!("CARGO_BIN_EXE_dirql"))
+            .args(command)
+            .arg(&scenario)
+            .output()
+            .expect("the command line can be started");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let limited = command.contains(&"--budget") && output.status.code() == Some(4);
+        assert!(
+            output.status.success() || limited,
+            "{name} {command:?}\n{text}"
+        );
+        // Not even advice.
+        assert!(!text.contains("[DQ"), "{name} {command:?}\n{text}");
+    }
+}
+
+macro_rules! tricky {
+    ($($test:ident: $name:literal, $processors:literal, $answer:literal;)*) => {
+        $(#[test] fn $test() { check($name, $processors, $answer); })*
+
+        #[test]
+        fn no_driver_is_forgotten() {
+            let mut found: Vec<String> = std::fs::read_dir(drivers())
+                .expect("they are there")
+                .map(|entry| entry.expect("it can be listed").path())
+                .filter(|path| path.extension().is_some_and(|extension| extension == "sys"))
+                .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
+                .collect();
+            found.sort();
+            assert_eq!(found, [$($name),*]);
+        }
+    };
+}
+
+tricky! {
+    a_counter_without_a_lock: "interlocked-counter", 2, "0200 0000";
+    a_flag_that_is_polled: "polled-flag", 2, "0100 0000";
+    a_dpc_that_queues_itself: "queues-itself", 2, "0100 0000";
+    a_level_raised_by_hand: "raised-by-hand", 1, "0200 0000";
+    a_ring_without_a_lock: "ring-buffer", 2, "0100 0000";
+    a_static_dpc: "static-dpc", 2, "0100 0000";
+}
