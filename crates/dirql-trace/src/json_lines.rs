@@ -69,8 +69,10 @@ pub(crate) fn code(out: &mut impl Write, codes: &BTreeMap<String, Code>) -> io::
 }
 
 fn write_line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, value)?;
-    out.write_all(b"\n")
+    // In one piece, so that a line is there whole or not at all.
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    out.write_all(&line)
 }
 
 /// Why a trace could not be read.

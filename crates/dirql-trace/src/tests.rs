@@ -488,6 +488,37 @@ fn chrome_spans_are_balanced_in_every_lane() {
     );
 }
 
+/// Source: "Trace Event Format", the sections of the kinds of events that are used.
+#[test]
+fn chrome_events_have_what_their_phases_need() {
+    let mut bytes = Vec::new();
+    write_all(&mut bytes, Form::Chrome, Rc::new(Numbers), &everything()).unwrap();
+    let trace: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    assert!(["ms", "ns"].contains(&trace["displayTimeUnit"].as_str().unwrap()));
+    let events = trace["traceEvents"].as_array().unwrap();
+    assert_eq!(events.len(), everything().len() + 1);
+    for event in events {
+        assert!(
+            event["name"].as_str().is_some_and(|name| !name.is_empty()),
+            "{event}"
+        );
+        assert!(event["pid"].is_u64() && event["tid"].is_u64(), "{event}");
+        assert!(event["args"].is_object(), "{event}");
+        match event["ph"].as_str().unwrap() {
+            "M" => assert_eq!(event["name"], "process_name"),
+            phase @ ("B" | "E" | "C" | "i") => {
+                assert!(event["ts"].is_u64(), "{event}");
+                assert_eq!(phase == "i", event.get("s").is_some(), "{event}");
+                if phase == "C" {
+                    let series = event["args"].as_object().unwrap().values();
+                    assert!(series.into_iter().all(serde_json::Value::is_number));
+                }
+            }
+            other => panic!("{other}"),
+        }
+    }
+}
+
 #[test]
 fn a_trace_without_events_is_complete() {
     let mut chrome = Vec::new();

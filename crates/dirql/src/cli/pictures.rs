@@ -8,13 +8,14 @@ use std::path::{Component, Path, PathBuf};
 use dirql::report::{Report, page};
 use dirql::scenario::Scenario;
 use dirql::{Film, MakeSink};
-use dirql_trace::Timeline;
 use dirql_trace::page::Page;
+use dirql_trace::{Form, Stream, Timeline, staircase};
 use rustix::fs::MemfdFlags;
 use serde::{Deserialize, Serialize};
 
 use super::Failure;
 use super::args::{Pictures as Args, ReportFormat};
+use super::isolate::{self, Channel, Ending};
 use super::output::Output;
 
 /// Characters of a line of the drawing: what the log of a CI shows.
@@ -91,13 +92,49 @@ impl Pictures {
         out.flush()
     }
 
-    /// What was kept; `None` if the process did not come so far.
+    /// If a run destroyed its process before it had kept anything: has `run` play it again, in a
+    /// process like the first, with every event written down as it happens.
+    ///
+    /// # Errors
+    /// There is no process, or no memory.
+    pub(crate) fn again(
+        &self,
+        ending: &Ending,
+        seconds: u32,
+        run: impl FnOnce(MakeSink, &mut Channel),
+    ) -> io::Result<()> {
+        let (Ending::Destroyed(_), Some(memory)) = (ending, &self.memory) else {
+            return Ok(());
+        };
+        memory.set_len(0)?;
+        let mut out = memory.try_clone()?;
+        out.rewind()?;
+        let out = Bounded {
+            out,
+            left: MOST_BYTES,
+        };
+        let sink: MakeSink =
+            Box::new(move |names| Box::new(Stream::new(out, Form::JsonLines, names)));
+        let keeps: Vec<_> = self.number().into_iter().collect();
+        // It ends as the first one did.
+        isolate::isolated_with(seconds, &keeps, |channel| run(sink, channel), |_| {}).map(|_| ())
+    }
+
+    /// What was kept, or written down until the process was destroyed.
     fn seen(&self) -> Option<Seen> {
         let mut memory = self.memory.as_ref()?;
         let mut text = Vec::new();
         memory.rewind().ok()?;
         memory.read_to_end(&mut text).ok()?;
-        serde_json::from_slice(&text).ok()
+        serde_json::from_slice(&text).ok().or_else(|| {
+            let trace = dirql_trace::read(&*text).ok()?;
+            let mut drawing = Vec::new();
+            staircase::draw_trace(&mut drawing, &trace, WIDTH).ok()?;
+            Some(Seen {
+                timeline: Timeline::of_trace(&trace),
+                drawing: String::from_utf8_lossy(&drawing).into_owned(),
+            })
+        })
     }
 
     /// The timeline that was kept, with lines of source.
@@ -138,6 +175,28 @@ impl Pictures {
             out.note(&format!("wrote {}", file.display()));
         }
         Ok(())
+    }
+}
+
+/// Bytes that are written down of a run that destroys its process, at most.
+const MOST_BYTES: usize = 256 << 20;
+
+/// A file that takes so many bytes, each write at once, so that nothing is lost with the process.
+struct Bounded {
+    out: File,
+    left: usize,
+}
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left = self.left.checked_sub(bytes.len());
+        self.left = left.ok_or(io::ErrorKind::StorageFull)?;
+        self.out.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }
 

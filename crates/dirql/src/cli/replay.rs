@@ -52,6 +52,9 @@ pub(crate) fn replay(args: &Replay, out: &mut Output) -> Result<Exit, Failure> {
         let deviations = &schedule.deviations;
         supervisor::recorded(&plan, &schedule.points, deviations, args.time_limit)
     });
+    pictures.again(&ending, args.time_limit, |sink, _| {
+        let _ = plan.replay(&schedule, None, Some(sink));
+    })?;
     // From here on it is a run like others.
     let like = Run {
         fail: None,

@@ -59,6 +59,18 @@ pub(crate) fn run(args: &Run, out: &mut Output) -> Result<Exit, Failure> {
         };
         isolate::isolated(args.time_limit, watched, |_| {})
     });
+    let again = |sink, channel: &mut Channel| {
+        let mut settings = settings(args, drivers.clone());
+        settings.sink = Some(sink);
+        play(
+            args,
+            &scenario,
+            settings,
+            (None, &Pictures::default()),
+            channel,
+        );
+    };
+    pictures.again(&ending, args.time_limit, again)?;
     conclude(args, &scenario, ending, replay, &pictures, out)
 }
 
