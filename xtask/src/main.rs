@@ -22,6 +22,7 @@ mod suite;
 mod summary;
 mod task;
 mod tree;
+mod zoo;
 
 use std::process::ExitCode;
 
@@ -41,6 +42,7 @@ Usage: cargo xtask COMMAND
   samples [--check]   builds the bundled drivers again; with --check only compares
   pages [--check]     writes the book's pages of rules, models and the contract; with --check only compares
   picture             takes the picture of a timeline that the README shows
+  zoo                 measures what each strategy finds of the zoo, and prints a table
   examples [--bless]  runs the commands that README and book show; with --bless takes their output
 ";
 
@@ -76,6 +78,7 @@ fn run(arguments: &[&str]) -> Option<Result<()>> {
         ["samples", "--check"] => samples::check(&tree, samples::Compilers::Bundled),
         ["pages"] => book::pages::write(&tree),
         ["pages", "--check"] => problem::none(book::pages::check(&tree)),
+        ["zoo"] => zoo::table(&tree),
         ["picture"] => book::picture::take(&tree),
         ["examples"] => book::examples::run(&tree, book::examples::Mode::Compare),
         ["examples", "--bless"] => book::examples::run(&tree, book::examples::Mode::Bless),
