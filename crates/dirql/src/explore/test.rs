@@ -1,6 +1,8 @@
 //! Exploring in a test.
 
+use std::any::Any;
 use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
 
 use dirql_explore::strategy::Replay;
 use dirql_explore::{Coverage, Deviation, Points, Run, Schedule, Strategy as _, shrink};
@@ -82,7 +84,7 @@ impl Explorer {
     }
 
     /// Runs `test` on a computer from `build` in one order after the other, until something is
-    /// found, `test` fails, or nothing is left to try.
+    /// found, `test` fails or panics, or nothing is left to try.
     ///
     /// # Errors
     /// The order that failed, with as few switches as possible.
@@ -140,7 +142,7 @@ impl Explorer {
 }
 
 /// Explores `test` with every order of at most two switches, and panics with the first that
-/// fails.
+/// fails. `test` fails with an error, or panics itself, as assertions do.
 ///
 /// # Panics
 /// Something is found, or `test` fails.
@@ -164,7 +166,11 @@ fn once(
     let chooser = steering.clone();
     let attempt = || {
         let bench = build()?.chooser(chooser).build()?;
-        let result = test(&bench);
+        let result = panic::catch_unwind(AssertUnwindSafe(|| test(&bench)));
+        let result = match result {
+            Ok(result) => result.map_err(|error| error.to_string()),
+            Err(payload) => Err(panic_text(&*payload)),
+        };
         Ok::<_, BenchError>((result, bench.findings()))
     };
     let ended = match attempt() {
@@ -172,13 +178,20 @@ fn once(
         Ok((result, findings)) => {
             let defect = findings.iter().find(|finding| is_defect(finding));
             let found = defect.map(|finding| format!("{}: {}", finding.rule, finding.message));
-            found.or_else(|| result.err().map(|error| error.to_string()))
+            found.or(result.err())
         }
     };
     let Some((strategy, run)) = steering.finish() else {
         unreachable!("a run is finished once")
     };
     (ended, strategy, run)
+}
+
+/// What a test said that panicked, as one that asserts does.
+fn panic_text(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("the test panicked").into()
 }
 
 fn is_defect(finding: &dirql_rules::Finding) -> bool {
