@@ -8,4 +8,5 @@ mod models;
 pub(crate) mod notes;
 pub(crate) mod pages;
 pub(crate) mod picture;
+pub(crate) mod rule_tests;
 mod rules;

@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 
-use super::{contract, models, rules};
+use super::{contract, models, rule_tests, rules};
 use crate::problem::Problem;
 use crate::tree::Tree;
 
@@ -17,10 +17,14 @@ const PAGES: &[Page] = &[
     ("docs/src/contract.md", contract::page),
 ];
 
+/// Pages that name tests. They are written with the others but not compared: who renames a test
+/// need not write the book again.
+const OF_TESTS: &[Page] = &[("docs/src/rule-tests.md", rule_tests::page)];
+
 /// # Errors
 /// If a page cannot be written.
 pub(crate) fn write(tree: &Tree) -> Result<()> {
-    for (path, page) in PAGES {
+    for (path, page) in PAGES.iter().chain(OF_TESTS) {
         fs::write(tree.path(path), page()?).with_context(|| format!("cannot write {path}"))?;
     }
     Ok(())

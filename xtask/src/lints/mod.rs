@@ -30,6 +30,7 @@ fn check(tree: &Tree) -> Result<Vec<Problem>> {
     problems.extend(rules::check(&files));
     problems.extend(book::links::check(&files, &|path| tree.path(path).exists()));
     problems.extend(book::contents::check(&files));
+    problems.extend(book::rule_tests::check(&files));
     problems.extend(book::notes::check(&files));
     problems.extend(book::pages::check(tree)?);
     Ok(problems)

@@ -209,3 +209,17 @@ fn a_long_wait_in_a_dpc_is_advice() {
         assert_eq!(bench.rules(), alloc::vec![ids::LONG_INTERRUPT; found]);
     }
 }
+
+#[test]
+fn the_msix_table_is_changed_at_or_below_the_devices_level() {
+    for (level, found) in [(Irql::DISPATCH, 0), (Irql::HIGH, 1)] {
+        let (bench, device) = calls(major::IRP_MJ_READ, 0, "");
+        bench.on_thread(move |kernel| {
+            kernel.raise_irql(level);
+            let masked = kernel.bus_mask_table_entry(device, 0, true);
+            kernel.lower_irql(Irql::PASSIVE)?;
+            masked
+        });
+        assert_eq!(bench.rules(), alloc::vec![ids::TABLE_IRQL; found]);
+    }
+}
