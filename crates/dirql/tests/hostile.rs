@@ -120,6 +120,14 @@ fn writing_through_every_pointer_in_sight_is_found() {
 }
 
 #[test]
+fn a_store_outside_the_computer_is_found_where_accesses_are_recorded() {
+    let explore = ["explore", "--granularity", "access", "--budget", "1"];
+    for name in ["5", "6"] {
+        assert_eq!(attempt(name, &explore), ["DQ0602"], "{name}");
+    }
+}
+
+#[test]
 fn a_stack_without_end_a_jump_to_nowhere_and_a_loop_are_found() {
     assert_eq!(attempt("7", &[]), ["DQ0001"]);
     assert_eq!(attempt("8", &[]), ["DQ0001"]);

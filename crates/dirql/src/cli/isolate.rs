@@ -192,14 +192,15 @@ impl Worker {
     ) -> io::Result<WorkerEnd> {
         let patience = Duration::from_secs(seconds.into()) + GRACE;
         let mut panicked = false;
-        let end = listen(self.reader, Patience::Each(patience), |line| {
-            match serde_json::from_slice(line) {
-                Ok(Message::Panicked(by_driver)) => panicked = !by_driver,
-                Ok(message) => heard(message),
-                // Lines of a destroyed child may be cut off or anything.
-                Err(_) => {}
-            }
-        })?;
+        let end = listen(
+            self.reader,
+            Patience::Each(patience),
+            |line| match message(line) {
+                Some(Message::Panicked(by_driver)) => panicked = !by_driver,
+                Some(message) => heard(message),
+                None => {}
+            },
+        )?;
         let status = end_of(self.pid, end)?;
         Ok(match (status.exit_status(), status.terminating_signal()) {
             _ if end == End::Silent => WorkerEnd::TooLong,
@@ -345,8 +346,7 @@ fn parent(
         seconds => Patience::Total(Duration::from_secs(seconds.into()) + GRACE),
     };
     let end = listen(reader, patience, |line| {
-        // Lines of a destroyed child may be cut off or anything.
-        let Ok(message) = serde_json::from_slice(line) else {
+        let Some(message) = message(line) else {
             return;
         };
         match message {
@@ -375,6 +375,19 @@ fn parent(
         return Ok(Ending::TooLong(known));
     }
     Ok(Ending::Destroyed(known))
+}
+
+/// What a line says; `None` if that is nothing that a child says: lines of a destroyed child may be
+/// cut off or anything. Its text is shown on terminals, which do what control characters say.
+fn message(line: &[u8]) -> Option<Message> {
+    let text = std::str::from_utf8(line).ok()?;
+    let mut plain = text
+        .replace("\\u001b", "\\ufffd")
+        .replace("\\u001B", "\\ufffd");
+    if plain.contains(char::is_control) {
+        plain = plain.replace(char::is_control, "\u{FFFD}");
+    }
+    serde_json::from_str(&plain).ok()
 }
 
 /// Waits for a child, and ends it if it was not heard to its end.
@@ -558,5 +571,21 @@ mod tests {
         // The C library keeps all signals off meanwhile, that of the filter too.
         assert!(matches!(ending, Ending::Destroyed(known) if known.how == "by signal 31 (SIGSYS)"));
         assert_eq!(steps, [""; 0]);
+    }
+
+    #[test]
+    fn a_terminal_is_told_nothing_by_a_driver() {
+        let said = |text: &str| match message(text.as_bytes()) {
+            Some(Message::Step(step)) => Some(step),
+            _ => None,
+        };
+        let escape = serde_json::to_string(&Message::Step("\u{1b}[2J\u{9b}1A".into())).unwrap();
+        assert_eq!(said(&escape).as_deref(), Some("\u{FFFD}[2J\u{FFFD}1A"));
+        assert_eq!(
+            said("{\"Step\":\"\\u001B[m\"}").as_deref(),
+            Some("\u{FFFD}[m")
+        );
+        assert_eq!(said("{\"Step\":\"a\\nb\"}").as_deref(), Some("a\nb"));
+        assert_eq!(said("{\"Step\":"), None);
     }
 }
