@@ -64,7 +64,8 @@ fn plug_button(kernel: &Kernel) -> DeviceId {
 fn connect(kernel: &Kernel) -> dirql_kernel::Ddi<()> {
     let memory = kernel.allocate_system(16);
     let (irql, mask) = (DriverPtr::new(memory), DriverPtr::new(memory + 8));
-    let vector = kernel.hal_get_interrupt_vector(LINE, irql, mask)?;
+    // Isa of INTERFACE_TYPE, its first bus.
+    let vector = kernel.hal_get_interrupt_vector((1, 0, LINE), irql, mask)?;
     let level = kernel.read(irql)?;
     let status = kernel.io_connect_interrupt(
         DriverPtr::new(memory),

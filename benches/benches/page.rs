@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "the table is the result")]
 
 #[path = "../../crates/dirql/tests/page/webdriver.rs"]
+#[expect(dead_code, reason = "the tests of the page ask more of the browser")]
 mod webdriver;
 
 use std::fs::File;

@@ -134,11 +134,20 @@ class Picture {
       }
       return;
     }
-    for (let x = this.gutter; x < this.width; x++) {
+    // Neighbours of one kind become one box; what each of them says there is no room for.
+    this.crowded = true;
+    let from = -1;
+    let kind = -1;
+    let which = -1;
+    for (let x = this.gutter; x <= this.width; x++) {
       const event = view.start + (x - this.gutter) / scale;
-      const at = intervals.after(event);
-      if (at < intervals.length && intervals.start[at] < event + 1 / scale) paint(x, 1, at);
+      const at = x < this.width ? intervals.after(event) : intervals.length;
+      const here = at < intervals.length && intervals.start[at] < event + 1 / scale ? intervals.kind[at] : -1;
+      if (here === kind) continue;
+      if (kind >= 0) paint(from, x - from, which);
+      [from, kind, which] = [x, here, at];
     }
+    this.crowded = false;
   }
 
   beginsBefore(intervals, event) {
@@ -173,7 +182,7 @@ class Picture {
     const { pen } = this;
     const from = Math.max(left, this.gutter) + 6;
     const room = left + width - from - 4;
-    if (room < 14 || !text) return;
+    if (room < 14 || !text || this.crowded) return;
     this.font(size, weight);
     let shown = text;
     if (pen.measureText(shown).width > room) {
