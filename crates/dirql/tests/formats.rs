@@ -221,6 +221,11 @@ fn a_bug_check_has_its_parameters_and_the_stack_of_what_was_interrupted() {
     let bug_check = &finding["bug_check"];
     assert_eq!(bug_check["code"], 0xD1);
     assert_eq!(bug_check["name"], "DRIVER_IRQL_NOT_LESS_OR_EQUAL");
+    let help = finding["help"].as_str().expect("help");
+    assert!(
+        help.starts_with("the parameters are the address, the IRQL"),
+        "{help}"
+    );
     let parameters = bug_check["parameters"].as_array().expect("parameters");
     assert_eq!(parameters[..3], ["0x0", "0x6", "0x1"]);
     let frames = finding["stack"].as_array().expect("a stack").iter();

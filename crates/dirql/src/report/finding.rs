@@ -158,6 +158,9 @@ impl FindingReport {
             name: BugCheckCode(bug_check.code).name().map(Into::into),
             parameters: bug_check.parameters.map(|value| format!("{value:#x}")),
         });
+        if let Some(meaning) = bug_check.meaning() {
+            self.help = format!("the parameters are {meaning}");
+        }
         let (mut calls, mut interrupted) = (false, false);
         for address in stack {
             if *address == 0 {
