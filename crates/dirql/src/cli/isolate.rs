@@ -32,6 +32,17 @@ use lines::{End, Patience, listen};
 
 pub(crate) use sandbox::switch_off as switch_sandbox_off;
 
+/// How far a search is.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Tried {
+    /// Runs that came to their end.
+    pub(crate) runs: u64,
+    /// Runs known to be left, at least.
+    pub(crate) left: u64,
+    /// What was found.
+    pub(crate) findings: u64,
+}
+
 /// What the child says, one JSON value per line.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Message {
@@ -40,7 +51,7 @@ pub(crate) enum Message {
     /// Something was found.
     Finding(Box<FindingReport>),
     /// Runs have come to their ends.
-    Tried(u64),
+    Tried(Tried),
     /// Instructions that meet others in memory.
     Met(Vec<u32>),
     /// A search is over.

@@ -8,6 +8,7 @@ use dirql::report::Detail;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Failure;
+use super::isolate::Tried;
 
 /// Where a command writes.
 pub(crate) struct Output {
@@ -90,13 +91,13 @@ impl Output {
         } else {
             ProgressBar::new_spinner()
         };
-        let style = ProgressStyle::with_template("{spinner} {human_pos} runs, {per_sec}");
+        let style = ProgressStyle::with_template("{spinner} {human_pos} runs, {per_sec}{msg}");
         if let Ok(style) = style {
             bar.set_style(style);
         }
         Progress {
             bar,
-            tried: vec![0; workers],
+            tried: vec![Tried::default(); workers],
         }
     }
 
@@ -108,16 +109,28 @@ impl Output {
 /// How far a search is.
 pub(crate) struct Progress {
     bar: ProgressBar,
-    tried: Vec<u64>,
+    tried: Vec<Tried>,
 }
 
 impl Progress {
-    /// A worker has done so many runs.
-    pub(crate) fn tried(&mut self, worker: usize, runs: u64) {
-        if let Some(tried) = self.tried.get_mut(worker) {
-            *tried = runs;
+    /// How far a worker is.
+    pub(crate) fn tried(&mut self, worker: usize, tried: Tried) {
+        if let Some(known) = self.tried.get_mut(worker) {
+            *known = tried;
         }
-        self.bar.set_position(self.tried.iter().sum());
+        let sum = |part: fn(&Tried) -> u64| self.tried.iter().map(part).sum::<u64>();
+        let (runs, left) = (sum(|tried| tried.runs), sum(|tried| tried.left));
+        let mut message = String::new();
+        if left > 0 {
+            let share = runs.saturating_mul(100) / (runs + left);
+            message = format!(", at least {left} left (at most {share} % done)");
+        }
+        let findings = sum(|tried| tried.findings);
+        if findings > 0 {
+            message.push_str(&format!(", found: {findings}"));
+        }
+        self.bar.set_message(message);
+        self.bar.set_position(runs);
     }
 
     /// The search is over.

@@ -10,7 +10,7 @@ use dirql::{
     meeting_points,
 };
 
-use super::super::isolate::{self, Channel, Ending, Message, SharedLog, Worker, WorkerEnd};
+use super::super::isolate::{self, Channel, Ending, Message, SharedLog, Tried, Worker, WorkerEnd};
 use super::super::output::Output;
 use super::super::{Exit, Failure, run, subject};
 use super::journal::{Journal, PARTS};
@@ -219,7 +219,11 @@ fn work(job: &Job<'_>, part: u64, of: u64, log: &SharedLog, channel: &mut Channe
         let runs = search.coverage.runs;
         if runs.is_multiple_of(TELL) {
             isolate::limit_time(RUN_SECONDS);
-            channel.send(&Message::Tried(runs));
+            channel.send(&Message::Tried(Tried {
+                runs,
+                left: search.coverage.left,
+                findings: search.discoveries.len() as u64,
+            }));
         }
         stopped = job.clock.is_over();
         !stopped
@@ -254,7 +258,7 @@ fn listen(workers: Vec<(Worker, SharedLog)>, out: &mut Output) -> Result<Vec<Hea
             let end = worker.listen_within(RUN_SECONDS, |message| match message {
                 Message::Searched(done) => part = Some(*done),
                 // Who listens is there as long as this thread.
-                Message::Tried(runs) => drop(sender.send((index, runs))),
+                Message::Tried(tried) => drop(sender.send((index, tried))),
                 _ => {}
             });
             end.map(|end| (part, end, log.choices()))
@@ -262,8 +266,8 @@ fn listen(workers: Vec<(Worker, SharedLog)>, out: &mut Output) -> Result<Vec<Hea
     }
     drop(sender);
     let mut progress = out.progress(threads.len());
-    for (worker, runs) in receiver {
-        progress.tried(worker, runs);
+    for (worker, tried) in receiver {
+        progress.tried(worker, tried);
     }
     progress.finish();
     let mut heard = Vec::new();
