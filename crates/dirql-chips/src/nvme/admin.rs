@@ -6,7 +6,9 @@ use alloc::vec::Vec;
 
 use super::command::Command;
 use super::queue::{CompletionQueue, SubmissionQueue};
-use super::spec::{BLOCK, MAX_ENTRIES, MAX_EVENT_REQUESTS, PAGE, Status, admin, cc, feature, io};
+use super::spec::{
+    BLOCK, MAX_ENTRIES, MAX_EVENT_REQUESTS, PAGE, Status, WARNING_KELVINS, admin, cc, feature, io,
+};
 use super::{Nvme, identify};
 
 /// What a command leads to.
@@ -35,7 +37,7 @@ impl Nvme {
         match command.opcode() {
             admin::DELETE_SUBMISSION => self.delete_submission(command).and(done),
             admin::CREATE_SUBMISSION => self.create_submission(command).and(done),
-            admin::GET_LOG_PAGE => log_page(command),
+            admin::GET_LOG_PAGE => self.get_log_page(command),
             admin::DELETE_COMPLETION => self.delete_completion(command).and(done),
             admin::CREATE_COMPLETION => self.create_completion(command).and(done),
             admin::IDENTIFY => self.identify(command),
@@ -171,6 +173,16 @@ impl Nvme {
         Ok(Outcome::ToHost(data))
     }
 
+    /// Reading the error log lets error events be told again, unless that is to be retained.
+    fn get_log_page(&mut self, command: &Command) -> Result<Outcome, Status> {
+        let outcome = log_page(command)?;
+        let retains = command.dword(10) & RETAIN_EVENT != 0;
+        if command.dword(10) as u8 == ERROR_LOG && !retains {
+            self.is_event_masked = false;
+        }
+        Ok(outcome)
+    }
+
     fn set_features(&mut self, command: &Command) -> Result<Outcome, Status> {
         let (which, value) = (command.dword(10), command.dword(11));
         let feature = known_feature(which as u8)?;
@@ -182,7 +194,16 @@ impl Nvme {
             feature::QUEUES if value as u16 == 0xFFFF || value >> 16 == 0xFFFF => {
                 return Err(Status::INVALID_FIELD);
             }
+            feature::QUEUES if self.completion[1].is_some() => return Err(Status::SEQUENCE),
             feature::QUEUES => return Ok(Outcome::Done(0)),
+            feature::TEMPERATURE if !is_threshold(value, true) => {
+                return Err(Status::INVALID_FIELD);
+            }
+            feature::TEMPERATURE => {
+                let place = (feature, selector(feature, value));
+                self.features.insert(place, value & 0xFFFF);
+                return Ok(Outcome::Done(0));
+            }
             // One power state.
             feature::POWER if value & 0x1F != 0 => return Err(Status::INVALID_FIELD),
             feature::VECTOR if value as u16 >= self.vectors => {
@@ -201,23 +222,39 @@ impl Nvme {
         if feature == feature::VECTOR && selector >= self.vectors {
             return Err(Status::INVALID_FIELD);
         }
-        let default = if feature == feature::VECTOR {
-            u32::from(selector)
-        } else {
-            0
+        if feature == feature::TEMPERATURE && !is_threshold(command.dword(11), false) {
+            return Err(Status::INVALID_FIELD);
+        }
+        let default = match (feature, selector) {
+            (feature::VECTOR, vector) => vector.into(),
+            (feature::TEMPERATURE, OVER) => WARNING_KELVINS,
+            _ => 0,
         };
         let value = self.features.get(&(feature, selector));
         Ok(Outcome::Done(value.copied().unwrap_or(default)))
     }
 }
 
-/// Which vector a feature is about; 0 for those that are about everything.
+/// The error log, and the bit of dword 10 with which reading it changes nothing.
+const ERROR_LOG: u8 = 0x01;
+const RETAIN_EVENT: u32 = 1 << 15;
+
+/// The threshold above which a temperature is too high; 1 is that below which it is too low.
+const OVER: u16 = 0;
+
+/// Which vector or threshold a feature is about; 0 for those that are about everything.
 const fn selector(feature: u8, value: u32) -> u16 {
-    if feature == feature::VECTOR {
-        value as u16
-    } else {
-        0
+    match feature {
+        feature::VECTOR => value as u16,
+        feature::TEMPERATURE => (value >> 20 & 3) as u16,
+        _ => 0,
     }
+}
+
+/// There is the composite temperature alone; setting knows a number for all that there are.
+const fn is_threshold(value: u32, sets: bool) -> bool {
+    let (sensor, kind) = (value >> 16 & 0xF, value >> 20 & 3);
+    (sensor == 0 || sensor == 0xF && sets) && kind < 2
 }
 
 fn known_feature(feature: u8) -> Result<u8, Status> {

@@ -6,7 +6,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::spec::{BLOCK, MAX_EVENT_REQUESTS, MAX_TRANSFER, VENDOR, VERSION};
+use super::spec::{BLOCK, MAX_EVENT_REQUESTS, MAX_TRANSFER, VENDOR, VERSION, WARNING_KELVINS};
 
 /// IEEE extended unique identifier of the namespace, in the range for local use.
 const EUI64: [u8; 8] = [0x02, 0, 0, 0, 0, 0, 0, 0x01];
@@ -37,7 +37,7 @@ pub(super) fn controller() -> Vec<u8> {
     // One firmware slot, read only.
     data[260] = 0x03;
     // Warning and critical temperature, kelvins.
-    put(&mut data, 266, &343u16.to_le_bytes());
+    put(&mut data, 266, &(WARNING_KELVINS as u16).to_le_bytes());
     put(&mut data, 268, &353u16.to_le_bytes());
     // Sizes of queue entries: the least and the most.
     put(&mut data, 512, &[0x66, 0x44]);
@@ -46,7 +46,7 @@ pub(super) fn controller() -> Vec<u8> {
     put(
         &mut data,
         768,
-        b"nqn.2014.08.org.nvmexpress:uuid:00000000-0000-4000-8000-000000000001",
+        b"nqn.2014-08.org.nvmexpress:uuid:00000000-0000-4000-8000-000000000001",
     );
     data
 }

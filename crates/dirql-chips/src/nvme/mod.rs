@@ -9,11 +9,11 @@
 //! Single MSI, and Multiple MSI Behavior").
 //!
 //! Ours, because the specification leaves it open: a doorbell that is wrong is ignored and told by
-//! an asynchronous event, if one was asked for and there is room for it; a command that cannot be
-//! read from memory is fatal.
+//! an asynchronous event; a command that cannot be read from memory is fatal.
 //!
 //! Not modelled: SGLs, metadata, fused commands, saving features, interrupt coalescing (the setting
-//! is kept), subsystem reset, the controller memory buffer. There is nothing to abort.
+//! is kept), subsystem reset, the controller memory buffer. There is nothing to abort, and it never
+//! gets warm.
 //!
 //! Invariant: what is on the disk outlives every reset.
 
@@ -60,6 +60,10 @@ pub struct Nvme {
     features: BTreeMap<(u8, u16), u32>,
     /// Command IDs of asynchronous event requests that wait.
     event_requests: Vec<u16>,
+    /// An event that nobody has been told of: dword 0 of the completion.
+    event: Option<u32>,
+    /// An error event was told, and its log page not read since: there are no others until then.
+    is_event_masked: bool,
     work: Work,
     /// The submission queue that is looked at first.
     turn: usize,
@@ -126,6 +130,8 @@ impl Nvme {
             completion: [None; 2],
             features: BTreeMap::new(),
             event_requests: Vec::new(),
+            event: None,
+            is_event_masked: false,
             work: Work::Idle,
             turn: 0,
             token: 0,
@@ -221,7 +227,7 @@ impl Nvme {
         let rung = if offset & 4 == 0 {
             let queue = self.submission.get_mut(queue).and_then(Option::as_mut);
             queue.map(|queue| {
-                let valid = value < queue.size;
+                let valid = value < queue.size && queue.has_room_up_to(value);
                 if valid {
                     queue.tail = value;
                 }
@@ -230,10 +236,7 @@ impl Nvme {
         } else {
             let queue = self.completion.get_mut(queue).and_then(Option::as_mut);
             queue.map(|queue| {
-                // The host cannot take what is not there.
-                let ahead = (value + queue.size - queue.head) % queue.size;
-                let there = (queue.tail + queue.size - queue.head) % queue.size;
-                let valid = value < queue.size && ahead <= there;
+                let valid = value < queue.size && queue.has_entries_up_to(value);
                 if valid {
                     queue.head = value;
                 }
@@ -242,26 +245,39 @@ impl Nvme {
         };
         match rung {
             Some(true) => {}
-            Some(false) => self.tell(event::INVALID_VALUE, out),
-            None => self.tell(event::INVALID_DOORBELL, out),
+            Some(false) => self.tell(event::INVALID_VALUE),
+            None => self.tell(event::INVALID_DOORBELL),
         }
         self.go_on(out);
     }
 
-    /// Completes an asynchronous event request, if there is one and room for it.
-    fn tell(&mut self, information: u32, out: &mut Effects) {
-        if self.completion[0].is_none_or(|queue| queue.is_full()) {
-            return;
-        }
-        if !self.event_requests.is_empty() {
-            let id = self.event_requests.remove(0);
-            // Error status, and the log page that would tell more.
-            self.post(0, id, Status::SUCCESS, information << 8 | 1 << 16, out);
+    /// "Events are automatically masked" once one was told, and one that nobody asked for waits
+    /// for the next request.
+    fn tell(&mut self, information: u32) {
+        if !self.is_event_masked {
+            // Error status, and the log page that tells more.
+            self.event.get_or_insert(information << 8 | 1 << 16);
         }
     }
 
-    /// Waits for the next command if there is one and nothing else to do.
+    /// Completes an asynchronous event request with the event that waits, if there are both and
+    /// there is room for it.
+    fn tell_event(&mut self, out: &mut Effects) {
+        let has_room = self.completion[0].is_some_and(|queue| !queue.is_full());
+        if !has_room || !self.is_ready() || self.event_requests.is_empty() {
+            return;
+        }
+        if let Some(result) = self.event.take() {
+            self.is_event_masked = true;
+            let id = self.event_requests.remove(0);
+            self.post(0, id, Status::SUCCESS, result, out);
+        }
+    }
+
+    /// Tells an event that waits; waits for the next command if there is one and nothing else to
+    /// do.
     fn go_on(&mut self, out: &mut Effects) {
+        self.tell_event(out);
         if self.work == Work::Idle && self.is_ready() && self.next_queue().is_some() {
             self.wait(Work::Pausing, WORK_100NS, out);
         }

@@ -27,6 +27,14 @@ impl SubmissionQueue {
         }
     }
 
+    /// Whether the tail may become `tail`: entries are added, and no more than fit. "A queue is
+    /// full when the head equals one more than the tail."
+    pub(super) const fn has_room_up_to(&self, tail: u32) -> bool {
+        let added = (tail + self.size - self.tail) % self.size;
+        let used = (self.tail + self.size - self.head) % self.size;
+        added != 0 && added + used < self.size
+    }
+
     /// Where the next entry is, if there is one. It is the controller's from now on.
     pub(super) fn take(&mut self) -> Option<u64> {
         if self.head == self.tail {
@@ -69,6 +77,13 @@ impl CompletionQueue {
     /// "A queue is full when the head equals one more than the tail."
     pub(super) const fn is_full(&self) -> bool {
         (self.tail + 1) % self.size == self.head
+    }
+
+    /// Whether the head may become `head`: entries are taken, and only those that are there.
+    pub(super) const fn has_entries_up_to(&self, head: u32) -> bool {
+        let taken = (head + self.size - self.head) % self.size;
+        let there = (self.tail + self.size - self.head) % self.size;
+        taken != 0 && taken <= there
     }
 
     pub(super) const fn is_empty(&self) -> bool {

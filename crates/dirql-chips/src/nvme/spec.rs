@@ -26,6 +26,10 @@ pub const READY_100NS: u64 = 10_000;
 /// Between two commands, in units of 100 ns: 10 microseconds.
 pub const WORK_100NS: u64 = 100;
 
+/// The composite temperature at which a controller warns (WCTEMP), in kelvins; the default of its
+/// threshold.
+pub const WARNING_KELVINS: u32 = 343;
+
 /// Offsets of the registers.
 pub mod register {
     /// Controller capabilities, 64 bits.
@@ -120,12 +124,24 @@ pub mod io {
 pub mod feature {
     /// Power management.
     pub const POWER: u8 = 0x02;
+    /// Temperature threshold.
+    pub const TEMPERATURE: u8 = 0x04;
     /// Number of queues.
     pub const QUEUES: u8 = 0x07;
     /// Interrupt vector configuration.
     pub const VECTOR: u8 = 0x09;
     /// Those that exist.
-    pub const ALL: &[u8] = &[0x01, POWER, 0x04, 0x05, QUEUES, 0x08, VECTOR, 0x0A, 0x0B];
+    pub const ALL: &[u8] = &[
+        0x01,
+        POWER,
+        TEMPERATURE,
+        0x05,
+        QUEUES,
+        0x08,
+        VECTOR,
+        0x0A,
+        0x0B,
+    ];
 }
 
 /// A status code with its type, as the status field has them: type in bits 10:8.
@@ -143,6 +159,8 @@ impl Status {
     pub const DATA_TRANSFER: Self = Self(0x004);
     /// Invalid namespace or format.
     pub const INVALID_NAMESPACE: Self = Self(0x00B);
+    /// Command sequence error.
+    pub const SEQUENCE: Self = Self(0x00C);
     /// PRP offset invalid.
     pub const PRP_OFFSET: Self = Self(0x013);
     /// LBA out of range.

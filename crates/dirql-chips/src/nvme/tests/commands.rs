@@ -26,6 +26,7 @@ fn identify_says_what_it_is() {
     assert_eq!(data[77], 5, "MDTS");
     assert_eq!(data[80..84], [0, 4, 1, 0], "VER");
     assert_eq!(data[512..520], [0x66, 0x44, 0, 0, 1, 0, 0, 0]);
+    assert!(data[768..1024].starts_with(b"nqn.2014-08.org.nvmexpress:uuid:"));
     assert_eq!(data[4095], 0);
 
     assert_eq!(identify(&mut host, 1, 0).status, Status::SUCCESS);
@@ -138,7 +139,11 @@ fn features_are_kept_and_checked() {
     };
     let (fine, wrong) = (Status::SUCCESS, Status::INVALID_FIELD);
     assert_eq!(set(0x08, 0x1234), (fine, 0, fine, 0x1234));
-    assert_eq!(set(feature::QUEUES, 0x0007_0007), (fine, 0, fine, 0));
+    assert_eq!(
+        set(feature::QUEUES, 0x0007_0007),
+        (Status::SEQUENCE, 0, fine, 0),
+        "there is one"
+    );
     assert_eq!(set(feature::QUEUES, 0x0000_FFFF), (wrong, 0, fine, 0));
     assert_eq!(set(feature::QUEUES, 0xFFFF_0000), (wrong, 0, fine, 0));
     assert_eq!(set(feature::POWER, 0), (fine, 0, fine, 0));
@@ -147,10 +152,39 @@ fn features_are_kept_and_checked() {
     assert_eq!(set(feature::VECTOR, 0x1_0001), (fine, 0, fine, 0x1_0001));
     assert_eq!(set(feature::VECTOR, 2), (wrong, 0, wrong, 0));
     assert_eq!(set(0x03, 0), (wrong, 0, wrong, 0));
+    let temperature = feature::TEMPERATURE;
+    assert_eq!(set(temperature, 350), (fine, 0, fine, 350));
+    assert_eq!(set(temperature, 1 << 20 | 250), (fine, 0, fine, 250));
+    assert_eq!(set(temperature, 2 << 20 | 250), (wrong, 0, wrong, 0));
+    assert_eq!(
+        set(temperature, 1 << 16 | 250),
+        (wrong, 0, wrong, 0),
+        "there is no sensor"
+    );
+    assert_eq!(
+        set(temperature, 0xF << 16 | 360).0,
+        fine,
+        "all sensors that there are"
+    );
     let done = host.admin(admin::SET_FEATURES, 0, 0x8000_0008, 0);
     assert_eq!(done.status, Status::NOT_SAVEABLE);
     let done = host.admin(admin::GET_FEATURES, 0, feature::VECTOR.into(), 0);
     assert_eq!(done.result, 0, "each vector has its own");
+}
+
+#[test]
+fn features_have_their_defaults() {
+    let mut host = Host::new(1);
+    host.enable();
+    let queues = host.admin(admin::SET_FEATURES, 0, feature::QUEUES.into(), 0x0007_0007);
+    assert_eq!((queues.status, queues.result), (Status::SUCCESS, 0));
+    let mut default = |feature: u8, value| {
+        host.admin(admin::GET_FEATURES, 0, feature.into(), value)
+            .result
+    };
+    assert_eq!(default(feature::TEMPERATURE, 0), 343, "as WCTEMP says");
+    assert_eq!(default(feature::TEMPERATURE, 1 << 20), 0);
+    assert_eq!(default(feature::VECTOR, 1), 1);
 }
 
 #[test]
@@ -206,17 +240,60 @@ fn wrong_doorbells_are_told_by_events() {
         // There is nothing to take in the completion queue.
         (register::DOORBELLS + 12, 1, 0x0001_0100),
         (register::DOORBELLS + 12, 4, 0x0001_0100),
+        // What is there already.
+        (register::DOORBELLS + 8, 0, 0x0001_0100),
+        (register::DOORBELLS + 12, 0, 0x0001_0100),
         (register::DOORBELLS + 16, 0, 0x0001_0000),
         (register::DOORBELLS + 0xFFC, 0, 0x0001_0000),
     ] {
-        host.put(0, command(admin::EVENT_REQUEST, 0, 0, 0, [0; 3]));
-        host.ring(0);
-        host.run();
+        read_error_log(&mut host, 0);
+        ask_for_event(&mut host);
         host.write(doorbell, value);
         assert_eq!(host.take(0).map(|done| done.result), Some(result));
     }
-    host.write(register::DOORBELLS + 8, 4);
+}
+
+fn ask_for_event(host: &mut Host) {
+    host.put(0, command(admin::EVENT_REQUEST, 0, 0, 0, [0; 3]));
+    host.ring(0);
+    host.run();
+}
+
+fn read_error_log(host: &mut Host, flags: u32) {
+    let words = command(admin::GET_LOG_PAGE, u32::MAX, 0x8000, 0, [1 | flags, 0, 0]);
+    assert_eq!(host.send(0, words).status, Status::SUCCESS);
+}
+
+/// "If a tail is written that is ahead of what fits."
+#[test]
+fn more_commands_than_fit_are_a_wrong_doorbell() {
+    let mut host = Host::ready(1);
+    ask_for_event(&mut host);
+    host.write(register::DOORBELLS + 8, 2);
+    // From 2 to 1 are three more, and there is room for one.
+    host.write(register::DOORBELLS + 8, 1);
+    assert_eq!(host.take(0).map(|done| done.result), Some(0x0001_0100));
+}
+
+#[test]
+fn an_event_is_told_once_until_its_log_is_read() {
+    let wrong = |host: &mut Host| host.write(register::DOORBELLS + 8, 4);
+    let mut host = Host::ready(1);
+    wrong(&mut host);
+    wrong(&mut host);
     assert!(host.take(0).is_none(), "nobody asked");
+    ask_for_event(&mut host);
+    let told = host.take(0).map(|done| done.result);
+    assert_eq!(told, Some(0x0001_0100), "what has happened before");
+    ask_for_event(&mut host);
+    wrong(&mut host);
+    assert!(host.take(0).is_none(), "once for all");
+    read_error_log(&mut host, 1 << 15);
+    wrong(&mut host);
+    assert!(host.take(0).is_none(), "the event was retained");
+    read_error_log(&mut host, 0);
+    wrong(&mut host);
+    assert_eq!(host.take(0).map(|done| done.result), Some(0x0001_0100));
 }
 
 #[test]
