@@ -107,3 +107,13 @@ fn reports() {
     assert!(serde_json::from_slice::<dirql::report::Report>(&seed).is_ok());
     run(dirql_fuzz::report, &[seed], 5_000);
 }
+
+/// What libFuzzer begins with are the inputs that the target's own tests know to come through.
+#[test]
+fn the_seeds_of_connect_are_files() {
+    let files = ["line", "messages"].map(|name| {
+        let path = repository().join("fuzz/seeds/connect").join(name);
+        fs::read(path).expect("the seeds are here")
+    });
+    assert_eq!(files.to_vec(), dirql_fuzz::connect_seeds());
+}

@@ -10,6 +10,7 @@
 )]
 
 mod book;
+mod fuzz;
 mod gates;
 mod layers;
 mod licences;
@@ -38,11 +39,14 @@ Usage: cargo xtask COMMAND
   setup               installs what the tests need, or says what to install
   test                setup, then every test
   ci [GATE]           everything that is asked of a change, or one gate of it: format, lints,
-                      layers, licences, clippy, no-std, documentation, first-command, examples, tests
+                      layers, licences, clippy, no-std, documentation, first-command, examples, tests,
+                      fuzz
   samples [--check]   builds the bundled drivers again; with --check only compares
   pages [--check]     writes the book's pages of rules, models and the contract; with --check only compares
   picture             takes the picture of a timeline that the README shows
   zoo                 measures what each strategy finds of the zoo, and prints a table
+  fuzz [TARGET [SECONDS]]
+                      fuzzes one of the entry functions of dirql-fuzz with libFuzzer: connect for 60 s
   examples [--bless]  runs the commands that README and book show; with --bless takes their output
 ";
 
@@ -80,6 +84,9 @@ fn run(arguments: &[&str]) -> Option<Result<()>> {
         ["pages", "--check"] => problem::none(book::pages::check(&tree)),
         ["zoo"] => zoo::table(&tree),
         ["picture"] => book::picture::take(&tree),
+        ["fuzz"] => fuzz::run(&tree, fuzz::USUAL),
+        ["fuzz", target] => fuzz::run(&tree, (target, fuzz::USUAL.1)),
+        ["fuzz", target, seconds] => fuzz::run(&tree, (target, seconds)),
         ["examples"] => book::examples::run(&tree, book::examples::Mode::Compare),
         ["examples", "--bless"] => book::examples::run(&tree, book::examples::Mode::Bless),
         _ => return None,

@@ -57,6 +57,18 @@ const NEEDS: &[Need] = &[
 /// fetched for the tests and is no part of anything that is given away.
 const AXE: &str = "axe-core@4.10.3";
 
+/// What fuzzing takes and the tests do not.
+const FUZZING: &[Need] = &[Need {
+    what: "a C++ compiler",
+    for_what: "building libFuzzer",
+    packages: &["g++"],
+    is_there: has_cpp,
+}];
+
+fn has_cpp() -> bool {
+    Task::new("c++").arg("--version").succeeds()
+}
+
 fn has_driver_compiler() -> bool {
     let tools = ["x86_64-w64-mingw32-objcopy", "x86_64-w64-mingw32-ar"];
     tools
@@ -127,20 +139,30 @@ fn has_core(directory: &str) -> bool {
         .any(|entry| entry.file_name().to_string_lossy().starts_with("libcore-"))
 }
 
-/// Installs what is missing, or says what to install.
+/// Installs what the tests need and is missing, or says what to install.
 ///
 /// # Errors
 /// If something is missing afterwards.
 pub(crate) fn run(tree: &Tree) -> Result<()> {
-    install()?;
+    if bring(NEEDS)? {
+        eprintln!("setup: everything that the tests need is here");
+    }
     fetch_axe(tree)
 }
 
-fn install() -> Result<()> {
-    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !(need.is_there)()).collect();
+/// The same for fuzzing.
+///
+/// # Errors
+/// If something is missing afterwards.
+pub(crate) fn fuzzing() -> Result<()> {
+    bring(FUZZING).map(|_| ())
+}
+
+/// Whether nothing was missing.
+fn bring(needs: &[Need]) -> Result<bool> {
+    let missing: Vec<&Need> = needs.iter().filter(|need| !(need.is_there)()).collect();
     if missing.is_empty() {
-        eprintln!("setup: everything that the tests need is here");
-        return Ok(());
+        return Ok(true);
     }
     for need in &missing {
         eprintln!("setup: missing {}, for {}", need.what, need.for_what);
@@ -169,7 +191,7 @@ fn install() -> Result<()> {
     if !still.is_empty() {
         bail!("still missing after the installation: {}", still.join("; "));
     }
-    Ok(())
+    Ok(false)
 }
 
 /// The words to put before a command, or `None` where we may not.

@@ -1,0 +1,67 @@
+//! `cargo xtask fuzz`: an entry function of `dirql-fuzz` under libFuzzer, where coverage decides
+//! which inputs are kept.
+//!
+//! The instrumentation is LLVM's own pass, which a stable compiler has too
+//! (`fuzz/libfuzzer/instrument`); what is missing there is the address sanitizer. `fuzz/libfuzzer` is
+//! a workspace of its own, so that nothing else needs libFuzzer and the C++ compiler that it takes.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::setup;
+use crate::task::Task;
+use crate::tree::Tree;
+
+/// The entry function that takes the most, and the seconds that CI has for it.
+pub(crate) const USUAL: (&str, &str) = ("connect", "60");
+
+/// Faults are ours to handle: driver code has them. What a run that ended early leaves behind is
+/// memory.
+const ARGUMENTS: [&str; 7] = [
+    "-handle_segv=0",
+    "-handle_bus=0",
+    "-handle_ill=0",
+    "-handle_fpe=0",
+    "-rss_limit_mb=0",
+    "-print_final_stats=1",
+    "-max_len=1024",
+];
+
+/// Builds the fuzzer and runs it on a target for so many seconds. What it finds is a file below
+/// `target/fuzz`, and an error.
+///
+/// # Errors
+/// Something cannot be built, the target does not exist, or an input breaks it.
+pub(crate) fn run(tree: &Tree, (target, seconds): (&str, &str)) -> Result<()> {
+    if seconds.parse::<u32>().is_err() {
+        bail!("{seconds} is not a number of seconds");
+    }
+    setup::fuzzing()?;
+    // The versions are the workspace's; cargo adds libFuzzer to them.
+    let lock = tree.root().join("fuzz/libfuzzer/Cargo.lock");
+    fs::copy(tree.root().join("Cargo.lock"), lock).context("Cargo.lock")?;
+    let output = tree.target().join("fuzz");
+    Task::cargo(tree.root())
+        .args(["build", "--manifest-path", "fuzz/libfuzzer/Cargo.toml"])
+        .arg("--target-dir")
+        .arg(&output)
+        .env(
+            "RUSTC_WRAPPER",
+            tree.root().join("fuzz/libfuzzer/instrument"),
+        )
+        .run()?;
+    let corpus = output.join("corpus").join(target);
+    fs::create_dir_all(&corpus).with_context(|| format!("cannot make {}", corpus.display()))?;
+    let seeds = tree.root().join("fuzz/seeds").join(target);
+    let program = output.join("debug/dirql-libfuzzer");
+    let mut task = Task::new(program)
+        .args(ARGUMENTS)
+        .arg(format!("-max_total_time={seconds}"))
+        .arg(format!("-artifact_prefix={}/{target}-", output.display()))
+        .arg(corpus);
+    if seeds.is_dir() {
+        task = task.arg(seeds);
+    }
+    task.env("DIRQL_FUZZ_TARGET", target).run()
+}
