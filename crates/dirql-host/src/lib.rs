@@ -5,6 +5,7 @@
 //! - `thunk`: the generated code between a driver's import and the shim behind it.
 //! - `strand`: coroutines on guarded stacks.
 //! - `trap`: privileged instructions and accesses that are not to memory.
+//! - `checkpoint`: putting a computer back to where it was.
 //! - `run`: the kernel's [`dirql_kernel::Platform`] on top of these.
 //! - [`ddi`]: the table of exports, a file per family.
 //!
@@ -20,6 +21,7 @@ pub mod ddi;
 pub mod memory;
 pub mod native;
 
+mod checkpoint;
 mod data_exports;
 mod exception;
 mod hang;
@@ -35,6 +37,7 @@ mod trap;
 #[cfg(test)]
 mod tests;
 
+pub use checkpoint::{Arena, Life, Stopped, outside, pause};
 pub use host::{
     DriverSource, Host, HostError, LoadedDriver, intercept_system_calls, is_driver_running,
 };

@@ -483,6 +483,25 @@ fn set_gs_base(base: u64) {
     assert_eq!(result, 0, "every address of this process is allowed in gs");
 }
 
+/// What `gs` points at.
+pub(crate) fn gs_base() -> u64 {
+    const ARCH_GET_GS: libc::c_int = 0x1004;
+    let mut base = 0_u64;
+    if has_fsgsbase() {
+        // SAFETY: Linux says that the instruction is enabled.
+        unsafe { asm!("rdgsbase {}", out(reg) base, options(nomem, nostack, preserves_flags)) };
+        return base;
+    }
+    // SAFETY: the system call writes eight bytes to `base`.
+    unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_GET_GS, &raw mut base) };
+    base
+}
+
+/// Makes `gs` point at what it pointed at before.
+pub(crate) fn put_gs_base(base: u64) {
+    set_gs_base(base);
+}
+
 /// Whether Linux lets user code set `gs` itself, as 5.9 and later do.
 fn has_fsgsbase() -> bool {
     use std::sync::atomic::{AtomicU8, Ordering};

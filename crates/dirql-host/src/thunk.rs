@@ -15,6 +15,7 @@ use std::sync::OnceLock;
 use dirql_kernel::mm::layout::PAGE;
 use dirql_kernel::{Access, Platform};
 
+use crate::checkpoint;
 use crate::ddi::{self, Export};
 use crate::memory::{self, AddressSpace, HOST};
 
@@ -49,7 +50,7 @@ impl Thunks {
     /// The thunks of this process.
     pub(crate) fn get(space: &AddressSpace) -> &'static Self {
         static THUNKS: OnceLock<Thunks> = OnceLock::new();
-        THUNKS.get_or_init(|| Self::write(space))
+        THUNKS.get_or_init(|| checkpoint::outside(|| Self::write(space)))
     }
 
     /// Writes all thunks. They stay when the computer goes away.

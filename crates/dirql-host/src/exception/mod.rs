@@ -38,6 +38,11 @@ use crate::exception::cpu::Cpu;
 use crate::run::{self, LinuxPlatform};
 use crate::trap::Context;
 
+/// Finds the tables of our own frames, which are found once.
+pub(crate) fn warm_up() {
+    own_frames::warm_up();
+}
+
 /// What happens when a routine has returned to [`capture`](cpu::capture).
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pending {

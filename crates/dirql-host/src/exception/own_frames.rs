@@ -128,10 +128,17 @@ fn general(registers: &Registers, dwarf: Register) -> Option<u64> {
     Some(registers.gpr(Gpr::new(number as u8)))
 }
 
+/// Finds the tables, which are found once.
+pub(super) fn warm_up() {
+    let _ = tables();
+}
+
 /// The tables, found once.
 fn tables() -> Option<&'static Tables> {
     static TABLES: OnceLock<Option<Tables>> = OnceLock::new();
-    TABLES.get_or_init(find).as_ref()
+    TABLES
+        .get_or_init(|| crate::checkpoint::outside(find))
+        .as_ref()
 }
 
 fn find() -> Option<Tables> {

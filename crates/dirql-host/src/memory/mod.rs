@@ -30,6 +30,7 @@ use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap_anony
 pub(crate) use copy::copy_fixup;
 use pages::Pages;
 
+use crate::checkpoint;
 use crate::machine::CurrentMachine;
 use crate::recode::{Original, Recoder, Source};
 use crate::trap;
@@ -83,7 +84,8 @@ pub struct AddressSpace {
     /// Whether addresses outside the windows may be memory too.
     process_memory: Cell<bool>,
     /// Twins of driver code, if it is not to run itself.
-    recoder: OnceCell<Recoder>,
+    /// It is not put back with the computer, so it is nowhere inside.
+    recoder: OnceCell<Box<Recoder>>,
     _traps: trap::Attached,
     _turn: Turn,
 }
@@ -214,7 +216,7 @@ impl AddressSpace {
         if self.recoder.get().is_some() {
             return Ok(());
         }
-        let recoder = Recoder::new()?;
+        let recoder = checkpoint::outside(|| Recoder::new().map(Box::new))?;
         for (region, access) in self.pages.borrow().touched_in(&layout::IMAGES) {
             if access == Access::ReadExecute {
                 set_protection(&region, Access::Read);
@@ -244,7 +246,32 @@ impl AddressSpace {
     /// The twins of driver code, if they run.
     #[inline]
     pub(crate) fn recoder(&self) -> Option<&Recoder> {
-        self.recoder.get()
+        self.recoder.get().map(|recoder| &**recoder)
+    }
+
+    /// How many accesses to memory have been recorded.
+    pub(crate) fn recorded(&self) -> usize {
+        self.recoder.get().map_or(0, |recoder| recoder.recorded())
+    }
+
+    /// Accesses that were recorded since there were `recorded` have not happened.
+    pub(crate) fn forget_records(&self, recorded: usize) {
+        if let Some(recoder) = self.recoder.get() {
+            recoder.forget_records(recorded);
+        }
+    }
+
+    /// The pages that hold something, with what Linux has been told of them.
+    pub(crate) fn regions(&self) -> Vec<(Range<u64>, Access)> {
+        let twins_run = self.recoder.get().is_some();
+        let told = |(region, access): (Range<u64>, Access)| match access {
+            Access::ReadExecute if twins_run && is_of_images(&region) => (region, Access::Read),
+            access => (region, access),
+        };
+        let pages = self.pages.borrow();
+        let hidden = self.hidden.borrow();
+        let closed = hidden.iter().map(|region| (region.clone(), Access::None));
+        pages.touched().map(told).chain(closed).collect()
     }
 
     /// Whose twin `instruction` is in.
@@ -341,6 +368,7 @@ impl Drop for AddressSpace {
         for (region, access) in self.pages.get_mut().touched() {
             clear(&region, access);
         }
+        checkpoint::outside(|| drop(self.recoder.take()));
     }
 }
 
@@ -393,6 +421,9 @@ fn outcome(fault: u64, write: bool) -> Result<(), BadAddress> {
 /// Zeros what `region` holds and closes it, in whichever way is cheaper: memory that is
 /// written again soon is kept for a little, and given back to Linux for a lot.
 fn clear(region: &Range<u64>, access: Access) {
+    if checkpoint::clear(region) {
+        return;
+    }
     if region.end - region.start <= CLEAR_BY_COPY {
         if !is_writable(access) {
             set_protection(region, Access::ReadWrite);
@@ -428,6 +459,9 @@ pub(crate) fn clear_stack(region: &Range<u64>) {
         STACKS.start <= region.start && region.end <= STACKS.end,
         "{region:#x?} is not a stack"
     );
+    if checkpoint::zero(region) {
+        return;
+    }
     let middle = region.start.max(region.end.saturating_sub(TOP_OF_STACK));
     give_back(&(region.start..middle));
     zero(&(middle..region.end));
@@ -451,6 +485,16 @@ fn give_back(region: &Range<u64>) {
 
 /// Sets the protection of pages in the windows.
 pub(crate) fn set_protection(region: &Range<u64>, access: Access) {
+    if !checkpoint::protect(region, access) {
+        apply_protection(region, access);
+    }
+}
+
+/// Tells Linux what pages of the computer may be used for.
+pub(crate) fn apply_protection(region: &Range<u64>, access: Access) {
+    if region.is_empty() {
+        return;
+    }
     let flags = match access {
         Access::None => MprotectFlags::empty(),
         Access::Read => MprotectFlags::READ,
@@ -460,8 +504,9 @@ pub(crate) fn set_protection(region: &Range<u64>, access: Access) {
             MprotectFlags::READ | MprotectFlags::WRITE | MprotectFlags::EXEC
         }
     };
-    // SAFETY: the range is inside the windows reserved by `reserve`; no Rust object lives
-    // there, so no access of safe code can come to fault.
+    // SAFETY: the range is inside the windows reserved by `reserve`, where no Rust object
+    // lives, so that no access of safe code can come to fault; or it is the arena's, whose pages
+    // are readable, and opened by the handler when they are written to.
     let result = unsafe {
         mprotect(
             host_pointer(region.start),

@@ -36,6 +36,7 @@ use std::ops::Range;
 use dirql_kernel::Kernel;
 use dirql_kernel::mm::layout::IMAGES;
 
+use crate::checkpoint;
 use area::{Area, TWINS};
 use emit::Code;
 pub use record::MemoryAccess;
@@ -107,6 +108,10 @@ impl Recoder {
     /// # Errors
     /// What Linux says when there is no memory for records.
     pub(crate) fn set_watch(&self, watch: Watch, running: bool) -> io::Result<()> {
+        checkpoint::outside(|| self.start_watch(watch, running))
+    }
+
+    fn start_watch(&self, watch: Watch, running: bool) -> io::Result<()> {
         if watch.record && self.recorder.get().is_none() {
             // It was empty, and there is one thread.
             let _ = self.recorder.set(Recorder::new()?);
@@ -115,7 +120,8 @@ impl Recoder {
             }
         }
         self.forget(&IMAGES);
-        *self.watch.borrow_mut() = watch;
+        // What was given may be of inside.
+        self.watch.borrow_mut().clone_from(&watch);
         Ok(())
     }
 
@@ -130,7 +136,7 @@ impl Recoder {
     #[inline]
     pub(crate) fn end_records(&self, kernel: &Kernel) {
         if let Some(recorder) = self.recorder.get() {
-            recorder.empty(kernel, &self.watch.borrow().stops);
+            checkpoint::outside(|| recorder.empty(kernel, &self.watch.borrow().stops));
         }
     }
 
@@ -140,12 +146,24 @@ impl Recoder {
         let recorder = self.recorder.get()?;
         recorder
             .is_end(address)
-            .then(|| recorder.empty(kernel, &self.watch.borrow().stops))
+            .then(|| checkpoint::outside(|| recorder.empty(kernel, &self.watch.borrow().stops)))
     }
 
     /// The accesses that were recorded since the last time.
     pub(crate) fn take_accesses(&self) -> Vec<MemoryAccess> {
         self.recorder.get().map(Recorder::take).unwrap_or_default()
+    }
+
+    /// How many accesses were recorded since they were last taken.
+    pub(crate) fn recorded(&self) -> usize {
+        self.recorder.get().map_or(0, Recorder::recorded)
+    }
+
+    /// Accesses that were recorded since there were `recorded` have not happened.
+    pub(crate) fn forget_records(&self, recorded: usize) {
+        if let Some(recorder) = self.recorder.get() {
+            recorder.forget(recorded);
+        }
     }
 
     /// The twin of the instruction at `original`, if there is one.
@@ -160,6 +178,10 @@ impl Recoder {
         if let Some(twin) = self.twin(original) {
             return Some(twin);
         }
+        checkpoint::outside(|| self.make(source, original))
+    }
+
+    fn make(&self, source: &dyn Source, original: u64) -> Option<u64> {
         let around = Around {
             recoder: self,
             source,
@@ -212,6 +234,10 @@ impl Recoder {
 
     /// The code in `range` is gone or has changed: it has no twins any more.
     pub(crate) fn forget(&self, range: &Range<u64>) {
+        checkpoint::outside(|| self.forget_twins(range));
+    }
+
+    fn forget_twins(&self, range: &Range<u64>) {
         let touched: Vec<(u64, u64)> = self
             .runs
             .borrow()

@@ -193,6 +193,16 @@ impl Recorder {
         start
     }
 
+    /// How many accesses there were since the last time.
+    pub(super) fn recorded(&self) -> usize {
+        self.accesses.borrow().len()
+    }
+
+    /// Only the first `recorded` of them have happened.
+    pub(super) fn forget(&self, recorded: usize) {
+        self.accesses.borrow_mut().truncate(recorded);
+    }
+
     /// Everything since the last time.
     pub(super) fn take(&self) -> Vec<MemoryAccess> {
         self.accesses.take()

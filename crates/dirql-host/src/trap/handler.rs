@@ -16,6 +16,10 @@ use super::registers::{RAX, RCX, Registers};
 use super::state::{self, State};
 use super::stub::NoStub;
 use super::trampoline::{Reason, redirect};
+use crate::checkpoint;
+
+/// In the error code of a page fault: it was a write.
+const WRITE: u64 = 1 << 1;
 
 /// Bytes from one page to the next.
 const PAGE: u64 = 0x1000;
@@ -45,13 +49,17 @@ pub(super) unsafe extern "C" fn on_signal(
     let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
     let mut registers = Registers::new(&mut context.uc_mcontext);
     let from_processor = info.si_code > 0;
+    // SAFETY: these signals have an address.
+    let address = unsafe { info.si_addr() }.addr() as u64;
+    let is_write = registers.exception() == exception::PAGE && registers.error() & WRITE != 0;
+    if from_processor && is_write && checkpoint::first_write(address) {
+        return;
+    }
     let machine = state::current().and_then(|state| Some((state, state.machine.get()?)));
     let (true, Some((state, machine))) = (from_processor, machine) else {
         pass_on(signal, info, &registers);
         return;
     };
-    // SAFETY: these signals have an address.
-    let address = unsafe { info.si_addr() }.addr() as u64;
     if let Some(room) = machine.room_for_records(registers.rip(), address) {
         registers.set(RCX, room);
         return;
@@ -239,7 +247,12 @@ fn lookup(state: &State, machine: &dyn Machine, rip: u64) -> Result<Entry, [u8; 
     let mut bytes = [0; 15];
     bytes.copy_from_slice(&window.to_le_bytes()[..15]);
     state.patches.restore(rip, &mut bytes[..readable]);
-    let instruction = decode(&bytes[..readable], rip).ok_or(bytes)?;
+    checkpoint::outside(|| learn(state, rip, window, &bytes[..readable])).ok_or(bytes)
+}
+
+/// Decodes what the cache does not know.
+fn learn(state: &State, rip: u64, window: u128, bytes: &[u8]) -> Option<Entry> {
+    let instruction = decode(bytes, rip)?;
     let operation = match classify(&instruction, &state.stubs) {
         Ok(operation) => operation,
         Err(NoStub::Full | NoStub::NotEncodable) => {
@@ -256,7 +269,7 @@ fn lookup(state: &State, machine: &dyn Machine, rip: u64) -> Result<Entry, [u8; 
         operation,
     };
     state.cache.insert(entry);
-    Ok(entry)
+    Some(entry)
 }
 
 /// The 16 bytes at `rip`, zeros where they cannot be read, and how many of the first 15 can.

@@ -9,7 +9,9 @@ use std::ops::Range;
 use std::ptr;
 use std::sync::OnceLock;
 
+use super::decode::{decode, describe};
 use super::handler::on_signal;
+use super::interrupt_flag::SavedPatches;
 use super::machine::Machine;
 use super::registers::{RSP, Registers};
 use super::state;
@@ -79,6 +81,28 @@ pub(crate) fn attach(machine: &'static dyn Machine) -> io::Result<Attached> {
 pub(crate) fn forget(range: &Range<u64>) {
     if let Some(state) = state::current() {
         state.forget(range);
+    }
+}
+
+/// What is known of replaced bytes of this thread's images.
+pub(crate) fn save_patches() -> SavedPatches {
+    state::current()
+        .map(|state| state.patches.save())
+        .unwrap_or_default()
+}
+
+/// The computer's memory is as it was when `saved` was.
+pub(crate) fn put_patches(saved: &SavedPatches) {
+    if let Some(state) = state::current() {
+        state.patches.put(saved);
+    }
+}
+
+/// Makes the tables of the decoder, which are made once.
+pub(crate) fn warm_up() {
+    if let Some(instruction) = decode(&[0x48, 0x8B, 0x01], 0) {
+        let _ = describe(&[0x48, 0x8B, 0x01], 0);
+        let _ = iced_x86::Encoder::new(64).encode(&instruction, 0);
     }
 }
 

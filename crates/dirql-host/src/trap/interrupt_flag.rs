@@ -19,6 +19,7 @@ use iced_x86::{Code, FlowControl, Instruction, OpKind};
 
 use super::decode::decode;
 use super::machine::Machine;
+use crate::checkpoint;
 
 /// `hlt`.
 const TRAP: u8 = 0xF4;
@@ -37,13 +38,20 @@ pub(super) struct Patches {
     searched: RefCell<BTreeSet<u64>>,
 }
 
+/// What was known of replaced bytes at some time.
+#[derive(Debug, Default)]
+pub(crate) struct SavedPatches {
+    original: BTreeMap<u64, u8>,
+    searched: BTreeSet<u64>,
+}
+
 /// A place to search on from. Behind a call that was followed, returns are known.
 type Start = (u64, bool);
 
 impl Patches {
     /// The interrupt flag is cleared and the code at `start` is about to run.
     pub(super) fn watch(&self, machine: &dyn Machine, start: u64) {
-        if !self.searched.borrow_mut().insert(start) {
+        if !checkpoint::outside(|| self.searched.borrow_mut().insert(start)) {
             return;
         }
         let Some(image) = machine.image_of(start) else {
@@ -71,6 +79,22 @@ impl Patches {
             bytes[(place - address) as usize] = *original;
         }
         originals.contains_key(&address)
+    }
+
+    /// What there is now, for [`Patches::put`].
+    pub(super) fn save(&self) -> SavedPatches {
+        SavedPatches {
+            original: self.original.borrow().clone(),
+            searched: self.searched.borrow().clone(),
+        }
+    }
+
+    /// The computer's memory is as it was when `saved` was.
+    pub(super) fn put(&self, saved: &SavedPatches) {
+        if *self.original.borrow() != saved.original || *self.searched.borrow() != saved.searched {
+            self.original.borrow_mut().clone_from(&saved.original);
+            self.searched.borrow_mut().clone_from(&saved.searched);
+        }
     }
 
     /// The code in `range` is gone.
@@ -195,10 +219,10 @@ impl Search<'_> {
             return;
         }
         if self.machine.patch_code(address, TRAP) {
-            self.patches
-                .original
-                .borrow_mut()
-                .insert(address, original[0]);
+            checkpoint::outside(|| {
+                let mut known = self.patches.original.borrow_mut();
+                known.insert(address, original[0]);
+            });
         }
     }
 }

@@ -49,7 +49,10 @@ mod tests;
 
 pub(crate) use fault::Fault;
 pub(crate) use handler::attend_first;
-pub(crate) use install::{Attached, attach, forget, restore, trap_time_stamp_counter};
+pub(crate) use install::{
+    Attached, attach, forget, put_patches, restore, save_patches, trap_time_stamp_counter, warm_up,
+};
+pub(crate) use interrupt_flag::SavedPatches;
 pub(crate) use machine::Machine;
 pub(crate) use system_call::{SystemCall, intercept as intercept_system_calls};
 pub(crate) use trampoline::{Context, interrupted};

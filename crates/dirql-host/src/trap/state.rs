@@ -10,6 +10,7 @@ use super::interrupt_flag::Patches;
 use super::machine::Machine;
 use super::stub::Stubs;
 use super::vector::VectorState;
+use crate::checkpoint;
 
 /// Bytes of the stack that handlers run on: some frames of Linux with AVX-512 state, and
 /// a search for instructions to patch.
@@ -76,8 +77,10 @@ impl State {
     }
 
     pub(super) fn forget(&self, range: &Range<u64>) {
-        self.cache.forget(range);
-        self.patches.forget(range);
+        checkpoint::outside(|| {
+            self.cache.forget(range);
+            self.patches.forget(range);
+        });
     }
 }
 
@@ -89,6 +92,10 @@ pub(super) fn prepare() -> io::Result<&'static State> {
     if let Some(state) = current() {
         return Ok(state);
     }
+    checkpoint::outside(make)
+}
+
+fn make() -> io::Result<&'static State> {
     let state = Box::new(State::new()?);
     let stack = libc::stack_t {
         ss_sp: state.handler.lowest().as_ptr().cast(),

@@ -1,0 +1,410 @@
+//! Putting a simulated computer back to where it was.
+//!
+//! The computer is memory: its address space, the stacks of its strands, and the heap and the
+//! stack of the code of ours that simulates it. All of it lies where it can be watched, if the
+//! program's allocator is an [`Arena`] and the life of the computer runs on a stack of its own
+//! ([`Life`]). A mark is a copy of the pages that change, with the place at which the life
+//! pauses; going back to it copies them back. See `tracker` for how it is known which change.
+//!
+//! # Invariants
+//! - What is outside (this module, whoever chooses, the state of the trap handler, twins) is
+//!   not put back, and nothing of it is freed or counted by what is.
+//! - Code that is inside allocates from the arena alone; code of ours that keeps something
+//!   outside does so in [`outside`].
+//! - Twins stay from run to run: they depend on nothing but the code. Those of code that has
+//!   changed since a mark are forgotten when the computer is put back to it.
+
+mod arena;
+mod switch;
+mod tracker;
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Condvar, Mutex, PoisonError};
+
+use dirql_kernel::Access;
+use dirql_kernel::mm::layout::{IMAGES, PAGE, STACKS};
+
+pub use arena::Arena;
+use tracker::Tracker;
+
+use crate::{hang, memory, run, trap};
+
+thread_local! {
+    /// The life that this thread lives or has paused.
+    static LIFE: Cell<*const Inner> = const { Cell::new(std::ptr::null()) };
+    /// What watches its pages, once there is a mark.
+    static TRACKER: Cell<*const Tracker> = const { Cell::new(std::ptr::null()) };
+}
+
+/// The life of a computer, on a stack of its own, that can be put back to where it paused.
+pub struct Life {
+    inner: Box<Inner>,
+    marks: Vec<Mark>,
+    /// Copies that are not in use.
+    spare: Vec<Vec<u8>>,
+    _thread: PhantomData<*const ()>,
+}
+
+struct Inner {
+    /// Where the life goes on, and who has it go on.
+    inside: Cell<u64>,
+    outside: Cell<u64>,
+    body: fn(),
+    has_ended: Cell<bool>,
+    panic: RefCell<Option<Box<dyn Any + Send>>>,
+    tracker: Tracker,
+    is_tracking: Cell<bool>,
+    _turn: Turn,
+}
+
+/// Being the one life of the process: there is one arena.
+struct Turn;
+
+static IS_TAKEN: Mutex<bool> = Mutex::new(false);
+static RELEASED: Condvar = Condvar::new();
+
+impl Turn {
+    /// Waits until no other thread has it.
+    fn take() -> Self {
+        let taken = IS_TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = RELEASED.wait_while(taken, |taken| *taken);
+        *taken.unwrap_or_else(PoisonError::into_inner) = true;
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *IS_TAKEN.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        RELEASED.notify_one();
+    }
+}
+
+/// Why a life does not go on by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// It has called [`pause`].
+    Paused,
+    /// It is over.
+    Ended,
+}
+
+/// A place to go back to.
+struct Mark {
+    inside: u64,
+    gs: u64,
+    /// Hot pages, as many as there were.
+    pages: Vec<u8>,
+    journal: usize,
+    patches: trap::SavedPatches,
+    accesses: usize,
+}
+
+impl std::fmt::Debug for Life {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Life")
+            .field("marks", &self.marks.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Calls `body` with what this thread allocates being nobody's that is put back.
+#[inline]
+pub fn outside<R>(body: impl FnOnce() -> R) -> R {
+    struct Back(bool);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            arena::set_inside(self.0);
+        }
+    }
+    let _back = Back(arena::set_inside(false));
+    body()
+}
+
+/// Leaves the life that runs; returns when it goes on. Does nothing outside lives.
+pub fn pause() {
+    let life = LIFE.get();
+    // SAFETY: a life outlives the code that runs in it.
+    let Some(inner) = (unsafe { life.as_ref() }) else {
+        return;
+    };
+    let was_inside = arena::is_inside();
+    // SAFETY: `outside` was noted when this life was last gone on with, and that code waits.
+    unsafe { switch::switch(inner.inside.as_ptr(), inner.outside.get()) };
+    arena::set_inside(was_inside);
+}
+
+extern "sysv64" fn main() -> ! {
+    // SAFETY: `Life::begin` has set it, and it outlives this stack.
+    let inner = unsafe { &*LIFE.get() };
+    arena::set_inside(true);
+    if let Err(payload) = std::panic::catch_unwind(AssertUnwindSafe(inner.body)) {
+        // The message lies inside and is read when the life is over.
+        arena::keep_for_ever();
+        *inner.panic.borrow_mut() = Some(payload);
+    }
+    inner.has_ended.set(true);
+    loop {
+        pause();
+    }
+}
+
+impl Life {
+    /// A life that does `body`; it begins with [`Life::go_on`]. `None` if the program's allocator
+    /// is not an [`Arena`], if this thread lives another life or has a computer, or if Linux has no
+    /// memory. Waits while another thread lives one.
+    pub fn new(body: fn()) -> Option<Self> {
+        // A thread that has a computer already could wait for ever.
+        if !LIFE.get().is_null() || run::try_platform().is_some() {
+            return None;
+        }
+        let turn = Turn::take();
+        if !is_installed() {
+            return None;
+        }
+        warm_up();
+        let inner = Box::new(Inner {
+            inside: Cell::new(0),
+            outside: Cell::new(0),
+            body,
+            has_ended: Cell::new(false),
+            panic: RefCell::default(),
+            tracker: Tracker::new().ok()?,
+            is_tracking: Cell::new(false),
+            _turn: turn,
+        });
+        // SAFETY: the arena's stack is there, and no other life uses it.
+        inner
+            .inside
+            .set(unsafe { switch::prepare(arena::STACK.end, main) });
+        LIFE.set(&raw const *inner);
+        Some(Self {
+            inner,
+            marks: Vec::new(),
+            spare: Vec::new(),
+            _thread: PhantomData,
+        })
+    }
+
+    /// Has the life go on from where it paused. A panic in it goes on here.
+    pub fn go_on(&mut self) -> Stopped {
+        if self.inner.has_ended.get() {
+            return Stopped::Ended;
+        }
+        let was_inside = arena::set_inside(true);
+        // SAFETY: `inside` is where the life paused last, or was put back to, or begins.
+        unsafe { switch::switch(self.inner.outside.as_ptr(), self.inner.inside.get()) };
+        arena::set_inside(was_inside);
+        if let Some(payload) = self.inner.panic.take() {
+            std::panic::resume_unwind(payload);
+        }
+        if self.inner.has_ended.get() {
+            Stopped::Ended
+        } else {
+            Stopped::Paused
+        }
+    }
+
+    /// How many places there are to go back to.
+    #[must_use]
+    pub fn marks(&self) -> usize {
+        self.marks.len()
+    }
+
+    /// Makes where the life has paused a place to go back to. `false` if there is no computer yet.
+    pub fn mark(&mut self) -> bool {
+        let Some(platform) = run::try_platform() else {
+            return false;
+        };
+        let tracker = &self.inner.tracker;
+        if !self.inner.is_tracking.get() {
+            arena::take_new_pages();
+            let regions = platform.space.regions();
+            tracker.begin(&regions);
+            for (region, access) in &regions {
+                if *access == Access::ReadWrite && STACKS.contains(&region.start) {
+                    tracker.find_zeros(region);
+                }
+            }
+            TRACKER.set(tracker);
+            self.inner.is_tracking.set(true);
+        }
+        let mut pages = self.spare.pop().unwrap_or_default();
+        pages.clear();
+        for number in 0..tracker.hot_pages() {
+            let page = tracker.hot_page(number);
+            let is_closed = !tracker.is_open(page);
+            let region = page..page + PAGE;
+            if is_closed {
+                memory::apply_protection(&region, Access::Read);
+            }
+            let place = std::ptr::with_exposed_provenance::<u8>(page as usize);
+            // SAFETY: the page is readable, and nothing writes to it meanwhile.
+            pages.extend_from_slice(unsafe { std::slice::from_raw_parts(place, PAGE as usize) });
+            if is_closed {
+                tracker.put_back_access(&region);
+            }
+        }
+        self.marks.push(Mark {
+            inside: self.inner.inside.get(),
+            gs: run::gs_base(),
+            pages,
+            journal: tracker.journal.borrow().len(),
+            patches: trap::save_patches(),
+            accesses: platform.space.recorded(),
+        });
+        true
+    }
+
+    /// Puts the computer back to a mark, counted from 0; those behind it are gone. The life goes
+    /// on from there.
+    ///
+    /// This is sound as long as nobody outside uses what was made inside, and what is inside has
+    /// changed nothing outside but through [`outside`]: a life captures nothing, so what it shares
+    /// with others is in thread-locals and statics, which are to hold nothing that was made inside.
+    pub fn back_to(&mut self, mark: usize) {
+        while self.marks.len() > mark + 1 {
+            self.spare.extend(self.marks.pop().map(|mark| mark.pages));
+        }
+        let Some(mark) = self.marks.last() else {
+            return;
+        };
+        let tracker = &self.inner.tracker;
+        let changed = tracker.journal.borrow_mut().split_off(mark.journal);
+        for changed in &changed {
+            tracker.open_hot(&changed.region);
+        }
+        for number in 0..tracker.hot_pages() {
+            let page = tracker.hot_page(number);
+            if !tracker.is_open(page) {
+                // It was closed at the mark and ever since.
+                continue;
+            }
+            let place = number * PAGE as usize;
+            let from = match mark.pages.get(place) {
+                Some(first) => std::ptr::from_ref(first),
+                None => tracker.saved_page(number),
+            };
+            let to = std::ptr::with_exposed_provenance_mut::<u8>(page as usize);
+            // SAFETY: the page is open, both are a page long, and they are apart. No code that
+            // refers to what is in it goes on, but the life at the mark, to which it is right.
+            unsafe { std::ptr::copy_nonoverlapping(from, to, PAGE as usize) };
+        }
+        for changed in changed.iter().rev() {
+            tracker.undo(changed);
+        }
+        self.inner.inside.set(mark.inside);
+        run::put_gs_base(mark.gs);
+        trap::put_patches(&mark.patches);
+        hang::forget_looks();
+        if let Some(platform) = run::try_platform() {
+            for changed in &changed {
+                if overlap(&changed.region, &IMAGES) {
+                    platform.space.forget_code(&changed.region);
+                }
+            }
+            platform.space.forget_records(mark.accesses);
+        }
+    }
+
+    /// Ends the watch over pages; there is no place to go back to any more.
+    fn stop_tracking(&mut self) {
+        self.marks.clear();
+        if self.inner.is_tracking.replace(false) {
+            TRACKER.set(std::ptr::null());
+            let regions = run::try_platform().map(|platform| platform.space.regions());
+            self.inner.tracker.end(&regions.unwrap_or_default());
+        }
+    }
+
+    /// Has the life come to its end.
+    ///
+    /// # Panics
+    /// If the life panics.
+    pub fn finish(mut self) {
+        self.stop_tracking();
+        while self.go_on() == Stopped::Paused {}
+        // Everything that was made inside has gone with the life.
+        arena::clear();
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.stop_tracking();
+        while !self.inner.has_ended.get() && !std::thread::panicking() {
+            self.go_on();
+        }
+        LIFE.set(std::ptr::null());
+    }
+}
+
+fn overlap(one: &Range<u64>, other: &Range<u64>) -> bool {
+    one.start < other.end && other.start < one.end
+}
+
+/// Whether this program's allocator is an [`Arena`], and its memory is there.
+fn is_installed() -> bool {
+    if arena::is_kept() || arena::reserve().is_err() {
+        return false;
+    }
+    let was_inside = arena::set_inside(true);
+    let probe = Box::new(0_u64);
+    arena::set_inside(was_inside);
+    arena::ARENA.contains(&(std::ptr::from_ref(&*probe).addr() as u64))
+}
+
+/// Has everything made that is made once in a process, so that it is not made inside.
+fn warm_up() {
+    let _ = std::thread::current().id();
+    trap::warm_up();
+    crate::exception::warm_up();
+}
+
+/// What watches this thread's pages, if there is a mark.
+#[inline]
+fn tracker() -> Option<&'static Tracker> {
+    // SAFETY: null or what a life owns, which sets it to null before that goes away; what uses
+    // it ends before.
+    unsafe { TRACKER.get().as_ref() }
+}
+
+/// The first write to a page that is watched has faulted: it is let go on.
+pub(crate) fn first_write(address: u64) -> bool {
+    tracker().is_some_and(|tracker| tracker.first_write(address))
+}
+
+/// Pages get another access. `false` if nobody watches, so that it is still to be done.
+#[inline]
+pub(crate) fn protect(region: &Range<u64>, access: Access) -> bool {
+    let Some(tracker) = tracker() else {
+        return false;
+    };
+    outside(|| tracker.protect(region, access));
+    true
+}
+
+/// Pages are about to be given back to Linux or zeroed and closed, whatever access they have; `false` if nobody watches.
+pub(crate) fn clear(region: &Range<u64>) -> bool {
+    let Some(tracker) = tracker() else {
+        return false;
+    };
+    tracker.keep(region);
+    outside(|| tracker.protect(region, Access::ReadWrite));
+    tracker.zero(region);
+    outside(|| tracker.protect(region, Access::None));
+    true
+}
+
+/// Writable pages are zeroed; `false` if nobody watches.
+pub(crate) fn zero(region: &Range<u64>) -> bool {
+    let Some(tracker) = tracker() else {
+        return false;
+    };
+    tracker.zero(region);
+    true
+}

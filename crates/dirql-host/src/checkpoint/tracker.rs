@@ -1,0 +1,364 @@
+//! Which pages a run changes.
+//!
+//! When tracking begins, every page that could be written is made readable alone. The first
+//! write to one faults; the handler saves it and opens it. From then on the page is **hot**: it
+//! stays open, and whoever puts the computer back copies it. So after a few runs nothing faults
+//! any more. A page that was never hot is as it was when tracking began.
+//!
+//! What the kernel does to the access of pages meanwhile is noted, to be undone.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::ops::Range;
+use std::ptr;
+
+use dirql_kernel::Access;
+use dirql_kernel::mm::layout::{PAGE, RAM, USER};
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+
+use super::arena::{self, ARENA};
+use crate::memory;
+
+/// What can be put back.
+const WINDOWS: [Range<u64>; 3] = [RAM, USER, ARENA];
+
+/// Pages that can be hot.
+const MOST_HOT: usize = 1 << 16;
+
+/// In the map: the page is hot.
+const HOT: u8 = 1 << 7;
+/// In the map: the page was zero when tracking began, and is still if it is not hot.
+const ZERO: u8 = 1 << 6;
+/// In the map: what the page may be used for, see [`code`].
+const ACCESS: u8 = 7;
+
+/// Pages by index: the windows one behind the other.
+#[inline]
+fn index(address: u64) -> Option<usize> {
+    let mut before = 0;
+    for window in &WINDOWS {
+        if window.contains(&address) {
+            return Some(((address - window.start) / PAGE) as usize + before);
+        }
+        before += ((window.end - window.start) / PAGE) as usize;
+    }
+    None
+}
+
+const PAGES: usize = {
+    let mut pages = 0;
+    let mut window = 0;
+    while window < WINDOWS.len() {
+        pages += ((WINDOWS[window].end - WINDOWS[window].start) / PAGE) as usize;
+        window += 1;
+    }
+    pages
+};
+
+const fn code(access: Access) -> u8 {
+    match access {
+        Access::None => 0,
+        Access::Read => 1,
+        Access::ReadWrite => 2,
+        Access::ReadExecute => 3,
+        Access::ReadWriteExecute => 4,
+    }
+}
+
+const fn access(code: u8) -> Access {
+    match code & ACCESS {
+        1 => Access::Read,
+        2 => Access::ReadWrite,
+        3 => Access::ReadExecute,
+        4 => Access::ReadWriteExecute,
+        _ => Access::None,
+    }
+}
+
+const fn is_writable(code: u8) -> bool {
+    matches!(code & ACCESS, 2 | 4)
+}
+
+/// What a writable page that is not hot may be used for.
+const fn without_write(access: Access) -> Access {
+    match access {
+        Access::ReadWrite => Access::Read,
+        Access::ReadWriteExecute => Access::ReadExecute,
+        other => other,
+    }
+}
+
+/// The access of pages was something else before.
+#[derive(Clone, Debug)]
+pub(super) struct Changed {
+    pub(super) region: Range<u64>,
+    before: Access,
+}
+
+/// Memory of this process that is backed when it is used.
+struct Mapping {
+    start: *mut u8,
+    length: usize,
+}
+
+impl Mapping {
+    fn new(length: usize) -> io::Result<Self> {
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a new private mapping where Linux wants to put it touches nothing else.
+        let start = unsafe { mmap_anonymous(ptr::null_mut(), length, access, flags) }?;
+        Ok(Self {
+            start: start.cast(),
+            length,
+        })
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is this value's own, and nobody refers to it any more.
+        let _ = unsafe { rustix::mm::munmap(self.start.cast(), self.length) };
+    }
+}
+
+/// The pages of one computer.
+pub(super) struct Tracker {
+    map: Mapping,
+    /// What hot pages held when tracking began, in the order of `hot`.
+    saved: Mapping,
+    hot: Mapping,
+    count: Cell<usize>,
+    pub(super) journal: RefCell<Vec<Changed>>,
+}
+
+impl Tracker {
+    /// Nothing is tracked yet.
+    ///
+    /// # Errors
+    /// What Linux says when it has no memory.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            map: Mapping::new(PAGES)?,
+            saved: Mapping::new(MOST_HOT * PAGE as usize)?,
+            hot: Mapping::new(MOST_HOT * size_of::<u64>())?,
+            count: Cell::new(0),
+            journal: RefCell::default(),
+        })
+    }
+
+    fn entry(&self, index: usize) -> *mut u8 {
+        debug_assert!(index < PAGES);
+        // SAFETY: the map has an entry for each page.
+        unsafe { self.map.start.add(index) }
+    }
+
+    fn get(&self, index: usize) -> u8 {
+        // SAFETY: the entry is in the map, and only this thread uses it.
+        unsafe { self.entry(index).read() }
+    }
+
+    fn set(&self, index: usize, value: u8) {
+        // SAFETY: as above.
+        unsafe { self.entry(index).write(value) };
+    }
+
+    /// How many pages are hot.
+    pub(super) fn hot_pages(&self) -> usize {
+        self.count.get()
+    }
+
+    /// The address of a hot page.
+    pub(super) fn hot_page(&self, number: usize) -> u64 {
+        debug_assert!(number < self.count.get());
+        // SAFETY: so many were noted.
+        unsafe { self.hot.start.cast::<u64>().add(number).read() }
+    }
+
+    /// What a hot page held when tracking began.
+    pub(super) fn saved_page(&self, number: usize) -> *const u8 {
+        debug_assert!(number < self.count.get());
+        // SAFETY: so many were saved.
+        unsafe { self.saved.start.add(number * PAGE as usize) }
+    }
+
+    /// Whether a page can be written to at present.
+    pub(super) fn is_open(&self, page: u64) -> bool {
+        index(page).is_some_and(|index| is_writable(self.get(index)))
+    }
+
+    /// From now on `regions` have these accesses, all others of the computer none; whatever of
+    /// them can be written to is closed until it is.
+    pub(super) fn begin(&self, regions: &[(Range<u64>, Access)]) {
+        let heap = (arena::STACK, Access::ReadWrite);
+        let rest = (arena::STACK.end..ARENA.end, Access::ReadWrite);
+        for (region, access) in regions.iter().chain([&heap, &rest]) {
+            for page in pages(region) {
+                if let Some(index) = index(page) {
+                    self.set(index, code(*access));
+                }
+            }
+            if is_writable(code(*access)) {
+                memory::apply_protection(region, without_write(*access));
+            }
+        }
+    }
+
+    /// Notes which of the pages of `region`, which are readable, are zero.
+    pub(super) fn find_zeros(&self, region: &Range<u64>) {
+        for page in pages(region) {
+            let Some(index) = index(page) else { continue };
+            let place = ptr::with_exposed_provenance::<[u64; 512]>(page as usize);
+            // SAFETY: the caller says that it is readable; nothing writes to it meanwhile.
+            let content = unsafe { &*place };
+            if content.iter().all(|word| *word == 0) {
+                self.set(index, self.get(index) | ZERO);
+            }
+        }
+    }
+
+    /// Everything can be written to again that may be.
+    pub(super) fn end(&self, regions: &[(Range<u64>, Access)]) {
+        for (region, access) in regions {
+            memory::apply_protection(region, *access);
+        }
+        memory::apply_protection(&(arena::STACK.start..ARENA.end), Access::ReadWrite);
+    }
+
+    /// If the write to `address` that has just faulted is the first one to its page: saves the
+    /// page and opens it. For the handler of that fault.
+    pub(super) fn first_write(&self, address: u64) -> bool {
+        let Some(index) = index(address) else {
+            return false;
+        };
+        let entry = self.get(index);
+        if !is_writable(entry) || entry & HOT != 0 {
+            return false;
+        }
+        let page = address & !(PAGE - 1);
+        self.heat(page, index);
+        memory::apply_protection(&(page..page + PAGE), access(entry));
+        true
+    }
+
+    /// Saves a page, which is readable.
+    fn heat(&self, page: u64, index: usize) {
+        let number = self.count.get();
+        if number == MOST_HOT {
+            // Nothing could be put back any more, and this can be a handler.
+            std::process::abort();
+        }
+        // SAFETY: there is room for so many.
+        let place = unsafe { self.saved.start.add(number * PAGE as usize) };
+        let from = ptr::with_exposed_provenance::<u8>(page as usize);
+        // SAFETY: the page is readable, the place writable, and they are apart.
+        unsafe { ptr::copy_nonoverlapping(from, place, PAGE as usize) };
+        // SAFETY: there is room for so many.
+        unsafe { self.hot.start.cast::<u64>().add(number).write(page) };
+        self.count.set(number + 1);
+        self.set(index, self.get(index) | HOT);
+    }
+
+    /// The pages of `region` get another access.
+    pub(super) fn protect(&self, region: &Range<u64>, access: Access) {
+        let mut journal = self.journal.borrow_mut();
+        let mut start = region.start;
+        while start < region.end {
+            let Some(first) = index(start) else { break };
+            let before = self.get(first) & ACCESS;
+            let length = (region.end - start) / PAGE;
+            let same =
+                (0..length).take_while(|page| self.get(first + *page as usize) & ACCESS == before);
+            let end = start + same.count() as u64 * PAGE;
+            journal.push(Changed {
+                region: start..end,
+                before: self::access(before),
+            });
+            start = end;
+        }
+        drop(journal);
+        self.change(region, access);
+    }
+
+    /// As it was before.
+    pub(super) fn undo(&self, changed: &Changed) {
+        self.change(&changed.region, changed.before);
+    }
+
+    fn change(&self, region: &Range<u64>, access: Access) {
+        let mut start = region.start;
+        while start < region.end {
+            let Some(first) = index(start) else { break };
+            let hot = self.get(first) & HOT;
+            let mut end = start;
+            while end < region.end {
+                let index = first + ((end - start) / PAGE) as usize;
+                if self.get(index) & HOT != hot {
+                    break;
+                }
+                self.set(index, self.get(index) & !ACCESS | code(access));
+                end += PAGE;
+            }
+            let open = if hot == 0 {
+                without_write(access)
+            } else {
+                access
+            };
+            memory::apply_protection(&(start..end), open);
+            start = end;
+        }
+    }
+
+    /// The pages of `region` get the access that they are to have, after another one for a time.
+    pub(super) fn put_back_access(&self, region: &Range<u64>) {
+        for page in pages(region) {
+            if let Some(index) = index(page) {
+                let access = access(self.get(index));
+                memory::apply_protection(&(page..page + PAGE), access);
+            }
+        }
+    }
+
+    /// The pages of `region` are about to lose what they hold, without a write that would tell.
+    pub(super) fn keep(&self, region: &Range<u64>) {
+        for page in pages(region) {
+            let Some(index) = index(page) else { continue };
+            let entry = self.get(index);
+            if entry & HOT != 0 {
+                continue;
+            }
+            let one = page..page + PAGE;
+            if entry & ACCESS == 0 {
+                memory::apply_protection(&one, Access::Read);
+            }
+            self.heat(page, index);
+            memory::apply_protection(&one, access(entry));
+        }
+    }
+
+    /// Zeros the pages of `region`, all of which are writable.
+    pub(super) fn zero(&self, region: &Range<u64>) {
+        for page in pages(region) {
+            let is_zero = index(page).is_some_and(|index| self.get(index) & (HOT | ZERO) == ZERO);
+            if !is_zero {
+                let place = ptr::with_exposed_provenance_mut::<u8>(page as usize);
+                // SAFETY: the page is the computer's and writable, after the first fault at
+                // least; no Rust object lives there.
+                unsafe { place.write_bytes(0, PAGE as usize) };
+            }
+        }
+    }
+
+    /// Makes hot pages of `region` writable, whatever they are for.
+    pub(super) fn open_hot(&self, region: &Range<u64>) {
+        for page in pages(region) {
+            let is_hot = index(page).is_some_and(|index| self.get(index) & HOT != 0);
+            if is_hot && !self.is_open(page) {
+                self.change(&(page..page + PAGE), Access::ReadWrite);
+            }
+        }
+    }
+}
+
+fn pages(region: &Range<u64>) -> impl Iterator<Item = u64> + use<> {
+    (region.start..region.end).step_by(PAGE as usize)
+}
