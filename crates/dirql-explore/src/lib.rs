@@ -23,7 +23,7 @@ mod tests;
 
 pub use order::{Access, Touch};
 pub use random::Random;
-pub use recorder::{Recorder, Run};
+pub use recorder::{Place, Recorder, Run};
 pub use schedule::{Deviation, Points, Schedule, ScheduleError, fingerprint};
 pub use shrink::shrink;
 pub use strategy::{Coverage, Strategy};

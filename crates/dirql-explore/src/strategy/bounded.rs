@@ -1,6 +1,6 @@
 //! Everything with few switches.
 
-use crate::strategy::Replay;
+use crate::strategy::{Kept, Replay};
 use crate::{Alternative, Coverage, Deviation, Run, Strategy};
 
 /// Every run with at most so many deviations from what happens by itself, those with fewer
@@ -171,6 +171,14 @@ impl Strategy for Bounded {
         } else if self.depth < self.most {
             self.level.push(parent);
         }
+    }
+
+    fn kept(&self) -> Kept {
+        Kept::Points
+    }
+
+    fn turns_at(&self) -> Option<usize> {
+        self.current.last().map(|last| last.point as usize)
     }
 
     fn coverage(&self) -> Coverage {

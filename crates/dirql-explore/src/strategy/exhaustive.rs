@@ -16,6 +16,7 @@
 //!   impossible is given up, and the run goes on by itself; that costs a run and misses nothing.
 
 use crate::order::{Access, Touch, conflict};
+use crate::strategy::Kept;
 use crate::{Alternative, Coverage, Run, Strategy};
 
 /// Tries every class of equivalent orders; see the module.
@@ -49,6 +50,8 @@ struct Node {
     sleep: Vec<Done>,
     /// What is to be tried; the first is being tried.
     tree: Vec<Branch>,
+    /// What [`Exhaustive::wants`] was before it.
+    wants: Vec<(u64, u64)>,
 }
 
 #[derive(Clone, Debug)]
@@ -129,6 +132,7 @@ impl Exhaustive {
             options: options.to_vec(),
             sleep: Vec::new(),
             tree: Vec::new(),
+            wants: self.wants.clone(),
         };
         if let (Some(before), Some(event)) = (self.nodes.last_mut(), self.events.last()) {
             let still = |done: &&Done| {
@@ -491,6 +495,17 @@ impl Strategy for Exhaustive {
         self.look_for_races();
         self.events.truncate(steps);
         self.go_back();
+    }
+
+    fn kept(&self) -> Kept {
+        Kept::Choices(self.kept)
+    }
+
+    fn skip(&mut self, choices: usize) {
+        self.position = choices;
+        if let Some(node) = self.nodes.get(choices) {
+            self.wants.clone_from(&node.wants);
+        }
     }
 
     fn coverage(&self) -> Coverage {

@@ -42,6 +42,34 @@ pub trait Strategy {
 
     /// How much has been tried.
     fn coverage(&self) -> Coverage;
+
+    /// What the run that has just begun is known to have in common with the latest one.
+    fn kept(&self) -> Kept {
+        Kept::Nothing
+    }
+
+    /// The point at which the run that has just begun will leave what happens by itself for the
+    /// last time, if that is known: the next run may well leave it there or a little later.
+    fn turns_at(&self) -> Option<usize> {
+        None
+    }
+
+    /// The run goes on behind its first `choices`, which are no more than [`Kept::Choices`] says.
+    fn skip(&mut self, choices: usize) {
+        let _ = choices;
+    }
+}
+
+/// What a strategy knows of the beginning of a run, for who makes it without doing it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// Nothing: it has to be asked and told everything.
+    Nothing,
+    /// It depends on nothing but the choices between several options: asked those again, it is
+    /// where it would be.
+    Points,
+    /// So many choices at the beginning, each of those without an alternative too, are the same.
+    Choices(usize),
 }
 
 impl<S: Strategy + ?Sized> Strategy for Box<S> {
@@ -72,6 +100,18 @@ impl<S: Strategy + ?Sized> Strategy for Box<S> {
     fn coverage(&self) -> Coverage {
         (**self).coverage()
     }
+
+    fn kept(&self) -> Kept {
+        (**self).kept()
+    }
+
+    fn turns_at(&self) -> Option<usize> {
+        (**self).turns_at()
+    }
+
+    fn skip(&mut self, choices: usize) {
+        (**self).skip(choices);
+    }
 }
 
 impl<S: Strategy + ?Sized> Strategy for &mut S {
@@ -101,6 +141,18 @@ impl<S: Strategy + ?Sized> Strategy for &mut S {
 
     fn coverage(&self) -> Coverage {
         (**self).coverage()
+    }
+
+    fn kept(&self) -> Kept {
+        (**self).kept()
+    }
+
+    fn turns_at(&self) -> Option<usize> {
+        (**self).turns_at()
+    }
+
+    fn skip(&mut self, choices: usize) {
+        (**self).skip(choices);
     }
 }
 

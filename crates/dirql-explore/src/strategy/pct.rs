@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::strategy::Kept;
 use crate::{Alternative, Coverage, Random, Run, Strategy};
 
 /// Who acts has a random priority; at `depth - 1` random points the one that would act falls
@@ -139,6 +140,10 @@ impl Strategy for Pct {
 
     fn seed(&self) -> Option<u64> {
         self.next.checked_sub(1)
+    }
+
+    fn kept(&self) -> Kept {
+        Kept::Points
     }
 
     fn coverage(&self) -> Coverage {

@@ -1,5 +1,6 @@
 //! The same choices again.
 
+use crate::strategy::Kept;
 use crate::{Alternative, Coverage, Deviation, Run, Strategy};
 
 /// One run with given deviations.
@@ -95,6 +96,10 @@ impl Strategy for Replay {
     }
 
     fn finish(&mut self, _run: &Run) {}
+
+    fn kept(&self) -> Kept {
+        Kept::Points
+    }
 
     fn coverage(&self) -> Coverage {
         Coverage {

@@ -1,5 +1,6 @@
 //! The order without choices, and orders at random.
 
+use crate::strategy::Kept;
 use crate::{Alternative, Coverage, Run, Strategy};
 
 /// What happens by itself, once.
@@ -18,6 +19,10 @@ impl Strategy for Default {
     }
 
     fn finish(&mut self, _run: &Run) {}
+
+    fn kept(&self) -> Kept {
+        Kept::Points
+    }
 
     fn coverage(&self) -> Coverage {
         Coverage {
@@ -79,6 +84,10 @@ impl Strategy for Random {
 
     fn seed(&self) -> Option<u64> {
         self.next.checked_sub(1)
+    }
+
+    fn kept(&self) -> Kept {
+        Kept::Points
     }
 
     fn coverage(&self) -> Coverage {
