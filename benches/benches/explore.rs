@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "the table is the result")]
 #![expect(clippy::disallowed_types, reason = "measuring is what this is for")]
 
+use std::process::Command;
 use std::time::Instant;
 
 use dirql::scenario::DeviceSpec;
@@ -13,13 +14,16 @@ use dirql::{Bench, BenchError, Builder, Driver, Explorer, Strategy};
 #[path = "explore/models.rs"]
 mod models;
 
+#[global_allocator]
+static ALLOCATOR: dirql::Arena = dirql::Arena;
+
 const COUNTER: &[u8] = include_bytes!("../drivers/counter.sys");
 
 /// In what is written to the driver: one update without the lock, behind the others.
 const UNLOCKED: u32 = 0x1_0000;
 
 /// Executions of a batch, and how many batches take turns.
-const EXECUTIONS: u64 = 2_000;
+const EXECUTIONS: u64 = 10_000;
 const BATCHES: usize = 15;
 
 /// Executions in which a lost update is looked for.
@@ -39,7 +43,8 @@ fn build() -> Result<Builder, BenchError> {
 
 /// The device interrupts and a request updates the counter: with the lock `updates` times, and
 /// once without it if that is wanted. Nothing may be lost.
-fn test(bench: &Bench, updates: u32) -> Result<(), BenchError> {
+fn test<const UPDATES: u32>(bench: &Bench) -> Result<(), BenchError> {
+    let updates = UPDATES;
     bench.load()?;
     bench.start("button0")?;
     bench.open("button0")?;
@@ -63,100 +68,100 @@ fn explore(strategy: &Strategy, least: u64) -> u64 {
     while executions < least {
         let coverage = Explorer::new(strategy.clone())
             .runs(least)
-            .check(build, |bench| test(bench, 1))
+            .check_functions(build, test::<1>)
             .expect("nothing is lost");
         executions += coverage.runs + coverage.redundant;
     }
     executions
 }
 
-/// Executions a second of one of those that are compared.
-struct Measured {
-    name: &'static str,
-    /// Returns how many executions it was.
-    batch: Box<dyn FnMut() -> u64>,
-    rates: Vec<f64>,
+/// What is compared: its name, and at least so many executions of it; how many.
+type Batch = (&'static str, fn() -> u64);
+
+const BATCHES_OF: &[Batch] = &[
+    ("dirql, random, ddi", || {
+        let seeds = 0..EXECUTIONS;
+        explore(&Strategy::Random { seeds }, EXECUTIONS)
+    }),
+    ("dirql, pct, ddi", || {
+        let seeds = 0..EXECUTIONS;
+        explore(&Strategy::Pct { seeds, depth: 3 }, EXECUTIONS)
+    }),
+    ("dirql, at most 2 switches, ddi", || {
+        explore(&Strategy::Bounded { switches: 2 }, EXECUTIONS)
+    }),
+    ("dirql, exhaustive, ddi", || {
+        explore(&Strategy::Exhaustive, EXECUTIONS)
+    }),
+    (SHUTTLE, || models::shuttle_random(1, 0, EXECUTIONS)),
+    ("shuttle, pct", || models::shuttle_pct(1, 0, EXECUTIONS)),
+    (LOOM, || models::loom_many(EXECUTIONS)),
+];
+
+const SHUTTLE: &str = "shuttle, random";
+const LOOM: &str = "loom";
+
+/// Executions a second of a batch in a process of its own: shuttle and loom have handlers of
+/// signals, too. The first batch in it is not counted.
+fn rate(name: &str) -> f64 {
+    let program = std::env::current_exe().expect("this program has a file");
+    let output = Command::new(program).args(["batch", name]).output();
+    let output = output.expect("it can be started").stdout;
+    let text = String::from_utf8(output).expect("a number is text");
+    text.trim().parse().expect("a rate")
 }
 
-impl Measured {
-    fn new(name: &'static str, batch: impl FnMut() -> u64 + 'static) -> Self {
-        Self {
-            name,
-            batch: Box::new(batch),
-            rates: Vec::new(),
-        }
-    }
-
-    fn turn(&mut self) {
-        let start = Instant::now();
-        let executions = (self.batch)();
-        self.rates
-            .push(executions as f64 / start.elapsed().as_secs_f64());
-    }
-
-    fn median(&self) -> f64 {
-        let mut sorted = self.rates.clone();
-        sorted.sort_by(f64::total_cmp);
-        sorted[sorted.len() / 2]
-    }
+/// The rate of [`rate`], in its process.
+fn batch(name: &str) {
+    let (_, run) = BATCHES_OF
+        .iter()
+        .find(|(other, _)| *other == name)
+        .expect("one of those");
+    run();
+    let start = Instant::now();
+    let executions = run();
+    println!("{}", executions as f64 / start.elapsed().as_secs_f64());
 }
 
 fn rates() {
-    let seeds = 0..EXECUTIONS;
-    let strategies = [
-        (
-            "dirql, random, ddi",
-            Strategy::Random {
-                seeds: seeds.clone(),
-            },
-        ),
-        ("dirql, pct, ddi", Strategy::Pct { seeds, depth: 3 }),
-        (
-            "dirql, at most 2 switches, ddi",
-            Strategy::Bounded { switches: 2 },
-        ),
-        ("dirql, exhaustive, ddi", Strategy::Exhaustive),
-    ];
-    let mut all: Vec<Measured> = strategies
-        .into_iter()
-        .map(|(name, strategy)| Measured::new(name, move || explore(&strategy, EXECUTIONS)))
+    let mut all: Vec<(&str, Vec<f64>)> = BATCHES_OF
+        .iter()
+        .map(|(name, _)| (*name, Vec::new()))
         .collect();
-    let (shuttle, loom) = (all.len(), all.len() + 2);
-    let many = 10 * EXECUTIONS;
-    all.push(Measured::new("shuttle, random", move || {
-        models::shuttle_random(1, 0, many)
-    }));
-    all.push(Measured::new("shuttle, pct", move || {
-        models::shuttle_pct(1, 0, many)
-    }));
-    all.push(Measured::new("loom", || models::loom_many(EXECUTIONS)));
     for _ in 0..BATCHES {
-        for measured in &mut all {
-            measured.turn();
+        for (name, rates) in &mut all {
+            rates.push(rate(name));
         }
     }
-    let (shuttle, loom) = (all[shuttle].median(), all[loom].median());
+    let median = |name: &str| {
+        let (_, rates) = all.iter().find(|(other, _)| *other == name)?;
+        let mut sorted = rates.clone();
+        sorted.sort_by(f64::total_cmp);
+        Some(sorted[sorted.len() / 2])
+    };
     println!(
         "{:<40} {:>14} {:>12} {:>12}",
         "executions", "a second", "/ shuttle", "/ loom"
     );
-    for measured in &all {
-        let rate = measured.median();
+    let (shuttle, loom) = (median(SHUTTLE), median(LOOM));
+    for (name, _) in &all {
+        let rate = median(name).unwrap_or_default();
+        let times = |other: Option<f64>| rate / other.unwrap_or(f64::NAN);
         println!(
-            "{:<40} {:>14.0} {:>12.2} {:>12.2}",
-            measured.name,
-            rate,
-            rate / shuttle,
-            rate / loom
+            "{name:<40} {rate:>14.0} {:>12.2} {:>12.2}",
+            times(shuttle),
+            times(loom)
         );
     }
 }
 
 /// The execution that shows the lost update first.
 fn needed(strategy: Strategy, locked: u32) -> Option<u64> {
-    let ended = Explorer::new(strategy)
-        .runs(MOST)
-        .check(build, |bench| test(bench, locked | UNLOCKED));
+    let explorer = Explorer::new(strategy).runs(MOST);
+    let ended = match locked {
+        20 => explorer.check_functions(build, test::<{ 20 | UNLOCKED }>),
+        _ => explorer.check_functions(build, test::<{ 100 | UNLOCKED }>),
+    };
     ended.err().map(|failed| failed.run)
 }
 
@@ -209,7 +214,12 @@ fn searches() {
 }
 
 fn main() {
-    let only = std::env::args().nth(1);
+    let mut arguments = std::env::args().skip(1);
+    let only = arguments.next();
+    if only.as_deref() == Some("batch") {
+        batch(&arguments.next().unwrap_or_default());
+        return;
+    }
     let wanted = |name: &str| {
         only.as_deref()
             .is_none_or(|only| only == name || only == "--bench")

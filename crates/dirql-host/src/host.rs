@@ -232,6 +232,15 @@ impl Host {
             .unwrap_or_default()
     }
 
+    /// As [`Host::take_accesses`], and they can be had again.
+    #[must_use]
+    pub fn accesses(&self) -> Vec<MemoryAccess> {
+        let recoder = self.platform.space.recoder();
+        recoder
+            .map(|recoder| recoder.accesses())
+            .unwrap_or_default()
+    }
+
     /// Lets everything run until there is nothing left to do, or until the run ends.
     pub fn run_until_idle(&self) -> RunState {
         self.kernel.run_until_idle()

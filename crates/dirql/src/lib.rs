@@ -28,6 +28,6 @@ pub use play::{
 };
 
 pub use dirql_explore::{Coverage, Deviation, Points, Schedule, ScheduleError, shrink};
-pub use dirql_host::{MemoryAccess, Stops, Watch};
+pub use dirql_host::{Arena, MemoryAccess, Stops, Watch};
 pub use dirql_kernel::readings::Reading;
 pub use dirql_kernel::{FailureKind, FailurePoint, Outcome, WindowsVersion};

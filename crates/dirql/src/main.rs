@@ -8,6 +8,10 @@ mod cli;
 
 use std::process::ExitCode;
 
+/// Runs that are explored are put back to where they differ.
+#[global_allocator]
+static ALLOCATOR: dirql::Arena = dirql::Arena;
+
 fn main() -> ExitCode {
     cli::main()
 }

@@ -197,8 +197,11 @@ pub(super) fn is_kept() -> bool {
 
 static KEPT: AtomicBool = AtomicBool::new(false);
 
-/// Nothing in the heap is used any more.
+/// Nothing in the heap is used any more, if nothing is said to be kept.
 pub(super) fn clear() {
+    if is_kept() {
+        return;
+    }
     // SAFETY: as above.
     let heap = unsafe { &mut *heap() };
     heap.free = [0; CLASSES];

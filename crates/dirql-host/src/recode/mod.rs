@@ -149,6 +149,11 @@ impl Recoder {
             .then(|| checkpoint::outside(|| recorder.empty(kernel, &self.watch.borrow().stops)))
     }
 
+    /// The accesses that were recorded since they were last taken.
+    pub(crate) fn accesses(&self) -> Vec<MemoryAccess> {
+        self.recorder.get().map(Recorder::all).unwrap_or_default()
+    }
+
     /// The accesses that were recorded since the last time.
     pub(crate) fn take_accesses(&self) -> Vec<MemoryAccess> {
         self.recorder.get().map(Recorder::take).unwrap_or_default()

@@ -193,6 +193,11 @@ impl Recorder {
         start
     }
 
+    /// Everything since the last time, which stays.
+    pub(super) fn all(&self) -> Vec<MemoryAccess> {
+        self.accesses.borrow().clone()
+    }
+
     /// How many accesses there were since the last time.
     pub(super) fn recorded(&self) -> usize {
         self.accesses.borrow().len()

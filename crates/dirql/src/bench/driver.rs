@@ -57,6 +57,14 @@ impl Driver {
         })
     }
 
+    /// A copy that has nothing in common with this one.
+    pub(crate) fn apart(&self) -> Self {
+        Self {
+            pdb: self.pdb.as_deref().map(Arc::from),
+            ..self.clone()
+        }
+    }
+
     /// The bytes of a `.sys` file of this name.
     #[must_use]
     pub fn image(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {

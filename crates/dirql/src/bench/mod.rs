@@ -441,6 +441,11 @@ impl Bench {
         self.host.take_accesses()
     }
 
+    /// As [`Bench::take_accesses`], and they can be had again.
+    pub(crate) fn accesses(&self) -> Vec<MemoryAccess> {
+        self.host.accesses()
+    }
+
     /// What has been found, in order.
     #[must_use]
     pub fn findings(&self) -> Vec<Finding> {

@@ -4,6 +4,9 @@
 //! [`dirql_explore`] says what happens in each run; what is found is found again with fewer
 //! switches before it is told.
 
+mod lives;
+#[cfg(test)]
+mod lives_tests;
 mod memory;
 mod plan;
 mod search;

@@ -5,16 +5,18 @@ use std::rc::Rc;
 
 use dirql_explore::strategy::{Misfit, Replay};
 use dirql_explore::{Deviation, Points, Run, Schedule, Strategy, fingerprint};
-use dirql_host::Stops;
+use dirql_host::{Stops, outside};
 use dirql_kernel::WindowsVersion;
+use dirql_kernel::ke::Chooser;
 use dirql_kernel::mm::layout::IMAGES;
 
+use super::lives::{End, Found, Lives, Task};
 use super::memory::Memory;
 use super::steering::{Steering, Watch};
 use crate::bench::{BenchError, Driver};
 use crate::levels::Levels;
-use crate::play::{MakeSink, Progress, Settings, play, read_drivers};
-use crate::report::Report;
+use crate::play::{MakeSink, Progress, Settings, play, play_to, read_drivers};
+use crate::report::{FindingReport, Report, Verdict};
 use crate::scenario::Scenario;
 
 /// Steps of a run when nobody says how many: a run that is explored is short, and one that never
@@ -38,6 +40,7 @@ pub struct Plan {
     /// Whether recorded accesses are looked at for races.
     races: bool,
     pub(super) watch: WatchSlot,
+    goes_back: bool,
 }
 
 /// Who is told of deviations.
@@ -111,6 +114,7 @@ impl Plan {
             memory: Rc::default(),
             races: false,
             watch: WatchSlot::default(),
+            goes_back: true,
         })
     }
 
@@ -124,6 +128,14 @@ impl Plan {
     #[must_use]
     pub fn watched(mut self, watch: impl Fn(Option<Deviation>) + 'static) -> Self {
         self.watch = WatchSlot(Some(Rc::new(watch)));
+        self
+    }
+
+    /// Has every run of a search begin from nothing. Nothing else changes but the time that it
+    /// takes.
+    #[must_use]
+    pub const fn from_nothing(mut self) -> Self {
+        self.goes_back = false;
         self
     }
 
@@ -195,6 +207,11 @@ impl Plan {
         self.run_with(strategy, Settings::default())
     }
 
+    /// Runs of this plan, one after the other, under a strategy that has not begun.
+    pub(super) fn lives(&self, strategy: Box<dyn Strategy>) -> Lives {
+        Lives::new(self.clone(), strategy, self.watch.0.clone()).going_back(self.goes_back)
+    }
+
     fn run_with(
         &self,
         strategy: Box<dyn Strategy>,
@@ -208,21 +225,30 @@ impl Plan {
         let settings = Settings {
             chooser: Some(steering.clone()),
             drivers: Some(self.drivers.clone()),
-            watch: watch_at(&self.points),
-            levels: self.levels.clone(),
-            // One of many runs, whose files nobody asked for.
-            outputs: Some(Box::new(|_, _| Ok(()))),
-            races: self.races && matches!(self.points, Points::Before(_)),
+            progress: settings.progress,
+            sink: settings.sink,
             accesses: Some(Box::new(move |accesses| {
                 memory.borrow_mut().learn(&accesses)
             })),
-            ..settings
+            ..self.settings()
         };
         let report = play(&self.scenario, settings);
         let Some((strategy, run)) = steering.finish() else {
             unreachable!("a run is finished once")
         };
         (report, strategy, run)
+    }
+
+    /// What all runs of this plan have in common.
+    fn settings(&self) -> Settings {
+        Settings {
+            watch: watch_at(&self.points),
+            levels: self.levels.clone(),
+            // One of many runs, whose files nobody asked for.
+            outputs: Some(Box::new(|_, _| Ok(()))),
+            races: self.races && matches!(self.points, Points::Before(_)),
+            ..Settings::default()
+        }
     }
 
     /// One run with these deviations, whether they fit or not.
@@ -295,6 +321,44 @@ impl Plan {
                 points: run.options.len() as u32,
             },
         }
+    }
+}
+
+impl Task for Plan {
+    fn live(&self, chooser: Rc<dyn Chooser>, end: &dyn Fn(End)) {
+        let settings = Settings {
+            chooser: Some(chooser),
+            drivers: Some(self.drivers.iter().map(Driver::apart).collect()),
+            ..self.settings()
+        };
+        #[cfg(test)]
+        let trace = super::lives_tests::Trace::default();
+        #[cfg(test)]
+        let settings = {
+            let trace = trace.clone();
+            let mut settings = settings;
+            settings.sink = Some(Box::new(|_| Box::new(trace)));
+            settings
+        };
+        // Who is not told of the end finds the error in a run from the start.
+        let _ = play_to(&self.scenario, settings, |report, accesses| {
+            outside(|| self.memory.borrow_mut().learn(accesses));
+            let Ok(report) = report else { return };
+            let is_defect = |finding: &FindingReport| finding.is_defect();
+            let findings: Vec<_> = report.findings.into_iter().filter(is_defect).collect();
+            end(End {
+                found: if findings.is_empty() {
+                    Found::Nothing
+                } else {
+                    Found::Findings(findings)
+                },
+                no_verdict: report.verdict == Verdict::NoVerdict,
+                steps: report.step_count,
+                is_error: false,
+                #[cfg(test)]
+                trace: trace.number(),
+            });
+        });
     }
 }
 

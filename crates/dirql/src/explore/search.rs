@@ -5,8 +5,9 @@ use dirql_explore::{Coverage, Deviation, Points, Schedule, Strategy, shrink};
 use serde::{Deserialize, Serialize};
 
 use super::Plan;
+use super::lives::{self, Found};
 use crate::bench::BenchError;
-use crate::report::{FindingReport, Report, Verdict};
+use crate::report::{FindingReport, Report};
 
 /// Runs that making one finding's schedule shorter may take.
 const SHRINKING: usize = 500;
@@ -102,25 +103,32 @@ fn defects(report: &Report) -> impl Iterator<Item = &FindingReport> {
 /// A run could not begin.
 pub fn explore_plan(
     plan: &Plan,
-    mut strategy: Box<dyn Strategy>,
+    strategy: Box<dyn Strategy>,
     limits: &Limits,
     each: &mut dyn FnMut(&Search) -> bool,
 ) -> Result<Search, BenchError> {
     let mut search = Search::default();
+    let mut lives = plan.lives(strategy);
     let mut runs = 0;
     let mut steps = 0_u64;
     loop {
         let at_limit = limits.runs.is_some_and(|most| runs >= most)
             || limits.steps.is_some_and(|most| steps >= most);
-        if at_limit || !strategy.begin() {
+        if at_limit {
             break;
         }
-        let (report, back, run) = plan.run(strategy);
-        strategy = back;
+        let Some(end) = lives.next() else { break };
         runs += 1;
-        let report = report?;
-        steps = steps.saturating_add(report.step_count);
-        search.no_verdict += u64::from(report.verdict == Verdict::NoVerdict);
+        if end.is_error {
+            lives.rest();
+            plan.run_deviations(&lives.run().deviations)?;
+        }
+        steps = steps.saturating_add(end.steps);
+        search.no_verdict += u64::from(end.no_verdict);
+        let findings = match end.found {
+            Found::Findings(findings) => findings,
+            _ => Vec::new(),
+        };
         let matters = |finding: &&FindingReport| {
             let only = limits.only.as_ref();
             only.is_none_or(|only| only.contains(&finding.rule))
@@ -129,22 +137,27 @@ pub fn explore_plan(
                     .iter()
                     .any(|discovery| key(&discovery.finding) == key(finding))
         };
-        let new: Vec<FindingReport> = defects(&report).filter(matters).cloned().collect();
+        let new: Vec<FindingReport> = findings.iter().filter(matters).cloned().collect();
+        if !findings.is_empty() {
+            // Symbols were read, which would be copied from now on; and what is new is tried from
+            // nothing.
+            lives.rest();
+        }
         for finding in new {
-            let mut discovery = discover(plan, finding, &run.deviations, runs);
-            discovery.seed = strategy.seed();
+            let mut discovery = discover(plan, finding, &lives.run().deviations, runs);
+            discovery.seed = lives.ask(|strategy| strategy.seed());
             search.discoveries.push(discovery);
             if !limits.keep_going {
                 break;
             }
         }
-        search.coverage = strategy_coverage(&*strategy, runs);
+        search.coverage = lives.ask(|strategy| strategy_coverage(strategy, runs));
         let found = !search.discoveries.is_empty() && !limits.keep_going;
         if !each(&search) || found {
             break;
         }
     }
-    search.coverage = strategy.coverage();
+    search.coverage = lives.ask(|strategy| strategy.coverage());
     Ok(search)
 }
 
@@ -170,6 +183,10 @@ fn discover(plan: &Plan, finding: FindingReport, deviations: &[Deviation], run: 
         let found = defects(&report).find(|other| key(other) == wanted)?;
         (run.deviations == candidate).then(|| found.clone())
     };
+    match again(deviations) {
+        Some(found) => finding = found,
+        None => lives::differ(&plan.schedule(deviations.to_vec())),
+    }
     let deviations = shrink(deviations, SHRINKING, |candidate| {
         let found = again(candidate);
         let is_found = found.is_some();

@@ -12,7 +12,7 @@ use std::io;
 use std::path::Path;
 use std::rc::Rc;
 
-use dirql_host::{MemoryAccess, Watch};
+use dirql_host::{MemoryAccess, Watch, outside};
 use dirql_kernel::ke::{Chooser, ThreadBody};
 use dirql_kernel::{Event, EventSink, FailurePoint, Outcome, Stamp, WindowsVersion};
 use dirql_rules::ids;
@@ -96,8 +96,26 @@ pub enum Progress {
 /// The scenario's files cannot be read or written, a device cannot be plugged in, or a driver cannot be
 /// loaded. What is wrong with a driver after that is in the report.
 pub fn play(scenario: &Scenario, mut settings: Settings) -> Result<Report, BenchError> {
-    let prints = Prints::default();
     let told = settings.accesses.take();
+    play_to(scenario, settings, |report, accesses| {
+        if let Some(told) = told {
+            told(accesses.to_vec());
+        }
+        report
+    })?
+}
+
+/// As [`play`]; `end` is given the report, and the accesses to memory that were recorded, before
+/// the computer goes away.
+///
+/// # Errors
+/// There is no computer to play on.
+pub(crate) fn play_to<R>(
+    scenario: &Scenario,
+    mut settings: Settings,
+    end: impl FnOnce(Result<Report, BenchError>, &[MemoryAccess]) -> R,
+) -> Result<R, BenchError> {
+    let prints = Prints::default();
     let mut outputs = settings
         .outputs
         .take()
@@ -106,19 +124,16 @@ pub fn play(scenario: &Scenario, mut settings: Settings) -> Result<Report, Bench
     let events = settings.races.then(Events::default);
     let bench = build(scenario, settings, &prints, events.clone())?;
     let mut report = play_on(&bench, scenario, &prints, &mut outputs);
-    if told.is_some() || events.is_some() {
-        let accesses = bench.take_accesses();
-        if let (Some(events), Ok(report)) = (events, &mut report) {
-            gather::add_races(&bench, &events, &accesses, report);
-        }
-        if let Some(told) = told {
-            told(accesses);
-        }
+    let accesses = outside(|| bench.accesses());
+    if let (Some(events), Ok(report)) = (events, &mut report) {
+        gather::add_races(&bench, &events, &accesses, report);
     }
     if let Ok(report) = &mut report {
         levels.judge(report);
     }
-    report
+    let result = end(report, &accesses);
+    outside(|| drop(accesses));
+    Ok(result)
 }
 
 fn play_on(

@@ -76,6 +76,7 @@ const SIGNALS: [i32; 8] = [
 /// Questions to `prctl` and `arch_prctl`: the time-stamp counter, and the base of `gs`.
 const PR_SET_TSC: u64 = 26;
 const ARCH_SET_GS: u64 = 0x1001;
+const ARCH_GET_GS: u64 = 0x1004;
 
 /// Gives up all but the open files `keeps` and standard error, for reading and writing, and what
 /// a run needs of the process. Returns what could not be given up, in words.
@@ -198,7 +199,7 @@ fn program(keeps: &[RawFd]) -> Result<BpfProgram, seccompiler::BackendError> {
     only(libc::SYS_tgkill, 0, &this)?;
     only(libc::SYS_rt_sigaction, 0, &signals)?;
     only(libc::SYS_prctl, 0, &[PR_SET_TSC])?;
-    only(libc::SYS_arch_prctl, 0, &[ARCH_SET_GS])?;
+    only(libc::SYS_arch_prctl, 0, &[ARCH_SET_GS, ARCH_GET_GS])?;
     let filter = SeccompFilter::new(
         rules,
         SeccompAction::Trap,

@@ -1,0 +1,139 @@
+//! What comes out is the same whether computers are put back or made again for each run.
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use dirql_explore::{Points, Run, fingerprint};
+use dirql_kernel::{Event, EventSink, Stamp};
+
+use super::lives::{End, Lives};
+use super::{Plan, Strategy, meeting_points};
+use crate::scenario::Scenario;
+
+/// Steps of a run: some samples have orders in which they poll for long.
+const MOST_STEPS: u64 = 4000;
+
+/// Runs that are compared with each strategy.
+const RUNS: u64 = 8;
+
+#[global_allocator]
+static ALLOCATOR: dirql_host::Arena = dirql_host::Arena;
+
+/// How every run of a search went.
+#[derive(Debug, PartialEq)]
+struct Went {
+    end: End,
+    run: Run,
+}
+
+/// A number for all events of a run.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Trace(Rc<Cell<u32>>);
+
+impl Trace {
+    pub(super) fn number(&self) -> u32 {
+        self.0.get()
+    }
+}
+
+impl EventSink for Trace {
+    fn record(&mut self, stamp: Stamp, event: &Event) {
+        let text = format!("{stamp:?} {event:?}");
+        let parts = [&self.0.get().to_le_bytes()[..], text.as_bytes()];
+        self.0.set(fingerprint(&parts));
+    }
+}
+
+fn went(mut lives: Lives, most: usize) -> Vec<Went> {
+    let goes_back = lives.goes_back();
+    let mut went_back = false;
+    let mut all = Vec::new();
+    while all.len() < most
+        && let Some(end) = lives.next()
+    {
+        went_back |= lives.has_marks();
+        if !matches!(end.found, super::lives::Found::Nothing) {
+            lives.rest();
+        }
+        let run = lives.run();
+        all.push(Went { end, run });
+    }
+    assert_eq!(goes_back, went_back, "one is what it is compared with");
+    all
+}
+
+fn strategies(seeds: u64) -> Vec<Strategy> {
+    vec![
+        Strategy::Random { seeds: 0..seeds },
+        Strategy::Pct {
+            seeds: 0..seeds,
+            depth: 3,
+        },
+        Strategy::Bounded { switches: 2 },
+        Strategy::Exhaustive,
+    ]
+}
+
+fn check(plan: &Plan, runs: u64, what: &str) {
+    for strategy in strategies(runs) {
+        let with = went(plan.clone().lives(strategy.part(0, 1)), runs as usize);
+        let without = plan.clone().from_nothing();
+        let without = went(without.lives(strategy.part(0, 1)), runs as usize);
+        assert_eq!(with.len(), without.len(), "{what}, {strategy:?}");
+        for (number, (with, without)) in with.iter().zip(&without).enumerate() {
+            assert_eq!(with, without, "{what}, {strategy:?}, run {number}");
+        }
+    }
+}
+
+/// The scenarios of `directory`, in order.
+fn scenarios(directory: &str) -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(directory);
+    let entries = std::fs::read_dir(root).expect("the directory is there");
+    let folders = entries.map(|entry| entry.expect("it can be read").path());
+    let files = folders.filter_map(|folder| {
+        let name = folder.file_name()?.to_string_lossy().into_owned();
+        let file = folder.join(format!("{name}.toml"));
+        file.exists().then_some(file)
+    });
+    let mut files: Vec<PathBuf> = files.collect();
+    files.sort();
+    files
+}
+
+fn plan(file: &Path) -> Plan {
+    let text = std::fs::read_to_string(file).expect("the scenario can be read");
+    let scenario = Scenario::parse(&file.display().to_string(), &text).expect("it is right");
+    let scenario = scenario.in_directory(file.parent().expect("it is in a directory"));
+    Plan::new(scenario, None, None, Some(MOST_STEPS)).expect("the drivers can be read")
+}
+
+#[test]
+fn the_zoo_is_the_same_put_back() {
+    for file in scenarios("zoo").into_iter().step_by(3) {
+        check(&plan(&file), RUNS, &file.display().to_string());
+    }
+}
+
+#[test]
+fn the_samples_are_the_same_put_back() {
+    // A run of the serial port's takes seconds here: each byte that it sends is a delay.
+    let is_quick = |file: &PathBuf| !file.ends_with("serial-16550.toml");
+    for file in scenarios("samples").into_iter().filter(is_quick).step_by(2) {
+        check(&plan(&file), RUNS, &file.display().to_string());
+    }
+}
+
+#[test]
+fn points_inside_driver_code_are_the_same_put_back() {
+    for file in scenarios("zoo").into_iter().step_by(6) {
+        let plan = plan(&file);
+        let points = meeting_points(&plan).expect("it runs");
+        check(&plan.clone().at(points), RUNS, &file.display().to_string());
+        let everywhere = plan.at(Points::Everywhere);
+        check(&everywhere, 3, &file.display().to_string());
+    }
+}
