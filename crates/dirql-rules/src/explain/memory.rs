@@ -64,4 +64,19 @@ super::explanations! {
 446: "The provider's callback is called when somebody listens to it.",
 "EtwRegister(&Id, OnEnable, NULL, &Handle);\nVOID Unload(PDRIVER_OBJECT d) { }",
 "VOID Unload(PDRIVER_OBJECT d) { EtwUnregister(Handle); }";
+531: "An APC that comes while the lock is held may suspend its holder, and everybody waits.",
+"ExAcquirePushLockExclusive(&Lock);",
+"KeEnterCriticalRegion();\nExAcquirePushLockExclusive(&Lock);\n...\nExReleasePushLockExclusive(&Lock);\nKeLeaveCriticalRegion();";
+532: "The routines follow the links without a check.",
+"ExFreePool(Node);                      // still in the tree",
+"Root = RtlDelete(&Node->Links);\nExFreePool(Node);";
+533: "The power manager calls back into code that is gone.",
+"PoRegisterPowerSettingCallback(..., &Handle);\nVOID Unload(PDRIVER_OBJECT d) { }",
+"VOID Unload(PDRIVER_OBJECT d) { PoUnregisterPowerSettingCallback(Handle); }";
+534: "The framework waits for each answer, and a component stays active as long as somebody has it.",
+"PoFxActivateComponent(Handle, 0, 0);\nif (failed) return status;",
+"PoFxActivateComponent(Handle, 0, 0);\n...\nPoFxIdleComponent(Handle, 0, 0);";
+535: "The system still has it on a list, and writes there when its time comes.",
+"ExFreePool(Context);                   // with a timer that is set",
+"KeCancelTimer(&Context->Timer);\nKeFlushQueuedDpcs();\nExFreePool(Context);";
 }
