@@ -8,6 +8,9 @@
 //! up its budget, its strand is taken away from it and the run ends with a finding. Neither
 //! depends on where in its loop the driver was at that moment.
 //!
+//! The budget is large, because a driver may have a lot to compute. Code whose registers hold the
+//! same at one look after the other computes nothing: it waits, and its budget is a small one.
+//!
 //! Only code in driver images can be stopped so: a Rust function that is an in-process
 //! driver looks like our own code.
 
@@ -30,14 +33,21 @@ const POLLS: u32 = 2;
 /// Looks in a row without a step after which a driver hangs.
 const PATIENCE: u32 = 300;
 
+/// Looks in a row with the same registers after which it does.
+const SAME: u32 = 30;
+
 thread_local! {
-    static WATCH: Watch = const { Watch { step: Cell::new(0), stalled: Cell::new(0) } };
+    static WATCH: Watch = const {
+        Watch { step: Cell::new(0), stalled: Cell::new(0), registers: Cell::new([0; 16]), same: Cell::new(0) }
+    };
 }
 
 /// What the last look saw.
 struct Watch {
     step: Cell<u64>,
     stalled: Cell<u32>,
+    registers: Cell<[i64; 16]>,
+    same: Cell<u32>,
 }
 
 /// The timer that looks at the thread that made it. Nothing is watched when there is none
@@ -136,6 +146,7 @@ extern "C" fn tick(_signal: libc::c_int, _info: *mut libc::siginfo_t, context: *
     if twin.is_some_and(|twin| !twin.exact) && stalled <= PATIENCE {
         return;
     }
+    let same = WATCH.with(|watch| watch.looks_at_the_same(general_registers(context)));
     if kernel.nudge() {
         if let Some(twin) = twin {
             context.uc_mcontext.gregs[libc::REG_RIP as usize] = twin.address as i64;
@@ -143,7 +154,7 @@ extern "C" fn tick(_signal: libc::c_int, _info: *mut libc::siginfo_t, context: *
         trap::attend_first(context);
         return;
     }
-    if stalled <= PATIENCE {
+    if stalled <= PATIENCE && same <= SAME {
         return;
     }
     let platform = run::platform();
@@ -175,6 +186,22 @@ impl Watch {
         self.stalled.set(self.stalled.get().saturating_add(1));
         self.stalled.get()
     }
+
+    /// How many looks in a row, this one included, have seen these registers.
+    fn looks_at_the_same(&self, registers: [i64; 16]) -> u32 {
+        if self.registers.replace(registers) != registers {
+            self.same.set(0);
+        }
+        self.same.set(self.same.get().saturating_add(1));
+        self.same.get()
+    }
+}
+
+/// The registers that a loop counts in: those before the instruction pointer. Where in the loop it
+/// is, and its flags, differ from look to look in any loop.
+fn general_registers(context: &libc::ucontext_t) -> [i64; 16] {
+    const { assert!(libc::REG_RIP == 16) };
+    std::array::from_fn(|index| context.uc_mcontext.gregs[index])
 }
 
 /// Runs on the strand of the driver that hung, instead of it.
@@ -193,7 +220,12 @@ mod tests {
         let watch = Watch {
             step: Cell::new(0),
             stalled: Cell::new(0),
+            registers: Cell::new([0; 16]),
+            same: Cell::new(0),
         };
+        assert_eq!(watch.looks_at_the_same([1; 16]), 1);
+        assert_eq!(watch.looks_at_the_same([1; 16]), 2);
+        assert_eq!(watch.looks_at_the_same([2; 16]), 1);
         for step in 1..10 {
             for look in 1..=PATIENCE {
                 assert_eq!(watch.looks_without_step(step), look);

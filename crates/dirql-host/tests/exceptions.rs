@@ -1,46 +1,14 @@
 //! Drivers that were built by clang in MSVC mode handle exceptions.
 
-use std::cell::Cell;
-use std::path::Path;
-use std::rc::Rc;
+mod entry;
 
 use dirql_abi::NtStatus;
-use dirql_host::{DriverSource, Host, Stops, Watch};
-use dirql_image::ExportTarget;
-use dirql_kernel::ke::{RunState, ThreadBody};
-use dirql_kernel::{Config, Kernel, Outcome};
+use dirql_host::{Host, Stops, Watch};
+use dirql_kernel::ke::RunState;
+use dirql_kernel::{Config, Outcome};
 use dirql_rules::ids;
 
-/// Runs an export of a driver as its entry point. Returns its address too.
-fn run(host: &Host, driver: &str, export: &str) -> (RunState, Option<NtStatus>, u64) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/drivers/{driver}"));
-    let file = std::fs::read(path).unwrap();
-    let loaded = host
-        .load_driver(driver, DriverSource::Image(&file))
-        .unwrap();
-    let mut image = loaded.driver_image().unwrap();
-    let export = loaded
-        .image()
-        .image()
-        .unwrap()
-        .exports()
-        .by_name(export)
-        .unwrap();
-    let ExportTarget::Rva(rva) = export.target else {
-        panic!("it is not forwarded")
-    };
-    image.entry = image.base + u64::from(rva);
-    let object = host.kernel().create_driver(&image).unwrap().unwrap();
-    let status = Rc::new(Cell::new(None));
-    let slot = status.clone();
-    let body = move |kernel: &Kernel| {
-        slot.set(Some(kernel.run_driver_entry(object)?));
-        Ok(())
-    };
-    host.kernel()
-        .spawn_thread("test", 8, ThreadBody::Native(Box::new(body)));
-    (host.run_until_idle(), status.get(), image.entry)
-}
+use entry::run;
 
 /// The export finds that all was right, as it is and as twins that are watched.
 fn is_right(driver: &str, export: &str) {

@@ -112,6 +112,8 @@ pub struct Config {
     pub late_100ns: u64,
     /// Whether a finding ends the run.
     pub stop_at_finding: bool,
+    /// Whether every block of pool has pages of its own, with inaccessible ones behind.
+    pub special_pool: bool,
     /// What is made to fail.
     pub fail: Option<FailurePoint>,
     /// How the function driver of parallel ports reads what is said in two ways.
@@ -128,6 +130,7 @@ impl Default for Config {
             max_steps: 100_000_000,
             late_100ns: LATE_100NS,
             stop_at_finding: false,
+            special_pool: false,
             fail: None,
             parallel_port: crate::parport::Settings::default(),
             readings: Readings::default(),

@@ -459,6 +459,26 @@ rules! {
         "locks are taken in the same order everywhere",
         "choose an order of the driver's locks, those of its interrupts among them, and keep to it",
         "Preventing Errors and Deadlocks While Using Spin Locks; Driver Verifier, Deadlock Detection", "0xC4 0x1001";
+    PUSH_LOCK = 531, Error,
+        "a push lock is acquired with normal kernel APCs disabled, and released by its holder in the manner in which it was acquired",
+        "enter a critical region first, and pair the shared and the exclusive routines",
+        "wdm.ExAcquirePushLockExclusive, Remarks", "0xC4, a hang";
+    TREE_LINKS = 532, Error,
+        "the links of a splay tree or a generic table lead to every node once",
+        "do not free, copy or insert twice an element that is in the tree",
+        "ntddk.RtlInitializeGenericTable, Remarks", "a hang or memory damage";
+    POWER_REGISTRATION = 533, Error,
+        "what is registered with the power manager is unregistered before the driver is unloaded, once",
+        "unregister in the remove path, with the handle that registering gave",
+        "wdm.PoRegisterPowerSettingCallback, Remarks; ntifs.PoDeletePowerRequest", "a call into an image that is gone";
+    POWER_FRAMEWORK = 534, Error,
+        "calls to the power management framework answer its callbacks one for one, and references to components are given back once",
+        "complete in or after each callback; pair PoFxActivateComponent and PoFxIdleComponent",
+        "wdm.PoFxCompleteIdleCondition, Remarks; wdm.PoFxIdleComponent, Remarks", "0xA0 INTERNAL_POWER_ERROR";
+    FREED_ACTIVE = 535, Error,
+        "memory that is freed holds nothing that the system still uses",
+        "cancel timers, flush DPCs, delete resources and release locks before the memory they are in goes away",
+        "Bug check 0xC4, parameters 0x15 and 0x17; bug check 0xC7", "0xC4 0x15 and 0x17, 0xC7 TIMER_OR_DPC_INVALID";
     LOST_UPDATE = 555, Error,
         "a value that several contexts change is changed by one at a time",
         "hold one lock from the read to the write everywhere (KeSynchronizeExecution where an ISR takes part), or use an Interlocked routine on all sides",

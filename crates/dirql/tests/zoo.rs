@@ -145,6 +145,7 @@ zoo! {
     allocated_twice: "allocated-twice", "DQ0150", 1, "ddi";
     armed_late: "armed-late", "DQ0180", 1, "ddi";
     busy_flag: "busy-flag", "DQ0180", 2, "ddi";
+    dpc_after_free: "dpc-after-free", "DQ0535", 0, "ddi";
     dpc_arguments: "dpc-arguments", "DQ0143", 1, "ddi";
     dpc_initialised_again: "dpc-initialised-again", "DQ0140", 1, "ddi";
     dpc_on_two_processors: "dpc-on-two-processors", "DQ0180", 1, "ddi";
@@ -163,13 +164,16 @@ zoo! {
     missed_wakeup: "missed-wakeup", "DQ0180", 1, "ddi";
     reference_count: "reference-count", "DQ0151", 1, "ddi";
     reference_plain: "reference-plain", "DQ0180", 2, "access";
+    remove_queue_dpc: "remove-queue-dpc", "DQ0140", 2, "ddi";
     ring_torn: "ring-torn", "DQ0180", 1, "access";
     state_word: "state-word", "DQ0180", 2, "access";
     stop_and_write: "stop-and-write", "DQ0001", 2, "ddi";
     synchronize_inversion: "synchronize-inversion", "DQ0490", 0, "ddi";
     timeout_and_completion: "timeout-and-completion", "DQ0170", 2, "ddi";
-    timer_rearmed: "timer-rearmed", "DQ0141", 1, "ddi";
+    timer_after_free: "timer-after-free", "DQ0535", 1, "ddi";
+    timer_rearmed: "timer-rearmed", "DQ0535", 1, "ddi";
     torn_read: "torn-read", "DQ0180", 1, "ddi";
     two_starts: "two-starts", "DQ0180", 2, "ddi";
+    work_item_after_free: "work-item-after-free", "DQ0302", 1, "ddi";
     wrong_lock: "wrong-lock", "DQ0180", 2, "ddi";
 }

@@ -35,6 +35,11 @@ pub(super) const DIRECT: &[Export] = &[
         shim: c_handler::c_specific_handler as *const (),
     },
     Export {
+        name: "_local_unwind",
+        irql: None,
+        shim: local_unwind as *const (),
+    },
+    Export {
         name: "RtlCaptureContext",
         irql: None,
         shim: cpu::capture_context as *const (),
@@ -104,6 +109,21 @@ extern "win64" fn unwind(target_frame: u64, target_ip: u64, record: u64, return_
             target_ip,
             record,
             return_value,
+        };
+        after(site, Pending::Unwind(request))
+    })
+}
+
+/// `void _local_unwind(void *Frame, void *Target)`: leaves `__try` blocks of one function, by
+/// running their `__finally` blocks on the way to the target. Source: Microsoft, "x64 exception
+/// handling"; what a `return` or `goto` out of such a block compiles to.
+extern "win64" fn local_unwind(target_frame: u64, target_ip: u64) -> u64 {
+    enter_directly(|_: &Kernel, site| {
+        let request = unwind::Request {
+            target_frame,
+            target_ip,
+            record: 0,
+            return_value: 0,
         };
         after(site, Pending::Unwind(request))
     })

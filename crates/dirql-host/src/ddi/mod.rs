@@ -15,9 +15,12 @@ use crate::exception::raise_at_call;
 use crate::run;
 
 mod cm;
+mod compiler;
 mod crt;
+mod crt_numbers;
 mod ex;
 mod ex_lock;
+mod ex_sharing;
 mod exception;
 mod hal;
 mod hal_dma;
@@ -39,11 +42,14 @@ mod modern;
 mod ob;
 mod parport;
 mod po;
+mod po_framework;
 mod print;
 mod ps;
+mod recent;
 mod rtl;
 mod rtl_memory;
 mod rtl_string;
+mod rtl_table;
 mod system_routine;
 #[cfg(test)]
 mod testing;
@@ -234,6 +240,7 @@ pub fn all() -> impl Iterator<Item = &'static Export> {
 /// The families, in no order that matters.
 fn families() -> Vec<&'static [Export]> {
     vec![
+        compiler::DIRECT,
         exception::DIRECT,
         exception::EXPORTS,
         hal::EXPORTS,
@@ -256,21 +263,26 @@ fn families() -> Vec<&'static [Export]> {
         ke_system::EXPORTS,
         ob::EXPORTS,
         po::EXPORTS,
+        po_framework::EXPORTS,
         po::ROUTINES,
         parport::ROUTINES,
         cm::EXPORTS,
         crt::EXPORTS,
+        crt_numbers::EXPORTS,
         ex::EXPORTS,
         ex_lock::EXPORTS,
+        ex_sharing::EXPORTS,
         mm::EXPORTS,
         mm_mdl::EXPORTS,
         modern::EXPORTS,
         modern::ROUTINES,
         print::EXPORTS,
         ps::EXPORTS,
+        recent::EXPORTS,
         rtl::EXPORTS,
         rtl_memory::EXPORTS,
         rtl_string::EXPORTS,
+        rtl_table::EXPORTS,
         print::VARIADIC,
         system_routine::EXPORTS,
         wmilib::EXPORTS,

@@ -7,6 +7,7 @@
 //! transactions, notifications, quotas.
 
 mod device_key;
+mod driver_key;
 mod handle;
 mod information;
 mod rtl_query;

@@ -12,8 +12,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use dirql_abi::NtStatus;
 use dirql_abi::list::{ListEntry, SListHeader};
-use dirql_abi::memory::{GeneralLookaside, pool_type};
+use dirql_abi::memory::{GeneralLookaside, pool_flags, pool_type};
 use dirql_rules::{Place, ids};
 
 use crate::{Ddi, DriverPtr, Kernel, at};
@@ -21,6 +22,10 @@ use crate::{Ddi, DriverPtr, Kernel, at};
 /// Depth of a new list and the most that Windows lets it grow to.
 const DEPTH: u16 = 4;
 const MAXIMUM_DEPTH: u16 = 256;
+
+/// `EX_LOOKASIDE_LIST_EX_FLAGS_`.
+const RAISE_ON_FAIL: u32 = 1;
+const FAIL_NO_RAISE: u32 = 2;
 
 /// A freed block must hold a list element.
 const SMALLEST: u64 = 16;
@@ -89,6 +94,79 @@ impl Kernel {
             bytes,
             tag,
         )
+    }
+
+    /// `NTSTATUS ExInitializeLookasideListEx(PLOOKASIDE_LIST_EX, PALLOCATE_FUNCTION_EX, PFREE_FUNCTION_EX, POOL_TYPE, ULONG Flags, SIZE_T Size, ULONG Tag, USHORT Depth)`
+    ///
+    /// As the older lists, with routines that get the list too; the pool's own routines do without.
+    ///
+    /// - IRQL: at or below DISPATCH_LEVEL.
+    /// - Returns: SUCCESS; INVALID_PARAMETER_5 for flags that are none, or exclude each other;
+    ///   INVALID_PARAMETER_8 for a depth other than 0; INVALID_PARAMETER_4 for another kind of
+    ///   pool than paged and nonpaged.
+    /// - Findings: `LOOKASIDE` if the list exists already.
+    /// - Source: WDK reference, wdm.ExInitializeLookasideListEx.
+    ///
+    /// # Errors
+    /// A list that is not memory.
+    #[expect(clippy::too_many_arguments, reason = "the DDI's own list")]
+    pub fn ex_initialize_lookaside_list_ex(
+        &self,
+        list: DriverPtr<GeneralLookaside>,
+        allocate: u64,
+        free: u64,
+        kind: u32,
+        flags: u32,
+        bytes: u64,
+        tag: u32,
+        depth: u16,
+    ) -> Ddi<NtStatus> {
+        let known = [
+            pool_type::NonPagedPool,
+            pool_type::PagedPool,
+            pool_type::NonPagedPoolNx,
+        ];
+        if !known.contains(&kind) {
+            return Ok(NtStatus::INVALID_PARAMETER_4);
+        }
+        let kind = match flags {
+            0 => kind,
+            RAISE_ON_FAIL => kind | pool_flags::POOL_RAISE_IF_ALLOCATION_FAILURE,
+            FAIL_NO_RAISE => kind | pool_flags::POOL_QUOTA_FAIL_INSTEAD_OF_RAISE,
+            _ => return Ok(NtStatus::INVALID_PARAMETER_5),
+        };
+        if depth != 0 {
+            return Ok(NtStatus::INVALID_PARAMETER_8);
+        }
+        self.initialize_lookaside(list, allocate, free, kind, bytes, tag)?;
+        Ok(NtStatus::SUCCESS)
+    }
+
+    /// `VOID ExFlushLookasideListEx(PLOOKASIDE_LIST_EX)`: frees the blocks on the list.
+    ///
+    /// - IRQL: at or below DISPATCH_LEVEL.
+    /// - Findings: those of freeing the blocks.
+    /// - Source: WDK reference, wdm.ExFlushLookasideListEx.
+    ///
+    /// # Errors
+    /// A list that is not memory.
+    pub fn ex_flush_lookaside_list(&self, list: DriverPtr<GeneralLookaside>) -> Ddi<()> {
+        let own = self.platform().routine("ExFreePool");
+        for _ in 0..MOST_ELEMENTS {
+            let block =
+                self.exp_interlocked_pop_entry_slist(at!(list, GeneralLookaside, list_head))?;
+            if block == 0 {
+                break;
+            }
+            let free = self.read(at!(list, GeneralLookaside, free))?;
+            if Some(free) == own {
+                self.pool_free(block, None)?;
+            } else {
+                // The older lists' routines have one argument.
+                self.call("FreeFunction", free, &[block, list.address()]);
+            }
+        }
+        Ok(())
     }
 
     fn initialize_lookaside(
@@ -175,21 +253,16 @@ impl Kernel {
             );
             return self.find(ids::LOOKASIDE, message, None);
         }
-        let own = self.platform().routine("ExFreePool");
-        for _ in 0..MOST_ELEMENTS {
-            let block =
-                self.exp_interlocked_pop_entry_slist(at!(list, GeneralLookaside, list_head))?;
-            if block == 0 {
-                break;
-            }
-            let free = self.read(at!(list, GeneralLookaside, free))?;
-            if Some(free) == own {
-                self.pool_free(block, None)?;
-            } else {
-                self.call("FreeFunction", free, &[block]);
-            }
-        }
-        Ok(())
+        self.ex_flush_lookaside_list(list)
+    }
+
+    /// Lookaside lists in a range of memory, and where they were initialised.
+    pub(crate) fn lookasides_in(&self, range: &Range<u64>) -> Vec<(u64, Place)> {
+        let all = self.ex.lookasides.borrow();
+        let inside = all.range(range.clone());
+        inside
+            .map(|(list, known)| (*list, known.place.clone()))
+            .collect()
     }
 
     /// Reports lookaside lists of `driver`, whose image is `image`, that were not deleted. For
@@ -255,6 +328,40 @@ mod tests {
             .unwrap();
         kernel.ex_delete_lookaside_list(list).unwrap();
         assert_eq!(kernel.read(DriverPtr::<u64>::new(freed)), Ok(block));
+        assert!(bench.rules().is_empty());
+    }
+
+    #[test]
+    fn a_newer_list_hands_itself_to_its_routines_and_checks_its_flags() {
+        let bench = Bench::new(Config::default());
+        let kernel = &bench.kernel;
+        let freed = bench.variable(16);
+        let free = bench.routine(move |kernel, arguments| {
+            kernel.write(DriverPtr::new(freed), arguments[0])?;
+            kernel.write(DriverPtr::new(freed + 8), arguments[1])?;
+            Ok(0)
+        });
+        let list = list(&bench);
+        let initialize = |kind, flags, depth| {
+            kernel
+                .ex_initialize_lookaside_list_ex(list, 1, free, kind, flags, 8, 7, depth)
+                .unwrap()
+        };
+        assert_eq!(initialize(9, 0, 0), NtStatus::INVALID_PARAMETER_4);
+        assert_eq!(initialize(0, 3, 0), NtStatus::INVALID_PARAMETER_5);
+        assert_eq!(initialize(0, 0, 1), NtStatus::INVALID_PARAMETER_8);
+        assert_eq!(initialize(512, RAISE_ON_FAIL, 0), NtStatus::SUCCESS);
+        assert_eq!(kernel.read(list).unwrap().type_, 512 | 16);
+        let block = bench.variable(16);
+        let head = at!(list, GeneralLookaside, list_head);
+        kernel
+            .exp_interlocked_push_entry_slist(head, DriverPtr::new(block))
+            .unwrap();
+        kernel.ex_flush_lookaside_list(list).unwrap();
+        assert_eq!(kernel.read(DriverPtr::<u64>::new(freed)), Ok(block));
+        let handed = kernel.read(DriverPtr::<u64>::new(freed + 8));
+        assert_eq!(handed, Ok(list.address()));
+        kernel.ex_delete_lookaside_list(list).unwrap();
         assert!(bench.rules().is_empty());
     }
 

@@ -11,6 +11,7 @@ mod lookaside;
 mod misc;
 mod pool;
 mod probe;
+mod push_lock;
 mod resource;
 mod rundown;
 mod slist;
@@ -22,6 +23,7 @@ use alloc::collections::BTreeMap;
 use core::cell::{Cell, RefCell};
 
 pub use callback::CallbackLeft;
+pub use push_lock::Hold;
 
 /// The state of the executive.
 #[derive(Default)]
@@ -32,6 +34,7 @@ pub(crate) struct Ex {
     /// Events that waits for resources use, when nobody waits.
     free_events: RefCell<alloc::vec::Vec<u64>>,
     uuids: Cell<u64>,
+    push_locks: RefCell<push_lock::PushLocks>,
     providers: RefCell<etw::Providers>,
     /// The event of whoever waits, by run-down reference.
     rundowns: RefCell<BTreeMap<u64, u64>>,

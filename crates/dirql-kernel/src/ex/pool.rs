@@ -7,7 +7,7 @@ use dirql_abi::NtStatus;
 use dirql_abi::memory::{pool_flags, pool_type};
 
 use crate::mm::Fill;
-use crate::{Ddi, Kernel, Stop};
+use crate::{Ddi, DriverPtr, Kernel, Stop};
 
 /// The tag of allocations without one.
 const NO_TAG: u32 = u32::from_le_bytes(*b"None");
@@ -23,6 +23,15 @@ mod flag {
     /// The low half: what is not known there is an error; in the high half it is ignored.
     pub(super) const REQUIRED: u64 = 0xFFFF_FFFF;
     pub(super) const KNOWN: u64 = 0x1EF;
+}
+
+/// `POOL_EXTENDED_PARAMETER`: its bytes, and the bits of its first member.
+mod parameter {
+    pub(super) const BYTES: u64 = 16;
+    pub(super) const KIND: u64 = 0xFF;
+    pub(super) const OPTIONAL: u64 = 0x100;
+    pub(super) const PRIORITY: u64 = 1;
+    pub(super) const NODE: u64 = 3;
 }
 
 impl Kernel {
@@ -121,8 +130,7 @@ impl Kernel {
         self.ex_allocate_pool_with_quota_tag(pool_type, bytes, NO_TAG)
     }
 
-    /// `PVOID ExAllocatePool2(POOL_FLAGS, SIZE_T, ULONG Tag)`, and `ExAllocatePool3` without
-    /// extended parameters
+    /// `PVOID ExAllocatePool2(POOL_FLAGS, SIZE_T, ULONG Tag)`
     ///
     /// Allocates zeroed pool, or with `POOL_FLAG_UNINITIALIZED` pool that holds the pattern.
     ///
@@ -167,19 +175,55 @@ impl Kernel {
         }
     }
 
+    /// `PVOID ExAllocatePool3(POOL_FLAGS, SIZE_T, ULONG Tag, PCPOOL_EXTENDED_PARAMETER, ULONG Count)`
+    ///
+    /// As [`Kernel::ex_allocate_pool2`], with parameters: a priority and a preferred node make no
+    /// difference; there is no secure pool.
+    ///
+    /// - IRQL: as there.
+    /// - Returns: as there; NULL for a parameter that is not optional and cannot be obeyed.
+    /// - Findings: as there.
+    /// - Source: WDK reference, wdm.ExAllocatePool3, `POOL_EXTENDED_PARAMETER`.
+    ///
+    /// # Errors
+    /// As there; parameters that are not memory.
+    pub fn ex_allocate_pool3(
+        &self,
+        flags: u64,
+        bytes: u64,
+        tag: u32,
+        (parameters, count): (u64, u32),
+    ) -> Ddi<u64> {
+        for index in 0..u64::from(count) {
+            let at = parameters.wrapping_add(index.wrapping_mul(parameter::BYTES));
+            let word: u64 = self.read(DriverPtr::new(at))?;
+            let kind = word & parameter::KIND;
+            let known = [parameter::PRIORITY, parameter::NODE].contains(&kind);
+            if !known && word & parameter::OPTIONAL == 0 {
+                return if flags & flag::RAISE_ON_FAILURE == 0 {
+                    Ok(0)
+                } else {
+                    Err(raise(NtStatus::INVALID_PARAMETER))
+                };
+            }
+        }
+        self.ex_allocate_pool2(flags, bytes, tag)
+    }
+
     /// `VOID ExFreePool(PVOID)`
     ///
     /// Frees pool. It is held back for a while with another pattern (0xDD) in it; whole pages
     /// fault.
     ///
     /// - IRQL: at or below DISPATCH_LEVEL; at or below APC_LEVEL for paged pool.
-    /// - Findings: `BAD_FREE`, `POOL_OVERRUN`, `USE_AFTER_FREE`, `POOL_LEVEL`.
+    /// - Findings: `BAD_FREE`, `POOL_OVERRUN`, `USE_AFTER_FREE`, `POOL_LEVEL`; `FREED_ACTIVE` for
+    ///   what the system still uses in it.
     /// - Source: WDK reference, ntddk.ExFreePool.
     ///
     /// # Errors
     /// Bug checks 0xC2 and 0x19 after their findings.
     pub fn ex_free_pool(&self, address: u64) -> Ddi<()> {
-        self.pool_free(address, None)
+        self.pool_free_of_driver(address, None, "pool")
     }
 
     /// `VOID ExFreePoolWithTag(PVOID, ULONG Tag)`
@@ -193,7 +237,7 @@ impl Kernel {
     /// # Errors
     /// As there.
     pub fn ex_free_pool_with_tag(&self, address: u64, tag: u32) -> Ddi<()> {
-        self.pool_free(address, Some(tag).filter(|tag| *tag != 0))
+        self.pool_free_of_driver(address, Some(tag).filter(|tag| *tag != 0), "pool")
     }
 }
 
@@ -238,6 +282,20 @@ mod tests {
         assert_ne!(kernel.ex_allocate_pool2(flag::PAGED | 1 << 32, 4, 1), Ok(0));
         let raised = kernel.ex_allocate_pool2(flag::PAGED | flag::RAISE_ON_FAILURE, 1 << 40, 1);
         assert_eq!(raised, Err(raise(NtStatus::INSUFFICIENT_RESOURCES)));
+    }
+
+    #[test]
+    fn a_parameter_that_cannot_be_obeyed_must_be_optional() {
+        let bench = Bench::new(Config::default());
+        let kernel = &bench.kernel;
+        let parameters = bench.variable(16);
+        let allocate = |word: u64| {
+            kernel.write(DriverPtr::new(parameters), word).unwrap();
+            kernel.ex_allocate_pool3(flag::PAGED, 4, 1, (parameters, 1))
+        };
+        assert_ne!(allocate(parameter::PRIORITY), Ok(0));
+        assert_eq!(allocate(2), Ok(0));
+        assert_ne!(allocate(2 | parameter::OPTIONAL), Ok(0));
     }
 
     #[test]

@@ -124,6 +124,18 @@ impl Resource {
 }
 
 impl Kernel {
+    /// Resources in a range of memory, and where they were initialised.
+    pub(crate) fn resources_in(
+        &self,
+        range: &core::ops::Range<u64>,
+    ) -> alloc::vec::Vec<(u64, Place)> {
+        let all = self.ex.resources.borrow();
+        let inside = all.range(range.clone());
+        inside
+            .map(|(resource, known)| (*resource, known.place.clone()))
+            .collect()
+    }
+
     /// `NTSTATUS ExInitializeResourceLite(PERESOURCE)`
     ///
     /// - IRQL: at or below DISPATCH_LEVEL.

@@ -45,6 +45,16 @@ impl Kernel {
         self.queue_job(queue_type, Job::Native(alloc::boxed::Box::new(body)))
     }
 
+    /// Work items in a range of memory that are queued, and where they were queued.
+    pub(crate) fn work_items_queued_in(
+        &self,
+        range: &Range<u64>,
+    ) -> Vec<(u64, dirql_rules::Place)> {
+        let all = self.ex.work_items.borrow();
+        let inside = all.range(range.clone());
+        inside.map(|(item, place)| (*item, place.clone())).collect()
+    }
+
     /// Reports work items that `driver`, whose image is `image`, has queued and that have not
     /// run. For the moment after its Unload routine has returned.
     ///

@@ -289,7 +289,7 @@ impl Kernel {
     /// The last reference is gone.
     fn free_device(&self, device: u64) -> Ddi<()> {
         self.io.devices.borrow_mut().remove(&device);
-        self.pool_free(device, None)
+        self.pool_free_of_driver(device, None, "the device object with its extension")
     }
 
     /// The names of the devices that a driver made and did not delete, in order of address.
@@ -323,6 +323,14 @@ impl Kernel {
             .iter()
             .filter(|(_, d)| d.driver == driver && d.deleted.is_none());
         own.map(|(device, _)| *device).collect()
+    }
+
+    /// Whether the driver has deleted devices to which somebody still refers.
+    pub(super) fn has_deleted_devices(&self, driver: u64) -> bool {
+        let devices = self.io.devices.borrow();
+        devices
+            .values()
+            .any(|device| device.driver == driver && device.deleted.is_some())
     }
 
     /// How a device is called in messages.

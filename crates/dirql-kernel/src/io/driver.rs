@@ -56,6 +56,11 @@ pub(super) struct Driver {
     reinitialize: Vec<(u64, u64)>,
 }
 
+/// How often, and how long each time, in 100 ns units, an unload waits for devices that are still
+/// referenced.
+const PATIENCE: u32 = 100;
+const MILLISECOND_100NS: u64 = 10_000;
+
 impl Kernel {
     /// Makes the driver object of an image. Nothing of the driver runs yet.
     ///
@@ -236,6 +241,9 @@ impl Kernel {
 
     /// Unloads a driver: Unload, then the search for what it left.
     ///
+    /// A device that was deleted and is still referenced, as by a work item that is on its way
+    /// back from the driver, is waited for: the driver object counts it as a device until then.
+    ///
     /// - Findings: devices, symbolic links, interrupts, DPCs, timers and memory left.
     /// - Source: WDK, "Writing an Unload Routine".
     ///
@@ -255,10 +263,28 @@ impl Kernel {
             at!(object, DriverObject, flags),
             flags | driver_flags::DRVO_UNLOAD_INVOKED,
         )?;
+        self.wait_for_deleted_devices(driver)?;
         self.call_at_same_level("DriverUnload", routine, &[driver])?;
         self.check_nothing_left(driver, "the driver was unloaded")?;
         self.forget_driver(driver)?;
         Ok(Ok(()))
+    }
+
+    /// Waits until the last references to devices of a driver that it has deleted are gone; not
+    /// for ever, because a reference may be the driver's own.
+    fn wait_for_deleted_devices(&self, driver: u64) -> Ddi<()> {
+        if self.current_thread().is_none() {
+            return Ok(());
+        }
+        for _ in 0..PATIENCE {
+            if !self.has_deleted_devices(driver) {
+                break;
+            }
+            let event = self.take_event()?;
+            self.wait_for(event, Some(MILLISECOND_100NS))?;
+            self.give_event(event);
+        }
+        Ok(())
     }
 
     /// Findings for what a driver that goes away has left behind.
@@ -484,6 +510,14 @@ impl Kernel {
             done += chunk;
         }
         Ok(())
+    }
+
+    /// The path of a driver's service key, if it is a driver object that was started.
+    pub(crate) fn driver_registry_path(&self, driver: u64) -> Ddi<Option<String>> {
+        match self.with_driver(driver, |d| d.registry_path) {
+            Some(path) if path != 0 => self.text_of(DriverPtr::new(path)).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// The service name of a driver object.

@@ -67,6 +67,22 @@ pub(super) struct Irps {
     serial: Cell<u64>,
 }
 
+impl Kernel {
+    /// Requests in a range of memory that were sent and have not come back, and where they were
+    /// made.
+    pub(crate) fn irps_sent_in(
+        &self,
+        range: &core::ops::Range<u64>,
+    ) -> alloc::vec::Vec<(u64, Place)> {
+        let records = self.io.irps.records.borrow();
+        let inside = records.range(range.clone());
+        inside
+            .filter(|(_, record)| record.progress == Progress::Sent)
+            .map(|(irp, record)| (*irp, record.made.clone()))
+            .collect()
+    }
+}
+
 /// `IoSizeOfIrp`: bytes of a request with so many stack locations.
 pub(super) const fn size_of_irp(locations: u8) -> u64 {
     size_of::<Irp>() as u64 + locations as u64 * LOCATION

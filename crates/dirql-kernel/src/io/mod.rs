@@ -28,9 +28,11 @@ mod notification;
 mod paths;
 pub mod pnp;
 mod property;
+mod property_data;
 mod remove_lock;
 mod request;
 mod requestor;
+mod share_access;
 mod shutdown;
 mod start_io;
 mod symbolic_link;
@@ -54,6 +56,7 @@ pub use driver::{DriverImage, UnloadError};
 pub use error_log::ErrorLogEntry;
 pub use hardware_description::DescriptionWish;
 pub use legacy_resources::ResourceListArgument;
+pub use property_data::PropertyRoom;
 pub use request::{FileHandle, Outcome as RequestOutcome, Request, RequestKind};
 pub(crate) use work_item::Job;
 pub use zw_file::{Completion, CreateRequest};
@@ -72,6 +75,8 @@ pub(crate) struct Io {
     interfaces: RefCell<BTreeMap<alloc::string::String, interface::Interface>>,
     remove_locks: RefCell<BTreeMap<u64, remove_lock::Tags>>,
     work: work_item::Work,
+    /// Properties that drivers have set.
+    properties: RefCell<property_data::Properties>,
     timers: RefCell<BTreeMap<u64, timer::Timer>>,
     shutdown: RefCell<shutdown::Shutdown>,
     error_log: RefCell<error_log::ErrorLog>,

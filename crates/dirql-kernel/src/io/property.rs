@@ -71,7 +71,12 @@ impl Kernel {
         Ok(NtStatus::NOT_FOUND)
     }
 
-    fn property_of(&self, device: u64, node: &Node, which: u32) -> Result<Vec<u8>, NtStatus> {
+    pub(super) fn property_of(
+        &self,
+        device: u64,
+        node: &Node,
+        which: u32,
+    ) -> Result<Vec<u8>, NtStatus> {
         let absent = NtStatus::OBJECT_NAME_NOT_FOUND;
         let list = |texts: &[String]| {
             if texts.is_empty() {

@@ -270,14 +270,24 @@ impl Kernel {
     #[cold]
     pub(super) fn choose_before_lock(&self, lock: u64) -> Ddi<()> {
         let me = self.processor().id;
-        if !self.platform().on_strand() || self.holder(lock).is_some_and(|(id, _)| id == me) {
+        if self.holder(lock).is_some_and(|(id, _)| id == me) {
             return Ok(());
         }
+        self.choose_before(Spin::Lock(lock), lock)
+    }
+
+    /// As [`Kernel::choose_before_lock`], with how the processor would wait for the lock.
+    #[cold]
+    pub(super) fn choose_before(&self, spin: Spin, lock: u64) -> Ddi<()> {
+        if !self.platform().on_strand() {
+            return Ok(());
+        }
+        let me = self.processor().id;
         let chooser = self.ke.choices.chooser.borrow().clone();
         if let Some(chooser) = chooser {
             chooser.wants(me, lock);
         }
-        self.processor().spin.set(Some(Spin::Lock(lock)));
+        self.processor().spin.set(Some(spin));
         let decided = self.decide(false);
         self.processor().spin.set(None);
         decided?;

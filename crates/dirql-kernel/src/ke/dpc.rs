@@ -344,8 +344,13 @@ impl Kernel {
         }
         self.check_not_queued(dpc, "KeSetTargetProcessorDpcEx")?;
         let index = number.group * 64 + u16::from(number.number);
-        self.write(at!(dpc, KDpc, number), TARGET_SET + index)?;
+        self.set_dpc_target(dpc, ProcessorId(index))?;
         Ok(NtStatus::SUCCESS)
+    }
+
+    /// From now on the DPC is queued to this processor.
+    pub(super) fn set_dpc_target(&self, dpc: DriverPtr<KDpc>, target: ProcessorId) -> Ddi<()> {
+        Ok(self.write(at!(dpc, KDpc, number), TARGET_SET + target.0)?)
     }
 
     fn check_not_queued(&self, dpc: DriverPtr<KDpc>, routine: &str) -> Ddi<()> {

@@ -68,7 +68,8 @@ impl Kernel {
     /// What a fault in driver code comes to: an exception that its `__except` may handle, or
     /// a bug check.
     ///
-    /// Source: Bug Check Code Reference, 0x0A, 0xD1, 0x50, 0x7F, 0x139.
+    /// Source: Bug Check Code Reference, 0x0A, 0xD1, 0x50, 0x7F, 0x139; 0xD5 and 0xD6, which pool
+    /// with pages of its own gives.
     pub fn fault(&self, fault: &Fault) -> Stop {
         let place = self.here_at(fault.instruction);
         let bug_check = match fault.kind {
@@ -142,6 +143,12 @@ impl Kernel {
 
     fn page_fault(&self, fault: &Fault) -> Result<BugCheck, Stop> {
         let irql = self.irql();
+        let place = self.here_at(fault.instruction);
+        if let Some(code) = self.find_in_pool(fault.address, place) {
+            let access = access_code(fault.access);
+            let parameters = [fault.address, access, fault.instruction, 0];
+            return Ok(BugCheck::new(code, parameters));
+        }
         if irql >= Irql::DISPATCH {
             self.find_pageable(fault.address, self.here_at(fault.instruction));
             let parameters = [
@@ -181,11 +188,44 @@ impl Kernel {
         }
     }
 
+    /// Says so if what cannot be accessed is pool that was freed, or lies past the end of a
+    /// block. Returns the bug check's code.
+    fn find_in_pool(&self, address: u64, place: dirql_rules::Place) -> Option<u32> {
+        let (block, freed) = self.pool_at(address)?;
+        let what = format!(
+            "{} bytes of pool at {:#x}, tag {},",
+            block.bytes,
+            block.address,
+            self.pool_tag_text(block.tag)
+        );
+        let offset = address.wrapping_sub(block.address);
+        match freed {
+            Some(freed) => {
+                let message =
+                    format!("{what} were accessed at offset {offset:#x} after they were freed");
+                let earlier = Some(("freed here".into(), freed));
+                let _ = self.find_at(ids::USE_AFTER_FREE, message, place, earlier);
+                Some(code::DRIVER_PAGE_FAULT_IN_FREED_SPECIAL_POOL)
+            }
+            None if address >= block.address + block.bytes => {
+                let message = format!("{what} were accessed past the end, at offset {offset:#x}");
+                let earlier = Some(("allocated here".into(), block.place));
+                let _ = self.find_at(ids::POOL_OVERRUN, message, place, earlier);
+                Some(code::DRIVER_PAGE_FAULT_BEYOND_END_OF_ALLOCATION)
+            }
+            None => None,
+        }
+    }
+
     /// What a bad driver pointer comes to inside a kernel routine.
     pub fn bad_address(&self, bad: BadAddress) -> Stop {
         let irql = self.irql();
         let place = self.here();
         let write = u64::from(bad.write);
+        if let Some(code) = self.find_in_pool(bad.address, place.clone()) {
+            let parameters = [bad.address, write, place.address, 0];
+            return Stop::BugCheck(BugCheck::new(code, parameters));
+        }
         let bug_check = if irql >= Irql::DISPATCH {
             self.find_pageable(bad.address, place.clone());
             let parameters = [bad.address, u64::from(irql.0), write, place.address];

@@ -2,6 +2,8 @@
 
 mod affinity;
 mod bug_check;
+mod call_dpc;
+mod callout;
 mod choice;
 pub(crate) mod clock;
 mod dispatch;
@@ -22,6 +24,7 @@ mod poll;
 mod priority;
 mod processor;
 mod query;
+mod reader_writer_lock;
 mod ready;
 mod region;
 mod scheduler;
@@ -85,6 +88,7 @@ pub(crate) struct Ke {
     choices: choice::Choices,
     pub(crate) interrupts: interrupt::Interrupts,
     locks: spin_lock::Locks,
+    reader_writer_locks: reader_writer_lock::ReaderWriterLocks,
     lock_order: lock_order::LockOrder,
     clock: clock::Clock,
     polls: poll::Polls,
@@ -94,6 +98,7 @@ pub(crate) struct Ke {
     dpcs: dpc::Dpcs,
     passive: passive::Passive,
     ipi: ipi::Ipi,
+    call_dpc: call_dpc::CallDpc,
     nmi: nmi::Nmi,
     bug_checks: bug_check::BugChecks,
 }

@@ -27,6 +27,15 @@ pub(crate) struct Mutexes {
 }
 
 impl Kernel {
+    /// Mutexes in a range of memory that threads own.
+    pub(crate) fn mutexes_owned_in(&self, range: &core::ops::Range<u64>) -> alloc::vec::Vec<u64> {
+        let owned = self.ke.mutexes.owned.borrow();
+        owned
+            .range(range.clone())
+            .map(|(mutex, _)| *mutex)
+            .collect()
+    }
+
     /// `VOID KeInitializeMutex(PRKMUTEX, ULONG)`: free; any IRQL.
     pub fn ke_initialize_mutex(&self, mutex: DriverPtr<KMutant>) -> Ddi<()> {
         self.initialize_mutant(mutex, 0, 1)

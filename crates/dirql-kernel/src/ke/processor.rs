@@ -66,6 +66,13 @@ pub(crate) enum Spin {
     Lock(u64),
     /// As `Lock`, in the order in which the processors came.
     QueuedLock(u64),
+    /// A reader/writer spin lock keeps a reader, or with `true` a writer, out.
+    ReaderWriter(u64, bool),
+    /// Processors have not ended their part of a KeGenericCallDpc, whose count is here.
+    CallDpcDone(u64),
+    /// Processors have not come to a barrier of KeGenericCallDpc: its address, and how often it
+    /// had been passed.
+    CallDpcBarrier(u64, u32),
     /// DPCs that were queued before this number are still queued or run.
     Dpcs(u64),
     /// Other processors have not come to an inter-processor call yet.

@@ -159,6 +159,53 @@ impl Kernel {
         Ok(self.active_mask(group))
     }
 
+    /// `VOID KeQueryNodeActiveAffinity(USHORT Node, PGROUP_AFFINITY, PUSHORT Count)`: all
+    /// processors are of node 0, which is told by its group 0.
+    ///
+    /// - IRQL: any.
+    /// - Source: WDK reference, wdm.KeQueryNodeActiveAffinity.
+    ///
+    /// # Errors
+    /// An argument that is not memory.
+    pub fn ke_query_node_active_affinity(
+        &self,
+        node: u16,
+        affinity: DriverPtr<GroupAffinity>,
+        count: DriverPtr<u16>,
+    ) -> Ddi<()> {
+        let mask = match node {
+            0 => self.ke_query_group_affinity(0)?,
+            _ => 0,
+        };
+        if !affinity.is_null() {
+            let value = GroupAffinity {
+                mask,
+                group: 0,
+                reserved: [0; 3],
+            };
+            self.write(affinity, value)?;
+        }
+        if !count.is_null() {
+            self.write(count, mask.count_ones() as u16)?;
+        }
+        Ok(())
+    }
+
+    /// `USHORT KeQueryNodeMaximumProcessorCount(USHORT Node)`
+    ///
+    /// - IRQL: any.
+    /// - Returns: the processors of the node's group that there can be.
+    /// - Source: WDK reference, wdm.KeQueryNodeMaximumProcessorCount.
+    ///
+    /// # Errors
+    /// None that a driver can cause.
+    pub fn ke_query_node_maximum_processor_count(&self, node: u16) -> Ddi<u16> {
+        Ok(match node {
+            0 => self.ke_query_group_affinity(0)?.count_ones() as u16,
+            _ => 0,
+        })
+    }
+
     /// `NTSTATUS IoGetAffinityInterrupt(PKINTERRUPT, PGROUP_AFFINITY)`
     ///
     /// - IRQL: any.

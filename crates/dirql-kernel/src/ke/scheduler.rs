@@ -214,6 +214,13 @@ impl Kernel {
             Spin::Lock(lock) | Spin::QueuedLock(lock) => {
                 let _ = self.deadlock(lock);
             }
+            Spin::ReaderWriter(lock, _) => self.reader_writer_deadlock(lock),
+            Spin::CallDpcDone(_) => self.stuck_in(
+                "KeGenericCallDpc waits for a DPC routine that does not call KeSignalCallDpcDone",
+            ),
+            Spin::CallDpcBarrier(..) => self.stuck_in(
+                "KeSignalCallDpcSynchronize waits for a processor whose DPC routine does not call it",
+            ),
             Spin::Dpcs(_) => self.stuck_in("KeFlushQueuedDpcs waits for a DPC that never ends"),
             Spin::Gather => self.stuck_in(
                 "KeIpiGenericCall waits for a processor that is at or above IPI_LEVEL, or has its interrupts off",
@@ -326,6 +333,9 @@ impl Kernel {
                 .read(crate::DriverPtr::<u64>::new(lock))
                 .is_ok_and(|word| word & 1 == 0),
             Spin::QueuedLock(lock) => self.is_next_for_lock(lock, processor),
+            Spin::ReaderWriter(lock, writes) => self.reader_writer_is_free(lock, writes),
+            Spin::CallDpcDone(count) => self.call_dpc_is_done(count),
+            Spin::CallDpcBarrier(barrier, passed) => self.barrier_is_passed(barrier, passed),
             Spin::Dpcs(before) => !self.dpcs_busy(before),
             Spin::Gather => self.ipi_has_gathered(),
             Spin::Disperse(number) => self.ipi_is_over(number),

@@ -286,6 +286,15 @@ impl Kernel {
             .map(|held| (held.processor, held.place.clone()))
     }
 
+    /// Locks in a range of memory that are held, and where they were taken.
+    pub(crate) fn spin_locks_held_in(&self, range: &core::ops::Range<u64>) -> Vec<(u64, Place)> {
+        let held = self.ke.locks.held.borrow();
+        held.iter()
+            .filter(|held| range.contains(&held.lock))
+            .map(|held| (held.lock, held.place.clone()))
+            .collect()
+    }
+
     /// Forgets who holds a lock: a driver wrote to the word itself.
     pub(crate) fn forget_lock(&self, lock: u64) {
         self.ke

@@ -411,6 +411,15 @@ impl Kernel {
         self.end_wait(thread, status);
     }
 
+    /// Objects in a range of memory that threads wait for.
+    pub(crate) fn objects_waited_for_in(&self, range: &core::ops::Range<u64>) -> Vec<u64> {
+        let waiters = self.ke.waits.waiters.borrow();
+        waiters
+            .range(range.clone())
+            .map(|(object, _)| *object)
+            .collect()
+    }
+
     /// Threads that wait although nothing can end that any more, with what they wait for.
     #[must_use]
     pub fn threads_still_waiting(&self) -> Vec<(ThreadId, u64)> {

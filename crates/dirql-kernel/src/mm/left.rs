@@ -107,6 +107,7 @@ impl Kernel {
         self.find_lookasides_left(driver, image)?;
         self.find_keys_left(driver, image)?;
         self.find_providers_left(driver, image)?;
+        self.find_power_left(driver, image)?;
         self.find_memory_left(driver, image)
     }
 

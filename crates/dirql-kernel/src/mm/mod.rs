@@ -11,6 +11,7 @@
 pub mod layout;
 
 mod access;
+mod active;
 mod address;
 mod contiguous;
 mod image;

@@ -4,6 +4,9 @@
 //! pages with blocks of the same size ([`super::slab`]); larger ones have pages of their own
 //! with an inaccessible page behind, so that a write past the end faults at once.
 //!
+//! With special pool every block has pages of its own: a small one ends where its page does, so that
+//! an access past its end faults, as does one after it was freed.
+//!
 //! A freed block is held back for a while before it is allocated again, so that a driver that
 //! still uses it meets the pattern of freed memory (or, for whole pages, faults) and not a
 //! stranger's data.
@@ -26,6 +29,9 @@ const HELD_SMALL: usize = 256;
 
 /// Blocks with pages of their own that are held after they were freed.
 const HELD_LARGE: usize = 16;
+
+/// The same with special pool, where every block is such a one.
+const HELD_SPECIAL: usize = 512;
 
 /// Pages that such blocks may have together.
 const HELD_PAGES: u64 = 4096;
@@ -78,6 +84,8 @@ enum PageUse {
 struct Large {
     /// Accessible pages; one more follows that is not.
     pages: u64,
+    /// Where in the first page the block begins.
+    offset: u64,
     state: BlockState,
 }
 
@@ -87,6 +95,8 @@ pub(super) struct Grant {
     pub address: u64,
     /// Bytes that belong to the block, at least those asked for.
     pub usable: u64,
+    /// Bytes in front of it that belong to nobody.
+    pub before: u64,
     /// Pages to be made accessible first, and to be fenced if they are a new slab's.
     pub new_pages: Option<(Range<u64>, Option<Cut>)>,
 }
@@ -99,6 +109,8 @@ pub(super) struct Extent {
     pub bytes: u64,
     /// Bytes that belong to the block.
     pub usable: u64,
+    /// Bytes in front of it that belong to nobody, if it has pages of its own.
+    pub before: u64,
     /// Its pages, if it has pages of its own.
     pub pages: Option<Range<u64>>,
 }
@@ -124,6 +136,13 @@ struct Pool {
     held_small: VecDeque<u64>,
     held_large: VecDeque<u64>,
     held_pages: u64,
+    /// Blocks with pages of their own that are held at most.
+    most_held: usize,
+}
+
+/// Bytes in front of a block with pages of its own.
+fn before(address: u64, pages: Option<&Range<u64>>) -> u64 {
+    pages.map_or(0, |pages| address - pages.start)
 }
 
 impl Pool {
@@ -136,6 +155,7 @@ impl Pool {
             held_small: VecDeque::new(),
             held_large: VecDeque::new(),
             held_pages: 0,
+            most_held: HELD_LARGE,
         }
     }
 
@@ -155,7 +175,7 @@ impl Pool {
     fn state(&mut self, address: u64) -> Option<&mut BlockState> {
         match self.page_use(address)? {
             PageUse::Slab(slab) => slab.block(address % PAGE),
-            PageUse::Large(large) if address.is_multiple_of(PAGE) => Some(&mut large.state),
+            PageUse::Large(large) if address % PAGE == large.offset => Some(&mut large.state),
             PageUse::Large(_) | PageUse::Other => None,
         }
     }
@@ -166,7 +186,8 @@ impl Pool {
             Some(PageUse::Slab(slab)) => (slab.cut.usable(), None),
             Some(PageUse::Large(large)) => {
                 let bytes = large.pages * PAGE;
-                (bytes, Some(address..address + bytes))
+                let first = address - large.offset;
+                (bytes - large.offset, Some(first..first + bytes))
             }
             Some(PageUse::Other) | None => (0, None),
         }
@@ -178,6 +199,7 @@ impl Pool {
             return Some(Grant {
                 address,
                 usable,
+                before: 0,
                 new_pages: None,
             });
         }
@@ -190,25 +212,29 @@ impl Pool {
         Some(Grant {
             address: page + cut.first,
             usable,
+            before: 0,
             new_pages: Some((page..page + PAGE, Some(cut))),
         })
     }
 
-    fn allocate_large(&mut self, bytes: u64) -> Option<Grant> {
-        let pages = bytes.div_ceil(PAGE);
-        let address = self.runs.allocate(pages.checked_add(1)?, Limits::NONE)?;
+    /// Pages for one block, which begins at `offset` of the first.
+    fn allocate_large(&mut self, bytes: u64, offset: u64) -> Option<Grant> {
+        let pages = bytes.checked_add(offset)?.div_ceil(PAGE);
+        let first = self.runs.allocate(pages.checked_add(1)?, Limits::NONE)?;
         self.set_page_use(
-            address,
+            first,
             PageUse::Large(Box::new(Large {
                 pages,
+                offset,
                 state: BlockState::Fresh,
             })),
         );
-        let usable = pages * PAGE;
+        let all = pages * PAGE;
         Some(Grant {
-            address,
-            usable,
-            new_pages: Some((address..address + usable, None)),
+            address: first + offset,
+            usable: all - offset,
+            before: offset,
+            new_pages: Some((first..first + all, None)),
         })
     }
 
@@ -246,6 +272,7 @@ impl Pool {
             address,
             bytes,
             usable,
+            before: before(address, pages.as_ref()),
             pages,
         })
     }
@@ -254,7 +281,7 @@ impl Pool {
     fn release_one(&mut self) -> Option<Extent> {
         let address = if self.held_small.len() > HELD_SMALL {
             self.held_small.pop_front()?
-        } else if self.held_large.len() > HELD_LARGE || self.held_pages > HELD_PAGES {
+        } else if self.held_large.len() > self.most_held || self.held_pages > HELD_PAGES {
             self.held_large.pop_front()?
         } else {
             return None;
@@ -269,8 +296,8 @@ impl Pool {
             Some(range) => {
                 let pages = (range.end - range.start) / PAGE;
                 self.held_pages -= pages;
-                self.set_page_use(address, PageUse::Other);
-                self.runs.free(address, pages + 1);
+                self.set_page_use(range.start, PageUse::Other);
+                self.runs.free(range.start, pages + 1);
             }
             None => {
                 if let Some(PageUse::Slab(slab)) = self.page_use(address) {
@@ -283,6 +310,7 @@ impl Pool {
             address,
             bytes,
             usable,
+            before: before(address, pages.as_ref()),
             pages,
         })
     }
@@ -366,8 +394,23 @@ impl Pools {
         let pool = self.pool(kind);
         match Cut::for_bytes(bytes, cache_aligned) {
             Some(cut) => pool.allocate_small(cut),
-            None => pool.allocate_large(bytes),
+            None => pool.allocate_large(bytes, 0),
         }
+    }
+
+    /// As [`Pools::allocate`], with pages of its own for every block: special pool. A block below a
+    /// page ends with its page, as close as its alignment lets it.
+    pub(super) fn allocate_special(
+        &mut self,
+        kind: Kind,
+        bytes: u64,
+        cache_aligned: bool,
+    ) -> Option<Grant> {
+        let pool = self.pool(kind);
+        pool.most_held = HELD_SPECIAL;
+        let alignment = if cache_aligned { 64 } else { 16 };
+        let rounded = bytes.max(1).checked_next_multiple_of(alignment)?;
+        pool.allocate_large(bytes, PAGE.saturating_sub(rounded))
     }
 
     /// Notes whose the block of a [`Grant`] is.
@@ -538,6 +581,35 @@ mod tests {
             Err(BadFree::Twice(_))
         ));
         assert!(pools.covering(address).unwrap().1.is_some());
+    }
+
+    #[test]
+    fn a_special_block_ends_with_its_page_and_is_held_long() {
+        let mut pools = Pools::default();
+        let grant = pools.allocate_special(Kind::NonPaged, 40, false).unwrap();
+        assert_eq!((grant.address % PAGE, grant.usable), (PAGE - 48, 48));
+        pools.set_owner(block(grant.address, 40));
+        assert_eq!(
+            pools.covering(grant.address + 47).unwrap().0.address,
+            grant.address
+        );
+        let extent = pools.free(grant.address, Place::default()).unwrap();
+        assert_eq!(extent.before, PAGE - 48);
+        let first = grant.address / PAGE * PAGE;
+        assert_eq!(extent.pages, Some(first..first + PAGE));
+        for _ in 0..HELD_SPECIAL {
+            let next = pools.allocate_special(Kind::NonPaged, 8, true).unwrap();
+            assert_eq!(next.address % PAGE, PAGE - 64);
+            pools.set_owner(block(next.address, 8));
+            assert!(pools.release_one(next.address).is_none());
+            pools.free(next.address, Place::default()).unwrap();
+        }
+        let released = pools.release_one(grant.address).unwrap();
+        assert_eq!(released.address, grant.address);
+        let large = pools
+            .allocate_special(Kind::Paged, PAGE + 1, false)
+            .unwrap();
+        assert_eq!((large.address % PAGE, large.usable), (0, 2 * PAGE));
     }
 
     #[test]

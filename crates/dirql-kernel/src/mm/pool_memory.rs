@@ -159,11 +159,14 @@ impl Kernel {
         }
         let place = self.here();
         let cache_aligned = pool_type & CACHE_ALIGNED != 0;
-        let grant = self
-            .mm
-            .pools
-            .borrow_mut()
-            .allocate(kind, bytes, cache_aligned);
+        let grant = {
+            let mut pools = self.mm.pools.borrow_mut();
+            if self.config().special_pool {
+                pools.allocate_special(kind, bytes, cache_aligned)
+            } else {
+                pools.allocate(kind, bytes, cache_aligned)
+            }
+        };
         let Some(grant) = grant else { return Ok(0) };
         let address = grant.address;
         let block = PoolBlock {
@@ -179,6 +182,7 @@ impl Kernel {
             if let Some(cut) = cut {
                 self.fence_page(pages.start, cut)?;
             }
+            self.fill_range(address - grant.before..address, &BETWEEN_BLOCK)?;
         }
         self.fill_block(address, bytes, grant.usable, fill)?;
         Ok(address)
@@ -259,6 +263,28 @@ impl Kernel {
                 Some(pages) => self.platform().discard(pages),
             }
         }
+    }
+
+    /// As [`Kernel::pool_free`], of memory in which a driver may have left what the system uses.
+    ///
+    /// Findings: `FREED_ACTIVE` too.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn pool_free_of_driver(
+        &self,
+        address: u64,
+        tag: Option<u32>,
+        what: &str,
+    ) -> Ddi<()> {
+        let bytes = {
+            let mut pools = self.mm.pools.borrow_mut();
+            pools.find(address).map(|block| block.bytes)
+        };
+        if let Some(bytes) = bytes {
+            self.find_active_in(&(address..address + bytes), what)?;
+        }
+        self.pool_free(address, tag)
     }
 
     /// What a report says of the block at `address`.
@@ -364,8 +390,9 @@ impl Kernel {
                 return Err(bad_header(extent.address, block_end));
             }
         }
-        let front = extent.address - FENCE..extent.address;
-        if fenced && let Some(at) = self.first_other(front.clone(), &BETWEEN_BLOCK)? {
+        let front = if fenced { FENCE } else { extent.before };
+        let front = extent.address - front..extent.address;
+        if let Some(at) = self.first_other(front.clone(), &BETWEEN_BLOCK)? {
             let BlockReport {
                 text, allocated, ..
             } = self.block_report(extent.address);
@@ -431,6 +458,12 @@ impl Kernel {
     #[must_use]
     pub fn pool_at(&self, address: u64) -> Option<(PoolBlock, Option<Place>)> {
         self.mm.pools.borrow().covering(address)
+    }
+
+    /// A pool tag as people read it, in quotes.
+    #[must_use]
+    pub fn pool_tag_text(&self, tag: u32) -> String {
+        tag_text(tag)
     }
 
     /// Whether `address` is in paged pool.
@@ -636,6 +669,31 @@ mod tests {
         let parameters = [0x19, 0x20, blocks[2] - 16, blocks[2] + 32, 0];
         assert_eq!(bug_check(kernel.pool_free(blocks[2], None)), parameters);
         assert_eq!(bench.rules(), [ids::POOL_OVERRUN; 2]);
+    }
+
+    #[test]
+    fn special_pool_faults_past_a_block_and_after_it_was_freed() {
+        let bench = Bench::new(Config {
+            special_pool: true,
+            ..Config::default()
+        });
+        let kernel = &bench.kernel;
+        let address = kernel.pool_allocate(0, 32, TAG).unwrap();
+        assert_eq!(kernel.read_bytes(address, 32).unwrap(), [NEW; 32]);
+        assert!(kernel.write_bytes(address + 32, &[1]).is_err());
+        let odd = kernel.pool_allocate(0, 30, TAG).unwrap();
+        kernel.write_bytes(odd + 31, &[1]).unwrap();
+        kernel.pool_free(odd, None).unwrap();
+        assert!(kernel.read_bytes(odd, 1).is_err());
+        let front = kernel.pool_allocate(1, 8, TAG).unwrap();
+        kernel.write_bytes(front - 100, &[1]).unwrap();
+        assert!(kernel.pool_free(front, None).is_err());
+        kernel.pool_free(address, None).unwrap();
+        assert!(kernel.pool_free(address, None).is_err());
+        assert_eq!(
+            bench.rules(),
+            [ids::POOL_OVERRUN, ids::POOL_OVERRUN, ids::BAD_FREE]
+        );
     }
 
     #[test]

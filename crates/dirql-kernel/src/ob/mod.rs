@@ -6,6 +6,7 @@
 //! Not modelled: security descriptors (every open is granted), sessions, private
 //! namespaces.
 
+mod access;
 mod dispatcher;
 mod handle;
 mod name;
@@ -28,6 +29,8 @@ pub(crate) struct Ob {
     objects: RefCell<BTreeMap<u64, object::Object>>,
     handles: RefCell<BTreeMap<u64, handle::Handle>>,
     last_handle: Cell<u64>,
+    /// Address of the token that everybody has; 0 before it is needed.
+    token: Cell<u64>,
     /// Self-relative security descriptors that were set, by object.
     security: RefCell<BTreeMap<u64, alloc::vec::Vec<u8>>>,
     names: RefCell<BTreeMap<String, name::Named>>,

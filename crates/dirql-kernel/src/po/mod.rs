@@ -6,7 +6,9 @@
 //! Not modelled: system sleep states as such; the bench can send system power requests.
 //! Idle detection is registered and never finds a device idle.
 
+mod framework;
 mod information;
+mod setting;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -43,6 +45,8 @@ pub(crate) struct Po {
     states: RefCell<BTreeMap<u64, u32>>,
     /// Devices with idle detection.
     idle: RefCell<BTreeSet<u64>>,
+    framework: RefCell<framework::Framework>,
+    registrations: RefCell<setting::Registrations>,
 }
 
 impl Kernel {

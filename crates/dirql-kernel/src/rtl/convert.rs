@@ -103,7 +103,7 @@ fn guid(units: &[u16]) -> Option<Guid> {
 impl Kernel {
     /// Puts text into a counted string: in a new buffer if asked, else in its own. `needed` is
     /// the bytes with a terminator.
-    fn give_text(
+    pub(super) fn give_text(
         &self,
         to: DriverPtr<CountedString>,
         units: &[u16],

@@ -66,6 +66,28 @@ fn digits(value: u64, base: u64) -> Vec<u16> {
     text
 }
 
+/// A number in a base of 2 to 36, of which only 10 has a sign.
+pub(super) fn number_text(value: i64, base: u32, bits: u32) -> Vec<u16> {
+    let negative = base == 10 && value < 0;
+    let mask = if bits >= 64 {
+        u64::MAX
+    } else {
+        (1 << bits) - 1
+    };
+    let magnitude = if negative {
+        value.unsigned_abs()
+    } else {
+        value as u64 & mask
+    };
+    let mut units = if negative {
+        alloc::vec![u16::from(b'-')]
+    } else {
+        Vec::new()
+    };
+    units.extend(digits(magnitude, base.into()));
+    units
+}
+
 /// Which characters `strspn` and its relatives are after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Span {
@@ -349,23 +371,7 @@ impl Kernel {
         if !(2..=36).contains(&base) {
             return Ok(0);
         }
-        let negative = base == 10 && value < 0;
-        let mask = if bits >= 64 {
-            u64::MAX
-        } else {
-            (1 << bits) - 1
-        };
-        let magnitude = if negative {
-            value.unsigned_abs()
-        } else {
-            value as u64 & mask
-        };
-        let mut units = if negative {
-            alloc::vec![u16::from(b'-')]
-        } else {
-            Vec::new()
-        };
-        units.extend(digits(magnitude, base.into()));
+        let units = number_text(value, base, bits);
         self.write_terminated(to, units, width)?;
         Ok(to)
     }

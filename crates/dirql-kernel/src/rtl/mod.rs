@@ -8,15 +8,20 @@ mod code_page;
 mod convert;
 mod crt;
 mod format;
+mod generic_table;
 mod image;
 mod memory;
 mod message;
+mod numbers;
 mod own_string;
 mod print;
+mod run_once;
 mod security;
 mod string;
 mod text;
 mod time;
+mod tree;
+mod utf8;
 mod version;
 
 use core::cell::Cell;
@@ -24,6 +29,7 @@ use core::cell::Cell;
 pub use bitmap::RtlBitmap;
 pub use crt::{Change, Span};
 pub use format::Width;
+pub use generic_table::{Table, TableKind};
 pub use print::Room;
 pub use security::{Acl, Part, SecurityDescriptor};
 pub use string::CountedString;
@@ -33,6 +39,9 @@ pub(crate) struct Rtl {
     printed: print::Printed,
     /// What `rand` goes on from.
     random: Cell<u32>,
+    run_once: run_once::RunOnceWaiters,
+    /// Where the last `strtok` stopped.
+    token: Cell<u64>,
 }
 
 impl Default for Rtl {
@@ -40,6 +49,8 @@ impl Default for Rtl {
         Self {
             printed: print::Printed::default(),
             random: Cell::new(1),
+            run_once: run_once::RunOnceWaiters::default(),
+            token: Cell::new(0),
         }
     }
 }

@@ -87,6 +87,14 @@ impl Builder {
         self
     }
 
+    /// Gives every block of pool pages of its own, so that an access past its end, or after it was
+    /// freed, faults.
+    #[must_use]
+    pub const fn special_pool(mut self) -> Self {
+        self.config.special_pool = true;
+        self
+    }
+
     /// Ends the run at the first finding.
     #[must_use]
     pub const fn stop_at_finding(mut self) -> Self {

@@ -118,6 +118,11 @@ pub(crate) struct Subject {
     /// then do to your files and processes what you can
     #[arg(long)]
     pub(crate) no_sandbox: bool,
+
+    /// Give every block of pool pages of its own, so that an access past its end, or after it was
+    /// freed, faults
+    #[arg(long)]
+    pub(crate) special_pool: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -19,6 +19,12 @@ pub(crate) fn scenario(
     if args.no_sandbox {
         isolate::switch_sandbox_off();
     }
+    let (mut scenario, file) = find_scenario(args, styled)?;
+    scenario.machine.special_pool |= args.special_pool;
+    Ok((scenario, file))
+}
+
+fn find_scenario(args: &Subject, styled: bool) -> Result<(Scenario, Option<PathBuf>), Failure> {
     let driver = &args.driver;
     if driver.extension() == Some(OsStr::new("toml")) {
         if args.scenario.is_some() {
@@ -222,6 +228,9 @@ pub(crate) fn command(name: &[&str], args: &Subject, scenario: Option<&Path>) ->
     let mut option = |name: &str, value: String| words.extend([name.to_owned(), value]);
     for device in &args.device {
         option("--device", device_text(device));
+    }
+    if args.special_pool {
+        words.push(String::from("--special-pool"));
     }
     words
         .iter()

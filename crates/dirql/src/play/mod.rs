@@ -218,6 +218,9 @@ fn build(
     if let Some(late) = scenario.machine.late {
         builder = builder.late(late);
     }
+    if scenario.machine.special_pool {
+        builder = builder.special_pool();
+    }
     builder = builder.parallel_port(scenario.parallel_port);
     builder = builder.readings(scenario.machine.readings.iter().copied());
     let drivers = match settings.drivers {

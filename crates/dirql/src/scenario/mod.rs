@@ -74,7 +74,7 @@ pub struct Scenario {
 }
 
 /// The computer. What is left out takes the command line's value or the default.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MachineSpec {
     /// Number of processors, 1..=256.
@@ -87,6 +87,33 @@ pub struct MachineSpec {
     pub late: Option<Duration>,
     /// Where the documentation is read in the other way.
     pub readings: Vec<Reading>,
+    /// Whether every block of pool has pages of its own.
+    pub special_pool: bool,
+}
+
+/// The text is part of what a schedule fits by, so that what came later is told only if it is
+/// used: schedules from before stay good.
+impl std::fmt::Debug for MachineSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            processors,
+            windows,
+            max_steps,
+            late,
+            readings,
+            special_pool,
+        } = self;
+        let mut text = f.debug_struct("MachineSpec");
+        text.field("processors", processors)
+            .field("windows", windows)
+            .field("max_steps", max_steps)
+            .field("late", late)
+            .field("readings", readings);
+        if *special_pool {
+            text.field("special_pool", special_pool);
+        }
+        text.finish()
+    }
 }
 
 /// A driver to load.

@@ -176,6 +176,7 @@ impl<'t> Reader<'t> {
                 .value("readings")
                 .map(|value| self.readings(value))
                 .unwrap_or_default(),
+            special_pool: table.boolean("special_pool").unwrap_or_default(),
         };
         table.finish();
         machine

@@ -764,7 +764,7 @@ error: [machine] has no key `proccessors`
 2 | proccessors = 2
   | ^^^^^^^^^^^ unknown key
   |
-  = note: keys here: late, max_steps, processors, readings, windows
+  = note: keys here: late, max_steps, processors, readings, special_pool, windows
 help: a key with a similar name exists: `processors`
   |
 2 - proccessors = 2

@@ -1,0 +1,108 @@
+//! Calls on a larger stack, and attaching to a process.
+//!
+//! Source: WDK reference, ntddk.KeExpandKernelStackAndCallout, ntifs.KeStackAttachProcess.
+
+use dirql_abi::{Irql, NtStatus};
+
+use crate::stop::Ddi;
+use crate::{DriverPtr, Kernel};
+
+/// `MAXIMUM_EXPANSION_SIZE`: KERNEL_LARGE_STACK_SIZE less half a page.
+const MOST_BYTES: u64 = 0x1_2000 - 0x800;
+
+/// Bytes of a KAPC_STATE.
+const STATE_BYTES: u64 = 48;
+
+/// Where a KAPC_STATE has the process.
+const STATE_PROCESS: u64 = 32;
+
+impl Kernel {
+    /// `NTSTATUS KeExpandKernelStackAndCallout(PEXPAND_STACK_CALLOUT, PVOID Parameter, SIZE_T Size)`,
+    /// also `KeExpandKernelStackAndCalloutEx`
+    ///
+    /// Calls `Callout(Parameter)` with at least so much stack. A thread's stack here is as large as
+    /// the largest that this routine gives.
+    ///
+    /// - IRQL: at or below APC_LEVEL; DISPATCH_LEVEL for the newer one without waiting.
+    /// - Returns: SUCCESS after the call; INVALID_PARAMETER_3 for more than there can be;
+    ///   NO_MEMORY if the thread has used too much of its stack.
+    /// - Source: WDK reference, ntddk.KeExpandKernelStackAndCallout.
+    ///
+    /// # Errors
+    /// As the routine.
+    pub fn ke_expand_kernel_stack_and_callout(
+        &self,
+        callout: u64,
+        parameter: u64,
+        bytes: u64,
+    ) -> Ddi<NtStatus> {
+        if bytes > MOST_BYTES {
+            return Ok(NtStatus::INVALID_PARAMETER_3);
+        }
+        if self.io_get_remaining_stack_size()? < bytes {
+            return Ok(NtStatus::NO_MEMORY);
+        }
+        self.call_at_same_level("ExpandedStackCall", callout, &[parameter])?;
+        Ok(NtStatus::SUCCESS)
+    }
+
+    /// `VOID KeStackAttachProcess(PRKPROCESS, PRKAPC_STATE)`
+    ///
+    /// There is one process, whose address space every thread has; what is kept is the state that
+    /// `KeUnstackDetachProcess` gets back.
+    ///
+    /// - IRQL: at or below DISPATCH_LEVEL.
+    /// - Source: WDK reference, ntifs.KeStackAttachProcess; bug check 0x5.
+    ///
+    /// # Errors
+    /// A state that is not memory; bug check 0x5 in a DPC.
+    pub fn ke_stack_attach_process(&self, process: u64, state: u64) -> Ddi<()> {
+        if self.irql() >= Irql::DISPATCH && self.processor().dpc.running.get().is_some() {
+            let code = dirql_abi::bugcheck::code::INVALID_PROCESS_ATTACH_ATTEMPT;
+            return Err(dirql_rules::BugCheck::new(code, [process, 0, 0, 1]).into());
+        }
+        self.write_bytes(state, &[0; STATE_BYTES as usize])?;
+        Ok(self.write(
+            DriverPtr::new(state + STATE_PROCESS),
+            self.current_process(),
+        )?)
+    }
+
+    /// `VOID KeUnstackDetachProcess(PRKAPC_STATE)`
+    ///
+    /// - IRQL: at or below DISPATCH_LEVEL.
+    /// - Source: WDK reference, ntifs.KeUnstackDetachProcess.
+    ///
+    /// # Errors
+    /// A state that is not memory.
+    pub fn ke_unstack_detach_process(&self, state: u64) -> Ddi<()> {
+        self.read(DriverPtr::<u64>::new(state + STATE_PROCESS))?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use crate::testing::Bench;
+
+    #[test]
+    fn the_routine_is_called_unless_nobody_has_so_much_stack() {
+        let bench = Bench::new(Config::default());
+        let called = DriverPtr::<u64>::new(bench.variable(8));
+        let callout = bench.routine(move |kernel, arguments| {
+            kernel.write(called, arguments[0])?;
+            Ok(0)
+        });
+        let too_much = bench
+            .kernel
+            .ke_expand_kernel_stack_and_callout(callout, 5, MOST_BYTES + 1);
+        assert_eq!(too_much, Ok(NtStatus::INVALID_PARAMETER_3));
+        let done = bench
+            .kernel
+            .ke_expand_kernel_stack_and_callout(callout, 5, 0);
+        assert_eq!(done, Ok(NtStatus::SUCCESS));
+        assert_eq!(bench.kernel.read(called), Ok(5));
+    }
+}

@@ -1,0 +1,92 @@
+/*
+ * A DPC that runs when its memory is freed, because it was not on a queue any more.
+ *
+ * KeRemoveQueueDpc says FALSE for a DPC that runs already, as it does for one that was never
+ * queued.
+ */
+#include <ddk/wdm.h>
+
+typedef struct _ZOO_WORK {
+    KDPC Dpc;
+    ULONG Count;
+} ZOO_WORK, *PZOO_WORK;
+
+struct _ZOO_STATE {
+    PZOO_WORK Work;
+};
+#include "../zoo.h"
+
+static VOID NTAPI ZooDpc(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2)
+{
+    PZOO_WORK work = CONTAINING_RECORD(Dpc, ZOO_WORK, Dpc);
+
+    UNREFERENCED_PARAMETER(Context);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    KeQueryPerformanceCounter(NULL); /* takes a while */
+    work->Count++;
+}
+
+static BOOLEAN NTAPI ZooIsr(PKINTERRUPT Interrupt, PVOID Context)
+{
+    PZOO zoo = Context;
+
+    UNREFERENCED_PARAMETER(Interrupt);
+    if (ZooAcknowledge(zoo) == 0)
+        return FALSE;
+    KeInsertQueueDpc(&zoo->State.Work->Dpc, NULL, NULL);
+    return TRUE;
+}
+
+static NTSTATUS ZooPrepare(PZOO Zoo)
+{
+    Zoo->State.Work = ExAllocatePoolWithTag(NonPagedPool, sizeof(ZOO_WORK), ZOO_TAG);
+    if (Zoo->State.Work == NULL)
+        return STATUS_INSUFFICIENT_RESOURCES;
+    RtlZeroMemory(Zoo->State.Work, sizeof(ZOO_WORK));
+    KeInitializeDpc(&Zoo->State.Work->Dpc, ZooDpc, Zoo);
+    KeSetTargetProcessorDpc(&Zoo->State.Work->Dpc, 1); /* away from the boot processor */
+    KeSetImportanceDpc(&Zoo->State.Work->Dpc, HighImportance); /* at once */
+    return STATUS_SUCCESS;
+}
+
+static VOID ZooReady(PZOO Zoo)
+{
+    UNREFERENCED_PARAMETER(Zoo);
+}
+
+static VOID ZooQuiet(PZOO Zoo)
+{
+    UNREFERENCED_PARAMETER(Zoo);
+}
+
+static VOID ZooGone(PZOO Zoo)
+{
+    PZOO_WORK work = Zoo->State.Work;
+
+    if (work == NULL)
+        return;
+#ifdef FIXED
+    if (!KeRemoveQueueDpc(&work->Dpc))
+        KeFlushQueuedDpcs();
+#else
+    KeRemoveQueueDpc(&work->Dpc);
+#endif
+    ExFreePoolWithTag(work, ZOO_TAG);
+    Zoo->State.Work = NULL;
+}
+
+static NTSTATUS ZooRead(PZOO Zoo, PIRP Irp, PULONG Value)
+{
+    UNREFERENCED_PARAMETER(Zoo);
+    UNREFERENCED_PARAMETER(Irp);
+    *Value = 0;
+    return STATUS_SUCCESS;
+}
+
+static NTSTATUS ZooWrite(PZOO Zoo, PIRP Irp, ULONG Value)
+{
+    UNREFERENCED_PARAMETER(Irp);
+    ZooSet(Zoo, EDU_IRQ_RAISE, Value);
+    return STATUS_SUCCESS;
+}

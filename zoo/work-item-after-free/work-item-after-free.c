@@ -1,0 +1,110 @@
+/*
+ * A work item that runs when its memory is freed, because it says early that it is done.
+ *
+ * The work item's routine sets the event for which removal waits when it begins.
+ */
+#include <ddk/wdm.h>
+
+typedef struct _ZOO_WORK {
+    KDPC Dpc;
+    KEVENT Idle;
+    PIO_WORKITEM Item;
+    ULONG Count;
+} ZOO_WORK, *PZOO_WORK;
+
+struct _ZOO_STATE {
+    PZOO_WORK Work;
+};
+#include "../zoo.h"
+
+static VOID NTAPI ZooWorker(PDEVICE_OBJECT DeviceObject, PVOID Context)
+{
+    PZOO_WORK work = Context;
+
+    UNREFERENCED_PARAMETER(DeviceObject);
+#ifndef FIXED
+    KeSetEvent(&work->Idle, IO_NO_INCREMENT, FALSE);
+#endif
+    KeQueryPerformanceCounter(NULL); /* takes a while */
+    work->Count++;
+#ifdef FIXED
+    KeSetEvent(&work->Idle, IO_NO_INCREMENT, FALSE);
+#endif
+}
+
+static VOID NTAPI ZooDpc(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2)
+{
+    PZOO_WORK work = CONTAINING_RECORD(Dpc, ZOO_WORK, Dpc);
+
+    UNREFERENCED_PARAMETER(Context);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    KeClearEvent(&work->Idle);
+    IoQueueWorkItem(work->Item, ZooWorker, DelayedWorkQueue, work);
+}
+
+static BOOLEAN NTAPI ZooIsr(PKINTERRUPT Interrupt, PVOID Context)
+{
+    PZOO zoo = Context;
+
+    UNREFERENCED_PARAMETER(Interrupt);
+    if (ZooAcknowledge(zoo) == 0)
+        return FALSE;
+    KeInsertQueueDpc(&zoo->State.Work->Dpc, NULL, NULL);
+    return TRUE;
+}
+
+static NTSTATUS ZooPrepare(PZOO Zoo)
+{
+    Zoo->State.Work = ExAllocatePoolWithTag(NonPagedPool, sizeof(ZOO_WORK), ZOO_TAG);
+    if (Zoo->State.Work == NULL)
+        return STATUS_INSUFFICIENT_RESOURCES;
+    RtlZeroMemory(Zoo->State.Work, sizeof(ZOO_WORK));
+    KeInitializeDpc(&Zoo->State.Work->Dpc, ZooDpc, Zoo);
+    KeInitializeEvent(&Zoo->State.Work->Idle, NotificationEvent, TRUE);
+    Zoo->State.Work->Item = IoAllocateWorkItem(Zoo->Self);
+    if (Zoo->State.Work->Item == NULL) {
+        ExFreePoolWithTag(Zoo->State.Work, ZOO_TAG);
+        Zoo->State.Work = NULL;
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    return STATUS_SUCCESS;
+}
+
+static VOID ZooReady(PZOO Zoo)
+{
+    UNREFERENCED_PARAMETER(Zoo);
+}
+
+static VOID ZooQuiet(PZOO Zoo)
+{
+    UNREFERENCED_PARAMETER(Zoo);
+}
+
+static VOID ZooGone(PZOO Zoo)
+{
+    PZOO_WORK work = Zoo->State.Work;
+
+    if (work == NULL)
+        return;
+    KeFlushQueuedDpcs();
+    KeWaitForSingleObject(&work->Idle, Executive, KernelMode, FALSE, NULL);
+    IoFreeWorkItem(work->Item);
+    ExFreePoolWithTag(work, ZOO_TAG);
+    Zoo->State.Work = NULL;
+}
+
+static NTSTATUS ZooRead(PZOO Zoo, PIRP Irp, PULONG Value)
+{
+    UNREFERENCED_PARAMETER(Zoo);
+    UNREFERENCED_PARAMETER(Irp);
+    *Value = 0;
+    return STATUS_SUCCESS;
+}
+
+static NTSTATUS ZooWrite(PZOO Zoo, PIRP Irp, ULONG Value)
+{
+    UNREFERENCED_PARAMETER(Irp);
+    ZooSet(Zoo, EDU_IRQ_RAISE, Value);
+    return STATUS_SUCCESS;
+}
