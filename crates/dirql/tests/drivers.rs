@@ -228,3 +228,35 @@ fn two_drivers_share_a_line() {
         report.steps
     );
 }
+
+#[test]
+fn a_driver_of_gccs_handles_exceptions_of_three_frames_of_a_routine_and_in_a_dpc() {
+    let printed = prints(
+        r#"
+        driver = [{ image = "guarded.sys" }]
+
+        [[thread]]
+        steps = [{ unload = true }]
+        "#,
+    );
+    assert_eq!(printed, [""; 0]);
+}
+
+#[test]
+fn a_driver_reads_a_file_that_the_scenario_puts_there_and_what_it_writes_can_be_kept() {
+    let kept = std::env::temp_dir().join(format!("dirql-copy-{}", std::process::id()));
+    let text = r#"
+        driver = { image = "copier.sys" }
+        machine = { file = [
+            { path = 'C:\Windows\Firmware\CHIP.BIN', data = { text = "microcode" } },
+            { path = 'C:\Temp\copy.bin', output = 'KEPT' },
+        ] }
+
+        [[thread]]
+        steps = [{ unload = true }]
+        "#;
+    let printed = prints(&text.replace("KEPT", &kept.display().to_string()));
+    assert_eq!(printed, ["9 bytes"]);
+    assert_eq!(std::fs::read(&kept).unwrap(), b"microcode");
+    std::fs::remove_file(&kept).unwrap();
+}

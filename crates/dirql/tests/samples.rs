@@ -316,3 +316,51 @@ fn the_image_and_its_scenario_may_be_named_in_every_way() {
     let (by_both, ..) = run(sample, &["--scenario", &scenario]);
     assert_eq!(by_driver, by_both);
 }
+
+/// Plays a sample's scenario with each text changed to another.
+fn run_changed(sample: &str, changes: &[(&str, &str)]) -> (String, String, Option<i32>) {
+    let directory = samples().join(sample);
+    let scenario = directory.join(format!("{sample}.toml"));
+    let mut text = std::fs::read_to_string(scenario).expect("the sample has a scenario");
+    for (from, to) in changes {
+        assert!(text.contains(from), "{sample} says {from}");
+        text = text.replace(from, to);
+    }
+    let place = |key: &str| format!("{key} = \"{}/", directory.display());
+    for key in ["image", "inf"] {
+        text = text.replace(&format!("{key} = \""), &place(key));
+    }
+    let changed = std::env::temp_dir().join(format!("dirql-{sample}-{}.toml", std::process::id()));
+    std::fs::write(&changed, text).expect("it can be written");
+    let answer = run(sample, &["--scenario", &changed.display().to_string()]);
+    std::fs::remove_file(&changed).expect("it was written");
+    answer
+}
+
+#[test]
+fn samples_move_their_data_with_fewer_messages_with_a_line_and_with_a_shared_one() {
+    let two = r#"{ kind = "msix", messages = 2 }"#;
+    let line = r#"{ kind = "line" }"#;
+    for (sample, changes) in [
+        (
+            "edu-dma",
+            &[(r#"{ kind = "msi", messages = 1 }"#, line)][..],
+        ),
+        ("nvme-msix", &[(two, r#"{ kind = "msix", messages = 1 }"#)]),
+        ("nvme-msix", &[(two, line)]),
+        (
+            "serial-16550",
+            &[
+                ("line = 4 }", "line = 4 }\nshared = true"),
+                ("line = 3 }", "line = 4 }\nshared = true"),
+            ],
+        ),
+    ] {
+        let (out, err, code) = run_changed(sample, changes);
+        assert_eq!(code, Some(0), "{sample} {changes:?}\n{out}\n{err}");
+        assert!(out.contains("clean: nothing was found"), "{out}");
+        if sample != "nvme-msix" || changes[0].1 == line {
+            assert!(out.contains(" line "), "{out}");
+        }
+    }
+}

@@ -414,10 +414,11 @@ impl Kernel {
     /// Objects in a range of memory that threads wait for.
     pub(crate) fn objects_waited_for_in(&self, range: &core::ops::Range<u64>) -> Vec<u64> {
         let waiters = self.ke.waits.waiters.borrow();
-        waiters
-            .range(range.clone())
-            .map(|(object, _)| *object)
-            .collect()
+        let objects = waiters.iter().map(|(object, _)| *object);
+        let mut inside: Vec<u64> = objects.filter(|object| range.contains(object)).collect();
+        inside.sort_unstable();
+        inside.dedup();
+        inside
     }
 
     /// Threads that wait although nothing can end that any more, with what they wait for.

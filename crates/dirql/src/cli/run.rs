@@ -103,11 +103,12 @@ pub(crate) fn heard(
 
 /// Writes a file that the scenario names. That it does is looked up: who asks may be a driver.
 fn write_output(scenario: &Scenario, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let is_named = scenario
-        .devices
-        .iter()
-        .any(|device| device.output.as_deref() == Some(path));
-    if !is_named {
+    let devices = scenario.devices.iter().map(|device| &device.output);
+    let files = scenario.machine.files.iter().map(|file| &file.output);
+    if !devices
+        .chain(files)
+        .any(|output| output.as_deref() == Some(path))
+    {
         return Ok(());
     }
     std::fs::write(path, bytes)

@@ -123,6 +123,11 @@ pub(crate) fn play_to<R>(
     let levels = settings.levels.clone();
     let events = settings.races.then(Events::default);
     let bench = build(scenario, settings, &prints, events.clone())?;
+    for file in &scenario.machine.files {
+        if let Some(data) = &file.data {
+            bench.kernel().put_file(on_drive(&file.path), data.clone());
+        }
+    }
     let mut report = play_on(&bench, scenario, &prints, &mut outputs);
     let accesses = outside(|| bench.accesses());
     if let (Some(events), Ok(report)) = (events, &mut report) {
@@ -176,21 +181,38 @@ fn play_on(
     if fails {
         log = teardown::run(bench, scenario, log);
     }
-    write_outputs(bench, outputs)?;
+    write_outputs(bench, scenario, outputs)?;
     Ok(gather::report(bench, scenario, &log))
 }
 
-/// Writes the files for what has left at devices' other ends.
-fn write_outputs(bench: &Bench, write: &mut WriteOutput) -> Result<(), BenchError> {
-    for device in bench.state().devices.borrow().iter() {
-        let Some(path) = &device.spec.output else {
-            continue;
-        };
-        let sent = bench.kernel().all_sent(device.id);
-        write(path, &sent).map_err(|error| BenchError::File {
+/// A path of drive C: without the drive.
+fn on_drive(path: &str) -> &str {
+    path.get(2..).unwrap_or_default()
+}
+
+/// Writes the files for what has left at devices' other ends, and for what files of the
+/// simulated computer hold; one that is not there is empty.
+fn write_outputs(
+    bench: &Bench,
+    scenario: &Scenario,
+    write: &mut WriteOutput,
+) -> Result<(), BenchError> {
+    let mut write = |path: &Path, bytes: &[u8]| {
+        write(path, bytes).map_err(|error| BenchError::File {
             path: path.display().to_string(),
             error,
-        })?;
+        })
+    };
+    for device in bench.state().devices.borrow().iter() {
+        if let Some(path) = &device.spec.output {
+            write(path, &bench.kernel().all_sent(device.id))?;
+        }
+    }
+    for file in &scenario.machine.files {
+        if let Some(path) = &file.output {
+            let bytes = bench.kernel().file(on_drive(&file.path));
+            write(path, &bytes.unwrap_or_default())?;
+        }
     }
     Ok(())
 }

@@ -89,6 +89,20 @@ pub struct MachineSpec {
     pub readings: Vec<Reading>,
     /// Whether every block of pool has pages of its own.
     pub special_pool: bool,
+    /// Files on drive C:, `[[machine.file]]`.
+    pub files: Vec<FileSpec>,
+}
+
+/// A file on drive C: of the simulated computer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FileSpec {
+    /// Its path, from `C:\` on.
+    pub path: String,
+    /// What it holds; `None` if there is none before a driver makes it.
+    pub data: Option<Vec<u8>>,
+    /// A file of this computer that is written at the end of the run: what it holds then.
+    pub output: Option<PathBuf>,
 }
 
 /// The text is part of what a schedule fits by, so that what came later is told only if it is
@@ -102,6 +116,7 @@ impl std::fmt::Debug for MachineSpec {
             late,
             readings,
             special_pool,
+            files,
         } = self;
         let mut text = f.debug_struct("MachineSpec");
         text.field("processors", processors)
@@ -111,6 +126,9 @@ impl std::fmt::Debug for MachineSpec {
             .field("readings", readings);
         if *special_pool {
             text.field("special_pool", special_pool);
+        }
+        if !files.is_empty() {
+            text.field("files", files);
         }
         text.finish()
     }

@@ -13,10 +13,13 @@ use super::bytes::BytesReader;
 use super::decode::{Problems, Table, Value, array, choice, duration, number, string, wrong_kind};
 use super::problem::{Problem, ScenarioError};
 use super::step::{self, Names};
-use super::{DeviceSpec, DriverSpec, MachineSpec, PortSettings, Scenario, ThreadSpec};
+use super::{DeviceSpec, DriverSpec, FileSpec, MachineSpec, PortSettings, Scenario, ThreadSpec};
 
 /// The most devices that a scenario may have: those of a PCI bus.
 const MOST_DEVICES: usize = 32;
+
+/// The most files that a scenario may put on a drive.
+const MOST_FILES: usize = 256;
 
 /// The most threads that a scenario may have.
 const MOST_THREADS: usize = 64;
@@ -64,6 +67,9 @@ impl Scenario {
         }
         for device in &mut self.devices {
             device.output = device.output.take().map(|output| directory.join(output));
+        }
+        for file in &mut self.machine.files {
+            file.output = file.output.take().map(|output| directory.join(output));
         }
         self
     }
@@ -177,9 +183,38 @@ impl<'t> Reader<'t> {
                 .map(|value| self.readings(value))
                 .unwrap_or_default(),
             special_pool: table.boolean("special_pool").unwrap_or_default(),
+            files: table
+                .value("file")
+                .map(|value| self.tables(value, MOST_FILES))
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(|value| self.file(value))
+                .collect(),
         };
         table.finish();
         machine
+    }
+
+    /// A file on drive C:.
+    fn file(&self, value: &'t Value<'t>) -> Option<FileSpec> {
+        let table = Table::of(value, "a file", self.problems)?;
+        let path = table.required("path")?;
+        let data = table.value("data").and_then(|value| self.bytes.read(value));
+        let output = table.text("output").map(PathBuf::from);
+        table.finish();
+        let text = string(path, self.problems)?;
+        let drive = text.get(..3).unwrap_or_default();
+        if !drive.eq_ignore_ascii_case(r"C:\") || text.len() == 3 || text.ends_with('\\') {
+            let title = format!("`{text}` is not the path of a file on drive C:");
+            let problem = Problem::new(title, path.span(), r"for example 'C:\Windows\data.bin'");
+            self.problems.add(problem);
+            return None;
+        }
+        Some(FileSpec {
+            path: text.into(),
+            data,
+            output,
+        })
     }
 
     /// How the function driver of parallel ports reads what is said in two ways.

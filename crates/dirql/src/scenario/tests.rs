@@ -764,7 +764,7 @@ error: [machine] has no key `proccessors`
 2 | proccessors = 2
   | ^^^^^^^^^^^ unknown key
   |
-  = note: keys here: late, max_steps, processors, readings, special_pool, windows
+  = note: keys here: file, late, max_steps, processors, readings, special_pool, windows
 help: a key with a similar name exists: `processors`
   |
 2 - proccessors = 2
@@ -947,4 +947,31 @@ fn a_rendered_problem_may_be_styled() {
     let error = Scenario::parse("t", "x = 1").unwrap_err();
     assert!(error.render(true).contains('\u{1b}'));
     assert!(!error.render(false).contains('\u{1b}'));
+}
+
+#[test]
+fn a_file_has_a_path_on_drive_c_and_bytes_or_a_place_to_go_to() {
+    let text = r#"
+        driver = { image = "a.sys" }
+        machine = { file = [
+            { path = 'C:\Windows\a.bin', data = "01 02" },
+            { path = 'c:\temp\log.txt', output = "log.txt" },
+        ] }
+        "#;
+    let scenario = Scenario::parse("test.toml", text).unwrap_or_else(|error| panic!("{error}"));
+    let scenario = scenario.in_directory(std::path::Path::new("/there"));
+    let [first, second] = &scenario.machine.files[..] else {
+        panic!("two files")
+    };
+    assert_eq!(first.data.as_deref(), Some(&[1, 2][..]));
+    assert_eq!(second.data, None);
+    assert_eq!(
+        second.output.as_deref(),
+        Some(std::path::Path::new("/there/log.txt"))
+    );
+    for path in ["D:\\a", "C:\\", "C:\\a\\", "a", "C:a"] {
+        let text = format!("driver = {{ image = 'a.sys' }}\n[[machine.file]]\npath = '{path}'");
+        let error = Scenario::parse("test.toml", &text).unwrap_err();
+        assert!(error.to_string().contains("drive C:"), "{error}");
+    }
 }
