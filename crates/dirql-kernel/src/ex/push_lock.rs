@@ -1,6 +1,6 @@
 //! Push locks: locks between threads, shared or exclusive, in one word of the driver's memory.
 //!
-//! The word is 0 while the lock is free. Bit 0 is set while it is held, bit 1 while somebody
+//! Note N0191. The word is 0 while the lock is free. Bit 0 is set while it is held, bit 1 while somebody
 //! waits; shared holders are counted from bit 4 on. Who holds it is kept beside. Threads get it in
 //! the order in which they came, shared ones that follow each other together.
 //!

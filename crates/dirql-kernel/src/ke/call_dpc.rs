@@ -4,7 +4,7 @@
 //! back: a count of processors that are not done, and a barrier.
 //!
 //! Source: WDK headers, ntddk.h, `KeGenericCallDpc`, `KeSignalCallDpcDone`,
-//! `KeSignalCallDpcSynchronize`, `DEFERRED_REVERSE_BARRIER`.
+//! `KeSignalCallDpcSynchronize`, `DEFERRED_REVERSE_BARRIER`; note N0194.
 
 use core::cell::Cell;
 

@@ -4,7 +4,7 @@
 //! components of a device have been idle for its idle time-out, the framework tells the driver that
 //! the device's power is not required; the first activation after that requires it again, and the
 //! driver says when the device is on. Idle components go to their deepest state at once: nothing
-//! is assumed of latency or residency, which are hints.
+//! is assumed of latency or residency, which are hints (note N0192).
 //!
 //! A device's callbacks are called one after the other, by a thread of the framework's. A caller
 //! that asks for a blocking change waits for that thread.

@@ -2,7 +2,7 @@
 //!
 //! The computer is one on mains power, with its display on. A setting's value never changes in a
 //! run, so that a callback is called once, with the value that there is, from a thread of
-//! the system's.
+//! the system's (note N0193).
 //!
 //! Source: WDK reference, wdm.PoRegisterPowerSettingCallback, wdm.PoCreatePowerRequest and its
 //! relatives; "Power Setting GUIDs".

@@ -68,10 +68,15 @@ fn judge(root: &Value, schema: &Value, value: &Value) -> Result<(), String> {
                 .is_none_or(|number| number <= rule.as_i64().unwrap()),
             "enum" => rule.as_array().ok_or("an enum")?.contains(value),
             "const" => rule == value,
+            "pattern" if rule == r"^[Cc]:\\[^\\]" => {
+                let text = value.as_str().unwrap_or_default().to_lowercase();
+                let rest = text.strip_prefix(r"c:\").unwrap_or_default();
+                !rest.is_empty() && !rest.starts_with('\\')
+            }
             "pattern" => {
                 assert_eq!(
                     rule, "^[0-9]+(ns|us|ms|s)$",
-                    "the one pattern that is known here"
+                    "the patterns that are known here"
                 );
                 let text = value.as_str().unwrap_or_default();
                 let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
