@@ -48,15 +48,17 @@ static inline NTSTATUS PAGED PortAsk(PPORT Port, ULONG Code, PVOID Buffer, ULONG
                                      ULONG Output)
 {
     IO_STATUS_BLOCK block;
+    LARGE_INTEGER moment;
     KEVENT event;
     NTSTATUS status;
     PIRP irp;
 
     KeInitializeEvent(&event, NotificationEvent, FALSE);
-    irp = IoBuildDeviceIoControlRequest(Code, Port->Device, Buffer, Input, Buffer, Output, TRUE,
-                                        &event, &block);
-    if (irp == NULL)
-        return STATUS_INSUFFICIENT_RESOURCES;
+    /* Who leaves must not fail for want of memory: there will be some. */
+    moment.QuadPart = -10 * 1000 * 10;
+    while ((irp = IoBuildDeviceIoControlRequest(Code, Port->Device, Buffer, Input, Buffer, Output,
+                                                TRUE, &event, &block)) == NULL)
+        KeDelayExecutionThread(KernelMode, FALSE, &moment);
     status = IoCallDriver(Port->Device, irp);
     if (status == STATUS_PENDING) {
         KeWaitForSingleObject(&event, Executive, KernelMode, FALSE, NULL);

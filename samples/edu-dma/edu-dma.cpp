@@ -904,10 +904,16 @@ NTSTATUS EduDevice::DevicePower(PIRP irp)
     {
         SpinLockHolder hold(lock_);
 
-        job_ = Job::Save;
-        KeClearEvent(&idle_);
+        /* Registers are unmapped only after the state has changed. */
+        if (state_ == State::Asleep) {
+            job_ = Job::Save;
+            KeClearEvent(&idle_);
+            registers_.Transfer(true, commonAddress_.QuadPart, 0, kDeviceBytes);
+            return STATUS_PENDING;
+        }
     }
-    registers_.Transfer(true, commonAddress_.QuadPart, 0, kDeviceBytes);
+    /* It was removed meanwhile. */
+    GoOnDown();
     return STATUS_PENDING;
 }
 
@@ -954,12 +960,11 @@ NTSTATUS NTAPI EduDevice::PoweredUp(PDEVICE_OBJECT, PIRP irp, PVOID context)
             edu->job_ = Job::Restore;
             edu->powerIrp_ = irp;
             KeClearEvent(&edu->idle_);
+            edu->registers_.Transfer(false, edu->commonAddress_.QuadPart, 0, kDeviceBytes);
         }
     }
-    if (restores) {
-        edu->registers_.Transfer(false, edu->commonAddress_.QuadPart, 0, kDeviceBytes);
+    if (restores)
         return STATUS_MORE_PROCESSING_REQUIRED;
-    }
     PoSetPowerState(edu->self_, DevicePowerState, IoGetCurrentIrpStackLocation(irp)->Parameters.Power.State);
     PoStartNextPowerIrp(irp);
     IoReleaseRemoveLock(&edu->removeLock_, irp);

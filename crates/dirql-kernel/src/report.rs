@@ -157,6 +157,20 @@ impl Kernel {
         }
     }
 
+    /// As [`Kernel::here`], and where no routine is carried out, with the code of the driver from
+    /// which the kernel was entered.
+    #[must_use]
+    pub fn here_in_driver(&self) -> Place {
+        let place = self.here();
+        if place.address != 0 {
+            return place;
+        }
+        Place {
+            address: self.platform().call_site().return_address,
+            ..place
+        }
+    }
+
     /// As [`Kernel::here`], at a given instruction of the driver.
     #[must_use]
     pub fn here_at(&self, address: u64) -> Place {

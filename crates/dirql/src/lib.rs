@@ -9,6 +9,7 @@
 //! The command line therefore runs it in a process of its own.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 mod bench;
 mod explore;
 mod levels;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use dirql_chips::models::{Kind, MODELS, Model};
+use dirql_chips::models::{HOSTILE, Kind, MODELS, Model};
 
 use super::pages::cell;
 
@@ -13,6 +13,7 @@ pub(super) fn page() -> String {
          What can be plugged into the simulated computer. In a [scenario](scenario.md) `model` is the name, and `options` \
          a table; on the command line it is `--device MODEL,key=value`.\n",
     );
+    let _ = writeln!(page, "\nThe option `{}` is {}.", HOSTILE.name, HOSTILE.doc);
     MODELS.iter().for_each(|model| section(&mut page, model));
     page
 }

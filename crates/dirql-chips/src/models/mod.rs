@@ -15,17 +15,21 @@ use crate::button::{self, Button};
 use crate::device::{Device, Region};
 use crate::edu::{self, Edu};
 use crate::gpio::{self, Gpio, Wiring};
+use crate::hostile::spec::Shape;
+use crate::hostile::{self, Hostile};
 use crate::ivshmem::{self, Ivshmem};
 use crate::msix::{self, MsixDevice};
 use crate::nvme::{self, Nvme};
 use crate::parport::peer::{Chain, Peer, Peripheral};
 use crate::parport::{self, Features, ParallelPort};
 use crate::pci::{Description, Function, MsiOffer, Space};
+use crate::registers::Registers;
 use crate::uart16550::{self, Uart16550};
 use crate::wire::{Polarity, Trigger};
 
 pub use options::ModelError;
 use options::Options;
+pub(crate) use options::parse_number;
 
 /// Where a model is plugged in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +65,25 @@ pub struct Model {
 const fn option(name: &'static str, doc: &'static str) -> ModelOption {
     ModelOption { name, doc }
 }
+
+const VENDOR: ModelOption = option("vendor", "vendor ID (default 0x1234)");
+const DEVICE: ModelOption = option("device", "device ID (default 0xd1ff)");
+const CLASS: ModelOption = option("class", "class code, 24 bits (default 0xff0000)");
+const MEMORY: ModelOption = option(
+    "memory",
+    "bytes of its first window: 4096, 65536, 1048576 or 16777216 (default 65536)",
+);
+const MSI: ModelOption = option(
+    "msi",
+    "messages of an MSI capability, 0, 1, 2, 4, 8, 16 or 32 (default 8; 0: none)",
+);
+const MSIX: ModelOption = option("msix", "MSI-X table entries, 0..=2048 (default 0: none)");
+
+/// An option that every model has: its device lies now and then, and interrupts when it likes.
+pub const HOSTILE: ModelOption = option(
+    "hostile",
+    "every model's: it lies now and then, and interrupts when it likes, as this seed says (default: it is honest)",
+);
 
 /// Every model, by name.
 pub const MODELS: &[Model] = &[
@@ -107,6 +130,12 @@ pub const MODELS: &[Model] = &[
             ),
             option("trigger", "of its lines: level or edge (default level)"),
         ],
+    },
+    Model {
+        name: "hostile",
+        kind: Kind::Pci,
+        doc: "a device that nobody has described: it reads what it likes and interrupts when it likes",
+        options: &[VENDOR, DEVICE, CLASS, MEMORY, MSI, MSIX],
     },
     Model {
         name: "ivshmem-doorbell",
@@ -186,6 +215,20 @@ pub const MODELS: &[Model] = &[
         ],
     },
     Model {
+        name: "registers",
+        kind: Kind::Pci,
+        doc: "a device of registers that the scenario describes",
+        options: &[
+            option("registers", "its registers, as text (default: none)"),
+            VENDOR,
+            DEVICE,
+            CLASS,
+            MEMORY,
+            MSI,
+            MSIX,
+        ],
+    },
+    Model {
         name: "uart16550",
         kind: Kind::Legacy,
         doc: "the serial port of a PC, a 16550A",
@@ -195,6 +238,17 @@ pub const MODELS: &[Model] = &[
             option("trigger", "level or edge (default edge)"),
         ],
     },
+];
+
+/// How many messages an MSI capability can have; 0 stands for none.
+const MSI_COUNTS: [(&str, u8); 7] = [
+    ("0", 0),
+    ("1", 1),
+    ("2", 2),
+    ("4", 4),
+    ("8", 8),
+    ("16", 16),
+    ("32", 32),
 ];
 
 /// A model with its options applied, to be plugged into a machine.
@@ -241,6 +295,30 @@ pub struct LegacyLine {
     pub polarity: Polarity,
 }
 
+impl PluggedDevice {
+    /// The same device, which lies now and then, and interrupts when it likes; see [`Hostile`].
+    #[must_use]
+    pub fn hostile(mut self, seed: u64) -> Self {
+        match &mut self {
+            Self::Pci(function) => {
+                let description = function.description();
+                let messages = description.msi.map_or(1, |offer| offer.messages.into());
+                let table = description.msix.map_or(1, |offer| offer.messages);
+                let honest = function.device().clone_device();
+                let device = Hostile::new(seed, messages.max(table), Some(honest));
+                function.replace_device(Box::new(device));
+            }
+            Self::Legacy(legacy) => {
+                let honest = legacy.device.clone_device();
+                // A device has far fewer lines.
+                let device = Hostile::new(seed, legacy.lines.len() as u16, Some(honest));
+                legacy.device = Box::new(device);
+            }
+        }
+        self
+    }
+}
+
 /// The model of that name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Model> {
@@ -255,17 +333,29 @@ pub fn find(name: &str) -> Option<&'static Model> {
 pub fn build(name: &str, options: &[(&str, &str)]) -> Result<PluggedDevice, ModelError> {
     let model = find(name).ok_or_else(|| ModelError::unknown_model(name))?;
     let options = Options::new(model, options)?;
+    let seed = options.number(HOSTILE.name, 0, 0..=u64::MAX)?;
+    let built = build_honest(model, &options)?;
+    // One that is nothing else has its seed already.
+    if options.is_given(HOSTILE.name) && model.name != "hostile" {
+        return Ok(built.hostile(seed));
+    }
+    Ok(built)
+}
+
+fn build_honest(model: &Model, options: &Options<'_>) -> Result<PluggedDevice, ModelError> {
     match model.name {
-        "button" => build_button(&options),
-        "edu" => build_edu(&options),
-        "gpio" => build_gpio(&options),
-        "ivshmem-doorbell" => build_ivshmem(&options),
-        "msix" => build_msix(&options),
-        "nvme" => build_nvme(&options),
-        "parport" => build_parport(&options),
-        "uart16550" => build_uart16550(&options),
+        "button" => build_button(options),
+        "edu" => build_edu(options),
+        "gpio" => build_gpio(options),
+        "hostile" => build_hostile(options),
+        "ivshmem-doorbell" => build_ivshmem(options),
+        "msix" => build_msix(options),
+        "nvme" => build_nvme(options),
+        "parport" => build_parport(options),
+        "registers" => build_registers(options),
+        "uart16550" => build_uart16550(options),
         // The test `every_model_in_the_table_can_be_built` keeps the table and this together.
-        _ => Err(ModelError::unknown_model(name)),
+        name => Err(ModelError::unknown_model(name)),
     }
 }
 
@@ -304,6 +394,43 @@ fn build_gpio(options: &Options<'_>) -> Result<PluggedDevice, ModelError> {
     }))
 }
 
+fn build_hostile(options: &Options<'_>) -> Result<PluggedDevice, ModelError> {
+    let shape = shape(options)?;
+    let seed = options.number(HOSTILE.name, 0, 0..=u64::MAX)?;
+    let device = Hostile::new(seed, shape.sources(), None);
+    Ok(pci(Box::new(device), shape.description()))
+}
+
+fn build_registers(options: &Options<'_>) -> Result<PluggedDevice, ModelError> {
+    let shape = shape(options)?;
+    let layout = options.text("registers").unwrap_or_default().parse();
+    let layout = layout.map_err(ModelError::Registers)?;
+    Ok(pci(Box::new(Registers::new(layout)), shape.description()))
+}
+
+/// Who a PCI device that has no model says it is, and what it has.
+fn shape(options: &Options<'_>) -> Result<Shape, ModelError> {
+    let shape = Shape::default();
+    let sizes = [
+        ("4096", 0x1000),
+        ("65536", 0x1_0000),
+        ("1048576", 0x10_0000),
+        ("16777216", hostile::spec::MOST_MEMORY),
+    ];
+    let number = |name, default: u64, most| options.number(name, default, 0..=most);
+    Ok(Shape {
+        // 16 bits each.
+        vendor: number("vendor", shape.vendor.into(), 0xFFFE)? as u16,
+        device: number("device", shape.device.into(), 0xFFFF)? as u16,
+        // 24 bits.
+        class: number("class", shape.class.into(), 0xFF_FFFF)? as u32,
+        memory: options.choice("memory", shape.memory, &sizes)?,
+        msi: options.choice("msi", shape.msi, &MSI_COUNTS)?,
+        // At most 2048.
+        msix: number("msix", shape.msix.into(), hostile::spec::MAX_ENTRIES.into())? as u16,
+    })
+}
+
 fn build_ivshmem(options: &Options<'_>) -> Result<PluggedDevice, ModelError> {
     let vectors = options.number("vectors", 2, 1..=ivshmem::spec::MAX_VECTORS.into())?;
     let sizes = [("4096", 4096), ("65536", 65_536), ("1048576", 1 << 20)];
@@ -320,16 +447,7 @@ fn build_ivshmem(options: &Options<'_>) -> Result<PluggedDevice, ModelError> {
 fn build_msix(options: &Options<'_>) -> Result<PluggedDevice, ModelError> {
     let queues = options.number("queues", 4, 1..=2048)?;
     let messages = options.number("messages", queues, 1..=2048)?;
-    let counts = [
-        ("0", 0),
-        ("1", 1),
-        ("2", 2),
-        ("4", 4),
-        ("8", 8),
-        ("16", 16),
-        ("32", 32),
-    ];
-    let msi = msi_offer(options.choice("msi", 0, &counts)?);
+    let msi = msi_offer(options.choice("msi", 0, &MSI_COUNTS)?);
     // Both at most 2048.
     let device = Box::new(MsixDevice::new(queues as u16));
     Ok(pci(device, msix::spec::description(messages as u16, msi)))

@@ -6,7 +6,9 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::RangeInclusive;
 
-use super::{MODELS, Model};
+use crate::registers::DescriptionError;
+
+use super::{HOSTILE, MODELS, Model};
 
 /// Why a model could not be built.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +53,8 @@ pub enum ModelError {
         /// It was written in hexadecimal, so the message is, too.
         hexadecimal: bool,
     },
+    /// Registers are not described as they should be.
+    Registers(DescriptionError),
     /// A value is none of those that the option takes.
     NotAChoice {
         /// The option.
@@ -116,6 +120,7 @@ impl fmt::Display for ModelError {
                     write!(f, "option `{option}` is {value}, not in {first}..={last}")
                 }
             }
+            Self::Registers(error) => error.fmt(f),
             Self::NotAChoice {
                 option,
                 value,
@@ -160,7 +165,8 @@ impl<'a> Options<'a> {
         given: &'a [(&'a str, &'a str)],
     ) -> Result<Self, ModelError> {
         for (index, &(option, _)) in given.iter().enumerate() {
-            let names = || model.options.iter().map(|option| option.name);
+            let own = || model.options.iter().chain([&HOSTILE]);
+            let names = || own().map(|option| option.name);
             if !names().any(|name| name == option) {
                 let hint = nearest(option, names());
                 return Err(ModelError::UnknownOption {
@@ -230,6 +236,11 @@ impl<'a> Options<'a> {
         self.get(option).is_some()
     }
 
+    /// A value as it was given.
+    pub(super) fn text(&self, option: &str) -> Option<&'a str> {
+        self.get(option)
+    }
+
     fn get(&self, option: &str) -> Option<&'a str> {
         self.given
             .iter()
@@ -239,7 +250,7 @@ impl<'a> Options<'a> {
 }
 
 /// Digits only: no sign, no spaces, no underscores.
-fn parse_number(text: &str) -> Option<u64> {
+pub(crate) fn parse_number(text: &str) -> Option<u64> {
     let (digits, radix) = match text.strip_prefix("0x") {
         Some(digits) => (digits, 16),
         None => (text, 10),

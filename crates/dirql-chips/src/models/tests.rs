@@ -134,10 +134,10 @@ fn what_is_wrong_is_said_with_a_hint() {
             "button,line=1,line=1"
         ]),
         str![[r#"
-no model `edo`, did you mean `edu`?; models: button, edu, gpio, ivshmem-doorbell, msix, nvme, parport, uart16550
-no model `Button`, did you mean `button`?; models: button, edu, gpio, ivshmem-doorbell, msix, nvme, parport, uart16550
-no model `toaster`; models: button, edu, gpio, ivshmem-doorbell, msix, nvme, parport, uart16550
-no model ``; models: button, edu, gpio, ivshmem-doorbell, msix, nvme, parport, uart16550
+no model `edo`, did you mean `edu`?; models: button, edu, gpio, hostile, ivshmem-doorbell, msix, nvme, parport, registers, uart16550
+no model `Button`, did you mean `button`?; models: button, edu, gpio, hostile, ivshmem-doorbell, msix, nvme, parport, registers, uart16550
+no model `toaster`; models: button, edu, gpio, hostile, ivshmem-doorbell, msix, nvme, parport, registers, uart16550
+no model ``; models: button, edu, gpio, hostile, ivshmem-doorbell, msix, nvme, parport, registers, uart16550
 model `edu` has no option `dma-mask`, did you mean `dma_mask`?; options: dma_mask
 model `edu` has no option `port`; options: dma_mask
 option `line` is given twice

@@ -147,6 +147,11 @@ impl Function {
         &*self.device
     }
 
+    /// Puts another device behind the same configuration space.
+    pub fn replace_device(&mut self, device: Box<dyn Device>) {
+        self.device = device;
+    }
+
     /// What the function is made of.
     #[must_use]
     pub const fn description(&self) -> &Description {

@@ -257,17 +257,25 @@ impl Kernel {
     /// Reads a PCI function's configuration space; all ones where there is none.
     #[must_use]
     pub fn read_pci_config(&self, address: pci::Address, offset: u16, width: Width) -> u64 {
+        let device = self.device_at(address);
+        if device.is_some_and(|device| self.device_is_gone(device)) {
+            return width.ones();
+        }
         self.hal.pci.borrow().read_config(address, offset, width)
     }
 
     /// Writes a PCI function's configuration space.
     pub fn write_pci_config(&self, address: pci::Address, offset: u16, width: Width, value: u64) {
+        let device = self.device_at(address);
+        if device.is_some_and(|device| self.device_is_gone(device)) {
+            return;
+        }
         let mut out = pci::Outputs::new();
         self.hal
             .pci
             .borrow_mut()
             .write_config(address, offset, width, value, &mut out);
-        if let Some(device) = self.device_at(address) {
+        if let Some(device) = device {
             self.carry_out(device, &mut out, &mut dirql_chips::Effects::new());
         }
     }

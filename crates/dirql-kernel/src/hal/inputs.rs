@@ -10,6 +10,9 @@ use crate::hal::{DeviceId, SourceKind};
 use crate::ke::ClockAction;
 use crate::{Event, Kernel};
 
+/// Who asserts a line and is no device of the machine.
+const FOREIGN: LineSource = LineSource(u32::MAX);
+
 /// Whether a device asserts its line, and how often it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Assertion {
@@ -44,6 +47,43 @@ impl Kernel {
         });
     }
 
+    /// Somebody pulls a device out: from now on nobody answers where it was, its lines are
+    /// released, and it does nothing any more. Drivers are not told; see
+    /// [`Kernel::surprise_remove_device`].
+    pub fn pull_device(&self, device: DeviceId) {
+        self.touch_device(device.0);
+        let lines = self.with_slot(device, |slot| {
+            slot.is_gone = true;
+            slot.lines.len()
+        });
+        for source in 0..lines.unwrap_or_default() as u16 {
+            self.drive_line(device, source, false);
+        }
+    }
+
+    /// Whether a device was pulled out.
+    #[must_use]
+    pub fn device_is_gone(&self, device: DeviceId) -> bool {
+        self.with_slot(device, |slot| slot.is_gone)
+            .unwrap_or_default()
+    }
+
+    /// Another device, which has no driver here, asserts the shared lines of this one for a
+    /// moment. Returns whether it has such lines.
+    pub fn pulse_shared_lines(&self, device: DeviceId) -> bool {
+        let lines = self.with_slot(device, |slot| {
+            let shared = slot.lines.iter().filter(|(_, wish)| wish.shared);
+            shared.map(|(gsi, _)| *gsi).collect::<Vec<u32>>()
+        });
+        let lines = lines.unwrap_or_default();
+        for gsi in &lines {
+            for asserted in [true, false] {
+                self.drive_gsi(*gsi, FOREIGN, asserted);
+            }
+        }
+        !lines.is_empty()
+    }
+
     /// Gives a device an input and carries out what leaves it.
     pub(crate) fn input<R>(
         &self,
@@ -66,7 +106,11 @@ impl Kernel {
     ) -> Option<R> {
         let result = {
             let mut slots = self.hal.slots.borrow_mut();
-            match &mut slots.get_mut(device.0 as usize)?.kind {
+            let slot = slots.get_mut(device.0 as usize)?;
+            if slot.is_gone {
+                return None;
+            }
+            match &mut slot.kind {
                 SlotKind::Pci(address) => {
                     let mut bus = self.hal.pci.borrow_mut();
                     Some(body(Target::Pci(bus.get_mut(*address)?), outputs, effects))
@@ -157,7 +201,14 @@ impl Kernel {
             slot.assertions = slot.assertions.wrapping_add(u32::from(asserted));
             *gsi
         };
-        let by = LineSource(device.0 << 16 | u32::from(source));
+        self.drive_gsi(
+            gsi,
+            LineSource(device.0 << 16 | u32::from(source)),
+            asserted,
+        );
+    }
+
+    fn drive_gsi(&self, gsi: u32, by: LineSource, asserted: bool) {
         let level = {
             let mut lines = self.hal.lines.borrow_mut();
             let Some(line) = lines.get_mut(gsi as usize) else {

@@ -136,6 +136,8 @@ pub(crate) struct Slot {
     pub(crate) wired: Option<DeviceId>,
     /// How often it has asserted one of its lines.
     pub(crate) assertions: u32,
+    /// It was pulled out.
+    pub(crate) is_gone: bool,
 }
 
 #[derive(Debug)]
@@ -170,6 +172,7 @@ impl Slot {
             sent_taken: 0,
             wired: None,
             assertions: 0,
+            is_gone: false,
         }
     }
 }

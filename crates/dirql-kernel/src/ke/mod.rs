@@ -13,6 +13,7 @@ mod extended_state;
 mod fault;
 mod guarded_mutex;
 pub(crate) mod interrupt;
+mod intrude;
 mod ipi;
 mod irql;
 mod lock_order;
@@ -49,6 +50,7 @@ pub use choice::{Choice, Chooser};
 pub use clock::ClockAction;
 pub use fault::{Fault, FaultAccess, FaultKind};
 pub use interrupt::{ConnectionId, InterruptKind};
+pub use intrude::Intruder;
 pub use processor::{Processor, ProcessorId};
 pub use scheduler::RunState;
 pub use thread::{NativeBody, ThreadBody, ThreadId};
@@ -86,6 +88,7 @@ pub(crate) struct Ke {
     device_time: Cell<u64>,
     nudge: nudge::Nudge,
     choices: choice::Choices,
+    intrusion: intrude::Intrusion,
     pub(crate) interrupts: interrupt::Interrupts,
     locks: spin_lock::Locks,
     reader_writer_locks: reader_writer_lock::ReaderWriterLocks,

@@ -73,6 +73,8 @@ pub(crate) enum Spin {
     /// Processors have not come to a barrier of KeGenericCallDpc: its address, and how often it
     /// had been passed.
     CallDpcBarrier(u64, u32),
+    /// Other processors wait for a lock that is to be gone soon.
+    Unwanted(u64),
     /// DPCs that were queued before this number are still queued or run.
     Dpcs(u64),
     /// Other processors have not come to an inter-processor call yet.

@@ -69,6 +69,9 @@ impl Kernel {
         if !self.platform().on_strand() {
             return Ok(());
         }
+        if step >= self.ke.intrusion.due.get() {
+            self.intrude();
+        }
         if self.is_exploring() {
             return self.explored_point(step);
         }
@@ -221,6 +224,9 @@ impl Kernel {
             Spin::CallDpcBarrier(..) => self.stuck_in(
                 "KeSignalCallDpcSynchronize waits for a processor whose DPC routine does not call it",
             ),
+            Spin::Unwanted(_) => self.stuck_in(
+                "disconnecting waits for a processor that wants to call the ISR and never does",
+            ),
             Spin::Dpcs(_) => self.stuck_in("KeFlushQueuedDpcs waits for a DPC that never ends"),
             Spin::Gather => self.stuck_in(
                 "KeIpiGenericCall waits for a processor that is at or above IPI_LEVEL, or has its interrupts off",
@@ -327,6 +333,20 @@ impl Kernel {
             && processor.thread.get().is_some()
     }
 
+    fn is_wanted_by_others(&self, lock: u64, processor: ProcessorId) -> bool {
+        self.processors()
+            .iter()
+            .any(|other| other.id != processor && other.spin.get() == Some(Spin::Lock(lock)))
+    }
+
+    /// Waits until no other processor waits for a lock, whose memory may be gone after that.
+    pub(crate) fn wait_until_unwanted(&self, lock: u64) -> Ddi<()> {
+        while self.is_wanted_by_others(lock, self.processor().id) {
+            self.spin(Spin::Unwanted(lock))?;
+        }
+        Ok(())
+    }
+
     fn spin_is_over(&self, spin: Spin, processor: ProcessorId) -> bool {
         match spin {
             Spin::Lock(lock) => self
@@ -336,6 +356,7 @@ impl Kernel {
             Spin::ReaderWriter(lock, writes) => self.reader_writer_is_free(lock, writes),
             Spin::CallDpcDone(count) => self.call_dpc_is_done(count),
             Spin::CallDpcBarrier(barrier, passed) => self.barrier_is_passed(barrier, passed),
+            Spin::Unwanted(lock) => !self.is_wanted_by_others(lock, processor),
             Spin::Dpcs(before) => !self.dpcs_busy(before),
             Spin::Gather => self.ipi_has_gathered(),
             Spin::Disperse(number) => self.ipi_is_over(number),

@@ -15,7 +15,7 @@ use super::driver::Driver;
 use super::error::BenchError;
 use super::state::{BenchDevice, BenchDriver, State};
 use super::{Addresses, Bench, identity, plug};
-use crate::scenario::{ChildSpec, DeviceSpec};
+use crate::scenario::{ChildSpec, DeviceSpec, Interrupts};
 
 /// A computer to be put together; see [`Bench`].
 #[derive(Default)]
@@ -314,6 +314,29 @@ fn pci_identity(spec: &DeviceSpec) -> Result<Option<(u16, u16)>, BenchError> {
             Ok(Some((identity.vendor, identity.device)))
         }
         PluggedDevice::Legacy(_) => Ok(None),
+    }
+}
+
+/// What kind of messages a device can have, and how many; `None` if it has none.
+pub(crate) fn messages_of(spec: &DeviceSpec) -> Option<Interrupts> {
+    let options: Vec<(&str, &str)> = spec
+        .options
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    let PluggedDevice::Pci(function) = models::build(&spec.model, &options).ok()? else {
+        return None;
+    };
+    let description = function.description();
+    let table = description
+        .msix
+        .map(|offer| Interrupts::Msix(offer.messages));
+    let messages = description
+        .msi
+        .map(|offer| Interrupts::Msi(offer.messages.into()));
+    match spec.interrupts {
+        Some(Interrupts::Msi(_)) => messages,
+        _ => table.or(messages),
     }
 }
 

@@ -28,7 +28,7 @@ use dirql_trace::{Counters, Recording};
 pub(crate) use addresses::Addresses;
 pub use addresses::CodePlace;
 pub use builder::Builder;
-pub(crate) use builder::{hardware_ids_of, with_imported};
+pub(crate) use builder::{hardware_ids_of, messages_of, with_imported};
 pub use driver::Driver;
 pub use error::BenchError;
 use state::{Answer, State};

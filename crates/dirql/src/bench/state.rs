@@ -3,9 +3,10 @@
 //! Every operation runs on a kernel thread and returns `Ddi<Result<_, BenchError>>`: outside, the
 //! run's end; inside, why it did not work.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
+use std::time::Duration;
 
 use dirql_chips::Stimulus;
 use dirql_host::{Host, LoadedDriver};
@@ -14,13 +15,14 @@ use dirql_kernel::cm::DeviceKeyKind;
 use dirql_kernel::hal::{Assignment, DeviceId};
 use dirql_kernel::io::Request;
 use dirql_kernel::io::pnp::{Node, NodeState};
+use dirql_kernel::ke::ThreadBody;
 use dirql_kernel::{Ddi, DriverPtr, Kernel};
 
 use super::error::BenchError;
 use super::handles::Handle;
 use super::identity::{self, Installed};
 use super::{plug, registry};
-use crate::scenario::{ChildSpec, DeviceRequest, DeviceSpec};
+use crate::scenario::{ChildSpec, DeviceRequest, DeviceSpec, ThreadSpec};
 
 pub(crate) type Answer<T> = Ddi<Result<T, BenchError>>;
 
@@ -76,6 +78,8 @@ pub(crate) struct State {
     /// Threads that wait until nothing happens: their events, and when they have waited enough,
     /// in 100 ns units of virtual time.
     idle_waiters: RefCell<Vec<(u64, u64)>>,
+    /// Requests of plug and play that have begun and not ended.
+    requests_of_system: Cell<u32>,
 }
 
 impl State {
@@ -95,6 +99,7 @@ impl State {
             requests: RefCell::default(),
             signals: RefCell::default(),
             idle_waiters: RefCell::default(),
+            requests_of_system: Cell::new(0),
         })
     }
 
@@ -330,6 +335,56 @@ impl State {
         name: &str,
         request: DeviceRequest,
     ) -> Answer<()> {
+        // Power management goes its own way.
+        let counts = !matches!(
+            request,
+            DeviceRequest::Power(_) | DeviceRequest::QueryPower(_)
+        );
+        let under_way = &self.requests_of_system;
+        under_way.set(under_way.get() + u32::from(counts));
+        let answer = self.carry_out_request(kernel, name, request);
+        under_way.set(under_way.get() - u32::from(counts));
+        answer
+    }
+
+    /// Whether plug and play is waiting for a driver: it asks for one thing after the other.
+    pub(crate) fn plug_and_play_is_busy(&self) -> bool {
+        self.requests_of_system.get() > 0
+    }
+
+    /// Pulls a device out: it is gone at once. Plug and play notices as soon as it has time.
+    pub(crate) fn pull(self: &Rc<Self>, kernel: &Kernel, name: &str, device: DeviceId) {
+        if kernel.device_is_gone(device) {
+            return;
+        }
+        kernel.pull_device(device);
+        let (state, name) = (Rc::downgrade(self), name.to_owned());
+        let body = move |kernel: &Kernel| {
+            let Some(state) = state.upgrade() else {
+                return Ok(());
+            };
+            while state.plug_and_play_is_busy() {
+                state.sleep(kernel, Duration::from_micros(100))?;
+            }
+            // One that was not started is removed at the end; it is not told before.
+            state
+                .request_device(kernel, &name, DeviceRequest::SurpriseRemove)
+                .map(drop)
+        };
+        kernel.spawn_thread(
+            "plug and play",
+            ThreadSpec::PRIORITY,
+            ThreadBody::Native(Box::new(body)),
+        );
+    }
+
+    /// Whether a device of the machine was pulled out.
+    pub(crate) fn is_gone(&self, kernel: &Kernel, name: &str) -> bool {
+        self.device(name)
+            .is_ok_and(|device| kernel.device_is_gone(device.id))
+    }
+
+    fn carry_out_request(&self, kernel: &Kernel, name: &str, request: DeviceRequest) -> Answer<()> {
         let (physical, device) = inner!(self.named(kernel, name)?);
         let wrong = |error| BenchError::Pnp {
             device: name.into(),
@@ -485,7 +540,7 @@ impl State {
     }
 
     /// Sleeps in virtual time; at least one unit of 100 ns.
-    pub(crate) fn sleep(&self, kernel: &Kernel, duration: std::time::Duration) -> Ddi<()> {
+    pub(crate) fn sleep(&self, kernel: &Kernel, duration: Duration) -> Ddi<()> {
         let units = i64::try_from(duration.as_nanos().div_ceil(100))
             .unwrap_or(i64::MAX)
             .max(1);

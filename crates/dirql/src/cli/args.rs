@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, ValueHint};
+use dirql::audit::Trial;
 use dirql::scenario::{DeviceSpec, Interrupts};
 use dirql::{FailurePoint, WindowsVersion};
 use dirql_chips::models::{self, Kind};
@@ -37,6 +38,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Run a driver: load it, start its device, interrupt it
     Run(Run),
+    /// Try everything that a careful reviewer would: interrupt it everywhere, break what it needs
+    Audit(Audit),
     /// Try every order in which a driver's interrupts and threads can meet
     Explore(Explore),
     /// Run one order again
@@ -178,6 +181,72 @@ impl Pictures {
         self.timeline || self.report.is_some()
     }
 }
+
+const AUDIT_EXAMPLES: &str = "\
+Examples:
+  dirql audit edu.sys                      about a minute; edu.toml and edu.inf are used if there
+  dirql audit edu.sys --quick              a few seconds
+  dirql audit edu.sys --deep --budget 8h --jobs 8
+  dirql audit edu.sys --trial life,spurious=120     one trial again, as its finding said";
+
+#[derive(Clone, Debug, ClapArgs)]
+#[command(after_help = AUDIT_EXAMPLES)]
+pub(crate) struct Audit {
+    #[command(flatten)]
+    pub(crate) subject: Subject,
+
+    /// Less of everything: a few seconds
+    #[arg(long, conflicts_with_all = ["deep", "budget"])]
+    pub(crate) quick: bool,
+
+    /// Everything that there is to try, and orders with up to three switches; takes as long as it
+    /// takes, or as `--budget` says
+    #[arg(long)]
+    pub(crate) deep: bool,
+
+    /// Worker processes
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) jobs: u16,
+
+    /// Stop after so much real time (90s, 10m, 2h), or try about so many runs (a number)
+    #[arg(long, value_name = "TIME|RUNS", value_parser = budget)]
+    pub(crate) budget: Option<Budget>,
+
+    /// The first seed of devices that lie
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+
+    /// Play one trial only, as a finding names it, and report it as `run` does
+    #[arg(long, value_name = "TRIAL", conflicts_with_all = ["quick", "deep", "budget"])]
+    pub(crate) trial: Option<Trial>,
+
+    /// The form of the page on standard output
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: ReportFormat,
+
+    /// Write the page to a file as well, as JSON if its name ends with .json, JUnit's form for
+    /// .xml, SARIF for .sarif; may be repeated
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Vec<PathBuf>,
+}
+
+impl Run {
+    /// What reports one trial of an audit.
+    pub(crate) fn of_audit(audit: &Audit) -> Self {
+        Self {
+            subject: audit.subject.clone(),
+            fail: None,
+            trace: None,
+            pictures: Pictures::default(),
+            format: audit.format,
+            output: audit.output.clone(),
+            time_limit: TIME_LIMIT,
+        }
+    }
+}
+
+/// Seconds of real time after which one run is given up.
+const TIME_LIMIT: u32 = 300;
 
 const EXPLORE_EXAMPLES: &str = "\
 Examples:

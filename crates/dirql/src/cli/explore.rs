@@ -66,7 +66,7 @@ pub(crate) fn explore(args: &Explore, out: &mut Output) -> Result<Exit, Failure>
         Strategy::Default | Strategy::Exhaustive => 1,
         _ => u64::from(args.jobs),
     };
-    let clock = supervisor::Clock::start(time);
+    let clock = super::clock::Clock::start(time);
     let mut journal = open_journal(args, &plan, &strategy, &limits)?;
     let mut plan = plan;
     let mut before = 0;

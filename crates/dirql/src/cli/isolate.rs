@@ -11,6 +11,7 @@
 
 mod lines;
 mod sandbox;
+mod stream;
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -27,10 +28,12 @@ use rustix::process::{Pid, Signal, WaitOptions};
 use serde::{Deserialize, Serialize};
 
 use super::Failure;
+use super::audit::AuditMessage;
 use super::explore::Part;
 use lines::{End, Patience, listen};
 
 pub(crate) use sandbox::switch_off as switch_sandbox_off;
+pub(crate) use stream::{Stream, next_messages};
 
 /// How far a search is.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -56,6 +59,8 @@ pub(crate) enum Message {
     Met(Vec<u32>),
     /// A search is over.
     Searched(Box<Part>),
+    /// About an audit.
+    Audit(AuditMessage),
     /// The run is over.
     Done(Box<Report>),
     /// There was no run.
@@ -212,7 +217,12 @@ impl Worker {
                 None => {}
             },
         )?;
-        let status = end_of(self.pid, end)?;
+        Self::ended(self.pid, end, panicked)
+    }
+
+    /// How it ended, once no more is to be heard of it.
+    fn ended(pid: libc::pid_t, end: End, panicked: bool) -> io::Result<WorkerEnd> {
+        let status = end_of(pid, end)?;
         Ok(match (status.exit_status(), status.terminating_signal()) {
             _ if end == End::Silent => WorkerEnd::TooLong,
             (Some(0), _) => WorkerEnd::Finished,

@@ -1,6 +1,8 @@
 //! Commands, each in its file.
 
 mod args;
+mod audit;
+mod clock;
 mod explain;
 mod explore;
 mod imports;
@@ -84,6 +86,7 @@ pub(crate) fn main() -> ExitCode {
     let mut out = Output::new(args.quiet, args.verbose);
     let result = match args.command {
         Command::Run(run) => run::run(&run, &mut out),
+        Command::Audit(audit) => audit::audit(&audit, &mut out),
         Command::Explore(explore) => explore::explore(&explore, &mut out),
         Command::Replay(replay) => replay::replay(&replay, &mut out),
         Command::Report(report) => report::report(&report, &mut out),

@@ -1,12 +1,13 @@
 //! `dirql models`
 
-use dirql_chips::models::{Kind, MODELS};
+use dirql_chips::models::{HOSTILE, Kind, MODELS};
 
 use super::output::Output;
 use super::{Exit, Failure};
 
 pub(crate) fn models(out: &mut Output) -> Result<Exit, Failure> {
     let out = out.results();
+    writeln!(out, "{}: {}\n", HOSTILE.name, HOSTILE.doc)?;
     for model in MODELS {
         let place = match model.kind {
             Kind::Pci => "PCI",

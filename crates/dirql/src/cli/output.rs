@@ -101,6 +101,20 @@ impl Output {
         }
     }
 
+    /// How many of so many cases are done, on a terminal only.
+    pub(crate) fn bar(&self, cases: usize) -> CaseBar {
+        let bar = if self.quiet || !io::stderr().is_terminal() {
+            ProgressBar::hidden()
+        } else {
+            ProgressBar::new(cases as u64)
+        };
+        let style = ProgressStyle::with_template("{wide_bar} {pos} of {len} cases, {msg}");
+        if let Ok(style) = style {
+            bar.set_style(style);
+        }
+        CaseBar { bar, runs: 0 }
+    }
+
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
@@ -134,6 +148,31 @@ impl Progress {
     }
 
     /// The search is over.
+    pub(crate) fn finish(self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// How many cases are done.
+pub(crate) struct CaseBar {
+    bar: ProgressBar,
+    runs: u64,
+}
+
+impl CaseBar {
+    /// So many more runs.
+    pub(crate) fn runs(&mut self, runs: u64) {
+        self.runs += runs;
+        self.bar.set_message(format!("{} runs", self.runs));
+    }
+
+    /// A case is done.
+    pub(crate) fn done(&mut self, runs: u64) {
+        self.runs(runs);
+        self.bar.inc(1);
+    }
+
+    /// All are.
     pub(crate) fn finish(self) {
         self.bar.finish_and_clear();
     }

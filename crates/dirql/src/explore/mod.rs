@@ -4,16 +4,19 @@
 //! [`dirql_explore`] says what happens in each run; what is found is found again with fewer
 //! switches before it is told.
 
+mod hurry;
 mod lives;
 #[cfg(test)]
 mod lives_tests;
 mod memory;
+mod narrator;
 mod plan;
 mod search;
 mod steering;
 mod survey;
 mod test;
 
+pub(crate) use narrator::Narrator;
 pub use plan::{Plan, ReplayError};
 pub use search::{Discovery, Limits, Search, explore_plan, meeting_points};
 pub use survey::survey;

@@ -10,9 +10,12 @@ use dirql_kernel::WindowsVersion;
 use dirql_kernel::ke::Chooser;
 use dirql_kernel::mm::layout::IMAGES;
 
+use super::Narrator;
+use super::hurry::Hurry;
 use super::lives::{End, Found, Lives, Task};
 use super::memory::Memory;
 use super::steering::{Steering, Watch};
+use crate::audit::Manner;
 use crate::bench::{BenchError, Driver};
 use crate::levels::Levels;
 use crate::play::{MakeSink, Progress, Settings, play, play_to, read_drivers};
@@ -41,6 +44,20 @@ pub struct Plan {
     races: bool,
     pub(super) watch: WatchSlot,
     goes_back: bool,
+    manner: Manner,
+    narrator: Option<NarratorSlot>,
+    /// Runs that making one finding's order shorter may take.
+    pub(super) shrinking: usize,
+}
+
+/// Who tells of a run's switches.
+#[derive(Clone)]
+struct NarratorSlot(Rc<Narrator>);
+
+impl std::fmt::Debug for NarratorSlot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NarratorSlot")
+    }
 }
 
 /// Who is told of deviations.
@@ -115,7 +132,67 @@ impl Plan {
             races: false,
             watch: WatchSlot::default(),
             goes_back: true,
+            manner: Manner::default(),
+            narrator: None,
+            shrinking: usize::MAX,
         })
+    }
+
+    /// The same with another scenario; the drivers stay.
+    #[must_use]
+    pub(crate) fn varied(&self, vary: impl FnOnce(&mut Scenario)) -> Self {
+        let mut plan = self.clone();
+        vary(&mut plan.scenario);
+        let named = plan.drivers.get(..plan.scenario.drivers.len());
+        plan.fingerprint = scenario_fingerprint(&plan.scenario, named.unwrap_or(&plan.drivers));
+        plan.memory = Rc::default();
+        plan
+    }
+
+    /// The same, played in another manner.
+    #[must_use]
+    pub(crate) fn manner(mut self, manner: Manner) -> Self {
+        self.manner = manner;
+        self
+    }
+
+    /// Spends at most so many runs on making one finding's order shorter.
+    #[must_use]
+    pub(crate) const fn shrinking(mut self, runs: usize) -> Self {
+        self.shrinking = runs;
+        self
+    }
+
+    /// Has `narrator` tell of the switches of runs.
+    #[must_use]
+    pub(crate) fn narrated(mut self, narrator: Rc<Narrator>) -> Self {
+        self.narrator = Some(NarratorSlot(narrator));
+        self
+    }
+
+    /// The drivers.
+    pub(crate) fn drivers(&self) -> &[Driver] {
+        &self.drivers
+    }
+
+    /// What happens by itself. `progress` and `sink` are told of it.
+    ///
+    /// # Errors
+    /// The run could not begin.
+    pub(crate) fn play(
+        &self,
+        progress: Option<Box<dyn FnMut(Progress)>>,
+        sink: Option<MakeSink>,
+    ) -> Result<Report, BenchError> {
+        let settings = Settings {
+            drivers: Some(self.drivers.clone()),
+            outputs: Some(Box::new(|_, _| Ok(()))),
+            levels: self.levels.clone(),
+            progress,
+            sink,
+            ..Settings::default()
+        };
+        play(&self.scenario, self.manner.apply(settings))
     }
 
     /// The scenario, with its settings.
@@ -221,9 +298,15 @@ impl Plan {
             watch(None);
         }
         let steering = Steering::new(strategy, self.watch.0.clone());
+        let mut chooser: Rc<dyn Chooser> = steering.clone();
+        if let Some(NarratorSlot(narrator)) = &self.narrator {
+            chooser = narrator.beside(chooser);
+        }
+        let (chooser, hurried) = Hurry::beside(chooser);
         let memory = self.memory.clone();
         let settings = Settings {
-            chooser: Some(steering.clone()),
+            chooser: Some(chooser),
+            hurried: Some(hurried),
             drivers: Some(self.drivers.clone()),
             progress: settings.progress,
             sink: settings.sink,
@@ -232,6 +315,16 @@ impl Plan {
             })),
             ..self.settings()
         };
+        let mut settings = self.manner.apply(settings);
+        if let Some(NarratorSlot(narrator)) = self.narrator.clone() {
+            let prepare = settings.prepare.take();
+            settings.prepare = Some(Box::new(move |bench| {
+                narrator.watch(bench);
+                if let Some(prepare) = prepare {
+                    prepare(bench);
+                }
+            }));
+        }
         let report = play(&self.scenario, settings);
         let Some((strategy, run)) = steering.finish() else {
             unreachable!("a run is finished once")
@@ -326,11 +419,14 @@ impl Plan {
 
 impl Task for Plan {
     fn live(&self, chooser: Rc<dyn Chooser>, end: &dyn Fn(End)) {
+        let (chooser, hurried) = Hurry::beside(chooser);
         let settings = Settings {
             chooser: Some(chooser),
+            hurried: Some(hurried),
             drivers: Some(self.drivers.iter().map(Driver::apart).collect()),
             ..self.settings()
         };
+        let settings = self.manner.apply(settings);
         #[cfg(test)]
         let trace = super::lives_tests::Trace::default();
         #[cfg(test)]

@@ -187,7 +187,7 @@ fn discover(plan: &Plan, finding: FindingReport, deviations: &[Deviation], run: 
         Some(found) => finding = found,
         None => lives::differ(&plan.schedule(deviations.to_vec())),
     }
-    let deviations = shrink(deviations, SHRINKING, |candidate| {
+    let deviations = shrink(deviations, SHRINKING.min(plan.shrinking), |candidate| {
         let found = again(candidate);
         let is_found = found.is_some();
         if let Some(found) = found {
@@ -226,7 +226,7 @@ fn with_fewer(
         return (finding, deviations);
     }
     let mut strategy: Box<dyn Strategy> = Box::new(Bounded::new(most));
-    for _ in 0..FEW_RUNS {
+    for _ in 0..FEW_RUNS.min(plan.shrinking) {
         if !strategy.begin() {
             break;
         }

@@ -78,7 +78,7 @@ impl Scenario {
 /// The thread that is played when a scenario has none: every device once through its life. A
 /// driver without AddDevice has found its hardware by itself when it was loaded; what it made is
 /// opened while the devices that are nobody else's interrupt.
-pub(super) fn thread(bench: &Bench) -> ThreadSpec {
+pub(crate) fn thread(bench: &Bench) -> ThreadSpec {
     let devices = bench.state().devices.borrow();
     let drivers = bench.state().drivers.borrow();
     let (built_in, others): (Vec<_>, Vec<_>) =
@@ -117,7 +117,7 @@ pub(super) fn thread(bench: &Bench) -> ThreadSpec {
     ThreadSpec::new(actions.into_iter().map(Into::into).collect())
 }
 
-fn is_for_a_driver(bench: &Bench, device: &BenchDevice) -> bool {
+pub(crate) fn is_for_a_driver(bench: &Bench, device: &BenchDevice) -> bool {
     let drivers = bench.state().drivers.borrow();
     let driver = device
         .installed

@@ -1,6 +1,6 @@
 //! Playing a scenario, and reporting what happened.
 
-mod default;
+pub(crate) mod default;
 mod film;
 mod gather;
 mod perform;
@@ -62,7 +62,28 @@ pub struct Settings {
     /// Given what has left at devices' other ends, for the files that the scenario names; else the
     /// files are written.
     pub outputs: Option<WriteOutput>,
+    /// Expectations do not count, and what is left at the end is ended as after a failure.
+    pub(crate) lenient: bool,
+    /// A driver that does not agree to be stopped or removed is asked again when nothing else
+    /// happens any more.
+    pub(crate) asks_again: bool,
+    /// Whether time has run faster than devices: expectations do not count from then on.
+    pub(crate) hurried: Option<Rc<Cell<bool>>>,
+    /// A driver that uses up its steps waits for a device that is gone.
+    pub(crate) waits_for_gone: bool,
+    /// What devices do not end themselves is ended by pulling them out.
+    pub(crate) pulls_at_end: bool,
+    /// Told of the computer before drivers are loaded.
+    pub(crate) prepare: Option<Prepare>,
+    /// What is done in place of the scenario's threads, once drivers are loaded.
+    pub(crate) threads: Option<MakeThreads>,
 }
+
+/// Told of a computer in which nothing has happened yet.
+pub(crate) type Prepare = Box<dyn FnOnce(&Bench)>;
+
+/// Says what is done, once drivers are loaded.
+pub(crate) type MakeThreads = Box<dyn FnOnce(&Bench) -> Vec<ThreadSpec>>;
 
 /// Writes a file that a scenario names.
 pub type WriteOutput = Box<dyn FnMut(&Path, &[u8]) -> io::Result<()>>;
@@ -116,6 +137,15 @@ pub(crate) fn play_to<R>(
     end: impl FnOnce(Result<Report, BenchError>, &[MemoryAccess]) -> R,
 ) -> Result<R, BenchError> {
     let prints = Prints::default();
+    let prepare = settings.prepare.take();
+    let manner = Manner {
+        lenient: settings.lenient || settings.fail.or(scenario.fail).is_some(),
+        asks_again: settings.asks_again,
+        waits_for_gone: settings.waits_for_gone,
+        pulls_at_end: settings.pulls_at_end,
+        hurried: settings.hurried.take().unwrap_or_default(),
+    };
+    let threads = settings.threads.take();
     let mut outputs = settings
         .outputs
         .take()
@@ -128,7 +158,10 @@ pub(crate) fn play_to<R>(
             bench.kernel().put_file(on_drive(&file.path), data.clone());
         }
     }
-    let mut report = play_on(&bench, scenario, &prints, &mut outputs);
+    if let Some(prepare) = prepare {
+        prepare(&bench);
+    }
+    let mut report = play_on(&bench, scenario, &prints, &mut outputs, manner, threads);
     let accesses = outside(|| bench.accesses());
     if let (Some(events), Ok(report)) = (events, &mut report) {
         gather::add_races(&bench, &events, &accesses, report);
@@ -141,11 +174,24 @@ pub(crate) fn play_to<R>(
     Ok(result)
 }
 
+/// How strict a run is.
+#[derive(Clone, Debug)]
+struct Manner {
+    lenient: bool,
+    asks_again: bool,
+    waits_for_gone: bool,
+    pulls_at_end: bool,
+    /// Time has run faster than devices.
+    hurried: Rc<Cell<bool>>,
+}
+
 fn play_on(
     bench: &Bench,
     scenario: &Scenario,
     prints: &Prints,
     outputs: &mut WriteOutput,
+    manner: Manner,
+    make_threads: Option<MakeThreads>,
 ) -> Result<Report, BenchError> {
     let nothing_done = Log::new(prints);
     match bench.load() {
@@ -165,21 +211,28 @@ fn play_on(
         // A driver that says no after it broke a rule, or because something was made to fail, is
         // worth more than an error.
         Err(BenchError::DriverEntry { .. })
-            if !bench.findings().is_empty() || bench.kernel().failure().is_some() =>
+            if !bench.findings().is_empty()
+                || bench.kernel().failure().is_some()
+                || manner.lenient =>
         {
             return Ok(gather::report(bench, scenario, &nothing_done));
         }
         Err(error) => return Err(error),
     }
-    let threads = if scenario.threads.is_empty() {
-        vec![default::thread(bench)]
-    } else {
-        scenario.threads.clone()
+    let threads = match make_threads {
+        Some(make) => make(bench),
+        None if scenario.threads.is_empty() => vec![default::thread(bench)],
+        None => scenario.threads.clone(),
     };
-    let fails = bench.kernel().config().fail.is_some();
-    let mut log = run_threads(bench, &scenario.file, &threads, Log::new(prints), fails);
-    if fails {
+    let mut log = run_threads(bench, &scenario.file, &threads, Log::new(prints), &manner);
+    if manner.lenient {
         log = teardown::run(bench, scenario, log);
+    }
+    if manner.waits_for_gone && ended_without_verdict(bench.outcome().as_ref()) {
+        let message =
+            String::from("the device was pulled out, and the driver waits for it without an end");
+        // The only error is that the run has ended, and it has.
+        let _ = bench.kernel().find(ids::HANG, message, None);
     }
     write_outputs(bench, scenario, outputs)?;
     Ok(gather::report(bench, scenario, &log))
@@ -326,17 +379,17 @@ impl EventSink for Teller {
 }
 
 /// Runs the threads of a scenario to their ends, and lets the computer settle.
-///
-/// `is_lenient` says that expectations do not count.
 fn run_threads(
     bench: &Bench,
     file: &str,
     threads: &[ThreadSpec],
     log: Log,
-    is_lenient: bool,
+    manner: &Manner,
 ) -> Log {
+    let is_lenient = manner.lenient;
     let log = Rc::new(RefCell::new(log));
     let running = Rc::new(Cell::new(threads.len()));
+    let is_over = Rc::<Cell<bool>>::default();
     for (number, spec) in threads.iter().enumerate() {
         let thread = Thread {
             number,
@@ -345,6 +398,9 @@ fn run_threads(
             log: log.clone(),
             several: threads.len() > 1,
             is_lenient,
+            asks_again: manner.asks_again,
+            hurried: manner.hurried.clone(),
+            is_over: is_over.clone(),
         };
         let (steps, running) = (spec.steps.clone(), running.clone());
         let body = move |kernel: &dirql_kernel::Kernel| {
@@ -363,12 +419,22 @@ fn run_threads(
     if ended.is_ok() {
         if is_lenient {
             teardown::end_requests(bench, &|| running.get() == 0);
+            let is_left = running.get() > 0 || !bench.kernel().requests_under_way().is_empty();
+            if manner.pulls_at_end && is_left {
+                teardown::pull_devices(bench);
+                teardown::end_requests(bench, &|| running.get() == 0);
+            }
+            // What waits for requests is told with them.
+            if running.get() > 0 && bench.kernel().requests_under_way().is_empty() {
+                perform::find_unfinished(bench, &log.borrow());
+            }
         } else {
             perform::find_unfinished(bench, &log.borrow());
         }
         let end = bench.kernel().time_100ns().saturating_add(SETTLE_100NS);
         let _ = bench.run(|kernel| kernel.time_100ns() >= end);
     }
+    is_over.set(true);
     // Threads that never end keep theirs.
     let log = log.borrow();
     log.clone()

@@ -1,11 +1,11 @@
 //! The steps of one thread.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt::Write;
 use std::rc::Rc;
 
 use dirql_abi::NtStatus;
-use dirql_kernel::io::pnp::PowerState;
+use dirql_kernel::io::pnp::{PnpError, PowerState};
 use dirql_kernel::io::{RequestKind, RequestOutcome, UnloadError};
 use dirql_kernel::{Ddi, Kernel};
 use dirql_rules::ids;
@@ -43,6 +43,13 @@ pub(super) struct Thread {
     pub(super) several: bool,
     /// Expectations do not count: something was made to fail.
     pub(super) is_lenient: bool,
+    /// A driver that does not agree is asked again when nothing else happens any more: it may
+    /// have been busy.
+    pub(super) asks_again: bool,
+    /// Time has run faster than devices, so that expectations do not count.
+    pub(super) hurried: Rc<Cell<bool>>,
+    /// Set when nobody waits for the thread any more: it begins no other step.
+    pub(super) is_over: Rc<Cell<bool>>,
 }
 
 /// Whether a thread goes on after a step.
@@ -53,13 +60,21 @@ impl Thread {
     /// only repeat what went wrong.
     pub(super) fn perform(&self, kernel: &Kernel, steps: &[Step]) -> Ddi<()> {
         for (index, step) in steps.iter().enumerate() {
+            if self.is_over.get() {
+                break;
+            }
             let entry = self.begin(kernel, step);
-            if !self.step(kernel, step, entry)? && !self.is_lenient {
+            if !self.step(kernel, step, entry)? && !self.is_excused() {
                 self.skip(&steps[index + 1..]);
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Whether expectations do not count.
+    fn is_excused(&self) -> bool {
+        self.is_lenient || self.hurried.get()
     }
 
     /// Where a step is, for messages.
@@ -107,7 +122,7 @@ impl Thread {
     fn end(&self, entry: usize, result: impl Into<String>, met: bool) {
         if let Some(step) = self.log.borrow_mut().steps.get_mut(entry) {
             step.result = Some(result.into());
-            step.met &= met || self.is_lenient;
+            step.met &= met || self.is_excused();
         }
     }
 
@@ -119,7 +134,15 @@ impl Thread {
                 request,
                 expect,
             } => {
-                let answer = state.request_device(kernel, device, *request)?;
+                if self.is_lenient && state.is_gone(kernel, device) {
+                    // Plug and play has other things to say to it then.
+                    return self.request_gone(kernel, step, entry, device, *request);
+                }
+                let mut answer = state.request_device(kernel, device, *request)?;
+                if self.asks_again && is_refused(&answer) {
+                    state.wait_idle(kernel)?;
+                    answer = state.request_device(kernel, device, *request)?;
+                }
                 self.judge(kernel, step, entry, answer, *expect)
             }
             Action::Open {
@@ -232,6 +255,29 @@ impl Thread {
         }
     }
 
+    /// Removes a device that was pulled out; everything else is left out.
+    fn request_gone(
+        &self,
+        kernel: &Kernel,
+        step: &Step,
+        entry: usize,
+        device: &str,
+        request: DeviceRequest,
+    ) -> Ddi<GoOn> {
+        let is_open = !self.state.handle_names().is_empty();
+        if request != DeviceRequest::Remove || is_open {
+            self.end(entry, "left out: the device was pulled out", true);
+            return Ok(true);
+        }
+        // It is told first that it is gone.
+        while self.state.plug_and_play_is_busy() {
+            self.state
+                .sleep(kernel, std::time::Duration::from_micros(100))?;
+        }
+        let answer = self.state.request_device(kernel, device, request)?;
+        self.judge(kernel, step, entry, answer, Expect::Any)
+    }
+
     /// A handle that an optional step did not get. Such a step has no line of a file.
     fn never_opened(&self, step: &Step, handle: &str) -> bool {
         step.line == 0 && self.state.handle(handle).is_err()
@@ -339,7 +385,7 @@ impl Thread {
     }
 
     fn find(&self, kernel: &Kernel, step: &Step, what: &str) -> Ddi<()> {
-        if self.is_lenient {
+        if self.is_excused() {
             return Ok(());
         }
         let message = format!("{}{}: {what}", self.place(step), describe(&step.action));
@@ -357,6 +403,17 @@ pub(super) fn find_unfinished(bench: &Bench, log: &Log) {
         // The only error is that the run has ended, and it has.
         let _ = bench.kernel().find(ids::EXPECTATION, message, None);
     }
+}
+
+/// Whether a driver did not agree to something.
+fn is_refused(answer: &Result<(), BenchError>) -> bool {
+    matches!(
+        answer,
+        Err(BenchError::Pnp {
+            error: PnpError::Refused { .. },
+            ..
+        })
+    )
 }
 
 /// Whether a driver answers a step with a status.

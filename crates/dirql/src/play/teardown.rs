@@ -1,6 +1,8 @@
 //! What is done after something was made to fail: whatever the scenario has left is ended, so
 //! that what the driver has left shows.
 
+use std::rc::Rc;
+
 use dirql_kernel::io::Request;
 use dirql_rules::ids;
 
@@ -36,7 +38,26 @@ pub(super) fn run(bench: &Bench, scenario: &Scenario, log: Log) -> Log {
         let _ = bench.kernel().find(ids::CANCELLED_REQUEST, message, None);
     }
     let thread = ThreadSpec::new(steps(bench, scenario));
-    run_threads(bench, &scenario.file, &[thread], log, true)
+    let manner = super::Manner {
+        lenient: true,
+        asks_again: true,
+        waits_for_gone: false,
+        pulls_at_end: false,
+        hurried: Rc::default(),
+    };
+    run_threads(bench, &scenario.file, &[thread], log, &manner)
+}
+
+/// Pulls the devices out, and lets the drivers hear of it.
+pub(super) fn pull_devices(bench: &Bench) {
+    let devices = bench.state().devices.borrow().clone();
+    for device in devices {
+        bench
+            .state()
+            .pull(bench.kernel(), &device.spec.name, device.id);
+    }
+    // The end of the run is in the kernel's outcome.
+    let _ = bench.run_until_idle();
 }
 
 fn cancel(bench: &Bench, requests: Vec<Request>) -> Result<(), crate::BenchError> {

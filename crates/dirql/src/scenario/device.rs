@@ -59,6 +59,9 @@ impl<'t> Reader<'t> {
         {
             device.options.push(("line".into(), line.to_string()));
         }
+        if let Some(text) = self.registers(&table) {
+            device.options.push(("registers".into(), text));
+        }
         self.check_model(&table, &device);
         if kind == Some(Kind::Pci) && device.shared.is_some() {
             let span = table.value("shared").map_or(value.span(), Value::span);
@@ -221,6 +224,7 @@ impl<'t> Reader<'t> {
                     .or_else(|| table.value("line").map(Value::span)),
                 None,
             ),
+            ModelError::Registers(_) => (table.value("registers").map(Value::span), None),
             ModelError::NotAChoice { option, hint, .. } => {
                 let fix = hint.map(|hint| {
                     (

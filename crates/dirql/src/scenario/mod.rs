@@ -30,6 +30,7 @@ mod expect;
 mod near;
 mod parse;
 mod problem;
+mod registers;
 mod step;
 
 #[cfg(test)]

@@ -160,7 +160,7 @@ impl Kernel {
         self.yield_point()
     }
 
-    /// A call of the ISR that is in progress holds the lock.
+    /// A call of the ISR that is in progress holds the lock; one that is about to begin wants it.
     fn wait_for_isr(&self, object: &Object) -> Ddi<()> {
         if object.isr.passive {
             self.acquire_event_lock(object.isr.lock)?;
@@ -169,6 +169,7 @@ impl Kernel {
         let old = self.raise_irql(object.isr.synchronize_irql);
         self.acquire_lock_word(object.isr.lock)?;
         self.release_lock_word(object.isr.lock)?;
+        self.wait_until_unwanted(object.isr.lock)?;
         self.lower_irql(old)
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::mpsc;
-use std::time::Duration;
 
 use dirql::report::FindingReport;
 use dirql::{
@@ -10,6 +9,7 @@ use dirql::{
     meeting_points,
 };
 
+use super::super::clock::Clock;
 use super::super::isolate::{self, Channel, Ending, Message, SharedLog, Tried, Worker, WorkerEnd};
 use super::super::output::Output;
 use super::super::{Exit, Failure, run, subject};
@@ -33,31 +33,6 @@ pub(super) struct Job<'a> {
     pub(super) windows: WindowsVersion,
     /// Since when the time counts.
     pub(super) clock: &'a Clock,
-}
-
-/// Real time, which only a limit on it looks at.
-pub(super) struct Clock {
-    #[expect(
-        clippy::disallowed_types,
-        reason = "a limit of real time was asked for"
-    )]
-    start: std::time::Instant,
-    most: Option<Duration>,
-}
-
-impl Clock {
-    pub(super) fn start(most: Option<Duration>) -> Self {
-        #[expect(
-            clippy::disallowed_types,
-            reason = "a limit of real time was asked for"
-        )]
-        let start = std::time::Instant::now();
-        Self { start, most }
-    }
-
-    fn is_over(&self) -> bool {
-        self.most.is_some_and(|most| self.start.elapsed() >= most)
-    }
 }
 
 /// Where the drivers' accesses to memory meet, as a few runs show in a process of their own. A

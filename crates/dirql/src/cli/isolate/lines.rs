@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// Bytes of one message. A report with every finding that there can be has fewer.
-const MOST_BYTES: usize = 64 << 20;
+pub(super) const MOST_BYTES: usize = 64 << 20;
 
 /// Why no more is to be heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +89,7 @@ fn wait(reader: &File, time: Option<Duration>) -> rustix::io::Result<bool> {
 }
 
 /// Real time since it was started.
-struct Clock(
+pub(super) struct Clock(
     #[expect(
         clippy::disallowed_types,
         reason = "a worker that became the driver's is waited for in real time"
@@ -98,7 +98,7 @@ struct Clock(
 );
 
 impl Clock {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         #[expect(
             clippy::disallowed_types,
             reason = "a worker that became the driver's is waited for in real time"
@@ -106,7 +106,7 @@ impl Clock {
         Self(std::time::Instant::now())
     }
 
-    fn left(&self, limit: Duration) -> Duration {
+    pub(super) fn left(&self, limit: Duration) -> Duration {
         limit.saturating_sub(self.0.elapsed())
     }
 }

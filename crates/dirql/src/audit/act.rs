@@ -1,0 +1,168 @@
+//! What somebody does to the devices while the driver runs.
+
+use std::cell::Cell;
+use std::fmt;
+use std::rc::{Rc, Weak};
+
+use dirql_chips::Stimulus;
+use dirql_kernel::Kernel;
+use dirql_kernel::hal::DeviceId;
+use dirql_kernel::ke::Intruder;
+
+use crate::bench::Bench;
+use crate::bench::state::State;
+
+/// Interrupts of a burst.
+const BURST: u64 = 8;
+
+/// Interrupts of a storm: more than a driver may take for a burst, few enough to come to an end.
+const STORM: u64 = 200;
+
+/// Sources of one device that are looked for at most.
+const MOST_SOURCES: u16 = 2048;
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ActKind {
+    /// Every source of the devices fires once, without a cause in a register.
+    Spurious,
+    /// Another device asserts the devices' shared lines for a moment.
+    Foreign,
+    /// Every source fires several times, a step apart.
+    Repeated,
+    /// Every source fires at every step for a long time.
+    Storm,
+    /// Somebody uses the devices: presses a button, sends a byte.
+    Input,
+    /// The devices are pulled out.
+    Pulled,
+}
+
+impl ActKind {
+    const ALL: [Self; 6] = [
+        Self::Spurious,
+        Self::Foreign,
+        Self::Repeated,
+        Self::Storm,
+        Self::Input,
+        Self::Pulled,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Spurious => "spurious",
+            Self::Foreign => "foreign",
+            Self::Repeated => "repeated",
+            Self::Storm => "storm",
+            Self::Input => "input",
+            Self::Pulled => "pulled",
+        }
+    }
+
+    /// At how many steps in a row it is done.
+    const fn times(self) -> u64 {
+        match self {
+            Self::Repeated => BURST,
+            Self::Storm => STORM,
+            _ => 1,
+        }
+    }
+}
+
+/// What is done, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Act {
+    /// What.
+    pub kind: ActKind,
+    /// At the first yield point from this step on.
+    pub step: u64,
+}
+
+impl Act {
+    pub(super) fn parse(name: &str, step: u64) -> Option<Self> {
+        let kind = ActKind::ALL.into_iter().find(|kind| kind.name() == name)?;
+        Some(Self { kind, step })
+    }
+
+    /// All forms, for messages.
+    pub(super) fn forms() -> String {
+        ActKind::ALL
+            .map(|kind| format!("{}=STEP", kind.name()))
+            .join(", ")
+    }
+
+    /// Has it done to the computer of `bench`, in which nothing has happened yet.
+    pub(super) fn prepare(self, bench: &Bench) {
+        let actor = Actor {
+            kind: self.kind,
+            state: Rc::downgrade(bench.state()),
+            left: Cell::new(self.kind.times()),
+        };
+        bench.kernel().set_intruder(self.step, Rc::new(actor));
+    }
+}
+
+impl fmt::Display for Act {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.kind.name(), self.step)
+    }
+}
+
+/// Who does it.
+struct Actor {
+    kind: ActKind,
+    /// Not the owner: the computer keeps the actor.
+    state: Weak<State>,
+    left: Cell<u64>,
+}
+
+impl Intruder for Actor {
+    fn intrude(&self, kernel: &Kernel) -> u64 {
+        let Some(state) = self.state.upgrade() else {
+            return u64::MAX;
+        };
+        // Looked at first: what follows may look at the devices, too.
+        let devices: Vec<(String, DeviceId)> = state
+            .devices
+            .borrow()
+            .iter()
+            .map(|device| (device.spec.name.clone(), device.id))
+            .collect();
+        for (name, device) in devices {
+            match self.kind {
+                ActKind::Spurious | ActKind::Repeated | ActKind::Storm => {
+                    fire(kernel, device);
+                }
+                ActKind::Foreign => {
+                    kernel.pulse_shared_lines(device);
+                }
+                ActKind::Input => use_it(kernel, device),
+                ActKind::Pulled => state.pull(kernel, &name, device),
+            }
+        }
+        self.left.set(self.left.get().saturating_sub(1));
+        if self.left.get() == 0 {
+            u64::MAX
+        } else {
+            kernel.step() + 1
+        }
+    }
+}
+
+fn fire(kernel: &Kernel, device: DeviceId) {
+    for source in 0..MOST_SOURCES {
+        if !kernel.stimulate(device, &Stimulus::Interrupt(source)) {
+            break;
+        }
+    }
+}
+
+fn use_it(kernel: &Kernel, device: DeviceId) {
+    for stimulus in [
+        Stimulus::Press,
+        Stimulus::Release,
+        Stimulus::Receive(b"U".to_vec()),
+    ] {
+        kernel.stimulate(device, &stimulus);
+    }
+}

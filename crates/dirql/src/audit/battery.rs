@@ -1,0 +1,414 @@
+//! Which trials are worth it, in groups.
+
+use dirql_kernel::{FailureKind, FailurePoint, WindowsVersion};
+use serde::{Deserialize, Serialize};
+
+use super::{Act, ActKind, Hunt, RunFacts, Trial, Wish};
+
+/// How much is tried. It is counted in steps of runs, not in time, so that the same audit is the
+/// same everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Effort {
+    /// Steps of one group of runs, about; cases that do not fit are thinned out evenly.
+    pub steps: u64,
+    /// Runs of one group, or of one search, at most.
+    pub runs: u64,
+    /// Switches of an order at most.
+    pub switches: u32,
+    /// Steps of a run at most whose orders are searched: there are too many orders of a longer
+    /// one.
+    pub hunted: u64,
+    /// The first seed of devices that lie.
+    pub first_seed: u64,
+}
+
+/// Steps of a run whose orders are searched if nobody wants everything.
+const HUNTED: u64 = 10_000;
+
+/// What it costs to begin a run and to end it, in steps.
+const RUN: u64 = 1000;
+
+/// A search has so many times the steps of a group of runs.
+const SEARCH: u64 = 4;
+
+impl Effort {
+    /// A few seconds: below ten on one core of a usual machine.
+    pub const QUICK: Self = Self::of_steps(80_000, 2);
+    /// About a minute.
+    pub const USUAL: Self = Self::of_steps(1_200_000, 2);
+    /// Until everything was tried.
+    pub const DEEP: Self = Self {
+        hunted: u64::MAX,
+        ..Self::of_steps(u64::MAX, 3)
+    };
+
+    const fn of_steps(steps: u64, switches: u32) -> Self {
+        Self {
+            steps,
+            runs: u64::MAX,
+            switches,
+            hunted: HUNTED,
+            first_seed: 0,
+        }
+    }
+
+    /// With about so many runs in all.
+    #[must_use]
+    pub const fn of_runs(runs: u64) -> Self {
+        // There are about as many groups, and searches count several times.
+        let runs = runs / 24;
+        Self {
+            runs: if runs == 0 { 1 } else { runs },
+            ..Self::of_steps(u64::MAX, 2)
+        }
+    }
+
+    /// How many runs of so many steps fit into `times` groups, 1 or more.
+    fn fitting(&self, steps: u64, times: u64) -> u64 {
+        let runs = self.steps.saturating_mul(times) / (steps + RUN);
+        runs.min(self.runs.saturating_mul(times)).max(1)
+    }
+}
+
+/// Runs that a search at accesses to memory is worth.
+const LEARNING: u64 = 100;
+
+/// Parts of each search: what is cut is the same whoever does it.
+const PARTS: u64 = 4;
+
+/// Seeds of hostile devices if there is no limit.
+const SEEDS: u64 = 100_000;
+
+/// What is known of a driver when the battery is put together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// The scenario as it is, if it says what happens.
+    pub scenario: Option<RunFacts>,
+    /// Every device through its life.
+    pub life: Option<RunFacts>,
+}
+
+/// One thing to be done by a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Case {
+    /// One run.
+    Run(Trial),
+    /// A search.
+    Hunt(Hunt),
+}
+
+/// Cases that belong together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// What is tried.
+    pub title: &'static str,
+    /// How many cases there would be; `None` if nobody knows.
+    pub of: Option<u64>,
+    /// Those that are tried.
+    pub cases: Vec<Case>,
+}
+
+/// What is worth trying.
+#[must_use]
+pub fn battery(
+    facts: &Facts,
+    windows: WindowsVersion,
+    processors: u16,
+    effort: Effort,
+) -> Vec<Group> {
+    let bases = bases(facts);
+    let battery = Battery { bases, effort };
+    let versions = WindowsVersion::ALL
+        .into_iter()
+        .filter(|version| *version != windows);
+    let counts = (1..=4).filter(|count| *count != processors);
+    let mut groups = vec![
+        battery.variants(
+            "another number of processors, 1 to 4",
+            counts.map(|count| Trial {
+                processors: Some(count),
+                ..Trial::default()
+            }),
+        ),
+        battery.variants(
+            "every other Windows that the driver can be loaded on",
+            versions.map(|version| Trial {
+                windows: Some(version),
+                ..Trial::default()
+            }),
+        ),
+        battery.variants("a line or fewer messages than asked for", battery.wishes()),
+        battery.each(
+            "every allocation fails in turn",
+            |facts| facts.allocations,
+            |number| failing(FailureKind::Allocation, number),
+        ),
+        battery.each(
+            "every call that can fail fails in turn",
+            |facts| facts.calls,
+            |number| failing(FailureKind::Call, number),
+        ),
+    ];
+    for (title, kind) in [
+        (
+            "an interrupt without a cause, at every step",
+            ActKind::Spurious,
+        ),
+        (
+            "another device interrupts on a shared line, at every step",
+            ActKind::Foreign,
+        ),
+        ("a burst of interrupts, at every step", ActKind::Repeated),
+        ("a storm of interrupts, from every step on", ActKind::Storm),
+        ("somebody uses the device, at every step", ActKind::Input),
+        ("the device is pulled out, at every step", ActKind::Pulled),
+    ] {
+        groups.push(battery.each(
+            title,
+            |facts| facts.steps,
+            |step| Trial {
+                act: Some(Act { kind, step }),
+                ..Trial::default()
+            },
+        ));
+    }
+    groups.push(battery.hostile());
+    groups.extend(battery.hunts());
+    groups.retain(|group| !group.cases.is_empty());
+    groups
+}
+
+fn failing(kind: FailureKind, number: u64) -> Trial {
+    Trial {
+        fail: Some(FailurePoint { kind, number }),
+        ..Trial::default()
+    }
+}
+
+/// What trials start from: the scenario, if it says what happens, and lives.
+fn bases(facts: &Facts) -> Vec<(bool, RunFacts)> {
+    let scenario = facts.scenario.clone().map(|facts| (false, facts));
+    let life = facts.life.clone().map(|facts| (true, facts));
+    scenario.into_iter().chain(life).collect()
+}
+
+struct Battery {
+    /// Whether it is lives, and what is known of a run.
+    bases: Vec<(bool, RunFacts)>,
+    effort: Effort,
+}
+
+impl Battery {
+    /// Each trial from each base.
+    fn variants(&self, title: &'static str, trials: impl Iterator<Item = Trial>) -> Group {
+        let from = |trial: Trial| {
+            self.bases.iter().map(move |(life, _)| {
+                Case::Run(Trial {
+                    life: *life,
+                    ..trial.clone()
+                })
+            })
+        };
+        let cases: Vec<Case> = trials.flat_map(from).collect();
+        Group {
+            title,
+            of: Some(cases.len() as u64),
+            cases,
+        }
+    }
+
+    /// A trial for each number up to the one of a run, from each base, thinned out evenly.
+    fn each(
+        &self,
+        title: &'static str,
+        count: impl Fn(&RunFacts) -> u64,
+        trial: impl Fn(u64) -> Trial,
+    ) -> Group {
+        let bases = self.bases.len().max(1) as u64;
+        let mut cases = Vec::new();
+        let mut of = 0;
+        for (life, facts) in &self.bases {
+            let count = count(facts);
+            of += count;
+            let most = self.effort.fitting(facts.steps * bases, 1);
+            cases.extend(thinned(count, most).map(|number| {
+                Case::Run(Trial {
+                    life: *life,
+                    ..trial(number)
+                })
+            }));
+        }
+        Group {
+            title,
+            of: Some(of),
+            cases,
+        }
+    }
+
+    /// Other interrupts than those that were given.
+    fn wishes(&self) -> impl Iterator<Item = Trial> + use<> {
+        let most = self
+            .bases
+            .iter()
+            .map(|(_, facts)| facts.messages)
+            .max()
+            .unwrap_or(0);
+        let line = (most > 0).then_some(Wish::Line);
+        let fewer = (0..16)
+            .map(|power| 1 << power)
+            .take_while(move |count| *count < most);
+        let wishes = line.into_iter().chain(fewer.map(Wish::Messages));
+        wishes.map(|wish| Trial {
+            interrupts: Some(wish),
+            ..Trial::default()
+        })
+    }
+
+    fn hostile(&self) -> Group {
+        let first = self.effort.first_seed;
+        let steps = self
+            .bases
+            .iter()
+            .map(|(_, facts)| facts.steps)
+            .max()
+            .unwrap_or(0);
+        let count = self.effort.fitting(steps, 1).min(SEEDS);
+        let seeds = first..first.saturating_add(count);
+        let cases = seeds.map(|seed| {
+            let base = seed as usize % self.bases.len().max(1);
+            Case::Run(Trial {
+                life: self.bases.get(base).is_none_or(|(life, _)| *life),
+                hostile: Some(seed),
+                ..Trial::default()
+            })
+        });
+        Group {
+            title: "a device that lies and interrupts when it likes",
+            of: None,
+            cases: cases.collect(),
+        }
+    }
+
+    /// Searches: one switch first, which is done soonest and finds most.
+    fn hunts(&self) -> Vec<Group> {
+        let steps = |life| {
+            let base = self.bases.iter().find(|(of, _)| *of == life);
+            let short = base.filter(|(_, facts)| facts.steps <= self.effort.hunted);
+            short.map(|(_, facts)| facts.steps)
+        };
+        let hunts = |life, switches, at_accesses, of: u64| {
+            let runs = self.effort.fitting(steps(life).unwrap_or(0), SEARCH);
+            let parts = (0..of).map(move |part| Hunt {
+                trial: Trial {
+                    life,
+                    ..Trial::default()
+                },
+                switches,
+                at_accesses,
+                part: (part, of),
+                runs: runs.div_ceil(of),
+            });
+            parts.map(Case::Hunt).collect::<Vec<Case>>()
+        };
+        let group = |title, cases| Group {
+            title,
+            of: None,
+            cases,
+        };
+        let more = self.effort.switches;
+        let mut groups = Vec::new();
+        if steps(false).is_some() {
+            groups.push(group(
+                "every order of events with one switch",
+                hunts(false, 1, false, PARTS),
+            ));
+            groups.push(group(
+                "orders with more switches",
+                hunts(false, more, false, PARTS),
+            ));
+            // Where accesses meet is learned from runs, too.
+            if self.effort.fitting(steps(false).unwrap_or(0), SEARCH) >= LEARNING {
+                groups.push(group(
+                    "orders that differ between accesses to memory",
+                    hunts(false, 1, true, 1),
+                ));
+            }
+        }
+        if steps(true).is_some() {
+            groups.push(group("lives in other orders", hunts(true, 1, false, PARTS)));
+        }
+        groups
+    }
+}
+
+/// At most `most` numbers of 1 to `count`, evenly spread; the first is one of them.
+fn thinned(count: u64, most: u64) -> impl Iterator<Item = u64> {
+    let taken = count.min(most);
+    (0..taken)
+        .map(move |index| 1 + (u128::from(index) * u128::from(count) / u128::from(taken)) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_numbers_are_all_taken_and_many_are_spread() {
+        let numbers = |count, most| thinned(count, most).collect::<Vec<u64>>();
+        assert_eq!(numbers(3, 5), [1, 2, 3]);
+        assert_eq!(numbers(10, 5), [1, 3, 5, 7, 9]);
+        assert_eq!(numbers(0, 5), [0_u64; 0]);
+        assert_eq!(numbers(u64::MAX, 2), [1, 1 + u64::MAX / 2]);
+    }
+
+    fn facts() -> Facts {
+        let run = RunFacts {
+            steps: 100,
+            allocations: 3,
+            calls: 7,
+            messages: 4,
+            line: false,
+            ended: true,
+        };
+        Facts {
+            scenario: Some(run.clone()),
+            life: Some(run),
+        }
+    }
+
+    #[test]
+    fn what_is_tried_is_counted() {
+        let groups = battery(&facts(), WindowsVersion::Ten, 2, Effort::of_runs(480));
+        let counts: Vec<(usize, Option<u64>)> = groups
+            .iter()
+            .map(|group| (group.cases.len(), group.of))
+            .collect();
+        // Three other counts of processors, seven other versions, the line and 1 and 2 messages.
+        assert_eq!(
+            counts[..5],
+            [
+                (6, Some(6)),
+                (14, Some(14)),
+                (6, Some(6)),
+                (6, Some(6)),
+                (14, Some(14))
+            ]
+        );
+        assert_eq!(counts[5], (40, Some(200)));
+    }
+
+    #[test]
+    fn without_a_scenario_there_are_only_lives() {
+        let facts = Facts {
+            scenario: None,
+            ..facts()
+        };
+        let groups = battery(&facts, WindowsVersion::Ten, 2, Effort::QUICK);
+        let lives = |case: &Case| match case {
+            Case::Run(trial) => trial.life,
+            Case::Hunt(hunt) => hunt.trial.life,
+        };
+        assert!(groups.iter().flat_map(|group| &group.cases).all(lives));
+    }
+}

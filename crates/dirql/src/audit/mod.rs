@@ -1,0 +1,355 @@
+//! The battery that a careful reviewer would run.
+//!
+//! An [`Audit`] is a driver with a scenario. A [`Trial`] says what is different in one run of it;
+//! [`battery`] lists the trials that are worth it, in groups; what they find is gathered in an
+//! [`AuditReport`], each finding once.
+//!
+//! What is expected of the driver depends on the trial ([`Trial::is_strict`]). On a computer that
+//! works its scenario's expectations count. Where something fails, breaks or is used as nobody
+//! should, any answer is right, but the rules hold: nothing is left behind, nothing crashes, what
+//! was cancelled comes to its end.
+
+mod act;
+mod battery;
+mod codes;
+mod device;
+mod life;
+mod page;
+mod result;
+mod trial;
+
+use std::rc::Rc;
+
+use dirql_explore::{Deviation, Points};
+use dirql_kernel::WindowsVersion;
+use serde::{Deserialize, Serialize};
+
+use crate::bench::{Bench, BenchError, Driver};
+use crate::explore::{Limits, Narrator, Plan, ReplayError, Strategy, explore_plan, meeting_points};
+use crate::levels::Levels;
+use crate::play::{MakeSink, MakeThreads, Progress, Settings};
+use crate::report::{Report, ResourceReport, Verdict};
+use crate::scenario::{DeviceSpec, Interrupts, Scenario};
+
+pub use act::{Act, ActKind};
+pub use battery::{Case, Effort, Facts, Group, battery};
+pub use device::give_device;
+pub use page::write_page;
+pub use result::{AuditFinding, AuditReport, GroupReport, SCHEMA, TrialResult, badness, key};
+pub use trial::{Trial, TrialError, Wish};
+
+/// A driver with a scenario, to be tried in many ways.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    plan: Plan,
+    /// Control codes that the drivers probably know.
+    codes: Vec<u32>,
+}
+
+/// A search for an order of events in which something goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hunt {
+    /// What is different from the scenario as it is.
+    pub trial: Trial,
+    /// How many switches an order may have.
+    pub switches: u32,
+    /// Whether accesses to memory that meet are points, too.
+    pub at_accesses: bool,
+    /// Which part of how many, counted from 0.
+    pub part: (u64, u64),
+    /// Runs at most.
+    pub runs: u64,
+}
+
+/// What of a run decides what else is worth trying.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunFacts {
+    /// Yield points.
+    pub steps: u64,
+    /// Allocations that could fail.
+    pub allocations: u64,
+    /// Calls that could fail.
+    pub calls: u64,
+    /// The most messages that a device was given.
+    pub messages: u16,
+    /// Whether a device was given a line.
+    pub line: bool,
+    /// Whether it came to its end.
+    pub ended: bool,
+}
+
+impl RunFacts {
+    /// From a run's report.
+    #[must_use]
+    pub fn of(report: &Report) -> Self {
+        let resources = || {
+            report
+                .devices
+                .iter()
+                .flat_map(|device| &device.starts)
+                .flatten()
+        };
+        let messages = resources().map(|resource| match resource {
+            ResourceReport::Interrupt {
+                message: true,
+                count,
+                ..
+            } => u16::try_from(*count).unwrap_or(u16::MAX),
+            _ => 0,
+        });
+        Self {
+            steps: report.step_count,
+            allocations: report.failure_points.allocations,
+            calls: report.failure_points.calls,
+            messages: messages.max().unwrap_or(0),
+            line: resources().any(|resource| {
+                matches!(resource, ResourceReport::Interrupt { message: false, .. })
+            }),
+            ended: report.verdict != Verdict::NoVerdict && report.ended_early.is_none(),
+        }
+    }
+}
+
+/// How a trial is played, beside its scenario.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Manner {
+    /// Expectations do not count, and what is left at the end is ended.
+    lenient: bool,
+    /// Drivers that do not agree to be stopped or removed are asked again.
+    asks_again: bool,
+    /// Lives in place of the scenario's threads, with these control codes.
+    life: Option<Vec<u32>>,
+    act: Option<Act>,
+    /// What the devices do not end themselves is ended by pulling them out.
+    pulls_at_end: bool,
+}
+
+impl Manner {
+    /// Has `settings` say so.
+    pub(crate) fn apply(&self, settings: Settings) -> Settings {
+        let (life, act) = (self.life.clone(), self.act);
+        Settings {
+            lenient: self.lenient,
+            asks_again: self.asks_again,
+            // Devices that are slower than a driver waits for are no fault of the driver.
+            hurried: settings.hurried.filter(|_| self.asks_again),
+            waits_for_gone: act.is_some_and(|act| act.kind == ActKind::Pulled),
+            pulls_at_end: self.pulls_at_end,
+            prepare: act.map(|act| Box::new(move |bench: &Bench| act.prepare(bench)) as _),
+            threads: life.map(|codes| {
+                Box::new(move |bench: &Bench| life::threads(bench, &codes)) as MakeThreads
+            }),
+            ..settings
+        }
+    }
+}
+
+impl Audit {
+    /// Reads the drivers. What `processors`, `windows` and `max_steps` say wins over the scenario.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn new(
+        scenario: Scenario,
+        processors: Option<u16>,
+        windows: Option<WindowsVersion>,
+        max_steps: Option<u64>,
+    ) -> Result<Self, BenchError> {
+        let plan = Plan::new(scenario, processors, windows, max_steps)?;
+        let codes = codes::guess(plan.drivers().iter().map(Driver::image_bytes));
+        Ok(Self { plan, codes })
+    }
+
+    /// Judges rules as `levels` say.
+    #[must_use]
+    pub fn judged(mut self, levels: Levels) -> Self {
+        self.plan = self.plan.judged(levels);
+        self
+    }
+
+    /// The scenario, with its settings.
+    #[must_use]
+    pub const fn scenario(&self) -> &Scenario {
+        self.plan.scenario()
+    }
+
+    /// Whether the scenario says what happens.
+    #[must_use]
+    pub const fn has_threads(&self) -> bool {
+        !self.scenario().threads.is_empty()
+    }
+
+    /// The plan of a trial.
+    #[must_use]
+    pub fn plan(&self, trial: &Trial) -> Plan {
+        let life = trial.life || !self.has_threads();
+        let manner = Manner {
+            lenient: !trial.is_strict() || life,
+            asks_again: true,
+            life: life.then(|| self.codes.clone()),
+            act: trial.act,
+            pulls_at_end: trial.hostile.is_some(),
+        };
+        let plan = self.plan.varied(|scenario| {
+            let machine = &mut scenario.machine;
+            machine.processors = trial.processors.or(machine.processors);
+            machine.windows = trial.windows.or(machine.windows);
+            scenario.fail = trial.fail.or(scenario.fail);
+            if trial.life {
+                scenario.threads.clear();
+            }
+            for device in &mut scenario.devices {
+                vary(device, trial);
+            }
+        });
+        plan.manner(manner)
+    }
+
+    /// Plays a trial. `progress` and `sink` are told what happens.
+    ///
+    /// # Errors
+    /// The run could not begin, or the order is of something else.
+    pub fn play(
+        &self,
+        trial: &Trial,
+        progress: Option<Box<dyn FnMut(Progress)>>,
+        sink: Option<MakeSink>,
+    ) -> Result<Report, ReplayError> {
+        let plan = self.plan(trial);
+        let mut report = match &trial.order {
+            Some(order) => plan.replay(order, progress, sink)?,
+            None => plan.play(progress, sink)?,
+        };
+        report.excuse(trial.excused());
+        Ok(report)
+    }
+
+    /// Where the order of a trial differs from what happens by itself, in words.
+    ///
+    /// # Errors
+    /// The run could not begin, or the order is of something else.
+    pub fn switches(&self, trial: &Trial) -> Result<Vec<String>, ReplayError> {
+        let Some(order) = &trial.order else {
+            return Ok(Vec::new());
+        };
+        let narrator = Rc::<Narrator>::default();
+        let plan = self.plan(trial).narrated(narrator.clone());
+        plan.replay(order, None, None)?;
+        Ok(narrator.told())
+    }
+
+    /// Plays a trial for what it finds.
+    ///
+    /// # Errors
+    /// The run could not begin.
+    pub fn try_out(&self, trial: &Trial) -> Result<TrialResult, ReplayError> {
+        let report = self.play(trial, None, None)?;
+        Ok(found_by(&report, trial))
+    }
+
+    /// Where the orders of a search can differ.
+    ///
+    /// # Errors
+    /// A run could not begin.
+    pub fn points(&self, hunt: &Hunt) -> Result<Points, BenchError> {
+        if hunt.at_accesses {
+            meeting_points(&self.plan(&hunt.trial))
+        } else {
+            Ok(Points::Usual)
+        }
+    }
+
+    /// The trial in which a search has made these choices.
+    #[must_use]
+    pub fn trial_of(&self, hunt: &Hunt, points: Points, choices: Vec<Deviation>) -> Trial {
+        let plan = self.plan(&hunt.trial).at(points);
+        Trial {
+            order: Some(plan.schedule(choices)),
+            ..hunt.trial.clone()
+        }
+    }
+
+    /// Searches for an order in which something goes wrong. `watch` is told the choices of each
+    /// run as they are made, and `None` at its beginning; `each` is told after every run and says
+    /// whether to go on.
+    ///
+    /// # Errors
+    /// A run could not begin.
+    pub fn hunt(
+        &self,
+        hunt: &Hunt,
+        points: Points,
+        watch: impl Fn(Option<Deviation>) + 'static,
+        each: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<TrialResult, BenchError> {
+        if points == Points::Before(Vec::new()) {
+            return Ok(TrialResult {
+                complete: true,
+                ..TrialResult::default()
+            });
+        }
+        let plan = self.plan(&hunt.trial).at(points).watched(watch);
+        let plan = plan.shrinking(usize::try_from(hunt.runs).unwrap_or(usize::MAX));
+        let strategy = Strategy::Bounded {
+            switches: hunt.switches,
+        };
+        let (part, of) = hunt.part;
+        let limits = Limits {
+            runs: Some(hunt.runs),
+            keep_going: true,
+            ..Limits::default()
+        };
+        let search = explore_plan(&plan, strategy.part(part, of), &limits, &mut |search| {
+            each(search.coverage.runs)
+        })?;
+        let found = search.discoveries.into_iter().map(|discovery| {
+            let trial = Trial {
+                order: discovery.schedule.parse().ok(),
+                ..hunt.trial.clone()
+            };
+            (discovery.finding, trial.to_string())
+        });
+        Ok(TrialResult {
+            runs: search.coverage.runs,
+            no_verdict: search.no_verdict,
+            complete: search.coverage.complete,
+            left: search.coverage.left,
+            found: found.collect(),
+        })
+    }
+}
+
+/// What a run's report says of a trial.
+#[must_use]
+pub fn found_by(report: &Report, trial: &Trial) -> TrialResult {
+    let text = trial.to_string();
+    let defects = report.findings.iter().filter(|finding| finding.is_defect());
+    TrialResult {
+        runs: 1,
+        no_verdict: u64::from(report.verdict == Verdict::NoVerdict),
+        complete: true,
+        left: 0,
+        found: defects
+            .map(|finding| (finding.clone(), text.clone()))
+            .collect(),
+    }
+}
+
+/// Makes a device what a trial says.
+fn vary(device: &mut DeviceSpec, trial: &Trial) {
+    if let Some(wish) = trial.interrupts
+        && let Some(kind) = crate::bench::messages_of(device)
+    {
+        device.interrupts = Some(match (wish, kind) {
+            (Wish::Line, _) => Interrupts::Line,
+            (Wish::Messages(most), Interrupts::Msix(_)) => Interrupts::Msix(most),
+            (Wish::Messages(most), _) => Interrupts::Msi(most),
+        });
+    }
+    if let Some(seed) = trial.hostile {
+        device
+            .options
+            .retain(|(name, _)| name != dirql_chips::models::HOSTILE.name);
+        *device = std::mem::take(device).option(dirql_chips::models::HOSTILE.name, seed);
+    }
+}

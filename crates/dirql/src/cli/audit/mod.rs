@@ -1,0 +1,272 @@
+//! `dirql audit`
+
+mod supervisor;
+
+use std::io::Write;
+
+use dirql::audit::{
+    self, Audit, AuditReport, Effort, Facts, Group, GroupReport, SCHEMA, Trial, TrialResult,
+};
+use dirql::report::{FindingReport, Found, Results, Verdict};
+use dirql::{ReplayError, WindowsVersion};
+
+use super::args::{self, Budget, ReportFormat};
+use super::isolate::{self, Channel, Message};
+use super::output::Output;
+use super::pictures::Pictures;
+use super::{Exit, Failure, run, subject};
+
+use supervisor::{Ended, Supervisor};
+
+pub(crate) use supervisor::AuditMessage;
+
+pub(crate) fn audit(args: &args::Audit, out: &mut Output) -> Result<Exit, Failure> {
+    let (mut scenario, used) = subject::scenario(&args.subject, out.is_styled())?;
+    if scenario.devices.is_empty() && scenario.threads.is_empty() {
+        audit::give_device(&mut scenario);
+    }
+    let windows = args
+        .subject
+        .windows
+        .or(scenario.machine.windows)
+        .unwrap_or(WindowsVersion::Ten);
+    let audit = Audit::new(
+        scenario,
+        args.subject.processors,
+        args.subject.windows,
+        args.subject.max_steps,
+    )
+    .map_err(|error| subject::failure(&error, windows))?
+    .judged(subject::levels(&args.subject));
+    let again = subject::command(&["audit"], &args.subject, used.as_deref());
+    if let Some(trial) = &args.trial {
+        return play(args, &audit, trial, windows, &again, out);
+    }
+    let mut report = all(args, &audit, windows, out)?;
+    for found in &mut report.findings {
+        found.replay = format!("{again} --trial {}", found.trial);
+    }
+    write(&report, args, out)?;
+    Ok(match report.verdict {
+        Verdict::Clean => Exit::Clean,
+        Verdict::Findings => Exit::Findings,
+        Verdict::NoVerdict => Exit::NoVerdict,
+    })
+}
+
+/// Plays one trial, and says what `run` would say of it.
+fn play(
+    args: &args::Audit,
+    audit: &Audit,
+    trial: &Trial,
+    windows: WindowsVersion,
+    again: &str,
+    out: &mut Output,
+) -> Result<Exit, Failure> {
+    let windows = trial.windows.unwrap_or(windows);
+    let body = |channel: &mut Channel| {
+        let message = match try_play(audit, trial, windows, channel) {
+            Ok(report) => Message::Done(Box::new(report)),
+            Err(failure) => Message::Failed(failure),
+        };
+        channel.send(&message);
+    };
+    let run = args::Run::of_audit(args);
+    let ending = isolate::isolated(run.time_limit, body, |step| out.detail_note(step));
+    let ending = ending
+        .map_err(|error| Failure::usage(format!("cannot make a process for the run: {error}")))?;
+    let replay = format!("{again} --trial {trial}");
+    let pictures = Pictures::new(&run.pictures)?;
+    run::conclude(&run, audit.scenario(), ending, replay, &pictures, out)
+}
+
+fn try_play(
+    audit: &Audit,
+    trial: &Trial,
+    windows: WindowsVersion,
+    channel: &Channel,
+) -> Result<dirql::report::Report, Failure> {
+    let progress = Some(run::teller(channel));
+    audit
+        .play(trial, progress, None)
+        .map_err(|error| failure(&error, windows))
+}
+
+fn failure(error: &ReplayError, windows: WindowsVersion) -> Failure {
+    match error {
+        ReplayError::Bench(error) => subject::failure(error, windows),
+        error => Failure::usage(error.to_string()),
+    }
+}
+
+/// The whole battery.
+fn all(
+    args: &args::Audit,
+    audit: &Audit,
+    windows: WindowsVersion,
+    out: &mut Output,
+) -> Result<AuditReport, Failure> {
+    let scenario = audit.scenario();
+    let devices = scenario.devices.iter();
+    let mut report = AuditReport {
+        schema: SCHEMA.into(),
+        verdict: Verdict::NoVerdict,
+        driver: args.subject.driver.display().to_string(),
+        scenario: Some(scenario.file.clone()).filter(|_| audit.has_threads()),
+        windows: windows.to_string(),
+        devices: devices
+            .map(|device| format!("{} ({})", device.name, device.model))
+            .collect(),
+        groups: Vec::new(),
+        findings: Vec::new(),
+        notes: Vec::new(),
+        runs: 0,
+    };
+    let time = match args.budget {
+        Some(Budget::Time(time)) => Some(time),
+        _ => None,
+    };
+    let supervisor = Supervisor::new(audit, args.jobs, time);
+    let facts = as_it_is(&supervisor, windows, &mut report, out)?;
+    let processors = scenario.machine.processors.unwrap_or(1);
+    let mut effort = effort(args);
+    effort.first_seed = args.seed;
+    let groups = audit::battery(&facts, windows, processors, effort);
+    let known = facts.scenario.iter().chain(&facts.life);
+    if let Some(longest) = known.map(|facts| facts.steps).max()
+        && longest > effort.hunted
+    {
+        report.notes.push(format!(
+            "a run has {longest} steps; the orders of runs with more than {} are searched with --deep only",
+            effort.hunted
+        ));
+    }
+    let ends = supervisor.all(&groups, out)?;
+    for (group, ends) in groups.iter().zip(ends) {
+        report_group(&mut report, group, ends);
+    }
+    report.judge();
+    let trials: Vec<Trial> = report
+        .findings
+        .iter()
+        .map(|found| found.trial.parse().unwrap_or_default())
+        .collect();
+    let told = supervisor.switches(&trials)?;
+    for (found, switches) in report.findings.iter_mut().zip(told) {
+        found.switches = switches;
+    }
+    Ok(report)
+}
+
+fn effort(args: &args::Audit) -> Effort {
+    match args.budget {
+        Some(Budget::Runs(runs)) => Effort::of_runs(runs),
+        _ if args.quick => Effort::QUICK,
+        _ if args.deep => Effort::DEEP,
+        _ => Effort::USUAL,
+    }
+}
+
+/// The scenario as it is, and lives: what everything else starts from.
+fn as_it_is(
+    supervisor: &Supervisor<'_>,
+    windows: WindowsVersion,
+    report: &mut AuditReport,
+    out: &mut Output,
+) -> Result<Facts, Failure> {
+    let mut facts = Facts::default();
+    let mut trials = vec![("every device through its life", Trial::life())];
+    if supervisor.audit().has_threads() {
+        trials.insert(0, ("the scenario as it is", Trial::default()));
+    }
+    for (title, trial) in trials {
+        let (known, ended) = supervisor.first(&trial, windows, out)?;
+        let slot = if trial.life {
+            &mut facts.life
+        } else {
+            &mut facts.scenario
+        };
+        *slot = known;
+        let group = Group {
+            title,
+            of: Some(1),
+            cases: Vec::new(),
+        };
+        report_group(report, &group, vec![ended]);
+    }
+    Ok(facts)
+}
+
+/// Adds what came out of a group.
+fn report_group(report: &mut AuditReport, group: &Group, ends: Vec<Ended>) {
+    let number = report.groups.len();
+    let mut of = group.of;
+    report.groups.push(GroupReport {
+        title: group.title.into(),
+        ..GroupReport::default()
+    });
+    let mut found: Vec<(FindingReport, String)> = Vec::new();
+    let (mut complete, mut left) = (true, 0);
+    let row = &mut report.groups[number];
+    for end in ends {
+        match end {
+            Ended::Result(result) => {
+                let TrialResult {
+                    runs,
+                    no_verdict,
+                    complete: whole,
+                    left: more,
+                    found: new,
+                } = result;
+                row.runs += runs;
+                row.tried += 1;
+                row.no_verdict += no_verdict;
+                complete &= whole;
+                left += more;
+                found.extend(new);
+            }
+            // The image does not allow it.
+            Ended::Impossible => of = of.map(|of| of - 1),
+            Ended::NotTried => complete = false,
+            Ended::Defect(trial) => {
+                row.tried += 1;
+                row.no_verdict += 1;
+                report.notes.push(format!(
+                    "dirql itself gave up in the trial {trial}; please report that"
+                ));
+            }
+        }
+    }
+    let row = &mut report.groups[number];
+    row.of = match of {
+        // A search knows what is left of it.
+        None if complete => Some(row.tried),
+        None if left > 0 => Some(row.runs + left),
+        of => of,
+    };
+    for (finding, trial) in found {
+        report.add(number, finding, &trial);
+    }
+}
+
+fn write(report: &AuditReport, args: &args::Audit, out: &mut Output) -> Result<(), Failure> {
+    let detail = out.detail();
+    let found = report.findings.iter().map(|found| Found {
+        finding: &found.finding,
+        replay: &found.replay,
+    });
+    let results = Results {
+        name: format!("audit {}", report.driver),
+        driver: report.driver.clone(),
+        verdict: report.verdict,
+        incomplete: None,
+        found: found.collect(),
+    };
+    let write = |format, out: &mut dyn Write| match format {
+        ReportFormat::Human => audit::write_page(out, report, detail),
+        ReportFormat::Json => run::write_json(out, report),
+        other => run::write_results(out, other, &results),
+    };
+    write(args.format, out.results())?;
+    run::write_files(&args.output, write)
+}

@@ -1,0 +1,369 @@
+//! Workers that play trials, and who starts them and survives them.
+//!
+//! A worker is given a batch of cases and says before each one that it begins. If it is destroyed,
+//! the case that it had begun did that, and another worker gets the rest of the batch. Which
+//! worker does what changes nothing.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::time::Duration;
+
+use dirql::audit::{Audit, Case, Group, Hunt, RunFacts, Trial, TrialResult, found_by};
+use dirql::report::FindingReport;
+use dirql::{BenchError, Deviation, Points, WindowsVersion};
+use serde::{Deserialize, Serialize};
+
+use super::super::clock::Clock;
+use super::super::isolate::{self, Channel, Ending, Message, SharedLog, Stream, Worker, WorkerEnd};
+use super::super::output::Output;
+use super::super::{Failure, run};
+
+/// Seconds of real time that one run may take. Runs take milliseconds.
+const RUN_SECONDS: u32 = 60;
+
+/// Runs after which a search says how far it is.
+const TELL: u64 = 64;
+
+/// Runs of one batch.
+const BATCH: usize = 64;
+
+/// What a worker says.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum AuditMessage {
+    /// A case begins.
+    Begun(usize),
+    /// A search has points before these instructions.
+    Points(Vec<u32>),
+    /// A search has done so many more runs.
+    Searching(u64),
+    /// A case is over.
+    Ended(usize, TrialResult),
+    /// What happens at the switches of an order.
+    Switches(usize, Vec<String>),
+    /// A case cannot be tried with this driver.
+    Impossible(usize),
+}
+
+/// How a case ended.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Ended {
+    /// There was no time for it.
+    #[default]
+    NotTried,
+    /// With this.
+    Result(TrialResult),
+    /// The driver cannot be tried so.
+    Impossible,
+    /// Our own code gave up in this trial.
+    Defect(String),
+}
+
+/// Plays trials in workers.
+pub(super) struct Supervisor<'a> {
+    audit: &'a Audit,
+    jobs: usize,
+    clock: Clock,
+}
+
+/// A worker with its batch.
+struct Busy {
+    stream: Stream,
+    log: SharedLog,
+    batch: Range<usize>,
+    /// The case that has begun.
+    at: usize,
+    /// Where its orders can differ.
+    points: Points,
+}
+
+impl<'a> Supervisor<'a> {
+    pub(super) fn new(audit: &'a Audit, jobs: u16, time: Option<Duration>) -> Self {
+        Self {
+            audit,
+            jobs: jobs.into(),
+            clock: Clock::start(time),
+        }
+    }
+
+    pub(super) const fn audit(&self) -> &Audit {
+        self.audit
+    }
+
+    /// Plays the first trial of its kind, and says what is known then.
+    pub(super) fn first(
+        &self,
+        trial: &Trial,
+        windows: WindowsVersion,
+        out: &mut Output,
+    ) -> Result<(Option<RunFacts>, Ended), Failure> {
+        let body = |channel: &mut Channel| {
+            let message = match self.audit.play(trial, None, None) {
+                Ok(report) => Message::Done(Box::new(report)),
+                Err(error) => Message::Failed(super::failure(&error, windows)),
+            };
+            channel.send(&message);
+        };
+        let ending = isolate::isolated(RUN_SECONDS, body, |step| out.detail_note(step));
+        Ok(match ending.map_err(|error| no_worker(&error))? {
+            Ending::Done(report) => (
+                Some(RunFacts::of(&report)),
+                Ended::Result(found_by(&report, trial)),
+            ),
+            Ending::Failed(failure) => return Err(failure),
+            Ending::Destroyed(known) => {
+                let found = destroyed(&format!("the process ended {}", known.how));
+                (None, Ended::Result(bad_end(known.findings, found, trial)))
+            }
+            Ending::TooLong(known) => (None, Ended::Result(without_end(known.findings, trial))),
+            Ending::Panicked => (None, Ended::Defect(trial.to_string())),
+        })
+    }
+
+    /// Plays every case of these groups.
+    pub(super) fn all(
+        &self,
+        groups: &[Group],
+        out: &mut Output,
+    ) -> Result<Vec<Vec<Ended>>, Failure> {
+        let cases: Vec<&Case> = groups.iter().flat_map(|group| &group.cases).collect();
+        let mut ends = vec![Ended::NotTried; cases.len()];
+        let mut waiting = batches(&cases);
+        let mut busy: Vec<Busy> = Vec::new();
+        let mut progress = out.bar(cases.len());
+        loop {
+            while busy.len() < self.jobs && !self.clock.is_over() {
+                let Some(batch) = waiting.pop_front() else {
+                    break;
+                };
+                busy.push(self.start(batch, &cases)?);
+            }
+            if busy.is_empty() {
+                break;
+            }
+            let mut streams: Vec<&mut Stream> =
+                busy.iter_mut().map(|busy| &mut busy.stream).collect();
+            let (index, messages) = isolate::next_messages(&mut streams, RUN_SECONDS)
+                .map_err(|error| no_worker(&error))?;
+            let Some(messages) = messages else {
+                let gone = busy.swap_remove(index);
+                if let Some(rest) = self.finish(gone, &cases, &mut ends)? {
+                    waiting.push_front(rest);
+                }
+                continue;
+            };
+            for message in messages {
+                let Message::Audit(message) = message else {
+                    continue;
+                };
+                match message {
+                    AuditMessage::Begun(at) => busy[index].at = at,
+                    AuditMessage::Points(points) => {
+                        busy[index].points = Points::Before(points);
+                    }
+                    AuditMessage::Searching(runs) => progress.runs(runs),
+                    AuditMessage::Ended(at, result) => {
+                        // A search has told of most of its runs already.
+                        progress.done(result.runs % TELL);
+                        set(&mut ends, at, Ended::Result(result));
+                    }
+                    AuditMessage::Switches(..) => {}
+                    AuditMessage::Impossible(at) => {
+                        progress.done(0);
+                        set(&mut ends, at, Ended::Impossible);
+                    }
+                }
+            }
+        }
+        progress.finish();
+        let mut ends = ends.into_iter();
+        Ok(groups
+            .iter()
+            .map(|group| ends.by_ref().take(group.cases.len()).collect())
+            .collect())
+    }
+
+    /// What happens at the switches of these trials, in words; nothing is said of those that
+    /// destroy their process.
+    pub(super) fn switches(&self, trials: &[Trial]) -> Result<Vec<Vec<String>>, Failure> {
+        let mut told = vec![Vec::new(); trials.len()];
+        let mut from = 0;
+        while from < trials.len() {
+            let mut next = from;
+            let worker = Worker::start(|channel| {
+                for (at, trial) in trials.iter().enumerate().skip(from) {
+                    isolate::limit_time(RUN_SECONDS);
+                    let switches = self.audit.switches(trial).unwrap_or_default();
+                    channel.send(&Message::Audit(AuditMessage::Switches(at, switches)));
+                }
+            });
+            let worker = worker.map_err(|error| no_worker(&error))?;
+            let end = worker.listen_within(RUN_SECONDS, |message| {
+                if let Message::Audit(AuditMessage::Switches(at, switches)) = message
+                    && let Some(slot) = told.get_mut(at)
+                {
+                    *slot = switches;
+                    next = at + 1;
+                }
+            });
+            end.map_err(|error| no_worker(&error))?;
+            // The one that it was at has ended it.
+            from = next + 1;
+        }
+        Ok(told)
+    }
+
+    fn start(&self, batch: Range<usize>, cases: &[&Case]) -> Result<Busy, Failure> {
+        let log = SharedLog::new().map_err(|error| no_worker(&error))?;
+        let (range, shared) = (batch.clone(), log.again());
+        let stream = Stream::start(|channel| self.work(range, cases, &shared, channel))
+            .map_err(|error| no_worker(&error))?;
+        Ok(Busy {
+            stream,
+            log,
+            at: batch.start,
+            batch,
+            points: Points::Usual,
+        })
+    }
+
+    /// Plays a batch, in a worker.
+    fn work(&self, batch: Range<usize>, cases: &[&Case], log: &SharedLog, channel: &mut Channel) {
+        for at in batch {
+            if self.clock.is_over() {
+                break;
+            }
+            isolate::limit_time(RUN_SECONDS);
+            log.add(None);
+            let mut tell = |message| channel.send(&Message::Audit(message));
+            tell(AuditMessage::Begun(at));
+            let ended = match cases[at] {
+                Case::Run(trial) => self.audit.try_out(trial),
+                Case::Hunt(hunt) => self.hunt(hunt, log, &mut tell).map_err(Into::into),
+            };
+            tell(match ended {
+                Ok(result) => AuditMessage::Ended(at, result),
+                // What cannot begin works with the scenario as it is.
+                Err(_) => AuditMessage::Impossible(at),
+            });
+        }
+    }
+
+    fn hunt(
+        &self,
+        hunt: &Hunt,
+        log: &SharedLog,
+        tell: &mut dyn FnMut(AuditMessage),
+    ) -> Result<TrialResult, BenchError> {
+        let log = log.again();
+        let points = self.audit.points(hunt)?;
+        if let Points::Before(instructions) = &points {
+            tell(AuditMessage::Points(instructions.clone()));
+        }
+        self.audit
+            .hunt(hunt, points, move |choice| log.add(choice), &mut |runs| {
+                if runs.is_multiple_of(TELL) {
+                    isolate::limit_time(RUN_SECONDS);
+                    tell(AuditMessage::Searching(TELL));
+                }
+                !self.clock.is_over()
+            })
+    }
+
+    /// What of a batch is left when its worker has ended.
+    fn finish(
+        &self,
+        busy: Busy,
+        cases: &[&Case],
+        ends: &mut [Ended],
+    ) -> Result<Option<Range<usize>>, Failure> {
+        let choices = busy.log.choices();
+        let ended = busy.stream.end().map_err(|error| no_worker(&error))?;
+        let trial = self.trial_of(cases[busy.at], busy.points, choices);
+        let result = match ended {
+            WorkerEnd::Finished => return Ok(None),
+            WorkerEnd::Destroyed(how) => Ended::Result(bad_end(
+                Vec::new(),
+                destroyed(&format!("the process ended {how}")),
+                &trial,
+            )),
+            // How fast this computer is says nothing about the driver.
+            WorkerEnd::TooLong => Ended::Result(without_end(Vec::new(), &trial)),
+            WorkerEnd::Panicked => Ended::Defect(trial.to_string()),
+        };
+        set(ends, busy.at, result);
+        let rest = busy.at + 1..busy.batch.end;
+        Ok((!rest.is_empty()).then_some(rest))
+    }
+
+    /// The trial that a case was at.
+    fn trial_of(&self, case: &Case, points: Points, choices: Vec<Deviation>) -> Trial {
+        match case {
+            Case::Run(trial) => trial.clone(),
+            Case::Hunt(hunt) => self.audit.trial_of(hunt, points, choices),
+        }
+    }
+}
+
+fn set(ends: &mut [Ended], at: usize, ended: Ended) {
+    if let Some(slot) = ends.get_mut(at) {
+        *slot = ended;
+    }
+}
+
+/// Runs in batches; each search for itself.
+fn batches(cases: &[&Case]) -> VecDeque<Range<usize>> {
+    let mut batches = VecDeque::new();
+    let mut start = 0;
+    for (at, case) in cases.iter().enumerate() {
+        let alone = matches!(case, Case::Hunt(_));
+        if at > start && (alone || at - start == BATCH) {
+            batches.push_back(start..at);
+            start = at;
+        }
+        if alone {
+            batches.push_back(at..at + 1);
+            start = at + 1;
+        }
+    }
+    if start < cases.len() {
+        batches.push_back(start..cases.len());
+    }
+    batches
+}
+
+fn destroyed(message: &str) -> FindingReport {
+    run::process_finding(message.into())
+}
+
+/// The result of a run that took too long.
+fn without_end(known: Vec<FindingReport>, trial: &Trial) -> TrialResult {
+    let trial = trial.to_string();
+    TrialResult {
+        runs: 1,
+        no_verdict: 1,
+        found: known
+            .into_iter()
+            .map(|finding| (finding, trial.clone()))
+            .collect(),
+        ..TrialResult::default()
+    }
+}
+
+/// The result of a run that did not come to its end.
+fn bad_end(mut known: Vec<FindingReport>, last: FindingReport, trial: &Trial) -> TrialResult {
+    known.push(last);
+    let trial = trial.to_string();
+    TrialResult {
+        runs: 1,
+        complete: true,
+        found: known
+            .into_iter()
+            .map(|finding| (finding, trial.clone()))
+            .collect(),
+        ..TrialResult::default()
+    }
+}
+
+fn no_worker(error: &std::io::Error) -> Failure {
+    Failure::usage(format!("cannot make a worker: {error}"))
+}
