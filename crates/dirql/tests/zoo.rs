@@ -161,7 +161,7 @@ zoo! {
     lost_update_isr: "lost-update-isr", "DQ0180", 2, "ddi";
     lost_update_plain: "lost-update-plain", "DQ0180", 1, "access";
     lost_update_threads: "lost-update-threads", "DQ0180", 1, "ddi";
-    missed_wakeup: "missed-wakeup", "DQ0180", 1, "ddi";
+    missed_wakeup: "missed-wakeup", "DQ0535", 1, "ddi";
     reference_count: "reference-count", "DQ0151", 1, "ddi";
     reference_plain: "reference-plain", "DQ0180", 2, "access";
     remove_queue_dpc: "remove-queue-dpc", "DQ0140", 2, "ddi";
