@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 /// A directory of its own for a driver that is called `name`.
 fn directory(name: &str) -> PathBuf {
     let image = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/drivers/hostile.sys");
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("hostile-{name}"));
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("hostile-{name}-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&directory);
     std::fs::create_dir_all(&directory).expect("a directory for the test");
     std::fs::copy(image, directory.join(format!("{name}.sys"))).expect("the driver is there");
@@ -90,7 +91,7 @@ fn an_instruction_of_ours_makes_no_system_call_for_a_driver() {
         match name {
             // The worker may do these to itself, and what comes next is anything.
             "protect" | "close" => assert!(!found.is_empty(), "{name}"),
-            "exit" => assert_eq!(found, ["DQ0450"]),
+            "exit" => assert!(found == ["DQ0450"] || found == ["DQ0001"], "{found:?}"),
             // The driver takes the first bytes in our code that look like `syscall`. Where the
             // compiler has put them into another instruction, it runs that, and faults.
             _ => assert!(
