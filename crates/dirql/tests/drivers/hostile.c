@@ -51,10 +51,25 @@ static U64 Outside(U64 Lowest)
     return 0;
 }
 
+/*
+ * Whether a system call is here. The two bytes may be inside another instruction; compilers set
+ * rax just before: mov eax, NUMBER, or mov rax, [rsp + OFFSET].
+ */
+static BOOLEAN IsSystemCall(const unsigned char *Code)
+{
+    const unsigned char *before = Code - 5;
+
+    if (Code[0] != 0x0f || Code[1] != 0x05)
+        return FALSE;
+    if (before[0] == 0xb8)
+        return before[2] == 0 && before[3] == 0 && before[4] == 0;
+    return before[0] == 0x48 && before[1] == 0x8b && before[2] == 0x44 && before[3] == 0x24;
+}
+
 /* Makes a system call with an instruction of the process around us. */
 static U64 Borrow(U64 Number, U64 A, U64 B, U64 C)
 {
-    /* The calls of exports lead there: mov rax, TARGET is 15 bytes into each. */
+    /* The calls of exports lead there: each ends with jmp [rip], and the target behind it. */
     const unsigned char *thunk = (const unsigned char *)(ULONG_PTR)&DbgPrint;
     const unsigned char *code;
     U64 result;
@@ -62,10 +77,10 @@ static U64 Borrow(U64 Number, U64 A, U64 B, U64 C)
     /* jmp [import] if the compiler made one. */
     if (thunk[0] == 0xff && thunk[1] == 0x25)
         thunk = *(const unsigned char **)(thunk + 6 + *(const int *)(thunk + 2));
-    while (thunk[0] != 0x48 || thunk[1] != 0xb8)
+    while (thunk[0] != 0xff || thunk[1] != 0x25)
         thunk++;
-    code = *(const unsigned char **)(thunk + 2);
-    while (code[0] != 0x0f || code[1] != 0x05)
+    code = *(const unsigned char **)(thunk + 6 + *(const int *)(thunk + 2));
+    while (!IsSystemCall(code))
         code++;
     __asm__ volatile("call *%5"
                      : "=a"(result)
