@@ -1,41 +1,17 @@
 //! A driver's pageable sections, touched below and above APC_LEVEL.
 
-use std::cell::Cell;
-use std::path::Path;
-use std::rc::Rc;
+mod entry;
 
 use dirql_abi::NtStatus;
-use dirql_host::{DriverSource, Host};
-use dirql_image::ExportTarget;
-use dirql_kernel::ke::ThreadBody;
-use dirql_kernel::{Config, Kernel, Outcome};
+use dirql_host::Host;
+use dirql_kernel::{Config, Outcome};
 use dirql_rules::ids;
 
 /// Runs an export of the driver as its entry point.
 fn run(export: &str) -> (Host, Option<NtStatus>) {
     let host = Host::new(Config::default()).unwrap();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/drivers/paging.sys");
-    let file = std::fs::read(path).unwrap();
-    let loaded = host
-        .load_driver("paging.sys", DriverSource::Image(&file))
-        .unwrap();
-    let mut image = loaded.driver_image().unwrap();
-    let exports = loaded.image().image().unwrap().exports();
-    let ExportTarget::Rva(rva) = exports.by_name(export).unwrap().target else {
-        panic!("it is not forwarded")
-    };
-    image.entry = image.base + u64::from(rva);
-    let object = host.kernel().create_driver(&image).unwrap().unwrap();
-    let status = Rc::new(Cell::new(None));
-    let slot = status.clone();
-    let body = move |kernel: &Kernel| {
-        slot.set(Some(kernel.run_driver_entry(object)?));
-        Ok(())
-    };
-    host.kernel()
-        .spawn_thread("test", 8, ThreadBody::Native(Box::new(body)));
-    host.run_until_idle();
-    (host, status.get())
+    let (_, status, _) = entry::run(&host, "paging.sys", export);
+    (host, status)
 }
 
 fn is_right(export: &str) {

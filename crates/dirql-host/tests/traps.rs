@@ -1,15 +1,12 @@
 //! A driver does what needs no import: privileged instructions, device memory, shared data,
 //! and mistakes.
 
-use std::cell::Cell;
-use std::path::Path;
-use std::rc::Rc;
+mod entry;
 
 use dirql_abi::NtStatus;
-use dirql_host::{DriverSource, Host, Stops, Watch};
-use dirql_image::ExportTarget;
-use dirql_kernel::ke::{RunState, ThreadBody};
-use dirql_kernel::{Config, Kernel, Outcome};
+use dirql_host::{Host, Stops, Watch};
+use dirql_kernel::ke::RunState;
+use dirql_kernel::{Config, Outcome};
 use dirql_rules::{BugCheck, RuleId, ids};
 
 /// How an export of the driver ended.
@@ -56,27 +53,7 @@ fn run_watched(export: &str, watch: Option<Watch>) -> Ended {
     if let Some(watch) = watch {
         host.watch(watch).unwrap();
     }
-    let drivers = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/drivers");
-    let file = std::fs::read(drivers.join("traps.sys")).unwrap();
-    let loaded = host
-        .load_driver("traps.sys", DriverSource::Image(&file))
-        .unwrap();
-    let mut image = loaded.driver_image().unwrap();
-    let file_image = loaded.image().image().unwrap();
-    let ExportTarget::Rva(rva) = file_image.exports().by_name(export).unwrap().target else {
-        panic!("it is not forwarded")
-    };
-    image.entry = image.base + u64::from(rva);
-    let object = host.kernel().create_driver(&image).unwrap().unwrap();
-    let status = Rc::new(Cell::new(None));
-    let slot = status.clone();
-    let body = move |kernel: &Kernel| {
-        slot.set(Some(kernel.run_driver_entry(object)?));
-        Ok(())
-    };
-    host.kernel()
-        .spawn_thread("test", 8, ThreadBody::Native(Box::new(body)));
-    let state = host.run_until_idle();
+    let (state, status, export) = entry::run(&host, "traps.sys", export);
     let outcome = host.kernel().outcome();
     assert_eq!(state == RunState::Ended, outcome.is_some());
     let (bug_check, address) = match outcome {
@@ -88,8 +65,8 @@ fn run_watched(export: &str, watch: Option<Watch>) -> Ended {
         .map(|finding| (finding.rule, finding.message))
         .collect();
     Ended {
-        status: status.get(),
-        export: image.entry,
+        status,
+        export,
         bug_check,
         address,
         findings,
