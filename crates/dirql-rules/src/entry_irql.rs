@@ -3,6 +3,7 @@
 use dirql_abi::Irql;
 
 use crate::RuleId;
+use crate::name::is_before;
 use crate::table::ids;
 
 /// One row: a DDI and the levels at which it may be entered.
@@ -518,19 +519,6 @@ pub const fn entry_irql(ddi: &str) -> Option<&'static IrqlRule> {
     } else {
         None
     }
-}
-
-/// Order of bytes.
-const fn is_before(left: &str, right: &str) -> bool {
-    let (left, right) = (left.as_bytes(), right.as_bytes());
-    let mut at = 0;
-    while at < left.len() && at < right.len() {
-        if left[at] != right[at] {
-            return left[at] < right[at];
-        }
-        at += 1;
-    }
-    left.len() < right.len()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! computer that works: when memory, or another resource that all drivers share, is used up.
 
 use dirql_abi::NtStatus;
+use dirql_rules::is_before;
 
 const NULL: u64 = 0;
 const NO_RESOURCES: u64 = NtStatus::INSUFFICIENT_RESOURCES.0 as u32 as u64;
@@ -104,19 +105,6 @@ pub const fn failure_of(ddi: &str) -> Option<u64> {
     } else {
         None
     }
-}
-
-/// Order of bytes.
-const fn is_before(left: &str, right: &str) -> bool {
-    let (left, right) = (left.as_bytes(), right.as_bytes());
-    let mut at = 0;
-    while at < left.len() && at < right.len() {
-        if left[at] != right[at] {
-            return left[at] < right[at];
-        }
-        at += 1;
-    }
-    left.len() < right.len()
 }
 
 #[cfg(test)]
