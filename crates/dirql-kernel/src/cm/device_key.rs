@@ -66,14 +66,7 @@ impl Kernel {
         let Some(path) = self.device_key_path(physical_device, kind) else {
             return Err(BugCheck::new(0xCA, [2, physical_device, 0, 0]).into());
         };
-        self.registry_create(&path);
-        match self.open_registry_path(&path, access)? {
-            Ok(value) => {
-                self.write(handle, value)?;
-                Ok(NtStatus::SUCCESS)
-            }
-            Err(status) => Ok(status),
-        }
+        self.give_key(&path, access, handle)
     }
 
     /// `NTSTATUS IoOpenDeviceInterfaceRegistryKey(PUNICODE_STRING, ACCESS_MASK, PHANDLE)`
@@ -102,13 +95,6 @@ impl Kernel {
             r"{CONTROL_SET}\Control\DeviceClasses\{class}\##?#{}\#\Device Parameters",
             inner.replace('\\', "#")
         );
-        self.registry_create(&path);
-        match self.open_registry_path(&path, access)? {
-            Ok(value) => {
-                self.write(handle, value)?;
-                Ok(NtStatus::SUCCESS)
-            }
-            Err(status) => Ok(status),
-        }
+        self.give_key(&path, access, handle)
     }
 }

@@ -41,13 +41,6 @@ impl Kernel {
             PERSISTENT_STATE => format!(r"{service}\State"),
             _ => return Ok(NtStatus::INVALID_PARAMETER),
         };
-        self.registry_create(&path);
-        match self.open_registry_path(&path, access)? {
-            Ok(value) => {
-                self.write(handle, value)?;
-                Ok(NtStatus::SUCCESS)
-            }
-            Err(status) => Ok(status),
-        }
+        self.give_key(&path, access, handle)
     }
 }

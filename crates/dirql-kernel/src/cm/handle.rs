@@ -97,6 +97,23 @@ impl Kernel {
         }
     }
 
+    /// Opens the key at an absolute path, which is made if it does not exist, and writes its handle.
+    pub(super) fn give_key(
+        &self,
+        path: &str,
+        access: u32,
+        handle: DriverPtr<u64>,
+    ) -> Ddi<NtStatus> {
+        self.registry_create(path);
+        match self.open_registry_path(path, access)? {
+            Ok(value) => {
+                self.write(handle, value)?;
+                Ok(NtStatus::SUCCESS)
+            }
+            Err(status) => Ok(status),
+        }
+    }
+
     /// Reports keys that `driver`, whose image is `image`, has left open. For the moment after
     /// its Unload routine has returned.
     ///
