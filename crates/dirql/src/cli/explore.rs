@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::Path;
 
 use dirql::report::Verdict;
-use dirql::{Limits, Plan, Points, Strategy, WindowsVersion};
+use dirql::{Limits, Plan, Points, Strategy};
 
 use super::args::{Budget, Explore, Granularity, Merge, Preemptions, ReportFormat, StrategyName};
 use super::output::Output;
@@ -26,11 +26,7 @@ const SWITCHES: u32 = 2;
 
 pub(crate) fn explore(args: &Explore, out: &mut Output) -> Result<Exit, Failure> {
     let (scenario, used) = subject::scenario(&args.subject, out.is_styled())?;
-    let windows = args
-        .subject
-        .windows
-        .or(scenario.machine.windows)
-        .unwrap_or(WindowsVersion::Ten);
+    let windows = subject::windows(&args.subject, &scenario);
     let plan = Plan::new(
         scenario,
         args.subject.processors,

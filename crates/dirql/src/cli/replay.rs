@@ -19,11 +19,7 @@ pub(crate) fn replay(args: &Replay, out: &mut Output) -> Result<Exit, Failure> {
         &args.subject,
         used.as_deref(),
     );
-    let windows = args
-        .subject
-        .windows
-        .or(scenario.machine.windows)
-        .unwrap_or(WindowsVersion::Ten);
+    let windows = subject::windows(&args.subject, &scenario);
     // The process that runs it may not open files.
     let plan = Plan::new(
         scenario.clone(),

@@ -9,7 +9,7 @@ use dirql::report::{
     write_report,
 };
 use dirql::scenario::Scenario;
-use dirql::{Driver, Progress, Settings, Stops, Watch, WindowsVersion, WriteOutput};
+use dirql::{Driver, Progress, Settings, Stops, Watch, WriteOutput};
 use dirql_rules::ids;
 
 use super::args::{ReportFormat, Run};
@@ -25,11 +25,7 @@ pub(crate) fn run(args: &Run, out: &mut Output) -> Result<Exit, Failure> {
     if let Some(point) = args.fail {
         replay.push_str(&format!(" --fail {point}"));
     }
-    let windows = args
-        .subject
-        .windows
-        .or(scenario.machine.windows)
-        .unwrap_or(WindowsVersion::Ten);
+    let windows = subject::windows(&args.subject, &scenario);
     // The process that runs it may not open files.
     let drivers =
         dirql::read_drivers(&scenario).map_err(|error| subject::failure(&error, windows))?;
@@ -217,11 +213,7 @@ fn try_play(
     }
     let (film, sink) = pictures.film(settings.sink.take());
     settings.sink = sink;
-    let windows = args
-        .subject
-        .windows
-        .or(scenario.machine.windows)
-        .unwrap_or(WindowsVersion::Ten);
+    let windows = subject::windows(&args.subject, scenario);
     let report =
         dirql::play(scenario, settings).map_err(|error| subject::failure(&error, windows))?;
     if let Some((path, error)) = trace_error
@@ -309,11 +301,7 @@ fn too_long(args: &Run, scenario: &Scenario, known: Destroyed) -> Report {
 }
 
 fn without_end(args: &Run, scenario: &Scenario, known: Destroyed, verdict: Verdict) -> Report {
-    let windows = args
-        .subject
-        .windows
-        .or(scenario.machine.windows)
-        .unwrap_or(WindowsVersion::Ten);
+    let windows = subject::windows(&args.subject, scenario);
     let mut report = Report::empty(
         windows,
         args.subject

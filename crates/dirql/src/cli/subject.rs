@@ -24,6 +24,13 @@ pub(crate) fn scenario(
     Ok((scenario, file))
 }
 
+/// The Windows that is run: what the command line says, or the scenario, or 10.
+pub(crate) fn windows(args: &Subject, scenario: &Scenario) -> WindowsVersion {
+    args.windows
+        .or(scenario.machine.windows)
+        .unwrap_or(WindowsVersion::Ten)
+}
+
 fn find_scenario(args: &Subject, styled: bool) -> Result<(Scenario, Option<PathBuf>), Failure> {
     let driver = &args.driver;
     if driver.extension() == Some(OsStr::new("toml")) {

@@ -25,11 +25,7 @@ pub(crate) fn audit(args: &args::Audit, out: &mut Output) -> Result<Exit, Failur
     if scenario.devices.is_empty() && scenario.threads.is_empty() {
         audit::give_device(&mut scenario);
     }
-    let windows = args
-        .subject
-        .windows
-        .or(scenario.machine.windows)
-        .unwrap_or(WindowsVersion::Ten);
+    let windows = subject::windows(&args.subject, &scenario);
     let audit = Audit::new(
         scenario,
         args.subject.processors,
