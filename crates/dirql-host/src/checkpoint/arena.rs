@@ -51,9 +51,10 @@ pub(super) fn set_inside(inside: bool) -> bool {
 
 /// The allocator of programs that put computers back, which have
 ///
-/// ```ignore
+/// ```
 /// #[global_allocator]
 /// static ALLOCATOR: dirql_host::Arena = dirql_host::Arena;
+/// # fn main() {}
 /// ```
 ///
 /// It is the system's but for a thread that is inside a computer.
