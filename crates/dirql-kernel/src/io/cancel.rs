@@ -26,11 +26,18 @@ impl Kernel {
     /// # Errors
     /// The bug check.
     pub fn io_cancel_irp(&self, irp: u64) -> Ddi<u8> {
+        self.cancel_irp(irp, |_| Ok(()))
+    }
+
+    /// As [`Kernel::io_cancel_irp`]. `decided` is called with the lock held, when it is known
+    /// whether there is a cancel routine.
+    pub(super) fn cancel_irp(&self, irp: u64, decided: impl FnOnce(&Self) -> Ddi<()>) -> Ddi<u8> {
         self.expect_irp(irp, 3)?;
         let pointer = DriverPtr::<Irp>::new(irp);
         let level = self.take_cancel_lock()?;
         self.write(at!(pointer, Irp, cancel), 1)?;
         let routine = self.read(at!(pointer, Irp, cancel_routine))?;
+        decided(self)?;
         if routine == 0 {
             self.io_release_cancel_spin_lock(level)?;
             return Ok(0);

@@ -99,6 +99,45 @@ pub(super) struct Requests {
     last: Cell<u64>,
     pending: RefCell<BTreeMap<Request, Pending>>,
     by_irp: RefCell<BTreeMap<u64, Request>>,
+    held: RefCell<BTreeMap<u64, Held>>,
+}
+
+/// An IRP whose memory stays although it may be complete.
+#[derive(Default)]
+struct Held {
+    holders: u32,
+    is_complete: bool,
+}
+
+impl Requests {
+    /// Keeps the memory of `irp` until [`Requests::let_go`].
+    pub(super) fn hold(&self, irp: u64) {
+        self.held.borrow_mut().entry(irp).or_default().holders += 1;
+    }
+
+    /// The request is complete. Whether its memory has to stay.
+    fn is_held(&self, irp: u64) -> bool {
+        let mut held = self.held.borrow_mut();
+        let held = held.get_mut(&irp);
+        held.is_some_and(|held| {
+            held.is_complete = true;
+            true
+        })
+    }
+
+    /// Undoes [`Requests::hold`]. Whether nobody needs the memory any more.
+    pub(super) fn let_go(&self, irp: u64) -> bool {
+        let mut all = self.held.borrow_mut();
+        let Some(held) = all.get_mut(&irp) else {
+            return false;
+        };
+        held.holders -= 1;
+        let (is_last, is_complete) = (held.holders == 0, held.is_complete);
+        if is_last {
+            all.remove(&irp);
+        }
+        is_last && is_complete
+    }
 }
 
 impl Kernel {
@@ -234,6 +273,11 @@ impl Kernel {
 
     /// Cancels a request. Returns whether it had a cancel routine.
     ///
+    /// The request can be completed while this waits for the cancel spin lock; its memory stays
+    /// until the lock is held, as it does in Windows, where the I/O manager frees a request in an
+    /// APC of the thread that made it. A cancel routine that completes the request frees it, here
+    /// and now: a choice, since what it touches after that is a mistake.
+    ///
     /// # Errors
     /// The run's end.
     pub fn cancel_request(&self, request: Request) -> Ddi<bool> {
@@ -245,7 +289,16 @@ impl Kernel {
                 .map(|pending| pending.irp)
         };
         match irp {
-            Some(irp) => Ok(self.io_cancel_irp(irp)? != 0),
+            Some(irp) => {
+                self.io.requests.hold(irp);
+                let held = |kernel: &Self| {
+                    if kernel.io.requests.let_go(irp) {
+                        kernel.release_irp(irp)?;
+                    }
+                    Ok(())
+                };
+                Ok(self.cancel_irp(irp, held)? != 0)
+            }
             None => Ok(false),
         }
     }
@@ -514,7 +567,9 @@ impl Kernel {
         self.free_mdls(irp)?;
         let body = self.read(DriverPtr::<Irp>::new(irp))?;
         let request = self.io.requests.by_irp.borrow_mut().remove(&irp);
-        self.release_irp(irp)?;
+        if !self.io.requests.is_held(irp) {
+            self.release_irp(irp)?;
+        }
         let Some(request) = request else {
             return Ok(());
         };

@@ -417,6 +417,27 @@ fn internal_control_comes_from_the_kernel() {
 }
 
 #[test]
+fn a_request_completed_while_somebody_is_about_to_cancel_it_stays_until_he_has_seen_it() {
+    let bench = bench();
+    openable(&bench, 0, |kernel, _, irp| {
+        kernel.io.requests.hold(irp);
+        kernel.io.requests.hold(irp);
+        complete(kernel, irp, NtStatus::SUCCESS, 0)?;
+        assert_eq!(kernel.io_cancel_irp(irp)?, 0);
+        assert!(!kernel.io.requests.let_go(irp));
+        assert!(kernel.io.requests.let_go(irp));
+        kernel.release_irp(irp)?;
+        Ok(NtStatus::SUCCESS)
+    });
+    let kind = RequestKind::Read {
+        length: 1,
+        offset: 0,
+    };
+    assert_eq!(ask(&bench, kind).status, NtStatus::SUCCESS);
+    assert!(bench.rules().is_empty());
+}
+
+#[test]
 fn a_pending_request_can_be_cancelled() {
     let bench = bench();
     let cancel = bench.routine(|kernel, arguments| {
