@@ -31,6 +31,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod blocks;
 #[cfg(test)]
 mod builder;
 mod checksum;

@@ -193,6 +193,11 @@ impl Symbols {
             .map(|start| start.rva)
     }
 
+    /// RVAs of functions that have a name, in ascending order.
+    pub fn function_starts(&self) -> impl Iterator<Item = u32> + '_ {
+        self.starts.iter().map(|start| start.rva)
+    }
+
     fn frames(&self, rva: u32) -> Vec<SymbolFrame> {
         let pdb = self.pdb.as_ref().and_then(|pdb| pdb.frame(rva));
         if let Some(frame) = pdb {
