@@ -14,7 +14,7 @@ use crate::hang::Watchdog;
 use crate::loader::{self, ImageLocation, LoadError, LoadedImage, Loader};
 use crate::memory::MemoryError;
 use crate::native;
-use crate::recode::{MemoryAccess, Watch};
+use crate::recode::{Footprints, MemoryAccess, Watch};
 use crate::run::{self, LinuxPlatform, MissingImport};
 use crate::trap;
 
@@ -158,6 +158,7 @@ impl Host {
             .inspect(|image| {
                 self.kernel
                     .set_image_sections(image.range(), image.sections());
+                self.platform.add_heads(bytes, &image.range());
                 let storport =
                     |import: ImportRef<'_>| import.module.eq_ignore_ascii_case("storport.sys");
                 if image
@@ -220,6 +221,16 @@ impl Host {
     /// What Linux says when there is no memory for it.
     pub fn watch(&self, watch: Watch) -> std::io::Result<()> {
         self.platform.watch(watch)
+    }
+
+    /// Notes in `prints` which blocks of drivers run from now on. Their code runs in a form that
+    /// can be watched; a driver cannot tell. To be asked for before drivers are loaded; a second
+    /// time changes nothing.
+    ///
+    /// # Errors
+    /// What Linux says when there is no memory for it.
+    pub fn leave_footprints(&self, prints: &'static Footprints) -> std::io::Result<()> {
+        self.platform.leave_footprints(prints)
     }
 
     /// The accesses to memory that driver instructions have made since the last time, in

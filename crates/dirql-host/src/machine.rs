@@ -26,6 +26,7 @@ impl Machine for CurrentMachine {
         let kernel = run::current_kernel();
         run::platform().end_records(kernel);
         kernel.write_cr8(value);
+        run::platform().follow();
     }
 
     fn come_to(&self, instruction: u64) {

@@ -1,7 +1,7 @@
 //! The kernel's platform: memory, driver calls, strands and `gs`, put together.
 
 use std::arch::asm;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use crate::exception::{self, Active, Crossing, Pending};
 use crate::loader::LoadedImage;
 use crate::memory::{AddressSpace, MemoryError};
 use crate::native;
-use crate::recode::Watch;
+use crate::recode::{Footprints, Watch};
 use crate::strand::Strands;
 use crate::thunk::{self, Stubs, Thunks};
 
@@ -55,6 +55,12 @@ pub(crate) struct LinuxPlatform {
     pub(crate) data: RefCell<BTreeMap<&'static str, u64>>,
     /// The routine that the kernel called last, on the running strand.
     routine: Cell<u64>,
+    /// What it was called as; empty for an ISR and a DPC routine.
+    kind: Cell<&'static str>,
+    /// What the next one is called as.
+    announced: Cell<&'static str>,
+    /// Which blocks of drivers have run, if that is noted.
+    footprints: OnceCell<&'static Footprints>,
     /// The exception that is being handled on the running strand, since the kernel last
     /// called a driver; null if none is.
     pub(crate) active: Cell<*const Active>,
@@ -87,6 +93,9 @@ impl LinuxPlatform {
             images: RefCell::default(),
             data: RefCell::default(),
             routine: Cell::new(0),
+            kind: Cell::new(""),
+            announced: Cell::new(""),
+            footprints: OnceCell::new(),
             active: Cell::new(std::ptr::null()),
             crossing: Cell::new(std::ptr::null()),
             pending: Cell::new(None),
@@ -136,6 +145,7 @@ impl LinuxPlatform {
     /// The frames in `crossing` and those further in are gone; what ran before them goes on.
     pub(crate) fn leave_crossing(&self, crossing: &Crossing) {
         self.routine.set(crossing.routine);
+        self.kind.set(crossing.kind);
         self.crossing.set(crossing.outer);
     }
 
@@ -145,6 +155,7 @@ impl LinuxPlatform {
         let crossing = Crossing {
             from,
             routine: self.routine.replace(routine),
+            kind: self.kind.replace(self.announced.take()),
             active: self.active.replace(std::ptr::null()),
             outer: self.crossing.get(),
         };
@@ -156,12 +167,13 @@ impl LinuxPlatform {
         self.crossing.set(crossing.outer);
         self.active.set(crossing.active);
         self.routine.set(crossing.routine);
+        self.kind.set(crossing.kind);
         result
     }
 
     /// Calls driver code on behalf of the driver's routine that runs already.
     pub(crate) fn call_within(&self, routine: u64, arguments: &[u64]) -> u64 {
-        self.in_driver.set(true);
+        self.enter_driver(true);
         let result = call_driver(self.space.twin(routine), arguments);
         self.in_driver.set(false);
         result
@@ -254,6 +266,39 @@ impl LinuxPlatform {
         recoder.set_watch(watch, self.has_gs.get())
     }
 
+    /// From now on it is noted in `prints` which blocks of drivers run. No driver is loaded yet.
+    pub(crate) fn leave_footprints(&self, prints: &'static Footprints) -> std::io::Result<()> {
+        self.space.recode()?;
+        if self.has_gs.get() {
+            prints.begin();
+        }
+        // The first ones stay; a host asks once.
+        let _ = self.footprints.set(prints);
+        Ok(())
+    }
+
+    /// Blocks of an image that was just loaded leave footprints, if any do.
+    pub(crate) fn add_heads(&self, file: &[u8], image: &Range<u64>) {
+        if let (Some(prints), Some(recoder)) = (self.footprints.get(), self.space.recoder()) {
+            recoder.add_heads(prints, file, image);
+        }
+    }
+
+    /// What runs has changed its level, or another one does: footprints follow.
+    #[inline]
+    pub(crate) fn follow(&self) {
+        if let Some(prints) = self.footprints.get() {
+            self.follow_with(prints);
+        }
+    }
+
+    #[cold]
+    fn follow_with(&self, prints: &Footprints) {
+        if let Some(kernel) = try_current_kernel().filter(|_| self.has_gs.get()) {
+            prints.step_into(kernel, self.kind.get());
+        }
+    }
+
     /// The kernel is entered from the instruction of a driver at `address`; returns where it
     /// was entered before.
     pub(crate) fn stand_at(&self, address: u64, stack_pointer: u64) -> CallSite {
@@ -272,6 +317,7 @@ impl LinuxPlatform {
     #[inline]
     pub(crate) fn enter_driver(&self, driver: bool) {
         self.in_driver.set(driver);
+        self.follow();
     }
 
     /// The stack pointer at which driver code entered the last thunk. Only right until
@@ -331,6 +377,10 @@ impl Platform for LinuxPlatform {
         self.cross(routine, arguments, Some(outer))
     }
 
+    fn announce(&self, kind: &'static str) {
+        self.announced.set(kind);
+    }
+
     fn routine(&self, name: &str) -> Option<u64> {
         self.thunks
             .address(name)
@@ -349,6 +399,7 @@ impl Platform for LinuxPlatform {
 
     fn suspend(&self) {
         let routine = self.routine.replace(0);
+        let kind = self.kind.replace("");
         let active = self.active.replace(std::ptr::null());
         let crossing = self.crossing.replace(std::ptr::null());
         let floats = FloatControl::take();
@@ -358,6 +409,7 @@ impl Platform for LinuxPlatform {
         self.crossing.set(crossing);
         self.active.set(active);
         self.routine.set(routine);
+        self.kind.set(kind);
     }
 
     fn retire_strand(&self, strand: StrandId) {
@@ -373,6 +425,9 @@ impl Platform for LinuxPlatform {
         self.has_gs.set(true);
         if let Some(recoder) = self.space.recoder() {
             recoder.begin_records();
+        }
+        if let Some(prints) = self.footprints.get() {
+            prints.begin();
         }
     }
 

@@ -199,6 +199,7 @@ impl Kernel {
         }
         let ddi = self.report.suspend_ddi();
         self.touch_driver();
+        self.platform.announce(kind);
         let result = match ddi.context() {
             // An interrupt came inside the routine that the driver called: it is not the caller.
             Some(outer) if !matches!(self.context(), Context::Isr(_)) => {

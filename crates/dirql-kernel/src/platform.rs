@@ -69,6 +69,12 @@ pub trait Platform {
     /// processor, and the fault comes back through [`crate::Kernel::fault`].
     fn call(&self, routine: u64, arguments: &[u64]) -> u64;
 
+    /// What the next [`Platform::call`] on this strand calls, for example `"DispatchPnp"`: as in
+    /// [`crate::Event::RoutineEnter`]. ISRs and DPC routines are not announced.
+    fn announce(&self, kind: &'static str) {
+        let _ = kind;
+    }
+
     /// As [`Platform::call`], on behalf of the driver that has called the kernel: an exception
     /// that the routine does not handle goes on in the frames of that driver. If it is
     /// handled there, the frames of the kernel in between are abandoned, and

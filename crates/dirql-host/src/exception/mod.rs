@@ -74,6 +74,8 @@ pub(crate) struct Crossing {
     pub(crate) from: Option<dirql_rules::Context>,
     /// The routine that ran before.
     pub(crate) routine: u64,
+    /// What it was called as.
+    pub(crate) kind: &'static str,
     /// The exception that was being handled before.
     pub(crate) active: *const Active,
     /// The call further out on this stack, or null.

@@ -23,6 +23,9 @@ pub(super) const SLOT_ORIGINAL: u32 = 0xF28;
 /// Where the next record goes.
 pub(super) const SLOT_RECORD: u32 = 0xF30;
 
+/// Where prints of blocks go; see [`super::footprints`].
+pub(super) const SLOT_ROW: u32 = 0xF38;
+
 /// Offset of the gate for a target in [`SLOT_ORIGINAL`].
 pub(super) const LOOK_UP: u32 = 0x40;
 

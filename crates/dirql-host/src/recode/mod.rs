@@ -22,6 +22,7 @@
 mod area;
 mod carry_out;
 mod emit;
+mod footprints;
 mod gate;
 mod probe;
 mod record;
@@ -39,6 +40,8 @@ use dirql_kernel::mm::layout::IMAGES;
 use crate::checkpoint;
 use area::{Area, TWINS};
 use emit::Code;
+use footprints::Heads;
+pub use footprints::{Footprints, Role};
 pub use record::MemoryAccess;
 use record::Recorder;
 use translate::{Fetched, Surroundings, translate};
@@ -75,6 +78,8 @@ pub(crate) struct Recoder {
     exits: RefCell<BTreeMap<u64, u32>>,
     watch: RefCell<Watch>,
     recorder: OnceCell<Recorder>,
+    /// Where blocks begin that leave footprints.
+    heads: RefCell<Heads>,
     /// Whether a driver has been seen to use vector registers of more than 128 bits.
     vectors: Cell<bool>,
 }
@@ -98,6 +103,7 @@ impl Recoder {
             exits: RefCell::default(),
             watch: RefCell::default(),
             recorder: OnceCell::new(),
+            heads: RefCell::default(),
             vectors: Cell::new(false),
         })
     }
@@ -123,6 +129,15 @@ impl Recoder {
         // What was given may be of inside.
         self.watch.borrow_mut().clone_from(&watch);
         Ok(())
+    }
+
+    /// Blocks of an image leave footprints from now on. None of its code has run yet.
+    pub(crate) fn add_heads(&self, prints: &Footprints, file: &[u8], image: &Range<u64>) {
+        checkpoint::outside(|| {
+            if let Some(heads) = prints.heads(file, image.start) {
+                self.heads.borrow_mut().add(&heads, image);
+            }
+        });
     }
 
     /// The processor whose KPCR `gs` points at from now on appends to the buffer of records.
@@ -300,6 +315,7 @@ impl Surroundings for Around<'_> {
             .watch
             .borrow()
             .before(instruction, code, vectors);
+        self.recoder.heads.borrow().before(instruction.ip(), code);
         if !vectors {
             carry_out::call_before(instruction, code);
         }

@@ -8,7 +8,7 @@ use dirql_kernel::{Access, Config, Kernel, Platform};
 use iced_x86::code_asm::*;
 
 use crate::run;
-use crate::{Host, MemoryAccess, Stops, Watch};
+use crate::{Footprints, Host, MemoryAccess, Role, Stops, Watch};
 
 /// Bytes of memory that the code under test has in `rbp`.
 const MEMORY: usize = 0x400;
@@ -28,11 +28,24 @@ struct Left {
 
 /// Runs what `write` writes, with the address of its memory as the argument, as `watch` says.
 fn play(watch: Option<Watch>, write: &dyn Fn(&mut CodeAssembler)) -> Left {
+    play_with(watch, None, write)
+}
+
+/// As [`play`]; it is noted which blocks run, whose image is the one with an empty file.
+fn play_with(
+    watch: Option<Watch>,
+    prints: Option<&'static Footprints>,
+    write: &dyn Fn(&mut CodeAssembler),
+) -> Left {
     let host = Host::new(Config::default()).unwrap();
     if let Some(watch) = watch {
         host.watch(watch).unwrap();
     }
     let base = host.kernel().allocate_image(0x4000);
+    if let Some(prints) = prints {
+        host.leave_footprints(prints).unwrap();
+        run::platform().add_heads(&[], &(base..base + 0x4000));
+    }
     let mut assembler = CodeAssembler::new(64).unwrap();
     write(&mut assembler);
     let code = assembler.assemble(base).unwrap();
@@ -281,6 +294,47 @@ fn random_programs_do_the_same_as_twins() {
             assert_eq!(differs, None, "seed {seed}, {watch:?}");
         }
     }
+}
+
+#[test]
+fn random_programs_do_the_same_where_every_byte_may_begin_a_block() {
+    for seed in 0..60 {
+        let write = |a: &mut CodeAssembler| program(seed, a).unwrap();
+        let plain = play(None, &write);
+        for watch in [None, Some(record()), Some(everywhere())] {
+            let prints = Footprints::new([(Vec::new(), (0..0x4000).collect())]).unwrap();
+            let twin = play_with(watch.clone(), Some(prints), &write);
+            let differs = (0..MEMORY).find(|at| twin.memory[*at] != plain.memory[*at]);
+            assert_eq!(differs, None, "seed {seed}, {watch:?}");
+            assert_eq!(prints.ran(0, 0), [(Role::Callback, 0)], "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_block_has_run_at_the_level_that_it_began_at() {
+    let prints = Footprints::new([(Vec::new(), (0..0x40).collect())]).unwrap();
+    let _ = play_with(None, Some(prints), &|a| {
+        let mut over = a.create_label();
+        a.mov(eax, 2).unwrap(); // at 0
+        a.mov(cr8, rax).unwrap(); // at 5
+        a.cmp(eax, 2).unwrap(); // at 9
+        a.je(over).unwrap(); // at 14
+        a.nop().unwrap(); // at 16
+        a.set_label(&mut over).unwrap();
+        a.xor(eax, eax).unwrap(); // at 17
+        a.mov(cr8, rax).unwrap(); // at 19
+        a.ret().unwrap(); // at 23
+    });
+    let ran = |block| {
+        prints
+            .ran(0, block)
+            .into_iter()
+            .map(move |(_, level)| (block, level))
+    };
+    let ran: Vec<(usize, u8)> = (0..0x40).flat_map(ran).collect();
+    let expected = [(0, 0), (5, 0), (9, 2), (14, 2), (17, 2), (19, 2), (23, 0)];
+    assert_eq!(ran, expected);
 }
 
 /// `mov rax, [rcx + 8]; add qword [rcx + 16], 1; lock inc dword [rcx]; ret`
