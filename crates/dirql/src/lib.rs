@@ -11,6 +11,7 @@
 
 pub mod audit;
 mod bench;
+pub mod coverage;
 mod explore;
 mod levels;
 mod play;
@@ -29,6 +30,6 @@ pub use play::{
 };
 
 pub use dirql_explore::{Coverage, Deviation, Points, Schedule, ScheduleError, shrink};
-pub use dirql_host::{Arena, MemoryAccess, Stops, Watch};
+pub use dirql_host::{Arena, Footprints, MemoryAccess, Role, Stops, Watch};
 pub use dirql_kernel::readings::Reading;
 pub use dirql_kernel::{FailureKind, FailurePoint, Outcome, WindowsVersion};

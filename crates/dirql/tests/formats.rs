@@ -64,6 +64,17 @@ fn json_is_as_its_schema_says() {
 }
 
 #[test]
+fn coverage_is_as_its_schema_says() {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("formats-coverage.json");
+    let image = "samples/edu-message-based/edu-message-based.sys";
+    let coverage = file.display().to_string();
+    let _ = written(&["run", image, "--coverage", &coverage], "json");
+    let value = serde_json::from_slice(&std::fs::read(&file).expect("it was written"));
+    let judged = judge(&schema("coverage.schema.json"), &value.expect("JSON"));
+    assert_eq!(judged, Ok(()));
+}
+
+#[test]
 fn sarif_is_as_the_standards_schema_says() {
     let schema = schema("third-party/sarif-2.1.0.json");
     for command in COMMANDS {

@@ -74,7 +74,7 @@ pub struct Finding {
     pub source: String,
     /// How Windows would have reported it; may be empty.
     pub windows: String,
-    /// What it needs, in words; may be empty.
+    /// What it needs to be seen, in a sentence; may be empty.
     pub needs: String,
     /// The command that shows it again; may be empty.
     pub replay: String,

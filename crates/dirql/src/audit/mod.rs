@@ -21,6 +21,7 @@ mod trial;
 use std::rc::Rc;
 
 use dirql_explore::{Deviation, Points};
+use dirql_host::Footprints;
 use dirql_kernel::WindowsVersion;
 use serde::{Deserialize, Serialize};
 
@@ -165,6 +166,19 @@ impl Audit {
     pub fn judged(mut self, levels: Levels) -> Self {
         self.plan = self.plan.judged(levels);
         self
+    }
+
+    /// Notes in `prints` which blocks of the drivers run.
+    #[must_use]
+    pub fn covered(mut self, prints: &'static Footprints) -> Self {
+        self.plan = self.plan.covered(prints);
+        self
+    }
+
+    /// The drivers.
+    #[must_use]
+    pub fn drivers(&self) -> &[Driver] {
+        self.plan.drivers()
     }
 
     /// The scenario, with its settings.

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 
 use super::{AuditFinding, AuditReport, GroupReport};
+use crate::coverage::write_summary;
 use crate::report::{Detail, Verdict, write_finding};
 
 const BOLD: Style = Style::new().bold();
@@ -22,6 +23,10 @@ pub fn write_page(out: &mut dyn Write, report: &AuditReport, detail: Detail) -> 
         write_groups(out, &report.groups)?;
         for note in &report.notes {
             writeln!(out, "  note: {note}")?;
+        }
+        if !report.coverage.is_empty() {
+            writeln!(out)?;
+            write_summary(out, &report.coverage, detail == Detail::Everything)?;
         }
         writeln!(out)?;
     }

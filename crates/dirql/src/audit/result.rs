@@ -3,6 +3,7 @@
 use dirql_rules::ids;
 use serde::{Deserialize, Serialize};
 
+use crate::coverage::CoverageSummary;
 use crate::report::{FindingReport, PlaceReport, Verdict};
 
 /// The form's name and version; see [`crate::report::SCHEMA`].
@@ -27,6 +28,9 @@ pub struct AuditReport {
     pub groups: Vec<GroupReport>,
     /// What was found, the worst first.
     pub findings: Vec<AuditFinding>,
+    /// How much of the drivers has run, and what has not.
+    #[serde(default)]
+    pub coverage: Vec<CoverageSummary>,
     /// What a reader should know.
     pub notes: Vec<String>,
     /// Runs in all.
@@ -203,6 +207,7 @@ mod tests {
                 ..GroupReport::default()
             }],
             findings: Vec::new(),
+            coverage: Vec::new(),
             notes: Vec::new(),
             runs: 0,
         }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use dirql_chips::models::{self, PluggedDevice};
-use dirql_host::{Host, Watch};
+use dirql_host::{Footprints, Host, Watch};
 use dirql_kernel::ke::Chooser;
 use dirql_kernel::readings::Reading;
 use dirql_kernel::{Config, EventSink, FailurePoint, WindowsVersion};
@@ -29,6 +29,7 @@ pub struct Builder {
     sinks: Vec<MakeSink>,
     chooser: Option<Rc<dyn Chooser>>,
     watch: Option<Watch>,
+    prints: Option<&'static Footprints>,
 }
 
 /// Makes a sink when the images are known that give names to addresses.
@@ -176,6 +177,13 @@ impl Builder {
         self
     }
 
+    /// Notes which basic blocks of the drivers run; see [`crate::coverage::Survey`].
+    #[must_use]
+    pub const fn footprints(mut self, prints: &'static Footprints) -> Self {
+        self.prints = Some(prints);
+        self
+    }
+
     pub(crate) fn sink_with_addresses<S: EventSink + 'static>(
         mut self,
         make: impl FnOnce(Rc<Addresses>) -> S + 'static,
@@ -226,6 +234,10 @@ impl Builder {
         if let Some(watch) = self.watch {
             host.kernel().tell_memory(watch.record);
             host.watch(watch)
+                .map_err(|error| BenchError::Watch(error.kind()))?;
+        }
+        if let Some(prints) = self.prints {
+            host.leave_footprints(prints)
                 .map_err(|error| BenchError::Watch(error.kind()))?;
         }
         for spec in self.devices {

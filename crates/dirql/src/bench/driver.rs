@@ -146,6 +146,16 @@ impl Driver {
         }
     }
 
+    /// Its file's name.
+    pub(crate) fn file_name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its PDB, if there is one.
+    pub(crate) fn pdb(&self) -> Option<&[u8]> {
+        self.pdb.as_deref()
+    }
+
     /// What its INF says, in a form that is the same for INFs that say the same.
     pub(crate) fn inf_text(&self) -> String {
         let inf = self.inf.as_ref();

@@ -149,6 +149,11 @@ pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) pictures: Pictures,
 
+    /// Write which basic blocks of the drivers ran: as lcov's tracefile if the name ends with .info,
+    /// as a page for .html, as JSON for .json, else as text; may be repeated
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) coverage: Vec<PathBuf>,
+
     /// The form of the report on standard output
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: ReportFormat,
@@ -189,6 +194,7 @@ Examples:
   dirql audit edu.sys                      about a minute; edu.toml and edu.inf are used if there
   dirql audit edu.sys --quick              a few seconds
   dirql audit edu.sys --deep --budget 8h --jobs 8
+  dirql audit edu.sys --report edu.html    and open edu.html in a browser
   dirql audit edu.sys --trial life,spurious=120     one trial again, as its finding said";
 
 #[derive(Clone, Debug, ClapArgs)]
@@ -222,6 +228,16 @@ pub(crate) struct Audit {
     #[arg(long, value_name = "TRIAL", conflicts_with_all = ["quick", "deep", "budget"])]
     pub(crate) trial: Option<Trial>,
 
+    /// Write a page with what was tried and found and the timeline of each finding, one HTML file
+    /// that needs nothing else; with `--trial`, of that run
+    #[arg(long, value_name = "FILE.html", value_hint = ValueHint::FilePath)]
+    pub(crate) report: Option<PathBuf>,
+
+    /// Write which basic blocks of the drivers ran: as lcov's tracefile if the name ends with .info,
+    /// as a page for .html, as JSON for .json, else as text; may be repeated
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) coverage: Vec<PathBuf>,
+
     /// The form of the page on standard output
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: ReportFormat,
@@ -239,7 +255,11 @@ impl Run {
             subject: audit.subject.clone(),
             fail: None,
             trace: None,
-            pictures: Pictures::default(),
+            pictures: Pictures {
+                report: audit.report.clone(),
+                timeline: false,
+            },
+            coverage: audit.coverage.clone(),
             format: audit.format,
             output: audit.output.clone(),
             time_limit: TIME_LIMIT,
@@ -312,6 +332,11 @@ pub(crate) struct Explore {
     /// Write a page with what was found and the timeline of each finding, one HTML file
     #[arg(long, value_name = "FILE.html", value_hint = ValueHint::FilePath)]
     pub(crate) report: Option<PathBuf>,
+
+    /// Write which basic blocks of the drivers ran: as lcov's tracefile if the name ends with .info,
+    /// as a page for .html, as JSON for .json, else as text; may be repeated
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) coverage: Vec<PathBuf>,
 
     /// The form of the result on standard output
     #[arg(long, value_enum, default_value_t)]

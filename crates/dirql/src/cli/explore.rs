@@ -13,7 +13,7 @@ use dirql::{Limits, Plan, Points, Strategy};
 
 use super::args::{Budget, Explore, Granularity, Merge, Preemptions, ReportFormat, StrategyName};
 use super::output::Output;
-use super::{Exit, Failure, pictures, run, subject};
+use super::{Exit, Failure, coverage, pictures, run, subject};
 
 use journal::Journal;
 pub(crate) use page::page;
@@ -35,6 +35,11 @@ pub(crate) fn explore(args: &Explore, out: &mut Output) -> Result<Exit, Failure>
     )
     .map_err(|error| subject::failure(&error, windows))?
     .judged(subject::levels(&args.subject));
+    let survey = coverage::wanted(&args.coverage, plan.drivers())?;
+    let plan = match &survey {
+        Some(survey) => plan.covered(survey.footprints()),
+        None => plan,
+    };
     let plan = match args.granularity {
         Granularity::Ddi => plan,
         Granularity::Access => {
@@ -113,6 +118,9 @@ pub(crate) fn explore(args: &Explore, out: &mut Output) -> Result<Exit, Failure>
     }
     result.judge();
     write(&result, args.format, &args.output, out)?;
+    if let Some(survey) = survey {
+        coverage::write(&survey.report(), &args.coverage, plan.scenario(), out)?;
+    }
     if let Some(file) = &args.report {
         pictures::write_page(&page::with_timelines(&result, &plan)?, file)?;
         out.note(&format!("wrote {}", file.display()));

@@ -3,6 +3,7 @@
 mod args;
 mod audit;
 mod clock;
+mod coverage;
 mod explain;
 mod explore;
 mod imports;

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Failure;
 use super::args::{Pictures as Args, ReportFormat};
-use super::isolate::{self, Channel, Ending};
+use super::isolate::{self, Channel, Ending, Message};
 use super::output::Output;
 
 /// Characters of a line of the drawing: what the log of a CI shows.
@@ -178,6 +178,37 @@ impl Pictures {
     }
 }
 
+/// A run again, with all that happens in it; `None` if it does not come to its end. `play` is given
+/// the sink.
+///
+/// # Errors
+/// There is no process, or no memory.
+pub(crate) fn filmed(
+    scenario: &Scenario,
+    seconds: u32,
+    play: impl FnOnce(Option<MakeSink>) -> Option<Report>,
+) -> Result<Option<(Report, Timeline)>, Failure> {
+    let pictures = Pictures::new(&Args {
+        report: Some("page".into()),
+        timeline: false,
+    })?;
+    let keeps: Vec<_> = pictures.number().into_iter().collect();
+    let body = |channel: &mut Channel| {
+        let (film, sink) = pictures.film(None);
+        if let Some(report) = play(sink)
+            && pictures.keep(film.as_ref()).is_ok()
+        {
+            channel.send(&Message::Done(Box::new(report)));
+        }
+    };
+    let ending = isolate::isolated_with(seconds, &keeps, body, |_| {})?;
+    let Ending::Done(report) = ending else {
+        return Ok(None);
+    };
+    let timeline = pictures.timeline(scenario);
+    Ok(timeline.map(|timeline| (*report, timeline)))
+}
+
 /// Bytes that are written down of a run that destroys its process, at most.
 const MOST_BYTES: usize = 256 << 20;
 
@@ -214,7 +245,7 @@ pub(crate) fn write_page(page: &Page, path: &Path) -> Result<(), Failure> {
 }
 
 /// Where the drivers of a scenario are, and with luck their sources.
-fn directories(scenario: &Scenario) -> Vec<PathBuf> {
+pub(super) fn directories(scenario: &Scenario) -> Vec<PathBuf> {
     let of_driver = |driver: &dirql::scenario::DriverSpec| {
         let directory = driver.image.parent().unwrap_or(Path::new(""));
         directory.to_owned()
@@ -244,20 +275,26 @@ fn source_path(file: &str) -> Option<PathBuf> {
     SOURCES.contains(&ending.as_str()).then_some(path)
 }
 
-/// Adds what lines of source are at hand. A file is looked for by the path that symbols have of
-/// it, from each directory upwards, and by its name there.
-pub(crate) fn add_sources(timeline: &mut Timeline, directories: &[PathBuf]) {
-    timeline.add_sources(&mut |file| {
-        let file = source_path(file)?;
-        let upwards = directories
-            .iter()
-            .flat_map(|directory| directory.ancestors().take(8));
-        let mut places = upwards.flat_map(|directory| {
-            let by_name = file.file_name().map(|name| directory.join(name));
-            std::iter::once(directory.join(&file)).chain(by_name)
-        });
-        places.find_map(|place| std::fs::read_to_string(place).ok())
+/// Where a file of source is that symbols name, and what it says. It is looked for by the path that
+/// symbols have of it, from each directory upwards, and by its name there.
+pub(super) fn find_source(file: &str, directories: &[PathBuf]) -> Option<(PathBuf, String)> {
+    let file = source_path(file)?;
+    let upwards = directories
+        .iter()
+        .flat_map(|directory| directory.ancestors().take(8));
+    let mut places = upwards.flat_map(|directory| {
+        let by_name = file.file_name().map(|name| directory.join(name));
+        std::iter::once(directory.join(&file)).chain(by_name)
     });
+    places.find_map(|place| {
+        let text = std::fs::read_to_string(&place).ok()?;
+        Some((place, text))
+    })
+}
+
+/// Adds what lines of source are at hand.
+pub(crate) fn add_sources(timeline: &mut Timeline, directories: &[PathBuf]) {
+    timeline.add_sources(&mut |file| Some(find_source(file, directories)?.1));
 }
 
 #[cfg(test)]

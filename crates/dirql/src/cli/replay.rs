@@ -55,6 +55,7 @@ pub(crate) fn replay(args: &Replay, out: &mut Output) -> Result<Exit, Failure> {
     let like = Run {
         fail: None,
         subject: args.subject.clone(),
+        coverage: Vec::new(),
         trace: None,
         pictures: args.pictures.clone(),
         format: args.format,

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
+use dirql::coverage::Survey;
 use dirql::report::{
     FindingReport, PlaceReport, Report, Results, SCHEMA, Verdict, sarif, write_github, write_junit,
     write_report,
@@ -17,7 +18,7 @@ use super::isolate::{self, Channel, Destroyed, Ending, Message};
 use super::output::{Output, plain};
 use super::pictures::Pictures;
 use super::trace::{self, Target};
-use super::{Exit, Failure, subject};
+use super::{Exit, Failure, coverage, subject};
 
 pub(crate) fn run(args: &Run, out: &mut Output) -> Result<Exit, Failure> {
     let (scenario, used) = subject::scenario(&args.subject, out.is_styled())?;
@@ -29,6 +30,7 @@ pub(crate) fn run(args: &Run, out: &mut Output) -> Result<Exit, Failure> {
     // The process that runs it may not open files.
     let drivers =
         dirql::read_drivers(&scenario).map_err(|error| subject::failure(&error, windows))?;
+    let survey = coverage::wanted(&args.coverage, &drivers)?;
     let trace = args.trace.as_deref().map(Target::open).transpose()?;
     let pictures = Pictures::new(&args.pictures)?;
     let keeps: Vec<_> = trace
@@ -41,7 +43,8 @@ pub(crate) fn run(args: &Run, out: &mut Output) -> Result<Exit, Failure> {
         &keeps,
         &scenario,
         |channel| {
-            let settings = settings(args, drivers.clone());
+            let mut settings = settings(args, drivers.clone());
+            settings.footprints = survey.as_ref().map(Survey::footprints);
             play(args, &scenario, settings, (trace, &pictures), channel)
         },
         out,
@@ -67,7 +70,11 @@ pub(crate) fn run(args: &Run, out: &mut Output) -> Result<Exit, Failure> {
         );
     };
     pictures.again(&ending, args.time_limit, again)?;
-    conclude(args, &scenario, ending, replay, &pictures, out)
+    let exit = conclude(args, &scenario, ending, replay, &pictures, out)?;
+    if let Some(survey) = survey {
+        coverage::write(&survey.report(), &args.coverage, &scenario, out)?;
+    }
+    Ok(exit)
 }
 
 /// Runs `body` in a process of its own, and says and writes what it asks for.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use dirql_explore::strategy::{Misfit, Replay};
 use dirql_explore::{Deviation, Points, Run, Schedule, Strategy, fingerprint};
-use dirql_host::{Stops, outside};
+use dirql_host::{Footprints, Stops, outside};
 use dirql_kernel::WindowsVersion;
 use dirql_kernel::ke::Chooser;
 use dirql_kernel::mm::layout::IMAGES;
@@ -46,6 +46,8 @@ pub struct Plan {
     goes_back: bool,
     manner: Manner,
     narrator: Option<NarratorSlot>,
+    /// Where it is noted which blocks of the drivers run.
+    footprints: Option<&'static Footprints>,
     /// Runs that making one finding's order shorter may take.
     pub(super) shrinking: usize,
 }
@@ -134,6 +136,7 @@ impl Plan {
             goes_back: true,
             manner: Manner::default(),
             narrator: None,
+            footprints: None,
             shrinking: usize::MAX,
         })
     }
@@ -163,6 +166,23 @@ impl Plan {
         self
     }
 
+    /// Notes in `prints` which blocks of the drivers run; see [`crate::coverage::Survey`]. Runs that
+    /// only make a finding's order shorter do not count: how many of them there are depends on who
+    /// has found it.
+    #[must_use]
+    pub const fn covered(mut self, prints: &'static Footprints) -> Self {
+        self.footprints = Some(prints);
+        self
+    }
+
+    /// The same, and nobody notes which blocks run.
+    pub(super) fn uncovered(&self) -> Self {
+        Self {
+            footprints: None,
+            ..self.clone()
+        }
+    }
+
     /// Has `narrator` tell of the switches of runs.
     #[must_use]
     pub(crate) fn narrated(mut self, narrator: Rc<Narrator>) -> Self {
@@ -171,7 +191,8 @@ impl Plan {
     }
 
     /// The drivers.
-    pub(crate) fn drivers(&self) -> &[Driver] {
+    #[must_use]
+    pub fn drivers(&self) -> &[Driver] {
         &self.drivers
     }
 
@@ -190,6 +211,7 @@ impl Plan {
             levels: self.levels.clone(),
             progress,
             sink,
+            footprints: self.footprints,
             ..Settings::default()
         };
         play(&self.scenario, self.manner.apply(settings))
@@ -336,6 +358,7 @@ impl Plan {
     fn settings(&self) -> Settings {
         Settings {
             watch: watch_at(&self.points),
+            footprints: self.footprints,
             levels: self.levels.clone(),
             // One of many runs, whose files nobody asked for.
             outputs: Some(Box::new(|_, _| Ok(()))),

@@ -177,6 +177,7 @@ fn strategy_coverage(strategy: &dyn Strategy, runs: u64) -> Coverage {
 fn discover(plan: &Plan, finding: FindingReport, deviations: &[Deviation], run: u64) -> Discovery {
     let mut finding = finding;
     let wanted = key(&finding);
+    let plan = &plan.uncovered();
     let again = |candidate: &[Deviation]| {
         let (report, run) = plan.try_deviations(candidate);
         let report = report.ok()?;

@@ -12,7 +12,7 @@ use std::io;
 use std::path::Path;
 use std::rc::Rc;
 
-use dirql_host::{MemoryAccess, Watch, outside};
+use dirql_host::{Footprints, MemoryAccess, Watch, outside};
 use dirql_kernel::ke::{Chooser, ThreadBody};
 use dirql_kernel::{Event, EventSink, FailurePoint, Outcome, Stamp, WindowsVersion};
 use dirql_rules::ids;
@@ -50,6 +50,8 @@ pub struct Settings {
     pub chooser: Option<Rc<dyn Chooser>>,
     /// What happens before instructions of drivers.
     pub watch: Option<Watch>,
+    /// Where it is noted which basic blocks of drivers run; see [`crate::coverage::Survey`].
+    pub footprints: Option<&'static Footprints>,
     /// Whether what they have accessed is looked at for what goes wrong in another order; `watch`
     /// has to say that it is recorded.
     pub races: bool,
@@ -313,6 +315,9 @@ fn build(
     }
     if let Some(watch) = settings.watch {
         builder = builder.watch(watch);
+    }
+    if let Some(prints) = settings.footprints {
+        builder = builder.footprints(prints);
     }
     for device in &scenario.devices {
         builder = builder.device(device.clone());

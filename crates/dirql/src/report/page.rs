@@ -60,7 +60,8 @@ pub fn page_run(name: &str, replay: &str, report: &Report, timeline: Timeline) -
     }
 }
 
-/// A finding as a page tells it. `needs` says what it takes, for example how many switches.
+/// A finding as a page tells it. `needs` is a sentence about what it takes, for example how many
+/// switches.
 #[must_use]
 pub fn page_finding(finding: &FindingReport, needs: &str, replay: &str) -> Finding {
     Finding {

@@ -87,7 +87,7 @@
     if (finding.help) more.push(make("p", {}, [make("strong", { textContent: "What to do: " }), finding.help]));
     if (finding.windows) more.push(make("p", {}, [make("strong", { textContent: "On Windows: " }), finding.windows]));
     if (finding.source) more.push(make("p", { className: "quiet" }, [make("strong", { textContent: "Source: " }), finding.source]));
-    if (finding.needs) more.push(make("p", { className: "quiet", textContent: `Needs ${finding.needs}.` }));
+    if (finding.needs) more.push(make("p", { className: "quiet", textContent: finding.needs }));
     const stage = make("div", { className: "run" });
     content.replaceChildren(
       make("section", { className: `finding ${finding.severity}` }, [

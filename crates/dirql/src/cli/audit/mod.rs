@@ -1,5 +1,6 @@
 //! `dirql audit`
 
+mod page;
 mod supervisor;
 
 use std::io::Write;
@@ -7,14 +8,15 @@ use std::io::Write;
 use dirql::audit::{
     self, Audit, AuditReport, Effort, Facts, Group, GroupReport, SCHEMA, Trial, TrialResult,
 };
+use dirql::coverage::CodeCoverage;
 use dirql::report::{FindingReport, Found, Results, Verdict};
 use dirql::{ReplayError, WindowsVersion};
 
 use super::args::{self, Budget, ReportFormat};
-use super::isolate::{self, Channel, Message};
+use super::isolate::{Channel, Message};
 use super::output::Output;
 use super::pictures::Pictures;
-use super::{Exit, Failure, run, subject};
+use super::{Exit, Failure, coverage, pictures, run, subject};
 
 use supervisor::{Ended, Supervisor};
 
@@ -35,14 +37,36 @@ pub(crate) fn audit(args: &args::Audit, out: &mut Output) -> Result<Exit, Failur
     .map_err(|error| subject::failure(&error, windows))?
     .judged(subject::levels(&args.subject));
     let again = subject::command(&["audit"], &args.subject, used.as_deref());
+    let survey = match args.trial {
+        // Nobody is told of it but files.
+        Some(_) => coverage::wanted(&args.coverage, audit.drivers())?,
+        None => Some(coverage::survey(audit.drivers())?),
+    };
+    let audit = match &survey {
+        Some(survey) => audit.covered(survey.footprints()),
+        None => audit,
+    };
     if let Some(trial) = &args.trial {
-        return play(args, &audit, trial, windows, &again, out);
+        let exit = play(args, &audit, trial, windows, &again, out)?;
+        if let Some(survey) = survey {
+            coverage::write(&survey.report(), &args.coverage, audit.scenario(), out)?;
+        }
+        return Ok(exit);
     }
     let mut report = all(args, &audit, windows, out)?;
     for found in &mut report.findings {
         found.replay = format!("{again} --trial {}", found.trial);
     }
+    let covered = survey.map(|survey| survey.report());
+    report.coverage = covered.iter().flat_map(CodeCoverage::summaries).collect();
     write(&report, args, out)?;
+    if let Some(covered) = covered {
+        coverage::write(&covered, &args.coverage, audit.scenario(), out)?;
+    }
+    if let Some(file) = &args.report {
+        pictures::write_page(&page::with_timelines(&report, &audit)?, file)?;
+        out.note(&format!("wrote {}", file.display()));
+    }
     Ok(match report.verdict {
         Verdict::Clean => Exit::Clean,
         Verdict::Findings => Exit::Findings,
@@ -60,32 +84,34 @@ fn play(
     out: &mut Output,
 ) -> Result<Exit, Failure> {
     let windows = trial.windows.unwrap_or(windows);
+    let run = args::Run::of_audit(args);
+    let pictures = Pictures::new(&run.pictures)?;
+    let keeps: Vec<_> = pictures.number().into_iter().collect();
+    let play = |sink, channel: &mut Channel| {
+        let progress = Some(run::teller(channel));
+        audit
+            .play(trial, progress, sink)
+            .map_err(|error| failure(&error, windows))
+    };
     let body = |channel: &mut Channel| {
-        let message = match try_play(audit, trial, windows, channel) {
+        let (film, sink) = pictures.film(None);
+        let played = play(sink, channel).and_then(|report| {
+            pictures.keep(film.as_ref())?;
+            Ok(report)
+        });
+        channel.send(&match played {
             Ok(report) => Message::Done(Box::new(report)),
             Err(failure) => Message::Failed(failure),
-        };
-        channel.send(&message);
+        });
     };
-    let run = args::Run::of_audit(args);
-    let ending = isolate::isolated(run.time_limit, body, |step| out.detail_note(step));
-    let ending = ending
-        .map_err(|error| Failure::usage(format!("cannot make a process for the run: {error}")))?;
+    let ending = run::heard(run.time_limit, &keeps, audit.scenario(), body, out)?;
+    let again_filmed = |sink, channel: &mut Channel| {
+        // It ends as the first one did.
+        let _ = play(Some(sink), channel);
+    };
+    pictures.again(&ending, run.time_limit, again_filmed)?;
     let replay = format!("{again} --trial {trial}");
-    let pictures = Pictures::new(&run.pictures)?;
     run::conclude(&run, audit.scenario(), ending, replay, &pictures, out)
-}
-
-fn try_play(
-    audit: &Audit,
-    trial: &Trial,
-    windows: WindowsVersion,
-    channel: &Channel,
-) -> Result<dirql::report::Report, Failure> {
-    let progress = Some(run::teller(channel));
-    audit
-        .play(trial, progress, None)
-        .map_err(|error| failure(&error, windows))
 }
 
 fn failure(error: &ReplayError, windows: WindowsVersion) -> Failure {
@@ -115,6 +141,7 @@ fn all(
             .collect(),
         groups: Vec::new(),
         findings: Vec::new(),
+        coverage: Vec::new(),
         notes: Vec::new(),
         runs: 0,
     };

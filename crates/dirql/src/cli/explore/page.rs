@@ -1,14 +1,11 @@
 //! The result of a search as a page.
 
-use dirql::report::{Report, add_run, page_finding, page_outcome, page_run, page_verdict};
+use dirql::report::{add_run, page_finding, page_outcome, page_run, page_verdict};
 use dirql::{Plan, Schedule};
-use dirql_trace::Timeline;
 use dirql_trace::page::{Page, Table};
 
 use super::super::Failure;
-use super::super::args::Pictures as Wanted;
-use super::super::isolate::{self, Channel, Ending, Message};
-use super::super::pictures::Pictures;
+use super::super::pictures::filmed;
 use super::result::{Found, SearchResult};
 
 /// Findings whose runs are put on the page; the others have their commands.
@@ -55,9 +52,9 @@ pub(crate) fn page(result: &SearchResult) -> Page {
     };
     let finding = |found: &Found| {
         let needs = match found.switches {
-            0 => "no switch: it happens by itself".into(),
-            1 => "1 switch".into(),
-            switches => format!("{switches} switches"),
+            0 => "Needs no switch: it happens by itself.".into(),
+            1 => "Needs 1 switch.".into(),
+            switches => format!("Needs {switches} switches."),
         };
         page_finding(&found.finding, &needs, &found.replay)
     };
@@ -83,36 +80,12 @@ pub(super) fn with_timelines(result: &SearchResult, plan: &Plan) -> Result<Page,
             continue;
         };
         // A run that destroyed its process has no picture; its command is on the page.
-        if let Some((report, timeline)) = filmed(plan, &schedule)? {
+        let play = |sink| plan.replay(&schedule, None, sink).ok();
+        if let Some((report, timeline)) = filmed(plan.scenario(), RUN_SECONDS, play)? {
             let name = format!("{}: {}", found.finding.rule, found.finding.message);
             let run = page_run(&name, &found.replay, &report, timeline);
             add_run(&mut page, number..number + 1, run);
         }
     }
     Ok(page)
-}
-
-/// The run again, with all that happens in it.
-fn filmed(plan: &Plan, schedule: &Schedule) -> Result<Option<(Report, Timeline)>, Failure> {
-    let wanted = Wanted {
-        report: Some("page".into()),
-        timeline: false,
-    };
-    let pictures = Pictures::new(&wanted)?;
-    let keeps: Vec<_> = pictures.number().into_iter().collect();
-    let body = |channel: &mut Channel| {
-        let (film, sink) = pictures.film(None);
-        if let Ok(report) = plan.replay(schedule, None, sink)
-            && pictures.keep(film.as_ref()).is_ok()
-        {
-            channel.send(&Message::Done(Box::new(report)));
-        }
-    };
-    let ending = isolate::isolated_with(RUN_SECONDS, &keeps, body, |_| {})?;
-    let Ending::Done(report) = ending else {
-        return Ok(None);
-    };
-    Ok(pictures
-        .timeline(plan.scenario())
-        .map(|timeline| (*report, timeline)))
 }
