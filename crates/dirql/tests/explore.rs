@@ -31,13 +31,12 @@ fn explore(arguments: &[&str]) -> (String, String, Option<i32>) {
     texts(&dirql(&samples(), &all))
 }
 
+const REARMED: &str = "../zoo/timer-rearmed/timer-rearmed.sys";
 const LINE: &str = "edu-line-based/edu-line-based.sys";
 const MESSAGE: &str = "edu-message-based/edu-message-based.sys";
 
-/// The sample ends a request before it counts it out, so a stop that comes between is refused;
-/// its scenario does not allow for that.
 fn schedule_of_a_finding() -> String {
-    let (out, err, code) = explore(&[LINE, "--preemptions", "1"]);
+    let (out, err, code) = explore(&[REARMED, "--preemptions", "1"]);
     assert_eq!(code, Some(1), "{out}{err}");
     assert!(out.contains("needs 1 switch\n"), "{out}");
     let words = out.split_whitespace();
@@ -52,6 +51,14 @@ fn everything_with_one_switch_is_said_to_be_complete() {
     assert!(out.contains("clean: all "), "{out}");
     assert!(out.ends_with(" interleavings, no finding\n"), "{out}");
     assert_eq!(err, "");
+}
+
+/// The sample ends a request before it counts it out, so it refuses a stop that comes between.
+#[test]
+fn a_driver_that_refuses_a_stop_while_it_is_busy_is_asked_again() {
+    let (out, err, code) = explore(&[LINE, "--preemptions", "1"]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    assert!(out.contains("clean: all "), "{out}");
 }
 
 /// Everything with one switch, for a client of the parallel port.
@@ -87,12 +94,12 @@ fn a_timeout_of_seconds_does_not_end_while_the_port_is_busy() {
 #[test]
 fn a_finding_is_replayed_from_its_string_alone() {
     let schedule = schedule_of_a_finding();
-    let replay = || texts(&dirql(&samples(), &["replay", &schedule, LINE]));
+    let replay = || texts(&dirql(&samples(), &["replay", &schedule, REARMED]));
     let (out, err, code) = replay();
     assert_eq!(code, Some(1), "{out}{err}");
-    assert!(out.contains("error[DQ0180]"), "{out}");
+    assert!(out.contains("error[DQ0535]"), "{out}");
     assert!(
-        out.contains(&format!("again: dirql replay {schedule} {LINE}")),
+        out.contains(&format!("again: dirql replay {schedule} {REARMED}")),
         "{out}"
     );
     for _ in 0..20 {
@@ -111,25 +118,25 @@ fn a_schedule_is_refused_for_anything_else() {
         err
     };
     assert!(refused(&[&schedule, MESSAGE]).contains("is of another driver"));
-    let other = refused(&[&schedule, LINE, "--processors", "3"]);
+    let other = refused(&[&schedule, REARMED, "--processors", "3"]);
     assert!(
         other.contains("is of another scenario or other settings"),
         "{other}"
     );
     let version = schedule.replacen("d1-", "d9-", 1);
-    assert!(refused(&[&version, LINE]).contains("format version 9"));
+    assert!(refused(&[&version, REARMED]).contains("format version 9"));
     let mut damaged = schedule.clone();
     damaged.pop();
     damaged.push(if schedule.ends_with('0') { '1' } else { '0' });
-    assert!(refused(&[&damaged, LINE]).contains("is damaged"));
-    assert!(refused(&["d1-nonsense", LINE]).contains("this is no schedule"));
+    assert!(refused(&[&damaged, REARMED]).contains("is damaged"));
+    assert!(refused(&["d1-nonsense", REARMED]).contains("this is no schedule"));
 }
 
 #[test]
 fn the_same_search_says_the_same() {
     for strategy in ["random", "pct", "exhaustive"] {
         let arguments = [
-            LINE,
+            REARMED,
             "--strategy",
             strategy,
             "--seeds",
@@ -154,7 +161,7 @@ fn shards_merged_are_the_whole() {
     let part = |name: &str, more: &[&str]| {
         let file = directory.join(name).display().to_string();
         let mut arguments = vec![
-            LINE,
+            REARMED,
             "--preemptions",
             "1",
             "--keep-going",
@@ -204,7 +211,7 @@ fn a_budget_that_is_used_up_gives_no_verdict() {
 
 #[test]
 fn what_does_not_go_together_is_said() {
-    let (_, err, code) = explore(&[LINE, "--preemptions", "all", "--shard", "1/2"]);
+    let (_, err, code) = explore(&[REARMED, "--preemptions", "all", "--shard", "1/2"]);
     assert_eq!(code, Some(2));
     assert!(err.contains("cannot be cut into parts"), "{err}");
 }
@@ -215,7 +222,7 @@ fn a_search_that_is_killed_again_and_again_says_what_an_undisturbed_one_says() {
     std::fs::create_dir_all(&directory).unwrap();
     let journal = directory.join("journal").display().to_string();
     let arguments = [
-        LINE,
+        REARMED,
         "--preemptions",
         "1",
         "--keep-going",

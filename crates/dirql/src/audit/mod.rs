@@ -116,8 +116,8 @@ impl RunFacts {
 pub(crate) struct Manner {
     /// Expectations do not count, and what is left at the end is ended.
     lenient: bool,
-    /// Drivers that do not agree to be stopped or removed are asked again.
-    asks_again: bool,
+    /// That devices are slower than a driver waits for is no fault of the driver's.
+    excuses_haste: bool,
     /// Lives in place of the scenario's threads, with these control codes.
     life: Option<Vec<u32>>,
     act: Option<Act>,
@@ -131,9 +131,7 @@ impl Manner {
         let (life, act) = (self.life.clone(), self.act);
         Settings {
             lenient: self.lenient,
-            asks_again: self.asks_again,
-            // Devices that are slower than a driver waits for are no fault of the driver.
-            hurried: settings.hurried.filter(|_| self.asks_again),
+            hurried: settings.hurried.filter(|_| self.excuses_haste),
             waits_for_gone: act.is_some_and(|act| act.kind == ActKind::Pulled),
             pulls_at_end: self.pulls_at_end,
             prepare: act.map(|act| Box::new(move |bench: &Bench| act.prepare(bench)) as _),
@@ -199,7 +197,7 @@ impl Audit {
         let life = trial.life || !self.has_threads();
         let manner = Manner {
             lenient: !trial.is_strict() || life,
-            asks_again: true,
+            excuses_haste: true,
             life: life.then(|| self.codes.clone()),
             act: trial.act,
             pulls_at_end: trial.hostile.is_some(),

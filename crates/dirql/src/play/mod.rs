@@ -66,9 +66,6 @@ pub struct Settings {
     pub outputs: Option<WriteOutput>,
     /// Expectations do not count, and what is left at the end is ended as after a failure.
     pub(crate) lenient: bool,
-    /// A driver that does not agree to be stopped or removed is asked again when nothing else
-    /// happens any more.
-    pub(crate) asks_again: bool,
     /// Whether time has run faster than devices: expectations do not count from then on.
     pub(crate) hurried: Option<Rc<Cell<bool>>>,
     /// A driver that uses up its steps waits for a device that is gone.
@@ -142,7 +139,6 @@ pub(crate) fn play_to<R>(
     let prepare = settings.prepare.take();
     let manner = Manner {
         lenient: settings.lenient || settings.fail.or(scenario.fail).is_some(),
-        asks_again: settings.asks_again,
         waits_for_gone: settings.waits_for_gone,
         pulls_at_end: settings.pulls_at_end,
         hurried: settings.hurried.take().unwrap_or_default(),
@@ -180,7 +176,6 @@ pub(crate) fn play_to<R>(
 #[derive(Clone, Debug)]
 struct Manner {
     lenient: bool,
-    asks_again: bool,
     waits_for_gone: bool,
     pulls_at_end: bool,
     /// Time has run faster than devices.
@@ -403,7 +398,6 @@ fn run_threads(
             log: log.clone(),
             several: threads.len() > 1,
             is_lenient,
-            asks_again: manner.asks_again,
             hurried: manner.hurried.clone(),
             is_over: is_over.clone(),
         };

@@ -43,9 +43,6 @@ pub(super) struct Thread {
     pub(super) several: bool,
     /// Expectations do not count: something was made to fail.
     pub(super) is_lenient: bool,
-    /// A driver that does not agree is asked again when nothing else happens any more: it may
-    /// have been busy.
-    pub(super) asks_again: bool,
     /// Time has run faster than devices, so that expectations do not count.
     pub(super) hurried: Rc<Cell<bool>>,
     /// Set when nobody waits for the thread any more: it begins no other step.
@@ -139,7 +136,8 @@ impl Thread {
                     return self.request_gone(kernel, step, entry, device, *request);
                 }
                 let mut answer = state.request_device(kernel, device, *request)?;
-                if self.asks_again && is_refused(&answer) {
+                // It may be busy: then it is asked again when nothing else happens any more.
+                if is_refused(&answer) && !matches!(expect, Expect::Exactly(_)) {
                     state.wait_idle(kernel)?;
                     answer = state.request_device(kernel, device, *request)?;
                 }
