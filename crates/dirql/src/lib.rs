@@ -33,3 +33,8 @@ pub use dirql_explore::{Coverage, Deviation, Points, Schedule, ScheduleError, sh
 pub use dirql_host::{Arena, Footprints, MemoryAccess, Role, Stops, Watch};
 pub use dirql_kernel::readings::Reading;
 pub use dirql_kernel::{FailureKind, FailurePoint, Outcome, WindowsVersion};
+
+/// The programs of the book's page on the library.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/src/library.md")]
+mod book {}

@@ -222,7 +222,7 @@ fn the_page_shows_the_source_with_what_ran() {
     for wanted in [
         "<h1>edu-message-based.sys: 91 of 127 basic blocks ran</h1>",
         "<td>never ran",
-        "ISR at 6, 7",
+        "ISR at IRQL 6, 7",
     ] {
         assert!(page.contains(wanted), "{wanted}");
     }

@@ -347,10 +347,10 @@ impl BlockCoverage {
 }
 
 impl std::fmt::Display for Ran {
-    /// As in `ISR at 6`, or `dispatch routine at 0, 2`.
+    /// As in `ISR at IRQL 6`, or `dispatch routine at IRQL 0, 2`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let irqls: Vec<String> = self.irqls.iter().map(ToString::to_string).collect();
-        write!(f, "{} at {}", self.role, irqls.join(", "))
+        write!(f, "{} at IRQL {}", self.role, irqls.join(", "))
     }
 }
 
@@ -431,7 +431,7 @@ pub(crate) mod tests {
         let function = &coverage.drivers[0].functions[0];
         assert_eq!(function.ran(), 2);
         let roles: Vec<String> = function.roles().iter().map(ToString::to_string).collect();
-        assert_eq!(roles, ["ISR at 6", "DPC at 2"]);
+        assert_eq!(roles, ["ISR at IRQL 6", "DPC at IRQL 2"]);
         assert_eq!(coverage.total(), (4, 2));
     }
 }

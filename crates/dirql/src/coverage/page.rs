@@ -59,15 +59,16 @@ fn write_driver(
             lines.entry(line.line).or_default().push(block);
         }
     }
+    let mut missing = Vec::new();
     for (name, lines) in &files {
         match source(name) {
             Some(text) => write_source(out, name, &text, lines)?,
-            None => writeln!(
-                out,
-                "<h2>{}</h2><p>The file is not at hand.</p>",
-                escaped(name)
-            )?,
+            None => missing.push(escaped(name)),
         }
+    }
+    if !missing.is_empty() {
+        let names = missing.join("</code>, <code>");
+        writeln!(out, "<p>Not at hand: <code>{names}</code></p>")?;
     }
     let without = |function: &&FunctionCoverage| {
         let blocks = &function.blocks;
@@ -80,38 +81,65 @@ fn write_driver(
     functions.try_for_each(|function| write_code(out, function))
 }
 
-/// The table of functions: first those of which something has not run.
+/// The functions of which something has not run, and, folded, the others.
 fn write_functions(out: &mut dyn Write, functions: &[FunctionCoverage]) -> io::Result<()> {
+    let missing = missing(functions);
+    if !missing.is_empty() {
+        begin_functions(
+            out,
+            "Functions with code that never ran",
+            "<th scope=\"col\">never ran",
+        )?;
+        for (function, what) in missing {
+            write_function(out, function, Some(&what))?;
+        }
+        writeln!(out, "</table></div>")?;
+    }
+    let whole: Vec<_> = functions
+        .iter()
+        .filter(|function| function.ran() == function.blocks.len())
+        .collect();
+    if whole.is_empty() {
+        return Ok(());
+    }
     writeln!(
         out,
-        "<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"Functions\"><table><caption>Functions</caption>\
-         <thead><tr><th scope=\"col\">function<th scope=\"col\">blocks<th scope=\"col\">ran as<th scope=\"col\">never ran\
-         <tbody>"
+        "<details><summary>Functions that ran whole: {}</summary>",
+        whole.len()
     )?;
-    for (function, what) in missing(functions) {
-        write_function(out, function, &what)?;
-    }
-    let whole = functions
-        .iter()
-        .filter(|function| function.ran() == function.blocks.len());
+    begin_functions(out, "Functions that ran whole", "")?;
     for function in whole {
-        write_function(out, function, "")?;
+        write_function(out, function, None)?;
     }
-    writeln!(out, "</table></div>")
+    writeln!(out, "</table></div></details>")
 }
 
-fn write_function(out: &mut dyn Write, function: &FunctionCoverage, what: &str) -> io::Result<()> {
+fn begin_functions(out: &mut dyn Write, caption: &str, more: &str) -> io::Result<()> {
+    writeln!(
+        out,
+        "<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"{caption}\">\
+         <table class=\"functions\"><caption>{caption}</caption><thead><tr><th scope=\"col\">function\
+         <th scope=\"col\">blocks<th scope=\"col\">ran as{more}<tbody>"
+    )
+}
+
+fn write_function(
+    out: &mut dyn Write,
+    function: &FunctionCoverage,
+    what: Option<&str>,
+) -> io::Result<()> {
     let (all, ran) = (function.blocks.len(), function.ran());
     let class = class(ran, all);
     let source = function.source.as_ref();
     let source = source.map(|source| format!("{}:{}", source.file, source.line));
     writeln!(
         out,
-        "<tr><th scope=\"row\"><code>{}</code> <small>{}</small><td class=\"{class}\">{ran} of {all}<td>{}<td>{}",
+        "<tr><th scope=\"row\"><code>{}</code> <small>{}</small><td class=\"{class}\">{ran} of {all}<td>{}{}",
         escaped(&function.title()),
         escaped(&source.unwrap_or_default()),
         escaped(&words(&function.roles())),
-        escaped(what)
+        what.map(|what| format!("<td>{}", escaped(what)))
+            .unwrap_or_default()
     )
 }
 
@@ -234,8 +262,8 @@ mod tests {
     fn each_line_says_what_it_has_run_as() {
         let text = written(Some("isr(\nif (a < b)\n  x;\n  y;\nend"));
         for wanted in [
-            "<tr class=\"ran\"><td>1<td><code>isr(</code><td>ISR at 6",
-            "<tr class=\"ran\"><td>2<td><code>if (a &lt; b)</code><td>ISR at 6; DPC at 2",
+            "<tr class=\"ran\"><td>1<td><code>isr(</code><td>ISR at IRQL 6",
+            "<tr class=\"ran\"><td>2<td><code>if (a &lt; b)</code><td>ISR at IRQL 6; DPC at IRQL 2",
             "<tr class=\"never\"><td>3<td><code>  x;</code><td>never ran",
             "<tr class=\"never\"><td><td><code>0x1010  ret</code><td>never ran",
         ] {
@@ -254,6 +282,6 @@ mod tests {
 
     #[test]
     fn without_its_source_a_file_is_named() {
-        assert!(written(None).contains("<h2>a.c</h2><p>The file is not at hand.</p>"));
+        assert!(written(None).contains("<p>Not at hand: <code>a.c</code></p>"));
     }
 }

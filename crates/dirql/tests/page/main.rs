@@ -224,6 +224,113 @@ fn the_page_looks_as_it_did() {
     }
 }
 
+/// The page of an audit of the same driver, and the one of its coverage.
+fn audited(test: &str) -> Option<(Browser, [String; 2])> {
+    let Some(browser) = Browser::start(&directory(test).join("profile")) else {
+        eprintln!("skipped: there is no chromedriver; `cargo xtask setup` installs it");
+        return None;
+    };
+    let page = directory(test).join("audit.html");
+    let coverage = directory(test).join("coverage.html");
+    let audited = Command::new(env!("CARGO_BIN_EXE_dirql"))
+        .current_dir(root())
+        .args(["audit", "zoo/isr-takes-lock/isr-takes-lock.sys"])
+        .args(["--budget", "24", "--report"])
+        .arg(&page)
+        .arg("--coverage")
+        .arg(&coverage)
+        .output()
+        .unwrap();
+    assert_eq!(audited.status.code(), Some(1), "{audited:?}");
+    browser.look((1400, 1000), "light");
+    browser.open("about:blank");
+    let _ = browser.log("browser");
+    let address = |path: &Path| format!("file://{}", path.display());
+    Some((browser, [address(&page), address(&coverage)]))
+}
+
+#[test]
+fn the_page_of_an_audit_says_what_was_tried_and_leads_to_what_was_found() {
+    let Some((browser, [page, coverage])) = audited("audit") else {
+        return;
+    };
+    browser.open(&format!("{page}#overview"));
+    let text = browser.run("return document.querySelector('.overview-page').innerText");
+    let text = text.as_str().unwrap().to_lowercase();
+    for wanted in [
+        "what was tried",
+        "every allocation fails in turn",
+        "what of isr-takes-lock.sys never ran",
+        "basic blocks of isr-takes-lock.sys",
+        "what was found",
+        "seen ",
+    ] {
+        assert!(text.contains(wanted), "{wanted} in {text}");
+    }
+    browser.run("document.querySelector('.found .item').click()");
+    let command = browser.run("return document.querySelector('.command code').textContent");
+    assert!(command.as_str().unwrap().contains(" --trial "), "{command}");
+    assert!(text_of(&browser, "state.mark.event").starts_with("FINDING DQ"));
+    browser.open(&coverage);
+    let heading = browser.run("return document.querySelector('h1').textContent");
+    assert!(heading.as_str().unwrap().ends_with("basic blocks ran"));
+    let marked = browser.run("return document.querySelectorAll('.source tr.never').length");
+    assert!(marked.as_i64().unwrap() > 0);
+    assert_eq!(browser.log("browser"), [] as [Value; 0]);
+}
+
+#[test]
+fn everybody_can_use_the_pages_of_an_audit() {
+    let axe = root().join("target/xtask/axe/package/axe.min.js");
+    let Ok(axe) = std::fs::read_to_string(axe) else {
+        eprintln!("skipped: axe-core is not here; `cargo xtask setup` fetches it where npm is");
+        return;
+    };
+    let Some((browser, [page, coverage])) = audited("audit-axe") else {
+        return;
+    };
+    for scheme in ["light", "dark"] {
+        browser.look((1400, 1000), scheme);
+        for address in [format!("{page}#overview"), coverage.clone()] {
+            browser.open("about:blank");
+            browser.open(&address);
+            browser.run(&axe);
+            let script = "return axe.run().then((found) => found.violations.map((one) =>
+                `${one.id}: ${one.help}: ${one.nodes.map((node) => node.html.slice(0, 200)).join(' | ')}`))";
+            assert_eq!(browser.run(script), json!([]), "{scheme}, {address}");
+        }
+    }
+}
+
+#[test]
+fn what_is_left_out_of_the_picture_is_said() {
+    let Some((browser, _)) = opened("left-out") else {
+        return;
+    };
+    let legend = browser.run("return document.querySelector('.legend').textContent");
+    let said = legend.as_str().unwrap();
+    assert!(
+        said.ends_with(
+            "Not drawn, but in the table: calls inside of 4 others (the deepest is inside of 5)."
+        ),
+        "{said}"
+    );
+    // As if there were more locks than there is room for.
+    let script = "
+        const { view } = dirql;
+        view.run.lanes.processors.forEach(({ calls }) => { calls.deepest = 4; });
+        view.picture.hiddenLocks = 2;
+        document.querySelector('.left-out').remove();
+        view.explain();
+        return document.querySelector('.legend').textContent";
+    let legend = browser.run(script);
+    let said = legend.as_str().unwrap();
+    assert!(
+        said.ends_with("Not drawn, but in the table: 2 locks used less than these."),
+        "{said}"
+    );
+}
+
 #[test]
 fn everybody_can_use_the_page() {
     let axe = root().join("target/xtask/axe/package/axe.min.js");

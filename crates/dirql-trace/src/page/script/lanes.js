@@ -98,6 +98,7 @@ class Calls {
     this.depths = Array.from({ length: DEPTHS }, () => new Intervals());
     this.strands = new Map();
     this.current = null;
+    this.deepest = 0;
   }
   strand(name) {
     if (!this.strands.has(name)) this.strands.set(name, []);
@@ -116,7 +117,9 @@ class Calls {
     for (const call of this.strand(name)) call.start = event;
   }
   enter(event, label, kind) {
-    this.strand(this.current).push({ start: event, label, kind });
+    const open = this.strand(this.current);
+    open.push({ start: event, label, kind });
+    this.deepest = Math.max(this.deepest, open.length);
   }
   leave(event) {
     const open = this.strand(this.current);

@@ -138,7 +138,14 @@
         ]),
       ]),
     );
-    content.replaceChildren(make("section", { className: "overview-page" }, [make("h1", { textContent: `${page.title}: ${page.verdict}` }), facts, ...tables]));
+    const found = page.findings.map((finding, number) =>
+      make("button", { type: "button", className: `item ${finding.severity}`, onclick: () => showFinding(number) }, [
+        make("span", { className: "title", textContent: `${finding.rule} ${finding.headline}` }),
+        make("span", { className: "note", textContent: [finding.message, finding.place, finding.needs].filter(Boolean).join(" · ") }),
+      ]),
+    );
+    const findings = found.length ? [make("section", { className: "card found" }, [make("h2", { textContent: "What was found" }), ...found])] : [];
+    content.replaceChildren(make("section", { className: "overview-page" }, [make("h1", { textContent: `${page.title}: ${page.verdict}` }), facts, ...findings, ...tables]));
     note();
   }
 

@@ -46,6 +46,7 @@ class RunView {
     this.view = { start: 0, end: Math.max(1, this.run.events.count) };
     this.build(element);
     this.picture = new Picture(this.canvas, this.run);
+    this.explain();
     this.spacer.style.height = `${this.picture.height}px`;
     this.stage.style.height = `${Math.min(this.picture.height, Math.max(360, window.innerHeight * 0.64))}px`;
     this.listen();
@@ -112,6 +113,16 @@ class RunView {
     element.replaceChildren(this.tools, this.overview, this.stage, this.legend, this.tip, this.detail, this.tableElement);
     if (this.run.dropped)
       this.legend.append(make("strong", { textContent: ` ${this.run.dropped.toLocaleString("en")} earlier events were not kept.` }));
+  }
+
+  explain() {
+    // What is left out is said: who looks for it must not think that it did not happen.
+    const left = [];
+    const { hiddenLocks } = this.picture;
+    if (hiddenLocks) left.push(`${hiddenLocks} ${hiddenLocks === 1 ? "lock" : "locks"} used less than these`);
+    const deepest = Math.max(0, ...this.run.lanes.processors.map(({ calls }) => calls.deepest));
+    if (deepest > DEPTHS) left.push(`calls inside of ${DEPTHS} others (the deepest is inside of ${deepest - 1})`);
+    if (left.length) this.legend.append(make("span", { className: "left-out", textContent: `Not drawn, but in the table: ${left.join("; ")}.` }));
   }
 
   listen() {

@@ -91,13 +91,23 @@ fn tried(groups: &[GroupReport]) -> Table {
             count(group.no_verdict),
         ]
     };
-    Table {
+    let mut table = Table {
         title: "What was tried".into(),
         head: ["what", "runs", "of", "with findings", "not long enough"]
             .map(Into::into)
             .into(),
         rows: groups.iter().map(row).collect(),
+    };
+    // Nobody wants to read columns without anything in them.
+    for column in [4, 3] {
+        if table.rows.iter().all(|row| row[column].is_empty()) {
+            table.head.remove(column);
+            for row in &mut table.rows {
+                row.remove(column);
+            }
+        }
     }
+    table
 }
 
 /// What of a driver has never run; `None` if everything has.
