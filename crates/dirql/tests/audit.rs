@@ -152,3 +152,17 @@ fn a_trial_that_is_none_is_a_usage_error() {
     assert_eq!(code, Some(2), "{out}");
     assert!(out.contains("`spurius=3` is no part of a trial"), "{out}");
 }
+
+#[test]
+fn a_trial_can_be_looked_at() {
+    let image = "samples/edu-line-based/edu-line-based.sys";
+    let trial = ["audit", image, "--trial", "life,spurious=40"];
+    let (out, code) = dirql(&[&trial[..], &["--timeline"]].concat());
+    assert_eq!(code, Some(0), "{out}");
+    assert!(out.contains("ISR for vector 0x60 returned FALSE"), "{out}");
+    let (out, code) = dirql(&[&trial[..], &["--trace", "-"]].concat());
+    assert_eq!(code, Some(0), "{out}");
+    assert!(out.contains("thread 0: start edu0"), "{out}");
+    let (out, code) = dirql(&["audit", image, "--timeline"]);
+    assert_eq!(code, Some(2), "{out}");
+}

@@ -228,6 +228,15 @@ pub(crate) struct Audit {
     #[arg(long, value_name = "TRIAL", conflicts_with_all = ["quick", "deep", "budget"])]
     pub(crate) trial: Option<Trial>,
 
+    /// With `--trial`: write every event of the run to a file, as `dirql run` does; `-` is standard
+    /// output
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "trial")]
+    pub(crate) trace: Option<PathBuf>,
+
+    /// With `--trial`: draw the run as text behind the report
+    #[arg(long, requires = "trial")]
+    pub(crate) timeline: bool,
+
     /// Write a page with what was tried and found and the timeline of each finding, one HTML file
     /// that needs nothing else; with `--trial`, of that run
     #[arg(long, value_name = "FILE.html", value_hint = ValueHint::FilePath)]
@@ -254,10 +263,10 @@ impl Run {
         Self {
             subject: audit.subject.clone(),
             fail: None,
-            trace: None,
+            trace: audit.trace.clone(),
             pictures: Pictures {
                 report: audit.report.clone(),
-                timeline: false,
+                timeline: audit.timeline,
             },
             coverage: audit.coverage.clone(),
             format: audit.format,

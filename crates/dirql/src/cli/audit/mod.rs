@@ -16,6 +16,7 @@ use super::args::{self, Budget, ReportFormat};
 use super::isolate::{Channel, Message};
 use super::output::Output;
 use super::pictures::Pictures;
+use super::trace::{self, Target};
 use super::{Exit, Failure, coverage, pictures, run, subject};
 
 use supervisor::{Ended, Supervisor};
@@ -85,8 +86,13 @@ fn play(
 ) -> Result<Exit, Failure> {
     let windows = trial.windows.unwrap_or(windows);
     let run = args::Run::of_audit(args);
+    let trace = run.trace.as_deref().map(Target::open).transpose()?;
     let pictures = Pictures::new(&run.pictures)?;
-    let keeps: Vec<_> = pictures.number().into_iter().collect();
+    let keeps: Vec<_> = trace
+        .iter()
+        .map(Target::number)
+        .chain(pictures.number())
+        .collect();
     let play = |sink, channel: &mut Channel| {
         let progress = Some(run::teller(channel));
         audit
@@ -94,8 +100,12 @@ fn play(
             .map_err(|error| failure(&error, windows))
     };
     let body = |channel: &mut Channel| {
-        let (film, sink) = pictures.film(None);
+        let (sink, error) = trace.map(trace::sink).unzip();
+        let (film, sink) = pictures.film(sink);
         let played = play(sink, channel).and_then(|report| {
+            if let (Some(path), Some(error)) = (&run.trace, error.and_then(|error| error.take())) {
+                return Err(Failure::usage(format!("{}: {error}", path.display())));
+            }
             pictures.keep(film.as_ref())?;
             Ok(report)
         });
