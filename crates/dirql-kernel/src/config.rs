@@ -97,6 +97,9 @@ impl FromStr for WindowsVersion {
 /// with something else may need for one.
 const LATE_100NS: u64 = 100_000;
 
+/// At a microsecond each, four seconds.
+const MAX_LOOKS: u32 = 4 << 20;
+
 /// What a run is set up with. Part of what makes a run a pure function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -106,6 +109,9 @@ pub struct Config {
     pub processors: u16,
     /// Steps (yield points) after which the run ends without a verdict.
     pub max_steps: u64,
+    /// Stalls, and looks at what has been seen before, after which a driver that lets its processor
+    /// do nothing else hangs.
+    pub max_looks: u32,
     /// How much longer than it says code may take, 100 ns units, when somebody chooses what
     /// happens: a timer or timeout that is due within that may end meanwhile. Counted from when
     /// all processors had nothing to do.
@@ -128,6 +134,7 @@ impl Default for Config {
             windows: WindowsVersion::Ten,
             processors: 1,
             max_steps: 100_000_000,
+            max_looks: MAX_LOOKS,
             late_100ns: LATE_100NS,
             stop_at_finding: false,
             special_pool: false,

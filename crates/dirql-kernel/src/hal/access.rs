@@ -146,6 +146,7 @@ impl Kernel {
                 instruction: self.report.instruction(),
             });
         }
+        self.ke.patience.device_is_written();
         self.write_space(Space::Port, u64::from(port), width, value);
     }
 
@@ -178,6 +179,7 @@ impl Kernel {
                 instruction: self.report.instruction(),
             });
         }
+        self.ke.patience.device_is_written();
         self.write_space(Space::Memory, physical, width, value);
     }
 

@@ -42,7 +42,7 @@ pub(crate) struct Alarm {
 pub(crate) struct Clock {
     now: Cell<u64>,
     numbers: Cell<u64>,
-    /// Time that was skipped because somebody chose so.
+    /// Time that was skipped because somebody chose so, or that no code has spent.
     skipped: Cell<u64>,
     /// Of that, what was skipped since all processors had nothing to do.
     late: Cell<u64>,
@@ -75,6 +75,11 @@ impl Clock {
             .first_key_value()
             .map(|(alarm, _)| alarm.due_100ns);
         self.next_due.set(first.unwrap_or(u64::MAX));
+    }
+
+    /// Time has passed that no code has spent, in 100 ns.
+    pub(super) fn is_not_spent(&self, by: u64) {
+        self.skipped.set(self.skipped.get() + by);
     }
 
     /// All processors have nothing to do.
@@ -210,6 +215,7 @@ impl Kernel {
             clock.now.set(self.time_100ns() + passes);
             clock.skipped.set(clock.skipped.get() + passes);
             clock.late.set(clock.late.get() + passes);
+            self.ke.patience.does_not_count(passes);
         }
         self.ring(alarm, action);
     }
@@ -238,7 +244,7 @@ impl Kernel {
                 self.timer_is_due(timer, alarm.due_100ns);
             }
             ClockAction::Device { device, token } => {
-                self.ke.device_time.set(self.time_100ns());
+                self.ke.patience.device_acts(self.time_100ns());
                 self.device_timer(device, token);
             }
             ClockAction::IoTimers => self.io_timers_are_due(),

@@ -21,6 +21,7 @@ mod mutex;
 mod nmi;
 mod nudge;
 mod passive;
+mod patience;
 mod poll;
 mod priority;
 mod processor;
@@ -84,8 +85,7 @@ pub(crate) struct Ke {
     asleep: [Cell<u64>; 4],
     /// At the end of this turn any thread that is ready may run.
     starve_nobody: Cell<bool>,
-    /// When a device last did something by itself, in 100 ns.
-    device_time: Cell<u64>,
+    pub(crate) patience: patience::Patience,
     nudge: nudge::Nudge,
     choices: choice::Choices,
     intrusion: intrude::Intrusion,

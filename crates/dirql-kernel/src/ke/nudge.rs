@@ -74,10 +74,13 @@ impl Kernel {
         if !self.has_alarms() {
             return false;
         }
+        let before = self.time_100ns();
         self.pass_time(FIRST_100NS << in_a_row);
         if !self.needs_attention() {
             self.pass_time_to_next_event();
         }
+        let passed = self.time_100ns() - before;
+        self.ke.patience.does_not_count(passed);
         true
     }
 

@@ -8,7 +8,7 @@
 use core::cell::Cell;
 
 use crate::Kernel;
-use crate::ke::clock::TICK;
+use crate::ke::clock::{LOOK_AT_CLOCK, TICK};
 
 /// Registers that a polling loop may read in turn.
 const REMEMBERED: usize = 4;
@@ -50,13 +50,39 @@ impl Polls {
     }
 }
 
+/// What stands for any of the clocks, and for a delay of no length: addresses that no register has.
+const CLOCK: u64 = u64::MAX;
+const NO_DELAY: u64 = u64::MAX - 1;
+
 impl Kernel {
+    /// A driver looks at a clock.
+    pub(crate) fn look_at_clock(&self) {
+        self.pass_time(LOOK_AT_CLOCK);
+        self.polled(CLOCK, 0, LOOK_AT_CLOCK);
+    }
+
+    /// A driver has let its processor go for no time.
+    pub(crate) fn delayed_for_no_time(&self) {
+        self.polled(NO_DELAY, 0, LOOK_AT_CLOCK);
+    }
+
     /// A driver has read `value` from `what`, a number that stands for a register or the
     /// clock; passes the time that the read takes beyond `least_100ns`, which has passed.
+    /// Unless it looks at a clock, the driver has not spent it: one that reads zeros out of a
+    /// buffer does not wait.
     pub(crate) fn polled(&self, what: u64, value: u64, least_100ns: u64) {
-        let doublings = self.ke.polls.repeats(self.step(), what, value) / DOUBLE_AFTER;
+        let repeats = self.ke.polls.repeats(self.step(), what, value);
+        if repeats > 0 {
+            self.ke.patience.looks();
+        }
+        let doublings = repeats / DOUBLE_AFTER;
         if doublings > 0 {
-            self.pass_time((least_100ns << doublings.min(32)).min(TICK));
+            let more = (least_100ns << doublings.min(32)).min(TICK);
+            self.pass_time(more);
+            self.ke.patience.does_not_count(more);
+            if what != CLOCK {
+                self.ke.clock.is_not_spent(more);
+            }
         }
     }
 }

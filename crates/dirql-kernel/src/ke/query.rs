@@ -1,6 +1,7 @@
 //! Questions about time and processors, and stalling.
 //!
-//! Looking at a clock takes [`LOOK_AT_CLOCK`]: drivers wait for a time to come in a loop.
+//! Looking at a clock takes time ([`Kernel::look_at_clock`]): drivers wait for a time to come in
+//! a loop.
 
 use alloc::format;
 
@@ -8,7 +9,7 @@ use dirql_abi::NtStatus;
 use dirql_abi::processor::{GroupAffinity, ProcessorNumber};
 use dirql_rules::{Context, ids};
 
-use crate::ke::clock::{LOOK_AT_CLOCK, START_SYSTEM_TIME, TICK};
+use crate::ke::clock::{START_SYSTEM_TIME, TICK};
 use crate::stop::Ddi;
 use crate::{DriverPtr, Kernel};
 
@@ -20,6 +21,7 @@ impl Kernel {
     /// due meanwhile happens. Any IRQL. Source: WDK reference, wdm.KeStallExecutionProcessor.
     pub fn ke_stall_execution_processor(&self, microseconds: u32) -> Ddi<()> {
         self.check_long_interrupt(microseconds)?;
+        self.ke.patience.looks();
         self.pass_time(u64::from(microseconds) * 10);
         self.check_dpc_watchdog()?;
         self.yield_point()
@@ -41,19 +43,19 @@ impl Kernel {
 
     /// `VOID KeQuerySystemTime(PLARGE_INTEGER)`: 100 ns units since 1601.
     pub fn ke_query_system_time(&self, time: DriverPtr<u64>) -> Ddi<()> {
-        self.pass_time(LOOK_AT_CLOCK);
+        self.look_at_clock();
         Ok(self.write(time, START_SYSTEM_TIME + self.time_100ns())?)
     }
 
     /// `ULONGLONG KeQueryInterruptTime(VOID)`: 100 ns units since the start.
     pub fn ke_query_interrupt_time(&self) -> Ddi<u64> {
-        self.pass_time(LOOK_AT_CLOCK);
+        self.look_at_clock();
         Ok(self.time_100ns())
     }
 
     /// `VOID KeQueryTickCount(PLARGE_INTEGER)`
     pub fn ke_query_tick_count(&self, count: DriverPtr<u64>) -> Ddi<()> {
-        self.pass_time(LOOK_AT_CLOCK);
+        self.look_at_clock();
         Ok(self.write(count, self.time_100ns() / TICK)?)
     }
 
@@ -67,7 +69,7 @@ impl Kernel {
         if !frequency.is_null() {
             self.write(frequency, COUNTER_FREQUENCY)?;
         }
-        self.pass_time(LOOK_AT_CLOCK);
+        self.look_at_clock();
         Ok(self.time_100ns())
     }
 

@@ -27,13 +27,6 @@ const TURN: u64 = 256;
 /// kernel would wait for a timer for ever otherwise.
 const TURN_100NS: u64 = TURN;
 
-/// Virtual time for which one call waits for delays: a minute, longer than any driver's
-/// longest.
-const PATIENCE_100NS: u64 = 60 * 10_000_000;
-
-/// Virtual time for which one call waits at most while devices are at work: an hour.
-const DEVICE_PATIENCE_100NS: u64 = 60 * PATIENCE_100NS;
-
 /// Delays for which one call waits however long they take.
 const PATIENCE_ALARMS: u32 = 1000;
 
@@ -109,6 +102,7 @@ impl Kernel {
         }
         self.pass_time(TURN_100NS);
         self.check_dpc_watchdog()?;
+        self.check_patience()?;
         let processor = self.processor();
         if !processor.dpc_queue.borrow().is_empty() {
             // What the clock interrupt does for DPCs that nobody has asked to be run at once.
@@ -151,11 +145,12 @@ impl Kernel {
     /// strands.
     ///
     /// A driver with a periodic timer always has something left. So this gives up when
-    /// `PATIENCE_100NS` of virtual time and `PATIENCE_ALARMS` delays have passed. A device at
-    /// work, for example a serial port that sends, is no such timer: the time counts from the
-    /// last thing that one did, up to `DEVICE_PATIENCE_100NS`.
+    /// `PATIENCE_ALARMS` delays have passed and a minute of virtual time has. A device at work,
+    /// for example a serial port that sends, is no such timer: the time counts from the last thing
+    /// that one did, up to an hour.
     pub fn run_until(&self, done: &dyn Fn() -> bool) -> RunState {
         let start = self.time_100ns();
+        self.ke.patience.begin(start);
         let mut alarms = 0;
         loop {
             if self.has_ended() {
@@ -179,7 +174,8 @@ impl Kernel {
                 self.platform().resume(strand);
                 continue;
             }
-            let patient = alarms < PATIENCE_ALARMS || self.time_100ns() < self.patience_from(start);
+            let patient = alarms < PATIENCE_ALARMS
+                || self.time_100ns() < self.ke.patience.delays_until(start);
             if patient && self.pass_to_next_delay() {
                 alarms += 1;
                 continue;
@@ -196,18 +192,12 @@ impl Kernel {
     }
 
     fn pass_to_next_delay(&self) -> bool {
+        self.ke.patience.begin(self.time_100ns());
         if self.is_exploring() {
             self.choose_delay()
         } else {
             self.pass_time_to_next_event()
         }
-    }
-
-    /// Until when a call that began at `start` waits for delays.
-    fn patience_from(&self, start: u64) -> u64 {
-        let last = self.ke.device_time.get();
-        let latest = start.saturating_add(DEVICE_PATIENCE_100NS);
-        start.max(last).saturating_add(PATIENCE_100NS).min(latest)
     }
 
     /// A processor spins and nothing can end that.

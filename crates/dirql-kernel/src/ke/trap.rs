@@ -11,8 +11,7 @@ use dirql_abi::processor::{KSystemTime, KUserSharedData};
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::Kernel;
-use crate::ke::clock::{LOOK_AT_CLOCK, START_SYSTEM_TIME, TICK};
-use crate::mm::layout;
+use crate::ke::clock::{START_SYSTEM_TIME, TICK};
 use crate::stop::Ddi;
 
 /// Cycles of the time stamp counter in 100 ns: 2.5 GHz.
@@ -86,7 +85,7 @@ impl Kernel {
     #[must_use]
     pub fn time_stamp_counter(&self) -> u64 {
         self.count_step();
-        self.pass_time(LOOK_AT_CLOCK);
+        self.look_at_clock();
         self.time_100ns() * CYCLES_PER_100NS
     }
 
@@ -111,8 +110,7 @@ impl Kernel {
     /// Reads from KUSER_SHARED_DATA. Bytes without a meaning here are zero.
     pub fn read_shared_data(&self, offset: u64, into: &mut [u8]) {
         self.count_step();
-        self.pass_time(LOOK_AT_CLOCK);
-        self.polled(layout::SHARED_DATA + offset, 0, LOOK_AT_CLOCK);
+        self.look_at_clock();
         let page = self.shared_data_page();
         let page = page.as_bytes();
         for (at, byte) in into.iter_mut().enumerate() {

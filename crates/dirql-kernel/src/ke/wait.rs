@@ -455,6 +455,9 @@ impl Kernel {
         };
         self.begin_wait(thread, wait);
         self.switch_away();
+        if by == 0 {
+            self.delayed_for_no_time();
+        }
         if self.has_ended() {
             Err(Stop::Ended)
         } else {

@@ -210,3 +210,100 @@ fn hlt_lets_time_pass_to_the_next_event() {
         Ok(())
     });
 }
+
+/// A driver that waits for what never comes by stalls that are long ends after a minute.
+#[test]
+fn stalling_for_what_never_comes_is_found() {
+    let rig = Rig::new(1);
+    rig.bench.try_on_thread(|kernel| -> crate::Ddi<()> {
+        loop {
+            kernel.ke_stall_execution_processor(1000)?;
+        }
+    });
+    assert_eq!(rig.kernel().outcome(), Some(Outcome::Finding));
+    assert_eq!(rig.findings(), [3]);
+    let seconds = rig.kernel().time_100ns() / 10_000_000;
+    assert!((60..65).contains(&seconds), "{seconds}");
+}
+
+/// One that looks all the time ends after so many looks, whatever it looks at.
+#[test]
+fn looking_for_what_never_comes_is_found() {
+    type Look = fn(&crate::Kernel, DriverPtr<u64>) -> crate::Ddi<()>;
+    let looks: &[(&str, Look)] = &[
+        ("short stalls", |kernel, _| {
+            kernel.ke_stall_execution_processor(1)
+        }),
+        ("clock", |kernel, at| kernel.ke_query_system_time(at)),
+        ("port", |kernel, _| {
+            kernel.read_port(0x1234, Width::U8);
+            Ok(())
+        }),
+    ];
+    for (what, look) in looks {
+        let rig = Rig::with(Config {
+            max_looks: 10_000,
+            ..Config::default()
+        });
+        let at = DriverPtr::<u64>::new(rig.bench.variable(8));
+        let look = *look;
+        rig.bench.try_on_thread(move |kernel| -> crate::Ddi<()> {
+            loop {
+                look(kernel, at)?;
+                kernel.yield_point()?;
+            }
+        });
+        assert_eq!(rig.findings(), [3], "{what}");
+        assert!((10_000..100_000).contains(&rig.kernel().step()), "{what}");
+    }
+}
+
+/// The bound of a loop can be the number of its turns: a million looks are not too many, though
+/// more and more time passes meanwhile.
+#[test]
+fn a_loop_may_be_bounded_by_its_turns() {
+    let rig = Rig::new(1);
+    rig.bench.on_thread(|kernel| {
+        for _ in 0..1_000_000 {
+            kernel.read_port(0x1234, Width::U8);
+            if kernel.turn_is_over() {
+                kernel.yield_point()?;
+            }
+        }
+        Ok(())
+    });
+    assert!(rig.findings().is_empty());
+    assert!(rig.kernel().time_100ns() > 3600 * 10_000_000);
+}
+
+/// No processor is busy then: the run sees that nothing will come of it.
+#[test]
+fn delays_of_no_length_do_not_keep_a_run_going() {
+    let rig = Rig::new(1);
+    let interval = DriverPtr::<i64>::new(rig.bench.variable(8));
+    rig.bench.try_on_thread(move |kernel| -> crate::Ddi<()> {
+        loop {
+            kernel.ke_delay_execution_thread(interval)?;
+        }
+    });
+    assert_eq!(rig.kernel().outcome(), None);
+    assert!(rig.kernel().step() < 200_000);
+}
+
+/// A DPC routine that reads zeros out of a device's buffer is not slow.
+#[test]
+fn reading_the_same_over_and_over_is_no_time_for_the_dpc_watchdog() {
+    let rig = Rig::new(1);
+    let dpc = DriverPtr::<KDpc>::new(rig.bench.variable(64));
+    let routine = rig.bench.routine(|kernel, _| {
+        for _ in 0..8192 {
+            kernel.read_port(0x1234, Width::U8);
+        }
+        Ok(0)
+    });
+    rig.bench.on_thread(move |kernel| {
+        kernel.ke_initialize_dpc(dpc, routine, 0)?;
+        kernel.ke_insert_queue_dpc(dpc, 0, 0)
+    });
+    assert!(rig.findings().is_empty());
+}
