@@ -260,3 +260,85 @@ fn a_driver_reads_a_file_that_the_scenario_puts_there_and_what_it_writes_can_be_
     assert_eq!(std::fs::read(&kept).unwrap(), b"microcode");
     std::fs::remove_file(&kept).unwrap();
 }
+
+/// What the driver whose ISR raises exceptions does, at the device's level or at PASSIVE_LEVEL.
+fn raising(passive: bool, does: u8) -> Report {
+    let connect = if passive {
+        r#"{ ioctl = "raising", code = 0x222000 },"#
+    } else {
+        ""
+    };
+    run(&format!(
+        r#"
+        driver = {{ image = "raising.sys" }}
+        device = [{{ name = "edu0", model = "edu", interrupts = {{ kind = "line" }} }}]
+
+        [[thread]]
+        steps = [
+            {{ start = "edu0" }},
+            {{ open = '\Device\Raising', handle = "raising" }},
+            {connect}
+            {{ ioctl = "raising", code = 0x222004, in = "0{does}00 0000", out_length = 4, expect = "any" }},
+            {{ close = "raising" }},
+            {{ remove = "edu0" }},
+            {{ unload = true }},
+        ]
+        "#
+    ))
+}
+
+/// The rules that were broken, and the answer of the request: each digit in hexadecimal counts how
+/// often exceptions were raised and handled, a termination handler ran, a division by zero was
+/// handled, an access violation was, and the level was the same afterwards.
+fn came_of_it(report: &Report) -> (Vec<&str>, &str) {
+    let rules = report.findings.iter().map(|finding| &*finding.rule);
+    let mut steps = report.steps.iter();
+    let asked = steps.find(|step| step.step.contains("0x222004"));
+    let answer = asked.and_then(|step| step.result.as_deref()).unwrap_or("");
+    (rules.collect(), answer.rsplit(": ").next().unwrap_or(""))
+}
+
+#[test]
+fn an_isr_handles_its_exceptions_at_any_level() {
+    let at_passive = raising(true, 0);
+    assert_eq!(came_of_it(&at_passive), (vec![], "0111 0100"));
+    let at_dirql = raising(false, 0);
+    // ExRaiseStatus is called too high; what comes of it is the same.
+    assert_eq!(came_of_it(&at_dirql), (vec!["DQ0100"], "0111 0100"));
+}
+
+/// No exception goes from an ISR to what it has interrupted.
+#[test]
+fn an_exception_that_an_isr_does_not_handle_stops_the_system() {
+    for (passive, does, code) in [
+        (false, 1, "KMODE_EXCEPTION_NOT_HANDLED"),
+        (false, 2, "KMODE_EXCEPTION_NOT_HANDLED"),
+        (true, 1, "SYSTEM_THREAD_EXCEPTION_NOT_HANDLED"),
+        (true, 2, "SYSTEM_THREAD_EXCEPTION_NOT_HANDLED"),
+    ] {
+        let report = raising(passive, does);
+        let stopped = report
+            .findings
+            .iter()
+            .find(|finding| finding.rule == "DQ0001")
+            .unwrap_or_else(|| panic!("{passive} {does}: {:#?}", report.findings));
+        assert!(stopped.message.contains(code), "{}", stopped.message);
+        assert!(stopped.stack.len() > 1, "{:?}", stopped.stack);
+    }
+}
+
+/// Nor is a page fault an exception above APC_LEVEL, whoever would handle it.
+#[test]
+fn an_isr_can_handle_a_page_fault_only_at_passive_level() {
+    let at_passive = raising(true, 3);
+    assert_eq!(came_of_it(&at_passive), (vec![], "1000 0000"));
+    let at_dirql = raising(false, 3);
+    let [finding] = &at_dirql.findings[..] else {
+        panic!("{:#?}", at_dirql.findings);
+    };
+    assert!(
+        finding.message.contains("DRIVER_IRQL_NOT_LESS_OR_EQUAL"),
+        "{}",
+        finding.message
+    );
+}
