@@ -24,11 +24,18 @@ enum Value {
     U64(u64),
     /// The number of processors, as KeNumberProcessors counts them: in one byte.
     Processors,
+    /// The build number, with the mark of a free build above it.
+    Build,
+    /// The address of the system process.
+    Process,
     /// Zeros.
     Zeros(u16),
     /// The address of so many zeros.
     PointerToZeros(u16),
 }
+
+/// What NtBuildNumber holds above the number: this build is not a checked one.
+const FREE_BUILD: u32 = 0xF000_0000;
 
 /// Every plain variable, sorted by name.
 #[rustfmt::skip] // read as a table
@@ -56,6 +63,9 @@ const VARIABLES: &[(&str, Value)] = &[
     ("NlsMbOemCodePageTag",       Value::U8(0)),
     ("NlsOemCodePage",            Value::U16(437)),
     ("NlsOemLeadByteInfo",        Value::PointerToZeros(0x200)),
+    ("NtBuildNumber",             Value::Build),
+    ("NtGlobalFlag",              Value::U32(0)),
+    ("PsInitialSystemProcess",    Value::Process),
     ("SeExports",                 Value::PointerToZeros(0x400)),
 ];
 
@@ -74,6 +84,14 @@ pub(crate) fn address(kernel: &Kernel, name: &str) -> Option<(&'static str, u64)
         // The variable is a CCHAR and stops counting in its group; more processors are
         // told by KeQueryActiveProcessorCountEx.
         Value::Processors => vec![kernel.config().processors.min(64) as u8],
+        Value::Build => (FREE_BUILD | kernel.config().windows.numbers().2)
+            .to_le_bytes()
+            .into(),
+        Value::Process => kernel
+            .io_get_current_process()
+            .expect("the process is there from the beginning")
+            .to_le_bytes()
+            .into(),
         Value::Zeros(length) => vec![0; length.into()],
         Value::PointerToZeros(length) => kernel.allocate_system(length.into()).to_le_bytes().into(),
     };

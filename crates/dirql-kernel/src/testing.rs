@@ -16,10 +16,14 @@ use core::cell::{Cell, RefCell};
 use core::ops::Range;
 
 use corosensei::{Coroutine, CoroutineResult, Yielder};
+use dirql_abi::object::ObjectAttributes;
 use scoped_tls::ScopedKey;
+use zerocopy::FromZeros;
 
 use crate::mm::layout::PAGE;
-use crate::{Access, BadAddress, CallSite, Config, Ddi, Kernel, Outcome, Platform, Stop, StrandId};
+use crate::{
+    Access, BadAddress, CallSite, Config, Ddi, DriverPtr, Kernel, Outcome, Platform, Stop, StrandId,
+};
 
 /// Where routines of tests are. Not in any window of the layout, so that nothing reads them.
 const ROUTINES: u64 = 0x7000_0000_0000;
@@ -262,6 +266,16 @@ impl Bench {
         let at = self.platform.variables.get();
         self.platform.variables.set(at + bytes.next_multiple_of(16));
         VARIABLES + at
+    }
+
+    /// OBJECT_ATTRIBUTES with this name.
+    pub(crate) fn object_attributes(&self, name: &str) -> DriverPtr<ObjectAttributes> {
+        let pointer = DriverPtr::new(self.variable(48));
+        let mut value = ObjectAttributes::new_zeroed();
+        value.object_name = self.unicode(name);
+        let written = self.kernel.write(pointer, value);
+        written.expect("it is a variable");
+        pointer
     }
 
     /// The address of a UNICODE_STRING with this text.

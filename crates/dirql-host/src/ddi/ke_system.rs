@@ -26,6 +26,9 @@ exports! {
     fn KeRegisterBugCheckCallback(record: u64, routine: u64, buffer: u64, length: u32, component: u64) -> u8
         = |k| k.ke_register_bug_check_callback(record, routine, (buffer, length), component);
     fn KeDeregisterBugCheckCallback(record: u64) -> u8 = |k| k.ke_deregister_bug_check_callback(record);
+    fn KeRegisterBugCheckReasonCallback(record: u64, routine: u64, reason: u32, component: u64) -> u8
+        = |k| k.ke_register_bug_check_reason_callback(record, routine, reason, component);
+    fn KeDeregisterBugCheckReasonCallback(record: u64) -> u8 = |k| k.ke_deregister_bug_check_reason_callback(record);
     fn KeRegisterNmiCallback(routine: u64, context: u64) -> u64
         = |k| k.ke_register_nmi_callback(routine, context);
     fn KeDeregisterNmiCallback(handle: u64) -> NtStatus = |k| k.ke_deregister_nmi_callback(handle);

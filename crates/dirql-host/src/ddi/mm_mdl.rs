@@ -1,5 +1,6 @@
 //! Memory descriptor lists.
 
+use dirql_abi::NtStatus;
 use dirql_abi::irp::Irp;
 use dirql_abi::memory::Mdl;
 use dirql_kernel::DriverPtr;
@@ -14,6 +15,7 @@ exports! {
     fn IoBuildPartialMdl(source: MdlPtr, target: MdlPtr, address: u64, length: u32) -> Nothing
         = |k| k.io_build_partial_mdl(source, target, address, length).map(Nothing::from);
     fn IoFreeMdl(mdl: MdlPtr) -> Nothing = |k| k.io_free_mdl(mdl).map(Nothing::from);
+    fn MmAdvanceMdl(mdl: MdlPtr, bytes: u32) -> NtStatus = |k| k.mm_advance_mdl(mdl, bytes);
     fn MmAllocateMappingAddress(bytes: u64, tag: u32) -> u64
         = |k| k.mm_allocate_mapping_address(bytes, tag);
     fn MmAllocatePagesForMdl(low: u64, high: u64, skip: u64, bytes: u64) -> MdlPtr

@@ -14,6 +14,7 @@ use dirql_rules::{IrqlRule, ids};
 use crate::exception::raise_at_call;
 use crate::run;
 
+mod aliases;
 mod cm;
 mod compiler;
 mod crt;
@@ -35,9 +36,11 @@ mod ke_dispatcher;
 mod ke_dpc;
 mod ke_irql;
 mod ke_query;
+mod ke_queue;
 mod ke_system;
 mod mm;
 mod mm_mdl;
+mod mm_section;
 mod modern;
 mod ob;
 mod parport;
@@ -53,6 +56,7 @@ mod rtl_table;
 mod system_routine;
 #[cfg(test)]
 mod testing;
+mod tracing;
 pub(crate) mod variadic;
 mod wmilib;
 
@@ -69,6 +73,9 @@ pub struct Export {
 
 // SAFETY: the pointer is the address of a function, which never changes or goes away.
 unsafe impl Sync for Export {}
+
+// SAFETY: as above; any thread may call the function.
+unsafe impl Send for Export {}
 
 /// A type that fits in `rax`.
 pub(crate) trait Answer: Copy + Into<u64> {
@@ -234,7 +241,10 @@ pub(crate) use operations;
 
 /// Every export and every routine of the kernel's own drivers.
 pub fn all() -> impl Iterator<Item = &'static Export> {
-    families().into_iter().flatten()
+    families()
+        .into_iter()
+        .flatten()
+        .chain(aliases::EXPORTS.iter())
 }
 
 /// The families, in no order that matters.
@@ -260,6 +270,7 @@ fn families() -> Vec<&'static [Export]> {
         ke_dpc::EXPORTS,
         ke_irql::EXPORTS,
         ke_query::EXPORTS,
+        ke_queue::EXPORTS,
         ke_system::EXPORTS,
         ob::EXPORTS,
         po::EXPORTS,
@@ -274,6 +285,7 @@ fn families() -> Vec<&'static [Export]> {
         ex_sharing::EXPORTS,
         mm::EXPORTS,
         mm_mdl::EXPORTS,
+        mm_section::EXPORTS,
         modern::EXPORTS,
         modern::ROUTINES,
         print::EXPORTS,
@@ -285,6 +297,7 @@ fn families() -> Vec<&'static [Export]> {
         rtl_table::EXPORTS,
         print::VARIADIC,
         system_routine::EXPORTS,
+        tracing::EXPORTS,
         wmilib::EXPORTS,
         #[cfg(test)]
         testing::ROUTINES,

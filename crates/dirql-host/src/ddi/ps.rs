@@ -1,6 +1,7 @@
 //! Processes, threads and notify routines.
 
 use dirql_abi::NtStatus;
+use dirql_abi::object::ObjectAttributes;
 use dirql_abi::string::UnicodeString;
 use dirql_kernel::DriverPtr;
 
@@ -11,6 +12,16 @@ exports! {
     fn PsGetCurrentProcess() -> u64 = |k| k.io_get_current_process();
     fn PsGetCurrentProcessId() -> u64 = |k| k.ps_get_current_process_id();
     fn PsGetCurrentThreadId() -> u64 = |k| k.ps_get_current_thread_id();
+    fn PsGetProcessCreateTimeQuadPart(_process: u64) -> u64 = |k| k.ps_get_process_create_time_quad_part();
+    fn PsGetProcessImageFileName(_process: u64) -> u64 = |k| k.ps_get_process_image_file_name();
+    fn PsGetThreadId(thread: u64) -> u64 = |k| k.ps_get_thread_id(thread);
+    fn PsGetThreadProcessId(_thread: u64) -> u64 = |k| k.ps_get_current_process_id();
+    fn PsLookupProcessByProcessId(id: u64, process: DriverPtr<u64>) -> NtStatus
+        = |k| k.ps_lookup_process_by_process_id(id, process);
+    fn PsLookupThreadByThreadId(id: u64, thread: DriverPtr<u64>) -> NtStatus
+        = |k| k.ps_lookup_thread_by_thread_id(id, thread);
+    fn ZwOpenProcess(handle: DriverPtr<u64>, access: u32, attributes: DriverPtr<ObjectAttributes>, client: DriverPtr<[u64; 2]>) -> NtStatus
+        = |k| k.zw_open_process(handle, access, attributes, client);
     fn PsGetVersion(major: DriverPtr<u32>, minor: DriverPtr<u32>, build: DriverPtr<u32>, service_pack: DriverPtr<UnicodeString>) -> u8
         = |k| k.ps_get_version(major, minor, build, service_pack);
     fn NtSetInformationThread(thread: u64, class: u32, information: u64, length: u32) -> NtStatus

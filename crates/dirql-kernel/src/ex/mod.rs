@@ -18,6 +18,7 @@ mod slist;
 mod system_information;
 mod timer;
 mod work_item;
+mod wpp;
 
 use alloc::collections::BTreeMap;
 use core::cell::{Cell, RefCell};

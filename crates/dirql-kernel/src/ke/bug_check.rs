@@ -30,6 +30,23 @@ mod record {
     pub(super) const STATE: u64 = 56;
 }
 
+/// Members of a KBUGCHECK_REASON_CALLBACK_RECORD (48 bytes). Source: wdm.h.
+mod reason_record {
+    /// `CallbackRoutine`, 8 bytes.
+    pub(super) const ROUTINE: u64 = 16;
+    /// `Component`, 8 bytes.
+    pub(super) const COMPONENT: u64 = 24;
+    /// `Checksum`, 8 bytes.
+    pub(super) const CHECKSUM: u64 = 32;
+    /// `Reason`, 4 bytes.
+    pub(super) const REASON: u64 = 40;
+    /// `State`, 1 byte.
+    pub(super) const STATE: u64 = 44;
+}
+
+/// The highest reason there is, `KbCallbackTriageDumpData`.
+const LAST_REASON: u32 = 6;
+
 /// `BufferEmpty` of KBUGCHECK_BUFFER_DUMP_STATE, what `KeInitializeCallbackRecord` sets.
 const EMPTY: u8 = 0;
 
@@ -82,15 +99,7 @@ impl Kernel {
         self.write(DriverPtr::new(record + record::COMPONENT), component)?;
         self.write(DriverPtr::new(record + record::CHECKSUM), checksum)?;
         self.write(DriverPtr::new(record + record::STATE), INSERTED)?;
-        let callback = Callback {
-            routine,
-            place: self.here(),
-        };
-        self.ke
-            .bug_checks
-            .callbacks
-            .borrow_mut()
-            .insert(record, callback);
+        self.remember_callback(record, routine);
         Ok(1)
     }
 
@@ -100,15 +109,60 @@ impl Kernel {
     /// - Returns: FALSE if the record is not registered.
     /// - Source: WDK reference, wdm.KeDeregisterBugCheckCallback.
     pub fn ke_deregister_bug_check_callback(&self, record: u64) -> Ddi<u8> {
-        let known = self
-            .ke
-            .bug_checks
-            .callbacks
-            .borrow_mut()
-            .remove(&record)
-            .is_some();
+        self.forget_callback(record, record::STATE)
+    }
+
+    /// `BOOLEAN KeRegisterBugCheckReasonCallback(PKBUGCHECK_REASON_CALLBACK_RECORD,
+    /// PKBUGCHECK_REASON_CALLBACK_ROUTINE, KBUGCHECK_CALLBACK_REASON, PUCHAR Component)`
+    ///
+    /// - IRQL: any.
+    /// - Returns: FALSE for no reason that there is, or if the record is not one that
+    ///   `KeInitializeCallbackRecord` has just made.
+    /// - Source: WDK reference, wdm.KeRegisterBugCheckReasonCallback.
+    pub fn ke_register_bug_check_reason_callback(
+        &self,
+        record: u64,
+        routine: u64,
+        reason: u32,
+        component: u64,
+    ) -> Ddi<u8> {
+        use reason_record::{CHECKSUM, COMPONENT, REASON, ROUTINE, STATE};
+        let state = DriverPtr::<u8>::new(record.wrapping_add(STATE));
+        if !(1..=LAST_REASON).contains(&reason) || self.read(state)? != EMPTY {
+            return Ok(0);
+        }
+        let checksum = routine
+            .wrapping_add(u64::from(reason))
+            .wrapping_add(component);
+        self.write(DriverPtr::new(record + ROUTINE), routine)?;
+        self.write(DriverPtr::new(record + COMPONENT), component)?;
+        self.write(DriverPtr::new(record + CHECKSUM), checksum)?;
+        self.write(DriverPtr::new(record + REASON), reason)?;
+        self.write(state, INSERTED)?;
+        self.remember_callback(record, routine);
+        Ok(1)
+    }
+
+    /// `BOOLEAN KeDeregisterBugCheckReasonCallback(PKBUGCHECK_REASON_CALLBACK_RECORD)`: as
+    /// [`Kernel::ke_deregister_bug_check_callback`].
+    pub fn ke_deregister_bug_check_reason_callback(&self, record: u64) -> Ddi<u8> {
+        self.forget_callback(record, reason_record::STATE)
+    }
+
+    fn remember_callback(&self, record: u64, routine: u64) {
+        let callback = Callback {
+            routine,
+            place: self.here(),
+        };
+        let callbacks = &self.ke.bug_checks.callbacks;
+        callbacks.borrow_mut().insert(record, callback);
+    }
+
+    fn forget_callback(&self, record: u64, state: u64) -> Ddi<u8> {
+        let callbacks = &self.ke.bug_checks.callbacks;
+        let known = callbacks.borrow_mut().remove(&record).is_some();
         if known {
-            self.write(DriverPtr::new(record + record::STATE), EMPTY)?;
+            self.write(DriverPtr::new(record + state), EMPTY)?;
         }
         Ok(u8::from(known))
     }

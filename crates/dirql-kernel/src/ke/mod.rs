@@ -26,6 +26,7 @@ mod poll;
 mod priority;
 mod processor;
 mod query;
+mod queue;
 mod reader_writer_lock;
 mod ready;
 mod region;
@@ -97,6 +98,7 @@ pub(crate) struct Ke {
     polls: poll::Polls,
     threads: thread::Threads,
     waits: wait::Waits,
+    queues: queue::Queues,
     mutexes: mutex::Mutexes,
     dpcs: dpc::Dpcs,
     passive: passive::Passive,

@@ -531,6 +531,7 @@ impl Kernel {
             entry.kthread
         };
         self.abandon_mutexes(kthread)?;
+        self.server_ends(thread)?;
         let header = DriverPtr::<DispatcherHeader>::new(kthread);
         self.write(at!(header, DispatcherHeader, signal_state), 1)?;
         self.signal(kthread)?;

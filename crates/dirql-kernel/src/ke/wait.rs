@@ -63,12 +63,17 @@ pub(crate) struct Waits {
 
 impl Waits {
     /// The thread that waits for an object with so many before it.
-    fn waiter(&self, object: u64, before: usize) -> Option<ThreadId> {
+    fn waiter(&self, object: u64, before: usize, newest_first: bool) -> Option<ThreadId> {
         let waiters = self.waiters.borrow();
         let mut threads = waiters
             .iter()
             .filter(|(for_object, _)| *for_object == object);
-        threads.nth(before).map(|(_, thread)| *thread)
+        let waiter = if newest_first {
+            threads.nth_back(before)
+        } else {
+            threads.nth(before)
+        };
+        waiter.map(|(_, thread)| *thread)
     }
 }
 
@@ -184,7 +189,9 @@ impl Kernel {
                 blocks,
             },
         );
+        self.server_waits(thread)?;
         self.switch_away();
+        self.server_goes_on(thread)?;
         if self.has_ended() {
             return Err(Stop::Ended);
         }
@@ -342,6 +349,7 @@ impl Kernel {
             | object_type::ProcessObject
             | object_type::TimerNotificationObject
             | object_type::TimerSynchronizationObject => Ok(header.signal_state > 0),
+            object_type::QueueObject => self.queue_is_signaled(object),
             other => Err(self.find_fatal(
                 ids::BUG_CHECK,
                 format!(
@@ -367,6 +375,7 @@ impl Kernel {
                 self.write(state, count - 1)?;
             }
             object_type::MutantObject => return self.take_mutex(object, kthread),
+            object_type::QueueObject => self.give_entry(object, kthread)?,
             _ => {}
         }
         Ok(false)
@@ -380,7 +389,11 @@ impl Kernel {
     /// As [`Kernel::signal`]; `increment` is what the priority of those who go on is raised by.
     pub(crate) fn signal_with(&self, object: u64, increment: i32) -> Ddi<()> {
         let mut passed = 0;
-        while let Some(thread) = self.ke.waits.waiter(object, passed) {
+        if self.ke.waits.waiters.borrow().is_empty() {
+            return Ok(());
+        }
+        let newest_first = self.is_queue(object)?;
+        while let Some(thread) = self.ke.waits.waiter(object, passed, newest_first) {
             let Some(wait) = self.wait_of(thread) else {
                 passed += 1;
                 continue;
@@ -389,11 +402,24 @@ impl Kernel {
                 Some(status) => {
                     self.boost(thread, increment);
                     self.end_wait_and_forget(thread, status);
+                    self.server_goes_on(thread)?;
                 }
                 None => passed += 1,
             }
         }
         Ok(())
+    }
+
+    fn is_queue(&self, object: u64) -> Ddi<bool> {
+        let header = DriverPtr::<DispatcherHeader>::new(object);
+        Ok(self.read(at!(header, DispatcherHeader, type_))? == object_type::QueueObject)
+    }
+
+    /// Ends every wait for an object, as it will be signalled no more.
+    pub(super) fn end_waits_for(&self, object: u64, status: NtStatus) {
+        while let Some(thread) = self.ke.waits.waiter(object, 0, false) {
+            self.end_wait_and_forget(thread, status);
+        }
     }
 
     /// Takes a thread off all queues and lets it run.
@@ -454,7 +480,9 @@ impl Kernel {
             blocks: 0,
         };
         self.begin_wait(thread, wait);
+        self.server_waits(thread)?;
         self.switch_away();
+        self.server_goes_on(thread)?;
         if by == 0 {
             self.delayed_for_no_time();
         }

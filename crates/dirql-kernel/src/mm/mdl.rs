@@ -9,8 +9,8 @@
 use alloc::format;
 
 use dirql_abi::irp::Irp;
-use dirql_abi::is_true;
 use dirql_abi::memory::{Mdl, mdl_flags};
+use dirql_abi::{NtStatus, is_true};
 use dirql_rules::{BugCheck, ids};
 
 use super::layout::{self, PAGE, page_of, pages_spanned};
@@ -253,6 +253,36 @@ impl Kernel {
             self.write(frame_at(mdl, index), physical / PAGE)?;
         }
         Ok(())
+    }
+
+    /// `NTSTATUS MmAdvanceMdl(PMDL, ULONG NumberOfBytes)`
+    ///
+    /// Has an MDL begin so many bytes later.
+    ///
+    /// - IRQL: at or below DISPATCH_LEVEL.
+    /// - Returns: `STATUS_INVALID_PARAMETER_2` for more bytes than it describes.
+    /// - Findings: none.
+    /// - Source: WDK reference, ntddk.MmAdvanceMdl.
+    pub fn mm_advance_mdl(&self, mdl: DriverPtr<Mdl>, bytes: u32) -> Ddi<NtStatus> {
+        let mut header = self.read(mdl)?;
+        if bytes > header.byte_count {
+            return Ok(NtStatus::INVALID_PARAMETER_2);
+        }
+        let before = pages(&header);
+        let offset = u64::from(header.byte_offset) + u64::from(bytes);
+        let skipped = offset / PAGE;
+        for index in skipped..before {
+            let frame = self.read(frame_at(mdl, index))?;
+            self.write(frame_at(mdl, index - skipped), frame)?;
+        }
+        header.start_va = header.start_va.wrapping_add(skipped * PAGE);
+        header.byte_offset = (offset % PAGE) as u32;
+        header.byte_count -= bytes;
+        if header.mapped_system_va != 0 {
+            header.mapped_system_va = header.mapped_system_va.wrapping_add(bytes.into());
+        }
+        self.write(mdl, header)?;
+        Ok(NtStatus::SUCCESS)
     }
 
     /// `SIZE_T MmSizeOfMdl(PVOID, SIZE_T Length)`

@@ -287,6 +287,26 @@ fn reserved_addresses_take_one_mdl_that_fits() {
 }
 
 #[test]
+fn an_mdl_that_is_advanced_describes_what_follows() {
+    let bench = bench();
+    let kernel = &bench.kernel;
+    let pool = kernel.pool_allocate(0, 3 * PAGE, 1).unwrap();
+    let mdl = mdl(&bench, pool + 0x10, 0x2800);
+    kernel.mm_build_mdl_for_non_paged_pool(mdl).unwrap();
+    let before = frames(&bench, mdl, 3);
+    let advance = |bytes| kernel.mm_advance_mdl(mdl, bytes).unwrap();
+    assert_eq!(advance(0x2801), NtStatus::INVALID_PARAMETER_2);
+    assert_eq!(advance(0x1100), NtStatus::SUCCESS);
+    let now = kernel.read(mdl).unwrap();
+    assert_eq!((now.start_va, now.byte_offset), (pool + PAGE, 0x110));
+    assert_eq!(now.byte_count, 0x1700);
+    assert_eq!(now.mapped_system_va, pool + 0x1110);
+    assert_eq!(frames(&bench, mdl, 2), before[1..]);
+    assert_eq!(advance(0x1700), NtStatus::SUCCESS);
+    assert_eq!(kernel.read(mdl).unwrap().byte_count, 0);
+}
+
+#[test]
 fn the_size_of_an_mdl_counts_the_pages_that_are_touched() {
     let kernel = bench().kernel;
     assert_eq!(kernel.mm_size_of_mdl(0, PAGE), Ok(56));

@@ -30,6 +30,7 @@ mod pool_memory;
 mod section;
 mod slab;
 mod system;
+mod view;
 mod virtual_memory;
 
 use core::cell::RefCell;
@@ -42,11 +43,13 @@ use mdl_map::{Mapped, Reserved};
 use pool::Pools;
 use section::Sections;
 use system::System;
+use view::Views;
 use virtual_memory::ProcessPages;
 
 pub use left::{MemoryLeft, MemoryLeftKind};
 pub use pool::PoolBlock;
 pub use section::ImageSection;
+pub use view::ViewArguments;
 
 pub(crate) use contiguous::{Reach, RunKind};
 pub(crate) use mdl::{frame_at, virtual_address as virtual_address_of};
@@ -65,5 +68,6 @@ pub(crate) struct Mm {
     reserved: RefCell<Reserved>,
     sections: RefCell<Sections>,
     process: RefCell<ProcessPages>,
+    views: RefCell<Views>,
     pageable: pageable::Pageable,
 }

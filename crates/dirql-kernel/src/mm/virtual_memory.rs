@@ -30,7 +30,7 @@ const RELEASE: u32 = 0x8000;
 const GRANULARITY: u64 = 0x1_0000;
 
 /// `PAGE_...` of the low byte: what a page may be used for.
-const fn access(protect: u32) -> Option<Access> {
+pub(super) const fn access(protect: u32) -> Option<Access> {
     Some(match protect & 0xFF {
         0x01 => Access::None,
         0x02 => Access::Read,
@@ -97,8 +97,7 @@ impl Kernel {
         protect: u32,
     ) -> Ddi<NtStatus> {
         let (wanted, bytes) = (self.read(base)?, self.read(size)?);
-        if process != CURRENT_PROCESS && self.ob_of_handle(process) != Some(self.current_process())
-        {
+        if !self.is_own_process(process) {
             return Ok(NtStatus::INVALID_HANDLE);
         }
         let Some(access) = access(protect) else {
@@ -113,15 +112,35 @@ impl Kernel {
         if wanted != 0 {
             return Ok(NtStatus::CONFLICTING_ADDRESSES);
         }
-        let pages = bytes.div_ceil(PAGE);
-        let Some(address) = self.mm.process.borrow_mut().take(pages) else {
+        let Some((address, bytes)) = self.take_process_pages(bytes, access) else {
             return Ok(NtStatus::NO_MEMORY);
         };
-        let region = address..address + pages * PAGE;
-        self.platform().protect(region, access);
         self.write(base, address)?;
-        self.write(size, pages * PAGE)?;
+        self.write(size, bytes)?;
         Ok(NtStatus::SUCCESS)
+    }
+
+    /// Whether a handle is one to the only process there is.
+    pub(super) fn is_own_process(&self, process: u64) -> bool {
+        process == CURRENT_PROCESS || self.ob_of_handle(process) == Some(self.current_process())
+    }
+
+    /// Pages of the process for so many bytes: their address, and their size.
+    pub(super) fn take_process_pages(&self, bytes: u64, access: Access) -> Option<(u64, u64)> {
+        let pages = bytes.div_ceil(PAGE);
+        let address = self.mm.process.borrow_mut().take(pages)?;
+        let bytes = pages * PAGE;
+        self.platform().protect(address..address + bytes, access);
+        Some((address, bytes))
+    }
+
+    /// The reverse of [`Kernel::take_process_pages`].
+    pub(super) fn give_process_pages_back(&self, address: u64) {
+        let pages = self.mm.process.borrow().live.get(&address).copied();
+        let region = address..address + pages.unwrap_or(0) * PAGE;
+        self.platform().protect(region.clone(), Access::None);
+        self.platform().discard(region);
+        self.mm.process.borrow_mut().give_back(address);
     }
 
     /// `NTSTATUS ZwFreeVirtualMemory(HANDLE Process, PVOID *BaseAddress, PSIZE_T RegionSize, ULONG
@@ -143,8 +162,7 @@ impl Kernel {
         kind: u32,
     ) -> Ddi<NtStatus> {
         let (address, bytes) = (self.read(base)?, self.read(size)?);
-        if process != CURRENT_PROCESS && self.ob_of_handle(process) != Some(self.current_process())
-        {
+        if !self.is_own_process(process) {
             return Ok(NtStatus::INVALID_HANDLE);
         }
         if kind != DECOMMIT && kind != RELEASE {

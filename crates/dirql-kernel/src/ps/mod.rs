@@ -5,6 +5,7 @@
 //! Source: WDK reference, ntddk.PsSetLoadImageNotifyRoutine and its relatives,
 //! wdm.PsGetVersion.
 
+mod lookup;
 mod notify;
 mod thread_information;
 
@@ -27,7 +28,7 @@ const SYSTEM_PROCESS_ID: u64 = 4;
 #[derive(Default)]
 pub(crate) struct Ps {
     process: Cell<u64>,
-    initial_process: Cell<u64>,
+    image_name: Cell<u64>,
     notify: RefCell<Vec<notify::Registered>>,
 }
 
@@ -35,22 +36,11 @@ impl Kernel {
     /// The address of the system process's object.
     pub(crate) fn current_process(&self) -> u64 {
         if self.ps.process.get() == 0 {
-            self.ps.process.set(self.allocate_system(PROCESS_BYTES));
+            let process = self.allocate_system(PROCESS_BYTES);
+            self.register_process(process);
+            self.ps.process.set(process);
         }
         self.ps.process.get()
-    }
-
-    /// The address of the exported variable `PsInitialSystemProcess`.
-    ///
-    /// # Errors
-    /// None that a driver can cause.
-    pub fn ps_initial_system_process(&self) -> Ddi<u64> {
-        if self.ps.initial_process.get() == 0 {
-            let variable = self.allocate_system(8);
-            self.write(DriverPtr::new(variable), self.current_process())?;
-            self.ps.initial_process.set(variable);
-        }
-        Ok(self.ps.initial_process.get())
     }
 
     /// `PEPROCESS IoGetCurrentProcess(VOID)`, which is also `PsGetCurrentProcess`

@@ -39,6 +39,28 @@ fn a_callback_record_is_registered_once() {
 }
 
 #[test]
+fn a_record_for_a_reason_is_registered_for_one_that_there_is() {
+    let rig = Rig::new(1);
+    let record = rig.bench.variable(48);
+    let kernel = rig.kernel();
+    let register = |reason| kernel.ke_register_bug_check_reason_callback(record, 0x1000, reason, 0);
+    assert_eq!(register(0), Ok(0));
+    assert_eq!(register(7), Ok(0));
+    assert_eq!(register(1), Ok(1));
+    assert_eq!(register(1), Ok(0), "it is inserted already");
+    assert_eq!(kernel.read(DriverPtr::<u32>::new(record + 40)), Ok(1));
+    assert_eq!(kernel.bug_check_callbacks_in(&(0x1000..0x1001)).len(), 1);
+    assert_eq!(
+        kernel.ke_deregister_bug_check_reason_callback(record),
+        Ok(1)
+    );
+    assert_eq!(
+        kernel.ke_deregister_bug_check_reason_callback(record),
+        Ok(0)
+    );
+}
+
+#[test]
 fn a_bug_check_that_a_driver_asks_for_is_the_one_that_happens() {
     let rig = Rig::new(1);
     let stop = stops(&rig, |kernel| kernel.ke_bug_check_ex(0xE2, [1, 2, 3, 4]));

@@ -8,6 +8,7 @@ mod ipi;
 mod irql;
 mod lock_order;
 mod nudge;
+mod queue;
 mod spin_lock;
 mod synchronize;
 mod threaded_dpc;

@@ -1,0 +1,182 @@
+//! Processes and threads by their identifiers, and what is asked about them.
+//!
+//! Source: WDK reference, ntifs.PsLookupProcessByProcessId, ntifs.PsLookupThreadByThreadId,
+//! ntddk.PsGetProcessCreateTimeQuadPart, ntifs.PsIsSystemThread; for routines without a page, the
+//! declarations of ReactOS's psfuncs.h.
+
+use dirql_abi::NtStatus;
+
+use super::SYSTEM_PROCESS_ID;
+use crate::ke::ThreadId;
+use crate::ke::clock::START_SYSTEM_TIME;
+use crate::ob::{self, ObjectKind};
+use crate::{Ddi, DriverPtr, Kernel};
+
+/// Bytes of the name that a process is known by, with the terminator.
+const IMAGE_NAME: &[u8] = b"System\0";
+
+/// The identifier of a thread: a multiple of 4, behind the process's.
+fn thread_number(id: u64) -> Option<ThreadId> {
+    let past = id.checked_sub(SYSTEM_PROCESS_ID + 4)?;
+    u32::try_from(past / 4).ok().map(ThreadId)
+}
+
+impl Kernel {
+    /// `NTSTATUS PsLookupProcessByProcessId(HANDLE ProcessId, PEPROCESS *Process)`
+    ///
+    /// - IRQL: at or below APC_LEVEL.
+    /// - Returns: the process with a reference, or INVALID_CID; then nothing is written.
+    /// - Source: WDK reference, ntifs.PsLookupProcessByProcessId.
+    ///
+    /// # Errors
+    /// The out pointer is not memory.
+    pub fn ps_lookup_process_by_process_id(
+        &self,
+        id: u64,
+        process: DriverPtr<u64>,
+    ) -> Ddi<NtStatus> {
+        if id != SYSTEM_PROCESS_ID {
+            return Ok(NtStatus::INVALID_CID);
+        }
+        let body = self.current_process();
+        self.obf_reference_object(body)?;
+        self.write(process, body)?;
+        Ok(NtStatus::SUCCESS)
+    }
+
+    /// `NTSTATUS PsLookupThreadByThreadId(HANDLE ThreadId, PETHREAD *Thread)`
+    ///
+    /// - IRQL: at or below APC_LEVEL.
+    /// - Returns: the thread with a reference; INVALID_CID for one that is not, or not any more.
+    /// - Source: WDK reference, ntifs.PsLookupThreadByThreadId.
+    ///
+    /// # Errors
+    /// The out pointer is not memory.
+    pub fn ps_lookup_thread_by_thread_id(&self, id: u64, thread: DriverPtr<u64>) -> Ddi<NtStatus> {
+        let live = thread_number(id).filter(|number| !self.thread_has_ended(*number));
+        let Some(number) = live else {
+            return Ok(NtStatus::INVALID_CID);
+        };
+        let body = self.kthread_of(number);
+        self.obf_reference_object(body)?;
+        self.write(thread, body)?;
+        Ok(NtStatus::SUCCESS)
+    }
+
+    /// `HANDLE PsGetThreadId(PETHREAD)`
+    ///
+    /// - IRQL: any level.
+    /// - Returns: as PsGetCurrentThreadId in that thread; 0 for what is no thread.
+    ///
+    /// # Errors
+    /// None that a driver can cause.
+    pub fn ps_get_thread_id(&self, kthread: u64) -> Ddi<u64> {
+        let number = self.thread_at(kthread);
+        Ok(number.map_or(0, |number| SYSTEM_PROCESS_ID + 4 + 4 * u64::from(number.0)))
+    }
+
+    /// `LONGLONG PsGetProcessCreateTimeQuadPart(PEPROCESS)`: when the run began.
+    ///
+    /// - IRQL: at or below DISPATCH_LEVEL.
+    /// - Source: WDK reference, ntddk.PsGetProcessCreateTimeQuadPart.
+    ///
+    /// # Errors
+    /// None that a driver can cause.
+    pub fn ps_get_process_create_time_quad_part(&self) -> Ddi<u64> {
+        Ok(START_SYSTEM_TIME)
+    }
+
+    /// `PCHAR PsGetProcessImageFileName(PEPROCESS)`: `System`.
+    ///
+    /// - IRQL: any level.
+    ///
+    /// # Errors
+    /// None that a driver can cause.
+    pub fn ps_get_process_image_file_name(&self) -> Ddi<u64> {
+        if self.ps.image_name.get() == 0 {
+            let name = self.allocate_system(IMAGE_NAME.len() as u64);
+            self.write_bytes(name, IMAGE_NAME)?;
+            self.ps.image_name.set(name);
+        }
+        Ok(self.ps.image_name.get())
+    }
+
+    /// `NTSTATUS ZwOpenProcess(PHANDLE, ACCESS_MASK, POBJECT_ATTRIBUTES, PCLIENT_ID)`
+    ///
+    /// - IRQL: PASSIVE_LEVEL.
+    /// - Returns: INVALID_PARAMETER_MIX with a name, INVALID_PARAMETER without an identifier,
+    ///   INVALID_CID.
+    /// - Source: WDK reference, ntddk.ZwOpenProcess.
+    ///
+    /// # Errors
+    /// An argument that is not memory.
+    pub fn zw_open_process(
+        &self,
+        handle: DriverPtr<u64>,
+        access: u32,
+        attributes: DriverPtr<dirql_abi::object::ObjectAttributes>,
+        client: DriverPtr<[u64; 2]>,
+    ) -> Ddi<NtStatus> {
+        if self.read(attributes)?.object_name != 0 {
+            return Ok(NtStatus::INVALID_PARAMETER_MIX);
+        }
+        if client.is_null() {
+            return Ok(NtStatus::INVALID_PARAMETER);
+        }
+        if self.read(client)?[0] != SYSTEM_PROCESS_ID {
+            return Ok(NtStatus::INVALID_CID);
+        }
+        let value = self.ob_create_handle(self.current_process(), access)?;
+        self.write(handle, value)?;
+        Ok(NtStatus::SUCCESS)
+    }
+
+    /// The system process is an object from the beginning.
+    pub(super) fn register_process(&self, process: u64) {
+        self.ob_register(process, ObjectKind::Process, ob::keep);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use crate::testing::Bench;
+
+    #[test]
+    fn the_process_and_its_threads_are_found_by_their_numbers() {
+        let bench = Bench::new(Config::default());
+        let out = DriverPtr::<u64>::new(bench.variable(8));
+        let id = bench.on_thread(move |kernel| {
+            let id = kernel.ps_get_current_thread_id()?;
+            assert_eq!(
+                kernel.ps_lookup_thread_by_thread_id(id, out)?,
+                NtStatus::SUCCESS
+            );
+            let thread = kernel.read(out)?;
+            assert_eq!(thread, kernel.current_kthread());
+            assert_eq!(kernel.ps_get_thread_id(thread)?, id);
+            kernel.obf_dereference_object(thread)?;
+            for other in [0, 7, id + 4, u64::MAX] {
+                assert_eq!(
+                    kernel.ps_lookup_thread_by_thread_id(other, out)?,
+                    NtStatus::INVALID_CID,
+                    "{other}"
+                );
+            }
+            Ok(id)
+        });
+        let kernel = &bench.kernel;
+        let ended = kernel.ps_lookup_thread_by_thread_id(id, out);
+        assert_eq!(ended, Ok(NtStatus::INVALID_CID));
+        let found = kernel.ps_lookup_process_by_process_id(4, out);
+        assert_eq!(found, Ok(NtStatus::SUCCESS));
+        let process = kernel.read(out).unwrap();
+        assert_eq!(process, kernel.io_get_current_process().unwrap());
+        kernel.obf_dereference_object(process).unwrap();
+        let found = kernel.ps_lookup_process_by_process_id(8, out);
+        assert_eq!(found, Ok(NtStatus::INVALID_CID));
+        let name = kernel.ps_get_process_image_file_name().unwrap();
+        assert_eq!(kernel.read_bytes(name, 7).unwrap(), b"System\0");
+    }
+}
