@@ -34,7 +34,11 @@ pub use dirql_host::{Arena, Footprints, MemoryAccess, Role, Stops, Watch};
 pub use dirql_kernel::readings::Reading;
 pub use dirql_kernel::{FailureKind, FailurePoint, Outcome, WindowsVersion};
 
-/// The programs of the book's page on the library.
+/// The programs of the book's pages that are no tests themselves.
 #[cfg(doctest)]
-#[doc = include_str!("../../../docs/src/library.md")]
-mod book {}
+mod book {
+    #[doc = include_str!("../../../docs/src/library.md")]
+    mod library {}
+    #[doc = include_str!("../../../docs/src/coverage.md")]
+    mod coverage {}
+}

@@ -164,6 +164,23 @@ fn an_audit_says_what_it_never_had_run() {
 }
 
 #[test]
+fn an_audit_finds_the_same_if_nobody_asks_what_ran() {
+    let image = "zoo/lock-inversion/lock-inversion.sys";
+    let (covered, code) = dirql(&["audit", image, "--budget", "24"]);
+    let plain = dirql(&["audit", image, "--budget", "24", "--no-coverage"]);
+    let is_of_coverage =
+        |line: &&str| line.starts_with("Coverage of ") || line.starts_with("  never ran: ");
+    let left: Vec<&str> = covered
+        .lines()
+        .filter(|line| !is_of_coverage(line))
+        .collect();
+    assert!(left.len() < covered.lines().count());
+    // The summary has an empty line before it.
+    let left = left.join("\n").replacen("\n\n\n", "\n\n", 1) + "\n";
+    assert_eq!((left, code), plain);
+}
+
+#[test]
 fn lcov_can_be_read_and_says_the_same() {
     let (_, text) = covered(&["run", EDU], "edu.info");
     let mut files = Vec::new();

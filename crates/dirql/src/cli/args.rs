@@ -247,6 +247,10 @@ pub(crate) struct Audit {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) coverage: Vec<PathBuf>,
 
+    /// Do not note which code ran; an audit takes less time then
+    #[arg(long, conflicts_with = "coverage")]
+    pub(crate) no_coverage: bool,
+
     /// The form of the page on standard output
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: ReportFormat,

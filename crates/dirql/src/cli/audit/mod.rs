@@ -41,6 +41,7 @@ pub(crate) fn audit(args: &args::Audit, out: &mut Output) -> Result<Exit, Failur
     let survey = match args.trial {
         // Nobody is told of it but files.
         Some(_) => coverage::wanted(&args.coverage, audit.drivers())?,
+        None if args.no_coverage => None,
         None => Some(coverage::survey(audit.drivers())?),
     };
     let audit = match &survey {
