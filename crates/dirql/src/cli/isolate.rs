@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use super::Failure;
 use super::audit::AuditMessage;
 use super::explore::Part;
-use lines::{End, Patience, listen};
+use lines::{End, Patience, Time, listen};
 
 pub(crate) use sandbox::switch_off as switch_sandbox_off;
 pub(crate) use stream::{Stream, next_messages};
@@ -97,7 +97,7 @@ pub(crate) enum Ending {
     Failed(Failure),
     /// The driver's code destroyed it.
     Destroyed(Destroyed),
-    /// The limit of real time was reached.
+    /// The limit of time was reached.
     TooLong(Destroyed),
     /// Our own code gave up.
     Panicked,
@@ -117,17 +117,79 @@ pub(crate) struct Destroyed {
 /// Exit status of a child that panicked; also ours then.
 const PANICKED: i32 = 101;
 
-/// Real time that a child has beyond its limit to end by itself.
+/// Time that a child has beyond its limit to end by itself.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Runs `body` in a process of its own, for at most `seconds` of real time, or without a limit if
-/// that is 0. `heard` is told each step as it begins.
+/// How long a child may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// So many seconds of real time, which somebody asked for; without a limit if that is 0.
+    Real(u32),
+    /// So many seconds of CPU time, so that a computer with too much to do makes no difference.
+    Cpu(u32),
+}
+
+impl Limit {
+    /// This process ends when the limit, counted from now, is reached.
+    fn set(self) {
+        match self {
+            // SAFETY: sets this process's alarm; its signal is not handled, so it ends the process.
+            Self::Real(seconds) => unsafe {
+                libc::alarm(seconds);
+            },
+            Self::Cpu(seconds) => limit_time(seconds),
+        }
+    }
+
+    /// How long a child with this limit is listened to.
+    fn patience(self, pid: libc::pid_t) -> Patience {
+        match self {
+            Self::Real(0) | Self::Cpu(0) => Patience::Endless,
+            Self::Real(seconds) => Patience::Total(Time::Real(with_grace(seconds))),
+            Self::Cpu(seconds) => Patience::Total(cpu_of(pid, seconds)),
+        }
+    }
+}
+
+fn with_grace(seconds: u32) -> Duration {
+    Duration::from_secs(seconds.into()) + GRACE
+}
+
+/// So much CPU time of a child.
+fn cpu_of(pid: libc::pid_t, seconds: u32) -> Time {
+    match Pid::from_raw(pid) {
+        Some(pid) => Time::Cpu(pid, with_grace(seconds)),
+        None => Time::Real(with_grace(seconds)),
+    }
+}
+
+/// The CPU time that a process has used; `None` if there is no such process.
+fn cpu_time(pid: Pid) -> Option<Duration> {
+    let mut clock = 0;
+    // SAFETY: writes the number of a clock to `clock`.
+    let found = unsafe { libc::clock_getcpuclockid(pid.as_raw_nonzero().get(), &raw mut clock) };
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: writes a time to `time`; a clock that has gone is an error.
+    if found != 0 || unsafe { libc::clock_gettime(clock, &raw mut time) } != 0 {
+        return None;
+    }
+    Some(Duration::new(
+        time.tv_sec.try_into().ok()?,
+        time.tv_nsec.try_into().ok()?,
+    ))
+}
+
+/// Runs `body` in a process of its own, for no longer than `limit`. `heard` is told each step as it
+/// begins.
 pub(crate) fn isolated(
-    seconds: u32,
+    limit: Limit,
     body: impl FnOnce(&mut Channel),
     mut heard: impl FnMut(&str),
 ) -> io::Result<Ending> {
-    isolated_with(seconds, &[], body, |message| match message {
+    isolated_with(limit, &[], body, |message| match message {
         Message::Step(text) | Message::Note(text) => heard(&text),
         _ => {}
     })
@@ -136,7 +198,7 @@ pub(crate) fn isolated(
 /// As [`isolated`], but the process keeps some open files of ours, and `heard` is told everything
 /// but how it ends.
 pub(crate) fn isolated_with(
-    seconds: u32,
+    limit: Limit,
     keeps: &[RawFd],
     body: impl FnOnce(&mut Channel),
     mut heard: impl FnMut(Message),
@@ -149,12 +211,12 @@ pub(crate) fn isolated_with(
         -1 => Err(io::Error::last_os_error()),
         0 => {
             drop(reader);
-            child(seconds, writer, keeps, body)
+            child(limit, writer, keeps, body)
         }
         pid => {
             drop(writer);
             answer_interrupts();
-            parent(pid, seconds, reader, &mut heard)
+            parent(pid, limit, reader, &mut heard)
         }
     }
 }
@@ -189,7 +251,7 @@ impl Worker {
             -1 => Err(io::Error::last_os_error()),
             0 => {
                 drop(reader);
-                child(0, writer, &[], body)
+                child(Limit::Cpu(0), writer, &[], body)
             }
             pid => {
                 drop(writer);
@@ -199,14 +261,19 @@ impl Worker {
         }
     }
 
-    /// Listens to it until it ends, or says nothing for more than `seconds` of real time: its own
-    /// limit ([`limit_time`]) may be gone with the rest of it.
+    /// How long it may say nothing.
+    fn patience(&self, seconds: u32) -> Time {
+        cpu_of(self.pid, seconds)
+    }
+
+    /// Listens to it until it ends, or says nothing for more than `seconds` of its CPU time: its
+    /// own limit ([`limit_time`]) may be gone with the rest of it.
     pub(crate) fn listen_within(
         self,
         seconds: u32,
         mut heard: impl FnMut(Message),
     ) -> io::Result<WorkerEnd> {
-        let patience = Duration::from_secs(seconds.into()) + GRACE;
+        let patience = self.patience(seconds);
         let mut panicked = false;
         let end = listen(
             self.reader,
@@ -227,16 +294,25 @@ impl Worker {
             _ if end == End::Silent => WorkerEnd::TooLong,
             (Some(0), _) => WorkerEnd::Finished,
             (Some(PANICKED), _) if panicked => WorkerEnd::Panicked,
-            (_, Some(libc::SIGALRM)) => WorkerEnd::TooLong,
+            (_, Some(libc::SIGPROF)) => WorkerEnd::TooLong,
             (code, signal) => WorkerEnd::Destroyed(how(code, signal)),
         })
     }
 }
 
-/// This process is given up after so many seconds of real time, counted from now.
+/// This process is given up after so many seconds of CPU time, counted from now; 0: it is not.
 pub(crate) fn limit_time(seconds: u32) {
-    // SAFETY: sets this process's alarm; its signal is not handled, so it ends the process.
-    unsafe { libc::alarm(seconds) };
+    let time = |seconds: u32| libc::timeval {
+        tv_sec: seconds.into(),
+        tv_usec: 0,
+    };
+    let once = libc::itimerval {
+        it_interval: time(0),
+        it_value: time(seconds),
+    };
+    // SAFETY: sets this process's timer of CPU time; its signal is not handled, so it ends the
+    // process.
+    unsafe { libc::setitimer(libc::ITIMER_PROF, &raw const once, std::ptr::null_mut()) };
 }
 
 /// What a worker has chosen in the run under way, where its parent can read it even if the worker
@@ -325,7 +401,7 @@ impl SharedLog {
 /// Whether the last panic was in code that a driver had jumped to.
 static DRIVER_RAN: AtomicBool = AtomicBool::new(false);
 
-fn child(seconds: u32, writer: OwnedFd, keeps: &[RawFd], body: impl FnOnce(&mut Channel)) -> ! {
+fn child(limit: Limit, writer: OwnedFd, keeps: &[RawFd], body: impl FnOnce(&mut Channel)) -> ! {
     // Best effort, both: an orphan must not run on, and what a driver leaves of the process is not
     // worth a core file.
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
@@ -334,8 +410,7 @@ fn child(seconds: u32, writer: OwnedFd, keeps: &[RawFd], body: impl FnOnce(&mut 
         maximum: Some(0),
     };
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
-    // SAFETY: sets this process's alarm; its signal is not handled, so it ends the process.
-    unsafe { libc::alarm(seconds) };
+    limit.set();
     let mut channel = Channel(Rc::new(File::from(writer)));
     let mut files = keeps.to_vec();
     files.push(channel.0.as_raw_fd());
@@ -356,17 +431,13 @@ fn child(seconds: u32, writer: OwnedFd, keeps: &[RawFd], body: impl FnOnce(&mut 
 
 fn parent(
     pid: libc::pid_t,
-    seconds: u32,
+    limit: Limit,
     reader: OwnedFd,
     heard: &mut dyn FnMut(Message),
 ) -> io::Result<Ending> {
     let mut known = Destroyed::default();
     let (mut ending, mut panicked) = (None, false);
-    let patience = match seconds {
-        0 => Patience::Endless,
-        seconds => Patience::Total(Duration::from_secs(seconds.into()) + GRACE),
-    };
-    let end = listen(reader, patience, |line| {
+    let end = listen(reader, limit.patience(pid), |line| {
         let Some(message) = message(line) else {
             return;
         };
@@ -392,7 +463,7 @@ fn parent(
     }
     let signal = status.terminating_signal();
     known.how = how(status.exit_status(), signal);
-    if signal == Some(libc::SIGALRM) || end == End::Silent {
+    if matches!(signal, Some(libc::SIGALRM | libc::SIGPROF)) || end == End::Silent {
         return Ok(Ending::TooLong(known));
     }
     Ok(Ending::Destroyed(known))
@@ -469,8 +540,12 @@ mod tests {
     use super::*;
 
     fn run(seconds: u32, body: impl FnOnce(&mut Channel)) -> (Ending, Vec<String>) {
+        run_within(Limit::Real(seconds), body)
+    }
+
+    fn run_within(limit: Limit, body: impl FnOnce(&mut Channel)) -> (Ending, Vec<String>) {
         let mut steps = Vec::new();
-        let ending = isolated(seconds, body, |step| steps.push(step.to_owned())).unwrap();
+        let ending = isolated(limit, body, |step| steps.push(step.to_owned())).unwrap();
         (ending, steps)
     }
 
@@ -544,6 +619,16 @@ mod tests {
     }
 
     #[test]
+    fn cpu_time_is_limited() {
+        let (ending, _) = run_within(Limit::Cpu(1), |_| {
+            loop {
+                std::hint::spin_loop();
+            }
+        });
+        assert!(matches!(ending, Ending::TooLong(known) if known.how.starts_with("by signal 27")));
+    }
+
+    #[test]
     fn a_process_that_only_says_that_it_panicked_is_destroyed() {
         // SAFETY: ends this process, which is the child.
         let (ending, _) = run(60, |_| unsafe { libc::_exit(PANICKED) });
@@ -552,7 +637,7 @@ mod tests {
 
     #[test]
     fn a_process_that_hears_no_alarm_is_ended() {
-        let (ending, _) = run(1, |channel| {
+        let (ending, _) = run_within(Limit::Cpu(1), |channel| {
             limit_time(0);
             channel.send(&Message::Step("one".into()));
             loop {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Failure;
 use super::args::{Pictures as Args, ReportFormat};
-use super::isolate::{self, Channel, Ending, Message};
+use super::isolate::{self, Channel, Ending, Limit, Message};
 use super::output::Output;
 
 /// Characters of a line of the drawing: what the log of a CI shows.
@@ -117,7 +117,13 @@ impl Pictures {
             Box::new(move |names| Box::new(Stream::new(out, Form::JsonLines, names)));
         let keeps: Vec<_> = self.number().into_iter().collect();
         // It ends as the first one did.
-        isolate::isolated_with(seconds, &keeps, |channel| run(sink, channel), |_| {}).map(|_| ())
+        isolate::isolated_with(
+            Limit::Real(seconds),
+            &keeps,
+            |channel| run(sink, channel),
+            |_| {},
+        )
+        .map(|_| ())
     }
 
     /// What was kept, or written down until the process was destroyed.
@@ -201,7 +207,7 @@ pub(crate) fn filmed(
             channel.send(&Message::Done(Box::new(report)));
         }
     };
-    let ending = isolate::isolated_with(seconds, &keeps, body, |_| {})?;
+    let ending = isolate::isolated_with(Limit::Cpu(seconds), &keeps, body, |_| {})?;
     let Ending::Done(report) = ending else {
         return Ok(None);
     };

@@ -5,7 +5,7 @@ use dirql::{Plan, ReplayError, Schedule, WindowsVersion};
 
 use super::args::{Replay, Run};
 use super::explore::supervisor;
-use super::isolate::{Channel, Message};
+use super::isolate::{Channel, Limit, Message};
 use super::output::Output;
 use super::pictures::Pictures;
 use super::trace::{self, Target};
@@ -46,7 +46,12 @@ pub(crate) fn replay(args: &Replay, out: &mut Output) -> Result<Exit, Failure> {
     let ending = run::heard(args.time_limit, &keeps, &scenario, body, out)?;
     let ending = run::explained(ending, || {
         let deviations = &schedule.deviations;
-        supervisor::recorded(&plan, &schedule.points, deviations, args.time_limit)
+        supervisor::recorded(
+            &plan,
+            &schedule.points,
+            deviations,
+            Limit::Real(args.time_limit),
+        )
     });
     pictures.again(&ending, args.time_limit, |sink, _| {
         let _ = plan.replay(&schedule, None, Some(sink));

@@ -14,7 +14,7 @@ use dirql::{Driver, Progress, Settings, Stops, Watch, WriteOutput};
 use dirql_rules::ids;
 
 use super::args::{ReportFormat, Run};
-use super::isolate::{self, Channel, Destroyed, Ending, Message};
+use super::isolate::{self, Channel, Destroyed, Ending, Limit, Message};
 use super::output::{Output, plain};
 use super::pictures::Pictures;
 use super::trace::{self, Target};
@@ -56,7 +56,7 @@ pub(crate) fn run(args: &Run, out: &mut Output) -> Result<Exit, Failure> {
             let nothing = Pictures::default();
             play(args, &scenario, settings, (None, &nothing), channel);
         };
-        isolate::isolated(args.time_limit, watched, |_| {})
+        isolate::isolated(Limit::Real(args.time_limit), watched, |_| {})
     });
     let again = |sink, channel: &mut Channel| {
         let mut settings = settings(args, drivers.clone());
@@ -86,15 +86,16 @@ pub(crate) fn heard(
     out: &mut Output,
 ) -> Result<Ending, Failure> {
     let mut failed = None;
-    let ending = isolate::isolated_with(seconds, keeps, body, |message| match message {
-        Message::Step(text) | Message::Note(text) => out.detail_note(&text),
-        Message::Output(path, bytes) => {
-            if let Err(failure) = write_output(scenario, &path, &bytes) {
-                failed.get_or_insert(failure);
+    let ending =
+        isolate::isolated_with(Limit::Real(seconds), keeps, body, |message| match message {
+            Message::Step(text) | Message::Note(text) => out.detail_note(&text),
+            Message::Output(path, bytes) => {
+                if let Err(failure) = write_output(scenario, &path, &bytes) {
+                    failed.get_or_insert(failure);
+                }
             }
-        }
-        _ => {}
-    });
+            _ => {}
+        });
     match (ending, failed) {
         (_, Some(failure)) => Err(failure),
         (Ok(ending), None) => Ok(ending),

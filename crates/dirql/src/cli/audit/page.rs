@@ -12,7 +12,7 @@ use super::super::pictures::filmed;
 /// Findings whose runs are put on the page; the others have their commands.
 const MOST_RUNS: usize = 50;
 
-/// Seconds of real time that one run may take.
+/// Seconds of CPU time that one run may take.
 const RUN_SECONDS: u32 = 60;
 
 /// The page with the run of each finding.

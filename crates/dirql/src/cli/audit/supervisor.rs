@@ -14,11 +14,13 @@ use dirql::{BenchError, Deviation, Points, WindowsVersion};
 use serde::{Deserialize, Serialize};
 
 use super::super::clock::Clock;
-use super::super::isolate::{self, Channel, Ending, Message, SharedLog, Stream, Worker, WorkerEnd};
+use super::super::isolate::{
+    self, Channel, Ending, Limit, Message, SharedLog, Stream, Worker, WorkerEnd,
+};
 use super::super::output::Output;
 use super::super::{Failure, run};
 
-/// Seconds of real time that one run may take. Runs take milliseconds.
+/// Seconds of CPU time that one run may take. Runs take milliseconds.
 const RUN_SECONDS: u32 = 60;
 
 /// Runs after which a search says how far it is.
@@ -103,7 +105,7 @@ impl<'a> Supervisor<'a> {
             };
             channel.send(&message);
         };
-        let ending = isolate::isolated(RUN_SECONDS, body, |step| out.detail_note(step));
+        let ending = isolate::isolated(Limit::Cpu(RUN_SECONDS), body, |step| out.detail_note(step));
         Ok(match ending.map_err(|error| no_worker(&error))? {
             Ending::Done(report) => (
                 Some(RunFacts::of(&report)),
@@ -142,8 +144,8 @@ impl<'a> Supervisor<'a> {
             }
             let mut streams: Vec<&mut Stream> =
                 busy.iter_mut().map(|busy| &mut busy.stream).collect();
-            let (index, messages) = isolate::next_messages(&mut streams, RUN_SECONDS)
-                .map_err(|error| no_worker(&error))?;
+            let (index, messages) =
+                isolate::next_messages(&mut streams).map_err(|error| no_worker(&error))?;
             let Some(messages) = messages else {
                 let gone = busy.swap_remove(index);
                 if let Some(rest) = self.finish(gone, &cases, &mut ends)? {
@@ -215,8 +217,10 @@ impl<'a> Supervisor<'a> {
     fn start(&self, batch: Range<usize>, cases: &[&Case]) -> Result<Busy, Failure> {
         let log = SharedLog::new().map_err(|error| no_worker(&error))?;
         let (range, shared) = (batch.clone(), log.again());
-        let stream = Stream::start(|channel| self.work(range, cases, &shared, channel))
-            .map_err(|error| no_worker(&error))?;
+        let stream = Stream::start(RUN_SECONDS, |channel| {
+            self.work(range, cases, &shared, channel)
+        })
+        .map_err(|error| no_worker(&error))?;
         Ok(Busy {
             stream,
             log,

@@ -11,7 +11,7 @@ use super::result::{Found, SearchResult};
 /// Findings whose runs are put on the page; the others have their commands.
 const MOST_RUNS: usize = 50;
 
-/// Seconds of real time that one run may take.
+/// Seconds of CPU time that one run may take.
 const RUN_SECONDS: u32 = 60;
 
 /// The page without timelines.

@@ -10,13 +10,15 @@ use dirql::{
 };
 
 use super::super::clock::Clock;
-use super::super::isolate::{self, Channel, Ending, Message, SharedLog, Tried, Worker, WorkerEnd};
+use super::super::isolate::{
+    self, Channel, Ending, Limit, Message, SharedLog, Tried, Worker, WorkerEnd,
+};
 use super::super::output::Output;
 use super::super::{Exit, Failure, run, subject};
 use super::journal::{Journal, PARTS};
 use super::result::{Part, SearchResult};
 
-/// Seconds of real time that one run may take. Runs take milliseconds.
+/// Seconds of CPU time that one run may take. Runs take milliseconds.
 const RUN_SECONDS: u32 = 60;
 
 /// Runs after which a worker says how far it is.
@@ -293,7 +295,7 @@ fn finish(
         }
         (part, WorkerEnd::TooLong) => {
             let mut part = part.unwrap_or_default();
-            let text = format!("a run did not end in {RUN_SECONDS} seconds of real time");
+            let text = format!("a run did not end in {RUN_SECONDS} seconds of CPU time");
             let finding = run::process_finding(text);
             part.discoveries.push(discovery(job, finding, choices));
             part.complete = false;
@@ -314,7 +316,7 @@ fn destroyed(job: &Job<'_>, how: &str, choices: &[Deviation]) -> Discovery {
                 channel.send(&Message::Done(Box::new(report)));
             }
         };
-        match isolate::isolated(RUN_SECONDS, body, |_| {}) {
+        match isolate::isolated(Limit::Cpu(RUN_SECONDS), body, |_| {}) {
             Ok(Ending::Destroyed(known)) => {
                 finding.message = format!("the process ended {}", known.how);
                 true
@@ -328,7 +330,14 @@ fn destroyed(job: &Job<'_>, how: &str, choices: &[Deviation]) -> Discovery {
 
 /// The finding that the driver wrote to memory of dirql in the run with these choices, if it did.
 fn explained(job: &Job<'_>, choices: &[Deviation]) -> Option<FindingReport> {
-    let again = || recorded(job.plan, job.plan.points(), choices, RUN_SECONDS);
+    let again = || {
+        recorded(
+            job.plan,
+            job.plan.points(),
+            choices,
+            Limit::Cpu(RUN_SECONDS),
+        )
+    };
     let findings = match run::explained(Ending::Panicked, again) {
         Ending::Done(report) => report.findings,
         Ending::Destroyed(known) => known.findings,
@@ -343,7 +352,7 @@ pub(in super::super) fn recorded(
     plan: &Plan,
     points: &Points,
     deviations: &[Deviation],
-    seconds: u32,
+    limit: Limit,
 ) -> std::io::Result<Ending> {
     let points = match points {
         Points::Usual => Points::Before(Vec::new()),
@@ -355,7 +364,7 @@ pub(in super::super) fn recorded(
             channel.send(&Message::Done(Box::new(report)));
         }
     };
-    isolate::isolated(seconds, body, |_| {})
+    isolate::isolated(limit, body, |_| {})
 }
 
 fn discovery(job: &Job<'_>, finding: FindingReport, deviations: Vec<Deviation>) -> Discovery {

@@ -8,6 +8,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::Pid;
+
+use super::cpu_time;
 
 /// Bytes of one message. A report with every finding that there can be has fewer.
 pub(super) const MOST_BYTES: usize = 64 << 20;
@@ -28,11 +31,24 @@ pub(super) enum End {
 pub(super) enum Patience {
     /// Never.
     Endless,
-    /// So much real time from the beginning on.
-    Total(Duration),
-    /// So much real time after each message.
-    Each(Duration),
+    /// So much time from the beginning on.
+    Total(Time),
+    /// So much time after each message.
+    Each(Time),
 }
+
+/// An amount of time.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Time {
+    /// Real time.
+    Real(Duration),
+    /// CPU time of a process: on a computer with too much to do it may take long to get it.
+    Cpu(Pid, Duration),
+}
+
+/// So many times as much real time as it may have CPU time is a process waited for: it has
+/// nothing to wait for itself, but may be stopped, or the computer asleep.
+const STARVED: u32 = 20;
 
 /// Hears each line, without its end, until there are no more.
 pub(super) fn listen(
@@ -42,15 +58,19 @@ pub(super) fn listen(
 ) -> io::Result<End> {
     let mut reader = File::from(reader);
     let (mut line, mut bytes) = (Vec::new(), vec![0; 1 << 16]);
-    let mut clock = Clock::start();
+    let mut clock = match patience {
+        Patience::Endless => None,
+        Patience::Total(time) | Patience::Each(time) => Some(Clock::start(time)),
+    };
     loop {
-        let limit = match patience {
-            Patience::Endless => None,
-            Patience::Total(limit) | Patience::Each(limit) => Some(limit),
-        };
-        match wait(&reader, limit.map(|limit| clock.left(limit))) {
+        let left = clock.as_ref().map(Clock::left);
+        if left.is_some_and(|left| left.is_zero()) {
+            return Ok(End::Silent);
+        }
+        match wait(&reader, left) {
             Ok(true) => {}
-            Ok(false) => return Ok(End::Silent),
+            // It may have had less CPU time than real time has passed.
+            Ok(false) => continue,
             // What is left of the time is looked at again.
             Err(rustix::io::Errno::INTR) => continue,
             Err(error) => return Err(error.into()),
@@ -67,8 +87,8 @@ pub(super) fn listen(
             heard(&line);
             line.clear();
             rest = &rest[end + 1..];
-            if matches!(patience, Patience::Each(_)) {
-                clock = Clock::start();
+            if let Patience::Each(time) = patience {
+                clock = Some(Clock::start(time));
             }
         }
         line.extend_from_slice(rest);
@@ -88,26 +108,46 @@ fn wait(reader: &File, time: Option<Duration>) -> rustix::io::Result<bool> {
     Ok(poll(&mut files, time.as_ref())? > 0)
 }
 
-/// Real time since it was started.
-pub(super) struct Clock(
+/// How much is left of a time.
+pub(super) struct Clock {
+    time: Time,
     #[expect(
         clippy::disallowed_types,
         reason = "a worker that became the driver's is waited for in real time"
     )]
-    std::time::Instant,
-);
+    start: std::time::Instant,
+    /// The CPU time of the process at the start.
+    cpu: Duration,
+}
 
 impl Clock {
-    pub(super) fn start() -> Self {
-        #[expect(
-            clippy::disallowed_types,
-            reason = "a worker that became the driver's is waited for in real time"
-        )]
-        Self(std::time::Instant::now())
+    /// The time begins now.
+    pub(super) fn start(time: Time) -> Self {
+        Self {
+            time,
+            #[expect(
+                clippy::disallowed_types,
+                reason = "a worker that became the driver's is waited for in real time"
+            )]
+            start: std::time::Instant::now(),
+            cpu: match time {
+                Time::Real(_) => Duration::ZERO,
+                Time::Cpu(pid, _) => cpu_time(pid).unwrap_or_default(),
+            },
+        }
     }
 
-    pub(super) fn left(&self, limit: Duration) -> Duration {
-        limit.saturating_sub(self.0.elapsed())
+    /// The real time that has to pass at least until it is over.
+    pub(super) fn left(&self) -> Duration {
+        let real = self.start.elapsed();
+        match self.time {
+            Time::Real(limit) => limit.saturating_sub(real),
+            Time::Cpu(pid, limit) => {
+                let used = cpu_time(pid).map_or(real, |now| now.saturating_sub(self.cpu));
+                let starved = (limit * STARVED).saturating_sub(real);
+                limit.saturating_sub(used).min(starved)
+            }
+        }
     }
 }
 
@@ -140,8 +180,24 @@ mod tests {
     #[test]
     fn who_says_nothing_any_more_is_not_waited_for() {
         let short = Duration::from_millis(5);
-        for patience in [Patience::Total(short), Patience::Each(short)] {
-            assert_eq!(lines(b"one\n", patience), (vec!["one".into()], End::Silent));
+        for time in [
+            Time::Real(short),
+            Time::Cpu(rustix::process::getpid(), short),
+        ] {
+            for patience in [Patience::Total(time), Patience::Each(time)] {
+                assert_eq!(lines(b"one\n", patience), (vec!["one".into()], End::Silent));
+            }
         }
+    }
+
+    #[test]
+    fn who_gets_no_cpu_time_is_waited_for_longer() {
+        let limit = Duration::from_secs(60);
+        let mut clock = Clock::start(Time::Cpu(rustix::process::getpid(), limit));
+        let long_ago = clock.start.checked_sub(limit * 2);
+        clock.start = long_ago.expect("this computer runs for longer");
+        assert!(clock.left() > limit / 2);
+        clock.time = Time::Real(limit);
+        assert!(clock.left().is_zero());
     }
 }

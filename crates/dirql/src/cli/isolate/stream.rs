@@ -1,12 +1,11 @@
 //! Several workers at once, to which one listens in turns.
 
 use std::io;
-use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::lines::{Clock, End, MOST_BYTES};
-use super::{Channel, GRACE, Message, Worker, WorkerEnd};
+use super::{Channel, Message, Worker, WorkerEnd};
 
 /// How often it is looked who is silent.
 const LOOK: Timespec = Timespec {
@@ -21,19 +20,23 @@ pub(crate) struct Stream {
     partial: Vec<u8>,
     /// Our own code gave up in it.
     panicked: bool,
-    /// When it last said something.
+    /// How long it may still say nothing.
     heard: Clock,
+    seconds: u32,
     end: Option<End>,
 }
 
 impl Stream {
-    /// Runs `body` in a process of its own.
-    pub(crate) fn start(body: impl FnOnce(&mut Channel)) -> io::Result<Self> {
+    /// Runs `body` in a process of its own, which is to say something each `seconds` of its CPU
+    /// time.
+    pub(crate) fn start(seconds: u32, body: impl FnOnce(&mut Channel)) -> io::Result<Self> {
+        let worker = Worker::start(body)?;
         Ok(Self {
-            worker: Worker::start(body)?,
+            heard: Clock::start(worker.patience(seconds)),
+            worker,
             partial: Vec::new(),
             panicked: false,
-            heard: Clock::start(),
+            seconds,
             end: None,
         })
     }
@@ -61,7 +64,7 @@ impl Stream {
                 Err(_) => {}
             }
             self.partial.clear();
-            self.heard = Clock::start();
+            self.heard = Clock::start(self.worker.patience(self.seconds));
         }
         if self.partial.len() > MOST_BYTES {
             self.end = Some(End::TooMuch);
@@ -77,12 +80,10 @@ impl Stream {
 }
 
 /// Waits until one of these has something to say, or has come to its end, or has said nothing for
-/// more than `seconds` of real time. Which one, and what; `None` at its end.
+/// too long. Which one, and what; `None` at its end.
 pub(crate) fn next_messages(
     streams: &mut [&mut Stream],
-    seconds: u32,
 ) -> io::Result<(usize, Option<Vec<Message>>)> {
-    let patience = Duration::from_secs(seconds.into()) + GRACE;
     loop {
         let mut waits: Vec<PollFd<'_>> = streams
             .iter()
@@ -101,7 +102,7 @@ pub(crate) fn next_messages(
                 let messages = stream.read()?;
                 return Ok((index, stream.end.is_none().then_some(messages)));
             }
-            if stream.heard.left(patience).is_zero() {
+            if stream.heard.left().is_zero() {
                 stream.end = Some(End::Silent);
                 return Ok((index, None));
             }
@@ -117,7 +118,7 @@ mod tests {
     fn hear(bodies: Vec<fn(&mut Channel)>) -> Vec<(Vec<String>, WorkerEnd)> {
         let mut streams: Vec<(usize, Stream)> = bodies
             .into_iter()
-            .map(|body| Stream::start(body).unwrap())
+            .map(|body| Stream::start(60, body).unwrap())
             .enumerate()
             .collect();
         let mut heard: Vec<(Vec<String>, WorkerEnd)> = streams
@@ -126,7 +127,7 @@ mod tests {
             .collect();
         while !streams.is_empty() {
             let mut all: Vec<&mut Stream> = streams.iter_mut().map(|(_, stream)| stream).collect();
-            let (index, messages) = next_messages(&mut all, 60).unwrap();
+            let (index, messages) = next_messages(&mut all).unwrap();
             match messages {
                 Some(messages) => {
                     let texts = messages.into_iter().map(|message| format!("{message:?}"));
