@@ -275,9 +275,7 @@ impl Life {
         };
         let tracker = &self.inner.tracker;
         let changed = tracker.journal.borrow_mut().split_off(mark.journal);
-        for changed in &changed {
-            tracker.open_hot(&changed.region);
-        }
+        let undo = tracker.begin_undo(&changed);
         for number in 0..tracker.hot_pages() {
             let page = tracker.hot_page(number);
             if !tracker.is_open(page) {
@@ -294,9 +292,7 @@ impl Life {
             // refers to what is in it goes on, but the life at the mark, to which it is right.
             unsafe { std::ptr::copy_nonoverlapping(from, to, PAGE as usize) };
         }
-        for changed in changed.iter().rev() {
-            tracker.undo(changed);
-        }
+        tracker.end_undo(&undo);
         self.inner.inside.set(mark.inside);
         run::put_gs_base(mark.gs);
         trap::put_patches(&mark.patches);

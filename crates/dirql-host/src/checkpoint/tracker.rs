@@ -279,25 +279,63 @@ impl Tracker {
         self.change(region, access);
     }
 
-    /// As it was before.
-    pub(super) fn undo(&self, changed: &Changed) {
-        self.change(&changed.region, changed.before);
+    /// What was done to the access of pages since, which is to be undone; the caller puts back
+    /// what the pages hold in between.
+    ///
+    /// Pages whose access is again what it was are left alone: a system call costs as much as
+    /// copying tens of pages.
+    pub(super) fn begin_undo(&self, changed: &[Changed]) -> Undo {
+        let mut pages: Vec<(u64, u8)> = Vec::new();
+        for changed in changed {
+            pages.extend(self::pages(&changed.region).map(|page| (page, code(changed.before))));
+        }
+        // The first change of a page, which a stable order keeps in front, tells what it was.
+        pages.sort_by_key(|(page, _)| *page);
+        pages.dedup_by_key(|(page, _)| *page);
+        for (page, _) in &pages {
+            self.open_hot(*page);
+        }
+        Undo(pages)
+    }
+
+    /// The pages get the access that they had.
+    pub(super) fn end_undo(&self, undo: &Undo) {
+        let mut rest = &undo.0[..];
+        while let [(start, before), ..] = rest {
+            let follows = |(number, (page, other)): (usize, &(u64, u8))| {
+                *page == start + number as u64 * PAGE && other == before
+            };
+            let count = rest
+                .iter()
+                .enumerate()
+                .take_while(|page| follows((page.0, page.1)))
+                .count();
+            self.change(&(*start..start + count as u64 * PAGE), access(*before));
+            rest = &rest[count..];
+        }
     }
 
     fn change(&self, region: &Range<u64>, access: Access) {
         let mut start = region.start;
         while start < region.end {
             let Some(first) = index(start) else { break };
-            let hot = self.get(first) & HOT;
+            let of = |entry: u8| entry & (HOT | ACCESS);
+            let before = self.get(first);
             let mut end = start;
             while end < region.end {
                 let index = first + ((end - start) / PAGE) as usize;
-                if self.get(index) & HOT != hot {
+                let entry = self.get(index);
+                if of(entry) != of(before) {
                     break;
                 }
-                self.set(index, self.get(index) & !ACCESS | code(access));
+                self.set(index, entry & !ACCESS | code(access));
                 end += PAGE;
             }
+            if before & ACCESS == code(access) {
+                start = end;
+                continue;
+            }
+            let hot = before & HOT;
             let open = if hot == 0 {
                 without_write(access)
             } else {
@@ -348,16 +386,17 @@ impl Tracker {
         }
     }
 
-    /// Makes hot pages of `region` writable, whatever they are for.
-    pub(super) fn open_hot(&self, region: &Range<u64>) {
-        for page in pages(region) {
-            let is_hot = index(page).is_some_and(|index| self.get(index) & HOT != 0);
-            if is_hot && !self.is_open(page) {
-                self.change(&(page..page + PAGE), Access::ReadWrite);
-            }
+    /// Makes a page writable if it is hot, whatever it is for.
+    fn open_hot(&self, page: u64) {
+        let is_hot = index(page).is_some_and(|index| self.get(index) & HOT != 0);
+        if is_hot && !self.is_open(page) {
+            self.change(&(page..page + PAGE), Access::ReadWrite);
         }
     }
 }
+
+/// What pages are to have access to when they hold again what they held; in order of address.
+pub(super) struct Undo(Vec<(u64, u8)>);
 
 fn pages(region: &Range<u64>) -> impl Iterator<Item = u64> + use<> {
     (region.start..region.end).step_by(PAGE as usize)
