@@ -113,6 +113,12 @@ impl<S: Strategy> Recorder<S> {
         }
     }
 
+    /// Whether the strategy makes use of what is touched and wanted.
+    #[must_use]
+    pub const fn listens(&self) -> bool {
+        !self.only_points
+    }
+
     /// What happens since the latest choice touches an object.
     pub fn touched(&mut self, touch: Touch) {
         if !self.only_points {

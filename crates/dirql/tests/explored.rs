@@ -117,6 +117,52 @@ fn two_are_counted(bench: &Bench) -> Result<(), BenchError> {
     Ok(())
 }
 
+/// As [`both_count`], with the orders of the requests alone.
+fn both_count_in_part(bench: &Bench) -> Result<(), BenchError> {
+    bench.load()?;
+    bench.start("edu0")?;
+    bench.open("edu0")?;
+    bench.explore_from_here();
+    bench.write("edu0", &[1, 0, 0, 0])?.expect_success()?;
+    bench.run_until_idle()?;
+    bench.explore_until_here();
+    let count = bench.read("edu0", 4)?.expect_success()?.data;
+    assert_eq!(count, [2, 0, 0, 0], "an update is lost");
+    bench.close("edu0")?;
+    bench.remove("edu0")?;
+    bench.unload()
+}
+
+#[test]
+fn a_mistake_in_the_explored_part_is_found_and_its_order_replays() {
+    let explorer = Explorer::new(Strategy::Bounded { switches: 2 });
+    let driver = || zoo("lost-update-isr").map(Builder::explored_later);
+    let failed = explorer.check(driver, both_count_in_part).unwrap_err();
+    assert!(failed.what.contains("an update is lost"), "{failed}");
+    let again = Explorer::replay(&failed.schedule, driver, both_count_in_part);
+    assert_eq!(again.unwrap_err().what, failed.what);
+}
+
+#[test]
+fn a_part_has_fewer_orders_than_the_whole() {
+    let explorer = Explorer::new(Strategy::Bounded { switches: 1 });
+    let driver = || zoo("lost-update-isr-fixed");
+    let whole = explorer.check(driver, both_count).unwrap();
+    let part = || driver().map(Builder::explored_later);
+    let part = explorer.check(part, both_count_in_part).unwrap();
+    assert!(part.complete && part.runs > 1, "{part:?}");
+    assert!(part.runs < whole.runs, "{part:?}, {whole:?}");
+}
+
+#[test]
+fn without_a_part_to_explore_there_is_one_order() {
+    let explorer = Explorer::new(Strategy::Bounded { switches: 2 });
+    let driver = || zoo("lost-update-isr").map(Builder::explored_later);
+    let coverage = explorer.check(driver, both_count).unwrap();
+    assert!(coverage.complete);
+    assert_eq!(coverage.runs, 1);
+}
+
 #[test]
 fn a_driver_in_rust_is_explored_as_well() {
     let explorer = Explorer::new(Strategy::Bounded { switches: 2 });

@@ -83,6 +83,11 @@ pub trait Chooser {
     /// What is out of range counts as the first.
     fn choose(&self, options: &[Choice]) -> usize;
 
+    /// Whether it is told of touches and locks; asked once, when it is set.
+    fn listens(&self) -> bool {
+        true
+    }
+
     /// What happens since the latest choice touches an object.
     fn touched(&self, touch: Touch);
 
@@ -116,8 +121,11 @@ struct InFlight {
 #[derive(Default)]
 pub(super) struct Choices {
     chooser: RefCell<Option<Rc<dyn Chooser>>>,
-    /// Whether there is a chooser.
+    /// Whether there is a chooser and it is asked.
     exploring: Cell<bool>,
+    /// Whether the chooser wants to be told of touches and locks, and whether it is.
+    listens: Cell<bool>,
+    pub(super) tells_touches: Cell<bool>,
     /// Whether accesses of driver code to memory are told one by one.
     pub(super) tells_memory: Cell<bool>,
     in_flight: RefCell<Vec<InFlight>>,
@@ -129,9 +137,21 @@ pub(super) struct Choices {
 impl Kernel {
     /// From now on `chooser` says what happens; `None`: what happens by itself.
     pub fn set_chooser(&self, chooser: Option<Rc<dyn Chooser>>) {
-        self.ke.choices.exploring.set(chooser.is_some());
+        let listens = chooser.as_ref().is_some_and(|chooser| chooser.listens());
+        self.ke.choices.listens.set(listens);
         *self.ke.choices.chooser.borrow_mut() = chooser;
+        self.let_choose(true);
+    }
+
+    /// Whether the chooser, if there is one, is asked from now on. While it is not, what happens
+    /// by itself does, and what was on its way has arrived.
+    pub fn let_choose(&self, asks: bool) {
+        let choices = &self.ke.choices;
+        let explores = asks && choices.chooser.borrow().is_some();
+        choices.exploring.set(explores);
+        choices.tells_touches.set(explores && choices.listens.get());
         if !self.is_exploring() {
+            choices.next.set(None);
             self.land(|_| true);
         }
     }
@@ -283,8 +303,9 @@ impl Kernel {
             return Ok(());
         }
         let me = self.processor().id;
-        let chooser = self.ke.choices.chooser.borrow().clone();
-        if let Some(chooser) = chooser {
+        if self.ke.choices.tells_touches.get()
+            && let Some(chooser) = self.ke.choices.chooser.borrow().clone()
+        {
             chooser.wants(me, lock);
         }
         self.processor().spin.set(Some(spin));

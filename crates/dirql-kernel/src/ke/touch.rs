@@ -78,9 +78,15 @@ const LOOKING: &[&str] = &[
 ];
 
 impl Kernel {
+    /// Whether somebody is told of touches.
+    #[inline]
+    fn tells_touches(&self) -> bool {
+        self.ke.choices.tells_touches.get()
+    }
+
     #[inline]
     fn touch(&self, object: u64, parts: u64, access: Access) {
-        if self.is_exploring() {
+        if self.tells_touches() {
             self.tell_touch(Touch {
                 object,
                 parts,
@@ -106,7 +112,7 @@ impl Kernel {
 
     /// Driver code has accessed `bytes` of memory from `address` on.
     pub fn touch_memory(&self, address: u64, bytes: u64, writes: bool) {
-        if !self.is_exploring() {
+        if !self.tells_touches() {
             return;
         }
         let access = if writes { Access::Change } else { Access::Look };
@@ -135,7 +141,7 @@ impl Kernel {
     /// A routine of the kernel runs for a driver.
     #[inline]
     pub(crate) fn touch_for_ddi(&self, name: &str) {
-        if !self.is_exploring() || LOCAL.contains(&name) {
+        if !self.tells_touches() || LOCAL.contains(&name) {
             return;
         }
         let access = if LOOKING.contains(&name) {
@@ -174,7 +180,7 @@ impl Kernel {
     /// This processor looks for interrupts above its level.
     #[inline]
     pub(crate) fn look_for_interrupts(&self) {
-        if self.is_exploring() {
+        if self.tells_touches() {
             let processor = self.processor();
             let above = (u64::MAX << processor.irql.get().0) << 1;
             let object = object::INTERRUPTS + u64::from(processor.id.0);

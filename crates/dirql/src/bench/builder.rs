@@ -28,6 +28,7 @@ pub struct Builder {
     uncounted: bool,
     sinks: Vec<MakeSink>,
     chooser: Option<Rc<dyn Chooser>>,
+    chooses_later: bool,
     watch: Option<Watch>,
     prints: Option<&'static Footprints>,
 }
@@ -170,6 +171,15 @@ impl Builder {
         self
     }
 
+    /// Has everything happen by itself until [`Bench::explore_from_here`]: of a test that is
+    /// explored, only the orders of what follows are tried. That is many times as fast where
+    /// loading and starting a driver is most of the test, and misses what only goes wrong there.
+    #[must_use]
+    pub const fn explored_later(mut self) -> Self {
+        self.chooses_later = true;
+        self
+    }
+
     /// Has driver code run in a form that is watched.
     #[must_use]
     pub fn watch(mut self, watch: Watch) -> Self {
@@ -231,6 +241,7 @@ impl Builder {
                 installer.upgrade()?.install_child(kernel, physical, node)
             }));
         host.kernel().set_chooser(self.chooser);
+        host.kernel().let_choose(!self.chooses_later);
         if let Some(watch) = self.watch {
             host.kernel().tell_memory(watch.record);
             host.watch(watch)

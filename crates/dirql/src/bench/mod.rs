@@ -368,6 +368,18 @@ impl Bench {
         self.run(|kernel| kernel.time_100ns() >= end)
     }
 
+    /// From now on the order of what happens is explored, if somebody explores; see
+    /// [`Builder::explored_later`].
+    pub fn explore_from_here(&self) {
+        self.kernel().let_choose(true);
+    }
+
+    /// From now on everything happens by itself: what is left of a test that is explored, the
+    /// removal of its devices for example, is done in one order alone.
+    pub fn explore_until_here(&self) {
+        self.kernel().let_choose(false);
+    }
+
     /// Runs `body` on a kernel thread of its own, at PASSIVE_LEVEL, and returns what it returned.
     ///
     /// # Errors

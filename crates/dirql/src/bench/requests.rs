@@ -1,6 +1,6 @@
 //! Requests to a device: open, close, read, write, control, and those that stay pending.
 
-use dirql_kernel::io::RequestKind;
+use dirql_kernel::io::{FileHandle, RequestKind};
 
 use super::{Bench, BenchError, Completion, Pending};
 use crate::scenario::Target;
@@ -112,6 +112,15 @@ impl Bench {
             request,
             handle: handle.into(),
         })
+    }
+
+    /// The kernel's name of what was opened as `handle`, for requests on a thread of one's own; see
+    /// [`Bench::on_kernel_thread`].
+    ///
+    /// # Errors
+    /// Nothing of this name is open.
+    pub fn file(&self, handle: &str) -> Result<FileHandle, BenchError> {
+        self.state.handle(handle)
     }
 
     /// How a request has ended, after everything that can happen by itself has happened; `None`

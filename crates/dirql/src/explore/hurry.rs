@@ -38,6 +38,10 @@ impl Chooser for Hurry {
         chosen
     }
 
+    fn listens(&self) -> bool {
+        self.chooser.listens()
+    }
+
     fn touched(&self, touch: Touch) {
         self.chooser.touched(touch);
     }

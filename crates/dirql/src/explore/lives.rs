@@ -92,6 +92,10 @@ impl Chooser for Door {
         })
     }
 
+    fn listens(&self) -> bool {
+        with_steering(Steering::listens).unwrap_or(true)
+    }
+
     fn touched(&self, touch: Touch) {
         outside(|| with_steering(|steering| steering.touched(touch)));
     }

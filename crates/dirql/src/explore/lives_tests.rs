@@ -8,8 +8,9 @@ use dirql_explore::{Points, Run, fingerprint};
 use dirql_kernel::{Event, EventSink, Stamp};
 
 use super::lives::{End, Lives};
-use super::{Plan, Strategy, meeting_points};
-use crate::scenario::Scenario;
+use super::{Explorer, Plan, Strategy, meeting_points};
+use crate::bench::{Bench, BenchError, Builder, Driver};
+use crate::scenario::{DeviceSpec, Interrupts, Scenario};
 
 /// Steps of a run: some samples have orders in which they poll for long.
 const MOST_STEPS: u64 = 4000;
@@ -124,6 +125,47 @@ fn the_samples_are_the_same_put_back() {
     let is_quick = |file: &PathBuf| !file.ends_with("serial-16550.toml");
     for file in scenarios("samples").into_iter().filter(is_quick).step_by(2) {
         check(&plan(&file), RUNS, &file.display().to_string());
+    }
+}
+
+fn lost_update() -> Result<Builder, BenchError> {
+    let driver = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../zoo/lost-update-isr/lost-update-isr.sys"
+    );
+    let device = DeviceSpec::new("edu0", "edu").interrupts(Interrupts::Line);
+    let builder = Bench::builder().processors(2).device(device);
+    Ok(builder.driver(Driver::file(driver)?).explored_later())
+}
+
+/// Some memory is used for the first time in the explored part, and given back behind it.
+fn a_part_is_explored(bench: &Bench) -> Result<(), BenchError> {
+    bench.load()?;
+    bench.start("edu0")?;
+    bench.open("edu0")?;
+    bench.explore_from_here();
+    bench.write("edu0", &[1, 0, 0, 0])?.expect_success()?;
+    bench.run_until_idle()?;
+    bench.explore_until_here();
+    let count = bench.read("edu0", 4)?.expect_success()?.data;
+    bench.close("edu0")?;
+    bench.remove("edu0")?;
+    bench.unload()?;
+    match count[0] {
+        2 => Ok(()),
+        _ => Err(BenchError::StillWaiting("an update that is lost")),
+    }
+}
+
+#[test]
+fn a_part_of_a_test_is_the_same_put_back() {
+    for strategy in strategies(64) {
+        let explorer = Explorer::new(strategy).runs(64);
+        let with = explorer.check_functions(lost_update, a_part_is_explored);
+        let without = explorer.clone().from_nothing();
+        let without = without.check_functions(lost_update, a_part_is_explored);
+        assert_eq!(with, without, "{explorer:?}");
+        assert!(with.is_err(), "{explorer:?}");
     }
 }
 

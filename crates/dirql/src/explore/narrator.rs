@@ -88,6 +88,10 @@ impl Chooser for Telling {
         chosen
     }
 
+    fn listens(&self) -> bool {
+        self.chooser.listens()
+    }
+
     fn touched(&self, touch: Touch) {
         self.chooser.touched(touch);
     }

@@ -54,6 +54,11 @@ impl Steering {
         self.recorder.borrow_mut().as_mut().map(use_it)
     }
 
+    /// Whether the strategy wants to be told of touches and locks.
+    pub(super) fn listens(&self) -> bool {
+        self.with(|recorder| recorder.listens()).unwrap_or(true)
+    }
+
     /// From now on runs pause there.
     pub(super) fn pause(&self, pauses: Pauses) {
         self.pauses.set(pauses);
@@ -109,6 +114,10 @@ impl Steering {
 impl Chooser for Steering {
     fn choose(&self, options: &[Choice]) -> usize {
         self.decide(options).unwrap_or(0)
+    }
+
+    fn listens(&self) -> bool {
+        Self::listens(self)
     }
 
     fn touched(&self, touch: dirql_kernel::ke::Touch) {

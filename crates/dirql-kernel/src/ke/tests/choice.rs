@@ -14,6 +14,7 @@ struct Script {
     choices: RefCell<Vec<usize>>,
     seen: RefCell<Vec<Vec<Choice>>>,
     touched: Cell<u32>,
+    is_deaf: bool,
 }
 
 impl Script {
@@ -31,6 +32,10 @@ impl Chooser for Script {
         }
         self.seen.borrow_mut().push(options.to_vec());
         self.choices.borrow_mut().pop().unwrap_or(0)
+    }
+
+    fn listens(&self) -> bool {
+        !self.is_deaf
     }
 
     fn touched(&self, _touch: Touch) {
@@ -76,6 +81,45 @@ fn by_itself_a_processor_goes_on() {
     let (passed, script) = order(&[]);
     assert_eq!(passed, [0, 0, 0, 1, 1, 1]);
     assert!(script.touched.get() > 0);
+}
+
+/// Two threads that each pass three points, with a chooser that is asked between the second and the
+/// third of the first thread alone; how often it was.
+fn asked_in_part(script: Rc<Script>) -> usize {
+    let bench = Bench::new(two());
+    bench.kernel.set_chooser(Some(script.clone()));
+    bench.kernel.let_choose(false);
+    for asks in [true, false] {
+        let body = move |kernel: &Kernel| {
+            for point in 0..3 {
+                kernel.let_choose(asks && point == 1);
+                kernel.yield_point()?;
+            }
+            Ok(())
+        };
+        bench
+            .kernel
+            .spawn_thread("test", 8, ThreadBody::Native(alloc::boxed::Box::new(body)));
+    }
+    bench.kernel.run_until_idle();
+    script.seen.borrow().len()
+}
+
+#[test]
+fn who_chooses_is_asked_in_the_part_alone_that_is_explored() {
+    let script = Script::new(&[]);
+    assert_eq!(asked_in_part(script.clone()), 1);
+    assert!(script.touched.get() > 0);
+}
+
+#[test]
+fn who_does_not_listen_is_told_of_no_touch() {
+    let script = Rc::new(Script {
+        is_deaf: true,
+        ..Script::default()
+    });
+    assert_eq!(asked_in_part(script.clone()), 1);
+    assert_eq!(script.touched.get(), 0);
 }
 
 #[test]
