@@ -10,6 +10,9 @@ use std::time::Instant;
 
 use dirql::scenario::DeviceSpec;
 use dirql::{Bench, BenchError, Builder, Driver, Explorer, Strategy};
+use dirql_chips::Stimulus;
+use dirql_kernel::DriverPtr;
+use dirql_kernel::io::RequestKind;
 
 #[path = "explore/models.rs"]
 mod models;
@@ -21,6 +24,12 @@ const COUNTER: &[u8] = include_bytes!("../drivers/counter.sys");
 
 /// In what is written to the driver: one update without the lock, behind the others.
 const UNLOCKED: u32 = 0x1_0000;
+
+/// Asks the driver where its counter is.
+const PLACE: RequestKind = RequestKind::Read {
+    length: 8,
+    offset: 0,
+};
 
 /// Executions of a batch, and how many batches take turns.
 const EXECUTIONS: u64 = 10_000;
@@ -37,25 +46,40 @@ fn build() -> Result<Builder, BenchError> {
     Ok(Bench::builder()
         .processors(2)
         .without_counters()
+        .explored_later()
         .device(button)
         .driver(Driver::image("counter.sys", COUNTER)))
 }
 
 /// The device interrupts and a request updates the counter: with the lock `updates` times, and
 /// once without it if that is wanted. Nothing may be lost.
+///
+/// All that is asked of the driver is asked by one thread, so that a run is about the interrupt and
+/// the driver and not about threads that ask.
 fn test<const UPDATES: u32>(bench: &Bench) -> Result<(), BenchError> {
-    let updates = UPDATES;
     bench.load()?;
     bench.start("button0")?;
     bench.open("button0")?;
-    bench.press("button0")?;
-    bench
-        .write("button0", &updates.to_le_bytes())?
-        .expect_success()?;
-    bench.run_until_idle()?;
-    let count = bench.read("button0", 4)?.expect_success()?.data;
-    let expected = 1 + (updates & 0xFFFF) + updates / UNLOCKED;
-    if count == expected.to_le_bytes() {
+    let (device, file) = (bench.device_id("button0")?, bench.file("button0")?);
+    let written = |updates: u32| RequestKind::Write {
+        data: updates.to_le_bytes().into(),
+        offset: 0,
+    };
+    let counted = bench.on_kernel_thread(move |kernel| {
+        // What is used for the first time costs memory that a run would have to give back.
+        kernel.request(file, &written(0))?;
+        let place = kernel.request(file, &PLACE)?.data;
+        let place = place.try_into().map(u64::from_le_bytes);
+        let counter = DriverPtr::<u32>::new(place.unwrap_or_default());
+        kernel.let_choose(true);
+        kernel.stimulate(device, &Stimulus::Press);
+        kernel.request(file, &written(UPDATES))?;
+        kernel.let_choose(false);
+        kernel.yield_point()?;
+        Ok(kernel.read(counter)?)
+    })?;
+    let expected = 1 + (UPDATES & 0xFFFF) + UPDATES / UNLOCKED;
+    if counted == expected {
         Ok(())
     } else {
         Err(BenchError::NoDevice("an update was lost".into()))
