@@ -6,13 +6,20 @@ use dirql_abi::registry::RtlQueryRegistryTable;
 use dirql_abi::string::UnicodeString;
 use dirql_kernel::DriverPtr;
 
-use super::exports;
+use super::{Nothing, exports};
 
 type Out = DriverPtr<u32>;
 type Attributes = DriverPtr<ObjectAttributes>;
 type Name = DriverPtr<UnicodeString>;
 
 exports! {
+    fn CmRegisterCallback(routine: u64, context: u64, cookie: DriverPtr<u64>) -> NtStatus
+        = |k| k.cm_register_callback_ex(routine, DriverPtr::NULL, context, cookie);
+    fn CmRegisterCallbackEx(routine: u64, altitude: Name, _driver: u64, context: u64, cookie: DriverPtr<u64>, _reserved: u64) -> NtStatus
+        = |k| k.cm_register_callback_ex(routine, altitude, context, cookie);
+    fn CmUnRegisterCallback(cookie: u64) -> NtStatus = |k| k.cm_unregister_callback(cookie);
+    fn CmGetCallbackVersion(major: Out, minor: Out) -> Nothing
+        = |k| k.cm_get_callback_version(major, minor).map(Nothing::from);
     fn IoOpenDeviceInterfaceRegistryKey(link: Name, access: u32, handle: DriverPtr<u64>) -> NtStatus
         = |k| k.io_open_device_interface_registry_key(link, access, handle);
     fn IoOpenDeviceRegistryKey(device: u64, kind: u32, access: u32, handle: DriverPtr<u64>) -> NtStatus

@@ -9,6 +9,8 @@ use dirql_kernel::DriverPtr;
 use crate::ddi::{Nothing, exports, routines};
 
 exports! {
+    fn IoEnumerateDeviceObjectList(driver: u64, list: DriverPtr<u64>, bytes: u32, count: DriverPtr<u32>) -> NtStatus
+        = |k| k.io_enumerate_device_object_list(driver, list, bytes, count);
     fn IoAllocateWorkItem(device: u64) -> u64 = |k| k.io_allocate_work_item(device);
     fn IoFreeWorkItem(item: u64) -> Nothing = |k| k.io_free_work_item(item).map(Nothing::from);
     fn IoSizeofWorkItem() -> u32 = |k| k.io_sizeof_work_item();

@@ -29,6 +29,18 @@ exports! {
     fn KeRegisterBugCheckReasonCallback(record: u64, routine: u64, reason: u32, component: u64) -> u8
         = |k| k.ke_register_bug_check_reason_callback(record, routine, reason, component);
     fn KeDeregisterBugCheckReasonCallback(record: u64) -> u8 = |k| k.ke_deregister_bug_check_reason_callback(record);
+    fn KeRegisterProcessorChangeCallback(routine: u64, context: u64, flags: u32) -> u64
+        = |k| k.ke_register_processor_change_callback(routine, context, flags);
+    fn KeDeregisterProcessorChangeCallback(handle: u64) -> Nothing
+        = |k| k.ke_deregister_processor_change_callback(handle).map(Nothing::from);
+    fn ZwYieldExecution() -> NtStatus = |k| k.zw_yield_execution();
+    // There is no second counter.
+    fn KeQueryAuxiliaryCounterFrequency(_frequency: u64) -> NtStatus = |_k| Ok(NtStatus::NOT_SUPPORTED);
+    // The firmware is a BIOS, which has no variables.
+    fn ExGetFirmwareEnvironmentVariable(_name: u64, _vendor: u64, _value: u64, _length: u64, _attributes: u64) -> NtStatus
+        = |_k| Ok(NtStatus::NOT_IMPLEMENTED);
+    fn ExSetFirmwareEnvironmentVariable(_name: u64, _vendor: u64, _value: u64, _length: u32, _attributes: u32) -> NtStatus
+        = |_k| Ok(NtStatus::NOT_IMPLEMENTED);
     fn KeRegisterNmiCallback(routine: u64, context: u64) -> u64
         = |k| k.ke_register_nmi_callback(routine, context);
     fn KeDeregisterNmiCallback(handle: u64) -> NtStatus = |k| k.ke_deregister_nmi_callback(handle);

@@ -22,6 +22,8 @@ exports! {
         = |k| k.mm_allocate_pages_for_mdl(low, high, skip, bytes);
     fn MmAllocatePagesForMdlEx(low: u64, high: u64, skip: u64, bytes: u64, _cache: u32, _flags: u32) -> MdlPtr
         = |k| k.mm_allocate_pages_for_mdl(low, high, skip, bytes);
+    fn MmAllocateNodePagesForMdlEx(low: u64, high: u64, skip: u64, bytes: u64, _cache: u32, _node: u32, _flags: u32) -> MdlPtr
+        = |k| k.mm_allocate_pages_for_mdl(low, high, skip, bytes);
     fn MmBuildMdlForNonPagedPool(mdl: MdlPtr) -> Nothing
         = |k| k.mm_build_mdl_for_non_paged_pool(mdl).map(Nothing::from);
     fn MmFreeMappingAddress(address: u64, tag: u32) -> Nothing

@@ -2,6 +2,7 @@
 
 use dirql_abi::NtStatus;
 use dirql_abi::object::ObjectAttributes;
+use dirql_abi::string::UnicodeString;
 use dirql_kernel::DriverPtr;
 use dirql_kernel::ob::ObjectKind;
 use dirql_kernel::rtl::SecurityDescriptor;
@@ -19,6 +20,14 @@ exports! {
         = |k| k.ob_reference_object_by_pointer(object, access, object_type, mode);
     fn ObOpenObjectByPointer(object: u64, attributes: u32, access_state: u64, access: u32, object_type: u64, mode: u8, handle: DriverPtr<u64>) -> NtStatus
         = |k| k.ob_open_object_by_pointer(object, attributes, access_state, access, object_type, mode, handle);
+    fn ObReferenceObjectByName(name: DriverPtr<UnicodeString>, _attributes: u32, _access_state: u64, _access: u32, object_type: u64, mode: u8, _parse: u64, object: DriverPtr<u64>) -> NtStatus
+        = |k| k.ob_reference_object_by_name(name, object_type, mode, object);
+    fn ObOpenObjectByName(attributes: Attributes, object_type: u64, mode: u8, _access_state: u64, access: u32, _parse: u64, handle: DriverPtr<u64>) -> NtStatus
+        = |k| k.ob_open_object_by_name(attributes, object_type, mode, access, handle);
+    fn ObRegisterCallbacks(registration: u64, handle: DriverPtr<u64>) -> NtStatus
+        = |k| k.ob_register_callbacks(registration, handle);
+    fn ObUnRegisterCallbacks(handle: u64) -> Nothing = |k| k.ob_unregister_callbacks(handle).map(Nothing::from);
+    fn ObGetFilterVersion() -> u16 = |k| k.ob_get_filter_version();
     fn ObCloseHandle(handle: u64, mode: u8) -> NtStatus = |k| k.ob_close_handle(handle, mode);
     fn ZwClose(handle: u64) -> NtStatus = |k| k.zw_close(handle);
     fn ObQueryNameString(object: u64, information: u64, room: u32, needed: DriverPtr<u32>) -> NtStatus

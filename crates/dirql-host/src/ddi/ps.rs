@@ -20,6 +20,12 @@ exports! {
         = |k| k.ps_lookup_process_by_process_id(id, process);
     fn PsLookupThreadByThreadId(id: u64, thread: DriverPtr<u64>) -> NtStatus
         = |k| k.ps_lookup_thread_by_thread_id(id, thread);
+    fn PsSetCreateProcessNotifyRoutineEx2(_kind: u32, routine: u64, remove: u8) -> NtStatus
+        = |k| k.ps_set_create_process_notify_routine(routine, remove);
+    fn PsSetCreateThreadNotifyRoutineEx(_kind: u32, routine: u64) -> NtStatus
+        = |k| k.ps_set_create_thread_notify_routine(routine);
+    fn PsSetLoadImageNotifyRoutineEx(routine: u64, _flags: u64) -> NtStatus
+        = |k| k.ps_set_load_image_notify_routine(routine);
     fn ZwOpenProcess(handle: DriverPtr<u64>, access: u32, attributes: DriverPtr<ObjectAttributes>, client: DriverPtr<[u64; 2]>) -> NtStatus
         = |k| k.zw_open_process(handle, access, attributes, client);
     fn PsGetVersion(major: DriverPtr<u32>, minor: DriverPtr<u32>, build: DriverPtr<u32>, service_pack: DriverPtr<UnicodeString>) -> u8

@@ -58,6 +58,8 @@ exports! {
         = |k| k.rtl_multi_byte_to_unicode_size(size, bytes);
     fn RtlPrefixString(prefix: Str, string: Str, ignore_case: u8) -> u8
         = |k| k.rtl_prefix_string(prefix, string, ignore_case, Width::Narrow);
+    fn RtlSuffixUnicodeString(suffix: Str, string: Str, ignore_case: u8) -> u8
+        = |k| k.rtl_suffix_unicode_string(suffix, string, ignore_case);
     fn RtlPrefixUnicodeString(prefix: Str, string: Str, ignore_case: u8) -> u8
         = |k| k.rtl_prefix_string(prefix, string, ignore_case, Width::Wide);
     fn RtlStringFromGUID(guid: DriverPtr<Guid>, to: Str) -> NtStatus

@@ -6,6 +6,7 @@
 //! Not modelled: security (every open is granted), links other than the current control set,
 //! transactions, notifications, quotas.
 
+mod callback;
 mod device_key;
 mod driver_key;
 mod handle;
@@ -27,6 +28,7 @@ use tree::{ROOT, Tree, Value};
 
 use crate::Kernel;
 
+pub(crate) use callback::compare_altitudes;
 pub use device_key::DeviceKeyKind;
 
 /// The state of the registry.
@@ -36,6 +38,7 @@ pub(crate) struct Cm {
     open: RefCell<BTreeMap<u64, handle::OpenKey>>,
     /// Bodies of key objects that nobody uses.
     free_bodies: RefCell<Vec<u64>>,
+    callbacks: callback::Callbacks,
 }
 
 /// What is below `\REGISTRY` in an absolute path.

@@ -8,7 +8,8 @@ use dirql_abi::object::ObjectAttributes;
 use dirql_abi::registry::key_disposition;
 use dirql_abi::string::UnicodeString;
 
-use super::information;
+use super::{callback, information};
+use crate::ob::ObjectKind;
 use crate::rtl::Width;
 use crate::{Ddi, DriverPtr, Kernel};
 
@@ -41,32 +42,37 @@ impl Kernel {
             Ok(found) => found,
             Err(status) => return Ok(status),
         };
+        let class_name = class.address();
         let class = if class.is_null() {
             None
         } else {
             Some(self.counted_units(class, Width::Wide)?)
         };
         let volatile = options & VOLATILE != 0;
-        let now = self.time_100ns();
-        let created = self.cm.tree.borrow_mut().create(from, &path, volatile, now);
-        let (key, new) = match created {
-            Ok(created) => created,
-            Err(status) => return Ok(status),
-        };
-        if let Some(class) = class.filter(|_| new) {
-            self.cm.tree.borrow_mut().set_class(key, class);
-        }
-        let value = self.open_key(key, access)?;
-        self.write(handle, value)?;
-        if !disposition.is_null() {
-            let what = if new {
-                key_disposition::REG_CREATED_NEW_KEY
-            } else {
-                key_disposition::REG_OPENED_EXISTING_KEY
+        let told = self.told_of_path(attributes, (options, class_name), access)?;
+        self.filtered(callback::CREATE_KEY, 0, &told, |kernel| {
+            let now = kernel.time_100ns();
+            let mut tree = kernel.cm.tree.borrow_mut();
+            let (key, new) = match tree.create(from, &path, volatile, now) {
+                Ok(created) => created,
+                Err(status) => return Ok(status),
             };
-            self.write(disposition, what)?;
-        }
-        Ok(NtStatus::SUCCESS)
+            if let Some(class) = class.filter(|_| new) {
+                tree.set_class(key, class);
+            }
+            drop(tree);
+            let value = kernel.open_key(key, access)?;
+            kernel.write(handle, value)?;
+            if !disposition.is_null() {
+                let what = if new {
+                    key_disposition::REG_CREATED_NEW_KEY
+                } else {
+                    key_disposition::REG_OPENED_EXISTING_KEY
+                };
+                kernel.write(disposition, what)?;
+            }
+            Ok(NtStatus::SUCCESS)
+        })
     }
 
     /// `NTSTATUS ZwOpenKey(PHANDLE, ACCESS_MASK, POBJECT_ATTRIBUTES)`, and `ZwOpenKeyEx`, whose
@@ -88,13 +94,48 @@ impl Kernel {
             Ok(found) => found,
             Err(status) => return Ok(status),
         };
-        let found = self.cm.tree.borrow().find(from, &path);
-        let Some(key) = found else {
-            return Ok(NtStatus::OBJECT_NAME_NOT_FOUND);
-        };
-        let value = self.open_key(key, access)?;
-        self.write(handle, value)?;
-        Ok(NtStatus::SUCCESS)
+        let told = self.told_of_path(attributes, (0, 0), access)?;
+        self.filtered(callback::OPEN_KEY, 0, &told, |kernel| {
+            let found = kernel.cm.tree.borrow().find(from, &path);
+            let Some(key) = found else {
+                return Ok(NtStatus::OBJECT_NAME_NOT_FOUND);
+            };
+            let value = kernel.open_key(key, access)?;
+            kernel.write(handle, value)?;
+            Ok(NtStatus::SUCCESS)
+        })
+    }
+
+    /// REG_CREATE_KEY_INFORMATION, which is also REG_OPEN_KEY_INFORMATION: CompleteName,
+    /// RootObject, ObjectType, CreateOptions, Class, SecurityDescriptor,
+    /// SecurityQualityOfService, DesiredAccess, Disposition, ResultObject.
+    fn told_of_path(
+        &self,
+        attributes: DriverPtr<ObjectAttributes>,
+        (options, class): (u32, u64),
+        access: u32,
+    ) -> Ddi<[u64; 10]> {
+        if !self.has_registry_callbacks() {
+            return Ok([0; 10]);
+        }
+        let given = self.read(attributes)?;
+        let root = self.ob_of_handle(given.root_directory).unwrap_or(0);
+        let kind = self.type_object(ObjectKind::Key);
+        let (descriptor, service) = (given.security_descriptor, given.security_quality_of_service);
+        let options = u64::from(options);
+        let name = given.object_name;
+        Ok([
+            name,
+            root,
+            kind,
+            options,
+            class,
+            descriptor,
+            service,
+            access.into(),
+            0,
+            0,
+        ])
     }
 
     /// `NTSTATUS ZwDeleteKey(HANDLE)`
@@ -107,11 +148,16 @@ impl Kernel {
     /// - Findings: none of its own.
     /// - Source: WDK reference, wdm.ZwDeleteKey.
     pub fn zw_delete_key(&self, handle: u64) -> Ddi<NtStatus> {
-        let now = self.time_100ns();
-        let deleted = self
-            .key_of_handle(handle)
-            .and_then(|key| self.cm.tree.borrow_mut().delete(key, now));
-        Ok(deleted.err().unwrap_or(NtStatus::SUCCESS))
+        let key = match self.key_of_handle(handle) {
+            Ok(key) => key,
+            Err(status) => return Ok(status),
+        };
+        let object = self.ob_of_handle(handle).unwrap_or(0);
+        self.filtered(callback::DELETE_KEY, object, &[object], |kernel| {
+            let now = kernel.time_100ns();
+            let deleted = kernel.cm.tree.borrow_mut().delete(key, now);
+            Ok(deleted.err().unwrap_or(NtStatus::SUCCESS))
+        })
     }
 
     /// `NTSTATUS ZwEnumerateKey(HANDLE, ULONG Index, KEY_INFORMATION_CLASS, PVOID, ULONG Length, PULONG Needed)`
@@ -136,17 +182,22 @@ impl Kernel {
             Ok(key) => key,
             Err(status) => return Ok(status),
         };
-        let answer = {
-            let tree = self.cm.tree.borrow();
-            let child = tree
-                .key(key)
-                .and_then(|key| key.children.values().nth(index as usize).copied());
-            let Some((id, child)) = child.and_then(|id| Some((id, tree.key(id)?))) else {
-                return Ok(NtStatus::NO_MORE_ENTRIES);
+        let object = self.ob_of_handle(handle).unwrap_or(0);
+        let which = u64::from(index) | u64::from(class) << 32;
+        let told = [object, which, buffer, length.into(), needed.address()];
+        self.filtered(callback::ENUMERATE_KEY, object, &told, |kernel| {
+            let answer = {
+                let tree = kernel.cm.tree.borrow();
+                let child = tree
+                    .key(key)
+                    .and_then(|key| key.children.values().nth(index as usize).copied());
+                let Some((id, child)) = child.and_then(|id| Some((id, tree.key(id)?))) else {
+                    return Ok(NtStatus::NO_MORE_ENTRIES);
+                };
+                information::of_key(&tree, id, child, class)
             };
-            information::of_key(&tree, id, child, class)
-        };
-        self.give_answer(answer, buffer, length, needed)
+            kernel.give_answer(answer, buffer, length, needed)
+        })
     }
 
     /// `NTSTATUS ZwQueryKey(HANDLE, KEY_INFORMATION_CLASS, PVOID, ULONG Length, PULONG Needed)`
@@ -169,14 +220,24 @@ impl Kernel {
             Ok(key) => key,
             Err(status) => return Ok(status),
         };
-        let answer = {
-            let tree = self.cm.tree.borrow();
-            let Some(key) = tree.key(id) else {
-                return Ok(NtStatus::KEY_DELETED);
+        let object = self.ob_of_handle(handle).unwrap_or(0);
+        let told = [
+            object,
+            class.into(),
+            buffer,
+            length.into(),
+            needed.address(),
+        ];
+        self.filtered(callback::QUERY_KEY, object, &told, |kernel| {
+            let answer = {
+                let tree = kernel.cm.tree.borrow();
+                let Some(key) = tree.key(id) else {
+                    return Ok(NtStatus::KEY_DELETED);
+                };
+                information::of_key(&tree, id, key, class)
             };
-            information::of_key(&tree, id, key, class)
-        };
-        self.give_answer(answer, buffer, length, needed)
+            kernel.give_answer(answer, buffer, length, needed)
+        })
     }
 
     /// `NTSTATUS ZwFlushKey(HANDLE)`
@@ -188,9 +249,12 @@ impl Kernel {
     /// - Findings: none of its own.
     /// - Source: WDK reference, wdm.ZwFlushKey.
     pub fn zw_flush_key(&self, handle: u64) -> Ddi<NtStatus> {
-        Ok(self
-            .key_of_handle(handle)
-            .err()
-            .unwrap_or(NtStatus::SUCCESS))
+        if let Err(status) = self.key_of_handle(handle) {
+            return Ok(status);
+        }
+        let object = self.ob_of_handle(handle).unwrap_or(0);
+        self.filtered(callback::FLUSH_KEY, object, &[object], |_| {
+            Ok(NtStatus::SUCCESS)
+        })
     }
 }

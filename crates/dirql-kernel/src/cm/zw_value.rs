@@ -6,8 +6,8 @@
 use dirql_abi::NtStatus;
 use dirql_abi::string::UnicodeString;
 
-use super::information;
-use super::tree::Value;
+use super::tree::{KeyId, Value};
+use super::{callback, information};
 use crate::{Ddi, DriverPtr, Kernel};
 
 impl Kernel {
@@ -34,15 +34,27 @@ impl Kernel {
             Ok(key) => key,
             Err(status) => return Ok(status),
         };
-        let name = self.text_of(name)?;
-        let answer = {
-            let tree = self.cm.tree.borrow();
-            let Some(value) = tree.key(key).and_then(|key| key.value(&name)) else {
-                return Ok(NtStatus::OBJECT_NAME_NOT_FOUND);
+        let object = self.ob_of_handle(handle).unwrap_or(0);
+        let (class_word, length_word) = (class.into(), length.into());
+        let told = [
+            object,
+            name.address(),
+            class_word,
+            buffer,
+            length_word,
+            needed.address(),
+        ];
+        self.filtered(callback::QUERY_VALUE, object, &told, |kernel| {
+            let name = kernel.text_of(name)?;
+            let answer = {
+                let tree = kernel.cm.tree.borrow();
+                let Some(value) = tree.key(key).and_then(|key| key.value(&name)) else {
+                    return Ok(NtStatus::OBJECT_NAME_NOT_FOUND);
+                };
+                information::of_value(value, class)
             };
-            information::of_value(value, class)
-        };
-        self.give_answer(answer, buffer, length, needed)
+            kernel.give_answer(answer, buffer, length, needed)
+        })
     }
 
     /// `NTSTATUS ZwEnumerateValueKey(HANDLE, ULONG Index, KEY_VALUE_INFORMATION_CLASS, PVOID, ULONG Length, PULONG Needed)`
@@ -66,14 +78,20 @@ impl Kernel {
             Ok(key) => key,
             Err(status) => return Ok(status),
         };
-        let answer = {
-            let tree = self.cm.tree.borrow();
-            let Some(value) = tree.key(key).and_then(|key| key.values.get(index as usize)) else {
-                return Ok(NtStatus::NO_MORE_ENTRIES);
+        let object = self.ob_of_handle(handle).unwrap_or(0);
+        let which = u64::from(index) | u64::from(class) << 32;
+        let told = [object, which, buffer, length.into(), needed.address()];
+        self.filtered(callback::ENUMERATE_VALUE, object, &told, |kernel| {
+            let answer = {
+                let tree = kernel.cm.tree.borrow();
+                let value = tree.key(key).and_then(|key| key.values.get(index as usize));
+                let Some(value) = value else {
+                    return Ok(NtStatus::NO_MORE_ENTRIES);
+                };
+                information::of_value(value, class)
             };
-            information::of_value(value, class)
-        };
-        self.give_answer(answer, buffer, length, needed)
+            kernel.give_answer(answer, buffer, length, needed)
+        })
     }
 
     /// `NTSTATUS ZwSetValueKey(HANDLE, PUNICODE_STRING Name, ULONG TitleIndex, ULONG Type, PVOID Data, ULONG Size)`
@@ -97,6 +115,21 @@ impl Kernel {
             Ok(key) => key,
             Err(status) => return Ok(status),
         };
+        let object = self.ob_of_handle(handle).unwrap_or(0);
+        let kind = u64::from(value_type) << 32;
+        let told = [object, name.address(), kind, data, size.into()];
+        self.filtered(callback::SET_VALUE, object, &told, |kernel| {
+            kernel.set_value_of(key, name, value_type, (data, size))
+        })
+    }
+
+    fn set_value_of(
+        &self,
+        key: KeyId,
+        name: DriverPtr<UnicodeString>,
+        value_type: u32,
+        (data, size): (u64, u32),
+    ) -> Ddi<NtStatus> {
         let name = self.text_of(name)?;
         let data = self.read_bytes(data, size as usize)?;
         let now = self.time_100ns();
@@ -129,9 +162,13 @@ impl Kernel {
             Ok(key) => key,
             Err(status) => return Ok(status),
         };
-        let name = self.text_of(name)?;
-        let now = self.time_100ns();
-        let deleted = self.cm.tree.borrow_mut().delete_value(key, &name, now);
-        Ok(deleted.err().unwrap_or(NtStatus::SUCCESS))
+        let object = self.ob_of_handle(handle).unwrap_or(0);
+        let told = [object, name.address()];
+        self.filtered(callback::DELETE_VALUE, object, &told, |kernel| {
+            let name = kernel.text_of(name)?;
+            let now = kernel.time_100ns();
+            let deleted = kernel.cm.tree.borrow_mut().delete_value(key, &name, now);
+            Ok(deleted.err().unwrap_or(NtStatus::SUCCESS))
+        })
     }
 }

@@ -15,6 +15,7 @@ mod csq;
 mod device;
 mod device_queue;
 mod driver;
+mod enumerate;
 mod error_log;
 mod file;
 mod hardware_description;

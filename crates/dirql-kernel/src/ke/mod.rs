@@ -25,6 +25,7 @@ mod patience;
 mod poll;
 mod priority;
 mod processor;
+mod processor_change;
 mod query;
 mod queue;
 mod reader_writer_lock;
@@ -106,6 +107,7 @@ pub(crate) struct Ke {
     call_dpc: call_dpc::CallDpc,
     nmi: nmi::Nmi,
     bug_checks: bug_check::BugChecks,
+    processor_changes: processor_change::ProcessorChanges,
 }
 
 impl Ke {

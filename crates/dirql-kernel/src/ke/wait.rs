@@ -458,6 +458,14 @@ impl Kernel {
             .collect()
     }
 
+    /// `NTSTATUS ZwYieldExecution(VOID)`: a delay of no length.
+    ///
+    /// - IRQL: PASSIVE_LEVEL.
+    /// - Returns: SUCCESS, though nobody else may have run.
+    pub fn zw_yield_execution(&self) -> Ddi<NtStatus> {
+        self.delay_for(0, 0)
+    }
+
     /// `NTSTATUS KeDelayExecutionThread(KPROCESSOR_MODE, BOOLEAN, PLARGE_INTEGER)`
     ///
     /// - IRQL: at or below APC_LEVEL.
@@ -465,10 +473,15 @@ impl Kernel {
     /// - Source: WDK reference, wdm.KeDelayExecutionThread.
     pub fn ke_delay_execution_thread(&self, interval: DriverPtr<i64>) -> Ddi<NtStatus> {
         let by = self.relative_time(self.read(interval)?);
+        self.delay_for(by, interval.address())
+    }
+
+    /// Has the thread wait for `by`, in 100 ns; `told_by` is where a driver has said so.
+    fn delay_for(&self, by: u64, told_by: u64) -> Ddi<NtStatus> {
         let Some(thread) = self.current_thread() else {
             return Err(BugCheck::new(code::ATTEMPTED_SWITCH_FROM_DPC, [0; 4]).into());
         };
-        self.check_wait_level(&[interval.address()], Some(by.max(1)))?;
+        self.check_wait_level(&[told_by], Some(by.max(1)))?;
         let alarm = self.set_alarm(
             self.time_100ns().saturating_add(by),
             ClockAction::WaitTimeout(thread),

@@ -104,6 +104,8 @@ impl Kernel {
         self.find_work_items_left(driver, image)?;
         self.find_callbacks_left(driver, image)?;
         self.find_notify_left(driver, image)?;
+        self.find_registry_callbacks_left(driver, image)?;
+        self.find_object_callbacks_left(driver, image)?;
         self.find_lookasides_left(driver, image)?;
         self.find_keys_left(driver, image)?;
         self.find_providers_left(driver, image)?;

@@ -154,7 +154,7 @@ impl Kernel {
         if object_type != 0 && !self.is_of_type(body, object_type, mode) {
             return Ok(NtStatus::OBJECT_TYPE_MISMATCH);
         }
-        let value = self.ob_create_handle(body, access)?;
+        let value = self.ob_create_filtered_handle(body, access)?;
         self.write(handle, value)?;
         Ok(NtStatus::SUCCESS)
     }

@@ -7,8 +7,10 @@
 //! namespaces.
 
 mod access;
+mod callback;
 mod dispatcher;
 mod handle;
+mod lookup;
 mod name;
 mod object;
 mod query;
@@ -34,6 +36,7 @@ pub(crate) struct Ob {
     /// Self-relative security descriptors that were set, by object.
     security: RefCell<BTreeMap<u64, alloc::vec::Vec<u8>>>,
     names: RefCell<BTreeMap<String, name::Named>>,
+    callbacks: callback::Callbacks,
     /// Address of each type's object, as drivers compare it.
     types: RefCell<BTreeMap<ObjectKind, u64>>,
     /// Address of each exported variable that holds such an address.

@@ -126,7 +126,7 @@ impl Kernel {
         if self.read(client)?[0] != SYSTEM_PROCESS_ID {
             return Ok(NtStatus::INVALID_CID);
         }
-        let value = self.ob_create_handle(self.current_process(), access)?;
+        let value = self.ob_create_filtered_handle(self.current_process(), access)?;
         self.write(handle, value)?;
         Ok(NtStatus::SUCCESS)
     }

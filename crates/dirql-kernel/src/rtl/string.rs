@@ -331,6 +331,27 @@ impl Kernel {
         Ok(u8::from(begins))
     }
 
+    /// `BOOLEAN RtlSuffixUnicodeString(PCUNICODE_STRING Suffix, PCUNICODE_STRING String, BOOLEAN
+    /// CaseInSensitive)`
+    ///
+    /// - IRQL: PASSIVE_LEVEL.
+    /// - Returns: TRUE if the string ends with the suffix.
+    /// - Source: ntifs.h, which declares it; it has no page.
+    pub fn rtl_suffix_unicode_string(
+        &self,
+        suffix: DriverPtr<CountedString>,
+        string: DriverPtr<CountedString>,
+        ignore_case: u8,
+    ) -> Ddi<u8> {
+        let suffix = self.counted_units(suffix, Width::Wide)?;
+        let string = self.counted_units(string, Width::Wide)?;
+        let end = string.len().checked_sub(suffix.len());
+        let ends = end.is_some_and(|end| {
+            compare(&string[end..], &suffix, Width::Wide, is_true(ignore_case)) == 0
+        });
+        Ok(u8::from(ends))
+    }
+
     /// `NTSTATUS RtlUpcaseUnicodeString(PUNICODE_STRING To, PCUNICODE_STRING From, BOOLEAN Allocate)`,
     /// and `RtlDowncaseUnicodeString`
     ///
