@@ -4,7 +4,7 @@ use dirql_abi::NtStatus;
 use dirql_abi::dma::{DeviceDescription, DmaAdapter};
 use dirql_abi::memory::Mdl;
 use dirql_kernel::DriverPtr;
-use dirql_kernel::hal::ListRequest;
+use dirql_kernel::hal::{ListRequest, TransferRequest, TransferSpan};
 
 use super::{Nothing, exports, operations};
 
@@ -69,6 +69,53 @@ operations! {
         buffer,
         buffer_bytes,
     );
+    fn GetDmaAdapterInfo(adapter: u64, info: DriverPtr<[u32; 6]>) -> NtStatus = |k| k.get_dma_adapter_info(adapter, info);
+    fn GetDmaTransferInfo(adapter: u64, mdl: DriverPtr<Mdl>, offset: u64, bytes: u32, _write_only: u8, info: DriverPtr<[u32; 4]>) -> NtStatus
+        = |k| k.get_dma_transfer_info(adapter, TransferSpan { mdl, offset, bytes }, info);
+    fn InitializeDmaTransferContext(adapter: u64, context: u64) -> NtStatus
+        = |k| k.initialize_dma_transfer_context(adapter, context);
+    fn AllocateCommonBufferEx(adapter: u64, maximum: DriverPtr<u64>, bytes: u32, logical: DriverPtr<u64>, _cached: u8, _node: u32) -> u64
+        = |k| k.allocate_common_buffer_ex(adapter, maximum, bytes, logical);
+    fn AllocateAdapterChannelEx(
+        adapter: u64, device: u64, transfer: u64, registers: u32, flags: u32, routine: u64, context: u64,
+        out: DriverPtr<u64>,
+    ) -> NtStatus = |k| k.allocate_adapter_channel_ex(
+        TransferRequest { adapter, device, transfer, flags, routine, context, out },
+        registers,
+    );
+    fn CancelAdapterChannel(adapter: u64, _device: u64, transfer: u64) -> u8
+        = |k| k.cancel_adapter_channel(adapter, transfer);
+    fn MapTransferEx(
+        adapter: u64, mdl: DriverPtr<Mdl>, base: u64, offset: u64, _device_offset: u32, length: DriverPtr<u32>,
+        write: u8, list: u64, room: u32, _completion: u64, _context: u64,
+    ) -> NtStatus = |k| {
+        let bytes = k.read(length)?;
+        k.map_transfer_ex((adapter, base), TransferSpan { mdl, offset, bytes }, write, (list, room))
+    };
+    fn GetScatterGatherListEx(
+        adapter: u64, device: u64, transfer: u64, mdl: DriverPtr<Mdl>, offset: u64, bytes: u32, flags: u32,
+        routine: u64, context: u64, write: u8, _completion: u64, _completion_context: u64, out: DriverPtr<u64>,
+    ) -> NtStatus = |k| k.scatter_gather_list_ex(
+        TransferRequest { adapter, device, transfer, flags, routine, context, out },
+        TransferSpan { mdl, offset, bytes },
+        write,
+        None,
+    );
+    fn BuildScatterGatherListEx(
+        adapter: u64, device: u64, transfer: u64, mdl: DriverPtr<Mdl>, offset: u64, bytes: u32, flags: u32,
+        routine: u64, context: u64, write: u8, buffer: u64, room: u32, _completion: u64, _completion_context: u64,
+        out: DriverPtr<u64>,
+    ) -> NtStatus = |k| k.scatter_gather_list_ex(
+        TransferRequest { adapter, device, transfer, flags, routine, context, out },
+        TransferSpan { mdl, offset, bytes },
+        write,
+        Some((buffer, room)),
+    );
+    fn FlushAdapterBuffersEx(adapter: u64, _mdl: u64, base: u64, _offset: u64, _length: u32, write: u8) -> NtStatus
+        = |k| k.flush_adapter_buffers_ex(adapter, base, write);
+    fn FreeAdapterObject(adapter: u64, action: u32) -> Nothing
+        = |k| k.free_adapter_object(adapter, action).map(Nothing::from);
+    fn DmaNotModelled() -> u64 = |k| k.dma_not_modelled();
     fn BuildMdlFromScatterGatherList(adapter: u64, list: u64, original: DriverPtr<Mdl>, target: DriverPtr<u64>) -> NtStatus
         = |k| k.build_mdl_from_scatter_gather_list(adapter, list, original, target);
 }

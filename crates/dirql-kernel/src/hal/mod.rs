@@ -29,7 +29,7 @@ use dirql_chips::ioapic::IoApic;
 use dirql_chips::pci::{Bus, Outputs};
 use dirql_chips::{Effects, WiredOr};
 
-pub use adapter::ListRequest;
+pub use adapter::{ListRequest, TransferRequest, TransferSpan};
 pub use assign::{Assignment, InterruptGrant, Resource};
 pub(crate) use machine::PINS as LINES;
 pub use machine::{DeviceId, LegacyWindow, LineWish, MessageWish, Plug, PlugError, Socket};

@@ -78,7 +78,19 @@ pub(crate) fn builtin(name: &str) -> Option<Code> {
         | "dirql:PutScatterGatherList"
         | "dirql:CalculateScatterGatherList"
         | "dirql:BuildScatterGatherList"
-        | "dirql:BuildMdlFromScatterGatherList" => |_, _| Ok(0),
+        | "dirql:BuildMdlFromScatterGatherList"
+        | "dirql:GetDmaAdapterInfo"
+        | "dirql:GetDmaTransferInfo"
+        | "dirql:InitializeDmaTransferContext"
+        | "dirql:AllocateCommonBufferEx"
+        | "dirql:AllocateAdapterChannelEx"
+        | "dirql:CancelAdapterChannel"
+        | "dirql:MapTransferEx"
+        | "dirql:GetScatterGatherListEx"
+        | "dirql:BuildScatterGatherListEx"
+        | "dirql:FlushAdapterBuffersEx"
+        | "dirql:FreeAdapterObject"
+        | "dirql:DmaNotModelled" => |_, _| Ok(0),
         _ => return port_routine(name),
     })
 }

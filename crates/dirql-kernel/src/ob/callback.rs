@@ -337,11 +337,11 @@ mod tests {
         assert_eq!(register(right), NtStatus::SUCCESS);
         assert_eq!(register(right), NtStatus::FLT_INSTANCE_ALTITUDE_COLLISION);
         kernel
-            .find_object_callbacks_left("sample", &(0..0x1000))
+            .find_object_callbacks_left("sample", &(1..0x1000))
             .unwrap();
         assert!(bench.rules().is_empty());
         kernel
-            .find_object_callbacks_left("sample", &(0..0x1001))
+            .find_object_callbacks_left("sample", &(1..0x1001))
             .unwrap();
         assert_eq!(bench.rules(), [ids::NOTIFY_LEFT]);
     }

@@ -13,7 +13,9 @@ use dirql_abi::memory::Mdl;
 use dirql_abi::{Irql, NtStatus, is_true};
 use dirql_rules::ids;
 
-use super::pages::Span;
+use super::list::list_size;
+use super::pages::{Piece, Span};
+use super::version3::Manner;
 use super::{RegisterSet, Request};
 use crate::{Ddi, DriverPtr, Kernel, at};
 
@@ -26,6 +28,7 @@ pub(super) struct Wish {
     device: u64,
     routine: u64,
     context: u64,
+    pub(super) manner: Manner,
 }
 
 impl Kernel {
@@ -50,6 +53,21 @@ impl Kernel {
         routine: u64,
         context: u64,
     ) -> Ddi<NtStatus> {
+        self.allocate_channel(
+            (adapter, device),
+            registers,
+            (routine, context),
+            Manner::OLD,
+        )
+    }
+
+    pub(super) fn allocate_channel(
+        &self,
+        (adapter, device): (u64, u64),
+        registers: u32,
+        (routine, context): (u64, u64),
+        manner: Manner,
+    ) -> Ddi<NtStatus> {
         self.expect_adapter(adapter)?;
         self.expect_device(device)?;
         let most = self.with_adapter(adapter, |state| state.registers);
@@ -61,8 +79,13 @@ impl Kernel {
             device,
             routine,
             context,
+            manner,
         };
-        self.request_registers(adapter, Request::Channel(wish))?;
+        let request = Request::Channel(wish);
+        if manner.at_once && !self.can_serve_now(adapter, &request) {
+            return Ok(NtStatus::INSUFFICIENT_RESOURCES);
+        }
+        self.request_registers(adapter, request)?;
         Ok(NtStatus::SUCCESS)
     }
 
@@ -79,6 +102,12 @@ impl Kernel {
             state.channel = Some(base);
             state.sets.insert(base, set);
         });
+        if !wish.manner.out.is_null() {
+            self.write(wish.manner.out, base)?;
+        }
+        if wish.routine == 0 {
+            return Ok(());
+        }
         let irp = self.current_irp(wish.device)?;
         let arguments = [wish.device, irp, base, wish.context];
         let action = self.call_at_dispatch("AdapterControl", wish.routine, &arguments)?;
@@ -220,6 +249,69 @@ impl Kernel {
         };
         self.write(length, mapped)?;
         Ok(logical)
+    }
+
+    /// Maps a transfer and writes the list of what the device is to access.
+    pub(super) fn map_list(
+        &self,
+        (adapter, base): (u64, u64),
+        span: Span,
+        to_device: bool,
+        (list, room): (u64, u32),
+    ) -> Ddi<NtStatus> {
+        self.expect_adapter(adapter)?;
+        self.expect_registers(adapter, base)?;
+        let pieces = self.pieces(span)?.filter(|pieces| !pieces.is_empty());
+        let Some(pieces) = pieces else {
+            let (bytes, address) = (span.bytes, span.address);
+            let message = format!("{bytes:#x} bytes at {address:#x} are not inside the MDL");
+            return Err(self.find_fatal(ids::DMA_TRANSFER, message, None));
+        };
+        let pages = self.pages_of(span)?;
+        let known = self.with_adapter(adapter, |state| (state.reach, state.scatter_gather));
+        let (reach, gathers) = known.unwrap_or_default();
+        let elements = if gathers { pieces.len() as u32 } else { 1 };
+        if u64::from(room) < list_size(elements) {
+            return Ok(NtStatus::BUFFER_TOO_SMALL);
+        }
+        self.count_registers(adapter, base, pages)?;
+        let Some((elements, bounces)) = self.elements(&pieces, (reach, gathers), to_device) else {
+            let message = format!("no memory behind {pages} map registers");
+            return Err(self.find_fatal(ids::DMA_TRANSFER, message, None));
+        };
+        self.with_adapter(adapter, |state| {
+            if let Some(set) = state.sets.get_mut(&base) {
+                set.bounces.extend(bounces);
+            }
+        });
+        self.write_list(list, &elements)?;
+        Ok(NtStatus::SUCCESS)
+    }
+
+    /// What a device with such a reach accesses in place of `pieces`, and the copies that takes; a
+    /// device that does not gather gets everything in one piece. `None` without memory for copies.
+    pub(super) fn elements(
+        &self,
+        pieces: &[Piece],
+        (reach, gathers): (u64, bool),
+        to_device: bool,
+    ) -> Option<(Vec<Piece>, Vec<super::Bounce>)> {
+        let (mut elements, mut bounces) = (Vec::new(), Vec::new());
+        let parts = if gathers { 1 } else { pieces.len().max(1) };
+        for part in pieces.chunks(parts) {
+            match part {
+                [piece] if piece.is_reached(reach) => elements.push(*piece),
+                part => {
+                    let bounce = self.bounce(reach, part, to_device)?;
+                    elements.push(Piece {
+                        physical: bounce.logical(),
+                        bytes: part.iter().map(|piece| piece.bytes).sum(),
+                    });
+                    bounces.push(bounce);
+                }
+            }
+        }
+        Some((elements, bounces))
     }
 
     /// `BOOLEAN FlushAdapterBuffers(PDMA_ADAPTER, PMDL, PVOID MapRegisterBase, PVOID CurrentVa,

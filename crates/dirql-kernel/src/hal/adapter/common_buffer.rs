@@ -29,9 +29,21 @@ impl Kernel {
         bytes: u32,
         logical: DriverPtr<u64>,
     ) -> Ddi<u64> {
+        self.allocate_common_buffer_below(adapter, u64::MAX, bytes, logical)
+    }
+
+    /// As [`Kernel::allocate_common_buffer`], up to the physical address `highest`.
+    pub(super) fn allocate_common_buffer_below(
+        &self,
+        adapter: u64,
+        highest: u64,
+        bytes: u32,
+        logical: DriverPtr<u64>,
+    ) -> Ddi<u64> {
         self.expect_adapter(adapter)?;
         let reach = self.with_adapter(adapter, |state| state.reach).unwrap_or(0);
-        let address = self.allocate_run(RunKind::CommonBuffer, bytes.into(), Reach::up_to(reach));
+        let reach = Reach::up_to(reach.min(highest));
+        let address = self.allocate_run(RunKind::CommonBuffer, bytes.into(), reach);
         let Some(physical) = layout::physical(address) else {
             return Ok(0);
         };

@@ -13,6 +13,7 @@ use dirql_abi::memory::{Mdl, mdl_flags};
 use dirql_rules::ids;
 
 use super::pages::{Piece, Span};
+use super::version3::Manner;
 use super::{RegisterSet, Request, TAG};
 use crate::mm::layout::{PAGE, pages_spanned};
 use crate::mm::{frame_at, virtual_address_of};
@@ -31,6 +32,7 @@ pub(super) struct Wish {
     buffer: u64,
     /// That is pool of ours.
     in_pool: bool,
+    pub(super) manner: Manner,
 }
 
 /// A list that a driver has.
@@ -78,7 +80,7 @@ impl Kernel {
     /// # Errors
     /// The bug check if the device is none.
     pub fn get_scatter_gather_list(&self, request: ListRequest) -> Ddi<NtStatus> {
-        self.build_list(request, None)
+        self.build_list(request, None, Manner::OLD)
     }
 
     /// `NTSTATUS BuildScatterGatherList(..., PVOID ScatterGatherBuffer, ULONG
@@ -97,10 +99,15 @@ impl Kernel {
         buffer: u64,
         bytes: u32,
     ) -> Ddi<NtStatus> {
-        self.build_list(request, Some((buffer, bytes)))
+        self.build_list(request, Some((buffer, bytes)), Manner::OLD)
     }
 
-    fn build_list(&self, request: ListRequest, buffer: Option<(u64, u32)>) -> Ddi<NtStatus> {
+    pub(super) fn build_list(
+        &self,
+        request: ListRequest,
+        buffer: Option<(u64, u32)>,
+        manner: Manner,
+    ) -> Ddi<NtStatus> {
         let adapter = request.adapter;
         self.expect_adapter(adapter)?;
         self.expect_device(request.device)?;
@@ -137,9 +144,23 @@ impl Kernel {
             to_device: is_true(request.write_to_device),
             buffer,
             in_pool,
+            manner,
         };
-        self.request_registers(adapter, Request::List(wish))?;
+        let request = Request::List(wish);
+        if manner.at_once && !self.can_serve_now(adapter, &request) {
+            self.forget_list(&wish)?;
+            return Ok(NtStatus::INSUFFICIENT_RESOURCES);
+        }
+        self.request_registers(adapter, request)?;
         Ok(NtStatus::SUCCESS)
+    }
+
+    /// A list is not made: its memory is given back.
+    pub(super) fn forget_list(&self, wish: &Wish) -> Ddi<()> {
+        if wish.in_pool {
+            self.pool_free(wish.buffer, Some(TAG))?;
+        }
+        Ok(())
     }
 
     /// Makes the list and calls the routine that waited for it.
@@ -147,30 +168,11 @@ impl Kernel {
         let known = self.with_adapter(adapter, |state| (state.reach, state.scatter_gather));
         let (reach, gathers) = known.unwrap_or_default();
         let pieces = self.pieces(wish.span)?.unwrap_or_default();
-        let mut elements: Vec<Piece> = Vec::new();
-        let mut bounces = Vec::new();
-        // A device that does not gather gets everything in one piece.
-        let parts: Vec<&[Piece]> = if gathers {
-            pieces.chunks(1).collect()
-        } else {
-            alloc::vec![&pieces[..]]
+        let made = self.elements(&pieces, (reach, gathers), wish.to_device);
+        let Some((elements, bounces)) = made else {
+            let message = format!("no memory behind {} map registers", wish.registers);
+            return Err(self.find_fatal(ids::DMA_TRANSFER, message, None));
         };
-        for part in parts {
-            match part {
-                [piece] if piece.is_reached(reach) => elements.push(*piece),
-                part => {
-                    let Some(bounce) = self.bounce(reach, part, wish.to_device) else {
-                        let message = format!("no memory behind {} map registers", wish.registers);
-                        return Err(self.find_fatal(ids::DMA_TRANSFER, message, None));
-                    };
-                    elements.push(Piece {
-                        physical: bounce.logical(),
-                        bytes: part.iter().map(|piece| piece.bytes).sum(),
-                    });
-                    bounces.push(bounce);
-                }
-            }
-        }
         let list = wish.buffer;
         self.write_list(list, &elements)?;
         let registers = RegisterSet {
@@ -184,13 +186,19 @@ impl Kernel {
             in_pool: wish.in_pool,
         };
         self.with_adapter(adapter, |state| state.lists.insert(list, entry));
+        if !wish.manner.out.is_null() {
+            self.write(wish.manner.out, list)?;
+        }
+        if wish.routine == 0 {
+            return Ok(());
+        }
         let irp = self.current_irp(wish.device)?;
         let arguments = [wish.device, irp, list, wish.context];
         self.call_at_dispatch("AdapterListControl", wish.routine, &arguments)?;
         Ok(())
     }
 
-    fn write_list(&self, list: u64, elements: &[Piece]) -> Ddi<()> {
+    pub(super) fn write_list(&self, list: u64, elements: &[Piece]) -> Ddi<()> {
         let head = ScatterGatherList {
             number_of_elements: elements.len() as u32,
             padding4: 0,
@@ -346,6 +354,6 @@ impl Kernel {
 }
 
 /// Bytes of the longest list for so many pages.
-const fn list_size(pages: u32) -> u64 {
+pub(super) const fn list_size(pages: u32) -> u64 {
     size_of::<ScatterGatherList>() as u64 + pages as u64 * size_of::<ScatterGatherElement>() as u64
 }

@@ -7,7 +7,7 @@
 //! forgets the flush, or that flushes too early, gets stale data, as on a PC.
 //!
 //! Not modelled: the PC's own DMA controller, so there is no adapter for a device that is not a bus
-//! master; version 3 of the interface.
+//! master.
 //!
 //! Source: WDK reference, "Adapter Objects and DMA", "Map Registers", wdm.IoGetDmaAdapter,
 //! wdm.DEVICE_DESCRIPTION.
@@ -18,13 +18,14 @@ mod list;
 mod pages;
 #[cfg(test)]
 mod tests;
+mod version3;
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::String;
 use core::cell::{Cell, RefCell};
 
-use dirql_abi::dma::{DeviceDescription, DmaAdapter, DmaOperations, description_version};
+use dirql_abi::dma::{DeviceDescription, DmaAdapter, DmaOperations};
 use dirql_abi::is_true;
 use dirql_rules::{Place, ids};
 
@@ -32,6 +33,7 @@ use crate::mm::layout::{self, PAGE};
 use crate::{Ddi, DriverPtr, Kernel};
 pub use list::ListRequest;
 use pages::Bounce;
+pub use version3::{TransferRequest, TransferSpan};
 
 /// Tag of the pool that adapters and lists are in.
 const TAG: u32 = u32::from_le_bytes(*b"Dma ");
@@ -46,8 +48,9 @@ const REACH_32: u64 = 0xFFFF_FFFF;
 #[derive(Default)]
 pub(crate) struct Adapters {
     live: RefCell<BTreeMap<u64, Adapter>>,
-    /// The DMA_OPERATIONS that all adapters share, 0 before the first one.
+    /// The DMA_OPERATIONS that all adapters share, those of version 3 too, 0 before the first one.
     operations: Cell<u64>,
+    operations_3: Cell<u64>,
     /// Number of the last set of map registers.
     last_set: Cell<u64>,
 }
@@ -101,6 +104,14 @@ impl Request {
             Self::List(wish) => wish.registers,
         }
     }
+
+    /// The context of a transfer of version 3, or 0.
+    const fn transfer(&self) -> u64 {
+        match self {
+            Self::Channel(wish) => wish.manner.transfer,
+            Self::List(wish) => wish.manner.transfer,
+        }
+    }
 }
 
 impl Adapter {
@@ -125,7 +136,7 @@ impl Kernel {
     ///
     /// - IRQL: PASSIVE_LEVEL.
     /// - Returns: the adapter, and the most map registers that one transfer can have: a page
-    ///   more than `MaximumLength` has. NULL for a version of the description above 2, for a
+    ///   more than `MaximumLength` has. NULL for a version of the description above 3, for a
     ///   device that is not a bus master (note N0150), or without pool.
     /// - Source: WDK reference, wdm.IoGetDmaAdapter.
     ///
@@ -141,13 +152,23 @@ impl Kernel {
             self.expect_device(physical_device)?;
         }
         let wish = self.read(description)?;
-        if wish.version > description_version::DEVICE_DESCRIPTION_VERSION2 || !is_true(wish.master)
-        {
+        if wish.version > version3::VERSION || !is_true(wish.master) {
             return Ok(DriverPtr::NULL);
         }
+        let is_version_3 = wish.version == version3::VERSION;
+        let width = match is_version_3 {
+            true => self.read(DriverPtr::<u32>::new(
+                description.address().wrapping_add(ADDRESS_WIDTH),
+            ))?,
+            false => 0,
+        };
         let count = wish.maximum_length.div_ceil(PAGE as u32) + 1;
         self.write(registers, count)?;
-        let operations = self.dma_operations()?;
+        let operations = if is_version_3 {
+            self.dma_operations_3()?
+        } else {
+            self.dma_operations()?
+        };
         let adapter = DriverPtr::new(self.allocate_zeroed(size_of::<DmaAdapter>() as u64, TAG)?);
         if adapter.is_null() || operations == 0 {
             return Ok(DriverPtr::NULL);
@@ -160,7 +181,7 @@ impl Kernel {
         };
         self.write(adapter, body)?;
         let state = Adapter {
-            reach: reach_of(&wish),
+            reach: reach_of(&wish, width),
             scatter_gather: is_true(wish.scatter_gather),
             registers: count,
             used: 0,
@@ -256,6 +277,14 @@ impl Kernel {
             .map(use_it)
     }
 
+    /// Whether `request` would be served now.
+    fn can_serve_now(&self, adapter: u64, request: &Request) -> bool {
+        let can = self.with_adapter(adapter, |state| {
+            state.waiting.is_empty() && state.can_serve(request)
+        });
+        can == Some(true)
+    }
+
     /// Serves `request` now or, if registers or the channel are short, later.
     fn request_registers(&self, adapter: u64, request: Request) -> Ddi<()> {
         self.with_adapter(adapter, |state| state.waiting.push_back(request));
@@ -279,6 +308,32 @@ impl Kernel {
                 None => return Ok(()),
             }
         }
+    }
+
+    /// The table of operations of version 3, made for the first adapter that has it.
+    fn dma_operations_3(&self) -> Ddi<u64> {
+        let known = self.hal.adapters.operations_3.get();
+        if known != 0 {
+            return Ok(known);
+        }
+        let old = self.dma_operations()?;
+        let table = self.allocate_system(version3::VERSION_3_BYTES);
+        if table == 0 || old == 0 {
+            return Ok(0);
+        }
+        let common = self.read_bytes(old, version3::VERSION_2_BYTES as usize)?;
+        self.write_bytes(table, &common)?;
+        self.write(DriverPtr::new(table), version3::VERSION_3_BYTES as u32)?;
+        let more = version3::VERSION_3_BYTES - version3::VERSION_2_BYTES;
+        for index in 0..more / 8 {
+            let routines = version3::ROUTINES;
+            let name = routines.get(index as usize).copied();
+            let routine = self.kernel_routine(name.unwrap_or(version3::NOT_MODELLED));
+            let entry = table + version3::VERSION_2_BYTES + 8 * index;
+            self.write(DriverPtr::new(entry), routine)?;
+        }
+        self.hal.adapters.operations_3.set(table);
+        Ok(table)
     }
 
     /// The table of operations, made for the first adapter.
@@ -317,9 +372,15 @@ impl Kernel {
     }
 }
 
-/// The highest address that a device described so can reach.
-fn reach_of(description: &DeviceDescription) -> u64 {
-    if is_true(description.dma64_bit_addresses) {
+/// Where version 3 of DEVICE_DESCRIPTION has `DmaAddressWidth`, 4 bytes. Source: wdm.h.
+const ADDRESS_WIDTH: u64 = 40;
+
+/// The highest address that a device described so can reach; `width` is that of its addresses in
+/// bits, if it is known.
+fn reach_of(description: &DeviceDescription, width: u32) -> u64 {
+    if width != 0 {
+        u64::MAX >> (64 - width.min(64))
+    } else if is_true(description.dma64_bit_addresses) {
         u64::MAX
     } else if is_true(description.dma32_bit_addresses) {
         REACH_32

@@ -112,7 +112,7 @@ fn a_device_gets_a_register_more_than_its_longest_transfer_has_pages() {
 }
 
 #[test]
-fn there_is_no_adapter_for_the_system_controller_nor_for_version_3() {
+fn there_is_no_adapter_for_the_system_controller_nor_for_version_4() {
     let bench = bench();
     let ask = |version, master| {
         let description = DeviceDescription {
@@ -126,8 +126,8 @@ fn there_is_no_adapter_for_the_system_controller_nor_for_version_3() {
         bench.kernel.io_get_dma_adapter(0, wish, registers).unwrap()
     };
     assert!(ask(1, 0).is_null());
-    assert!(ask(3, 1).is_null());
-    assert!(!ask(0, 1).is_null() && !ask(2, 1).is_null());
+    assert!(ask(4, 1).is_null());
+    assert!(!ask(0, 1).is_null() && !ask(2, 1).is_null() && !ask(3, 1).is_null());
 }
 
 #[test]
@@ -437,4 +437,129 @@ fn the_size_of_a_list_and_an_mdl_of_what_the_device_sees() {
     );
     kernel.put_scatter_gather_list(adapter, list, 0).unwrap();
     assert_eq!(bench.rules(), []);
+}
+
+/// An adapter of version 3 for a device with so many address lines.
+fn adapter_3(bench: &Bench, width: u32, maximum_length: u32) -> u64 {
+    let description = DeviceDescription {
+        version: 3,
+        master: 1,
+        scatter_gather: 1,
+        maximum_length,
+        ..zerocopy::FromZeros::new_zeroed()
+    };
+    let wish = DriverPtr::new(bench.variable(64));
+    let registers = DriverPtr::<u32>::new(bench.variable(4));
+    bench.kernel.write(wish, description).unwrap();
+    let width_at = DriverPtr::<u32>::new(wish.address() + 40);
+    bench.kernel.write(width_at, width).unwrap();
+    let adapter = bench.kernel.io_get_dma_adapter(0, wish, registers).unwrap();
+    let operations = bench.kernel.read(adapter).unwrap().dma_operations;
+    assert_eq!(
+        bench.kernel.read(DriverPtr::<u32>::new(operations)),
+        Ok(320)
+    );
+    adapter.address()
+}
+
+fn transfer(adapter: u64, device: u64, out: DriverPtr<u64>) -> super::TransferRequest {
+    super::TransferRequest {
+        adapter,
+        device,
+        transfer: 0x1000,
+        flags: 1,
+        routine: 0,
+        context: 0,
+        out,
+    }
+}
+
+#[test]
+fn version_3_gives_a_list_without_calling_a_routine() {
+    let bench = bench();
+    let adapter = adapter_3(&bench, 64, 2 * PAGE as u32);
+    let device = device(&bench);
+    let kernel = &bench.kernel;
+    let span = super::TransferSpan {
+        mdl: user_mdl(&bench, 0x10, 0x1100),
+        offset: 0x20,
+        bytes: 0x1000,
+    };
+    let info = DriverPtr::<[u32; 6]>::new(bench.variable(24));
+    kernel.write(info, [1, 0, 0, 0, 0, 0]).unwrap();
+    kernel.get_dma_adapter_info(adapter, info).unwrap();
+    assert_eq!(kernel.read(info), Ok([1, 0, 3, 64, 0, 1]));
+    let needs = DriverPtr::<[u32; 4]>::new(bench.variable(16));
+    kernel.write(needs, [1, 0, 0, 0]).unwrap();
+    kernel.get_dma_transfer_info(adapter, span, needs).unwrap();
+    assert_eq!(kernel.read(needs), Ok([1, 2, 2, 64]));
+    let out = DriverPtr::<u64>::new(bench.variable(8));
+    let request = transfer(adapter, device, out);
+    let get = |request| {
+        kernel
+            .scatter_gather_list_ex(request, span, 1, None)
+            .unwrap()
+    };
+    assert_eq!(get(request), NtStatus::SUCCESS);
+    let list = kernel.read(out).unwrap();
+    let first = kernel.read(DriverPtr::<[u64; 4]>::new(list)).unwrap();
+    assert_eq!(first, [1, 0, layout::USER_PHYSICAL + 0x30, 0x1000]);
+    // Without a routine there is nobody to tell later.
+    let later = super::TransferRequest {
+        flags: 0,
+        ..request
+    };
+    assert_eq!(get(later), NtStatus::INVALID_PARAMETER);
+    kernel.put_scatter_gather_list(adapter, list, 1).unwrap();
+    kernel.put_dma_adapter(adapter).unwrap();
+    assert_eq!(bench.rules(), []);
+}
+
+#[test]
+fn a_synchronous_request_does_not_wait_and_a_waiting_one_can_be_cancelled() {
+    let bench = bench();
+    let adapter = adapter_3(&bench, 32, PAGE as u32);
+    let device = device(&bench);
+    let kernel = &bench.kernel;
+    let out = DriverPtr::<u64>::new(bench.variable(8));
+    let request = transfer(adapter, device, out);
+    let allocate = |request| kernel.allocate_adapter_channel_ex(request, 2).unwrap();
+    assert_eq!(allocate(request), NtStatus::SUCCESS);
+    let base = kernel.read(out).unwrap();
+    assert_eq!(allocate(request), NtStatus::INSUFFICIENT_RESOURCES);
+    let waits = super::TransferRequest {
+        flags: 0,
+        routine: bench.routine(|_, _| panic!("it was cancelled")),
+        ..request
+    };
+    assert_eq!(allocate(waits), NtStatus::SUCCESS);
+    assert_eq!(kernel.cancel_adapter_channel(adapter, 0x1000), Ok(1));
+    assert_eq!(kernel.cancel_adapter_channel(adapter, 0x1000), Ok(0));
+    // 4 GiB and above are out of reach: a copy in one piece for each page.
+    let span = super::TransferSpan {
+        mdl: user_mdl(&bench, 0x10, 0x800),
+        offset: 0,
+        bytes: 0x800,
+    };
+    let list = bench.variable(64);
+    let map = |room| {
+        kernel
+            .map_transfer_ex((adapter, base), span, 1, (list, room))
+            .unwrap()
+    };
+    assert_eq!(map(39), NtStatus::BUFFER_TOO_SMALL);
+    assert_eq!(map(40), NtStatus::SUCCESS);
+    let element = kernel.read(DriverPtr::<[u64; 4]>::new(list)).unwrap();
+    assert!(element[0] == 1 && element[2] < layout::USER_PHYSICAL && element[3] == 0x800);
+    kernel.flush_adapter_buffers_ex(adapter, base, 1).unwrap();
+    at_dispatch(kernel, || kernel.free_adapter_object(adapter, 2)).unwrap();
+    kernel.put_dma_adapter(adapter).unwrap();
+    assert_eq!(bench.rules(), []);
+}
+
+#[test]
+fn what_is_not_modelled_of_version_3_ends_the_run() {
+    let bench = bench();
+    assert_eq!(bench.kernel.dma_not_modelled(), Err(Stop::Ended));
+    assert_eq!(bench.rules(), [ids::UNIMPLEMENTED_IMPORT]);
 }
