@@ -13,11 +13,14 @@
 //!
 //! Choice: a minute for code that only looks, as for code that sleeps; ten for code that writes to
 //! a device meanwhile, which may send a byte at a time; an hour in all while devices are at work.
-//! Looks and short stalls add up slowly, so that their number is limited too.
+//! Looks and short stalls add up slowly, so that their number is limited too. A thread that a driver
+//! has made may poll for as long as the driver lives, if others can run meanwhile: it has sixteen
+//! times as much of both.
 
 use alloc::format;
 use core::cell::Cell;
 
+use dirql_abi::Irql;
 use dirql_rules::ids;
 
 use crate::Kernel;
@@ -32,6 +35,9 @@ const WRITING_100NS: u64 = 10 * PATIENCE_100NS;
 
 /// Virtual time for which a driver is waited for at most while devices are at work: an hour.
 const DEVICE_PATIENCE_100NS: u64 = 60 * PATIENCE_100NS;
+
+/// How many times as long a thread of a driver's own may poll.
+const OWN_THREAD: u32 = 16;
 
 /// 100 ns units.
 const SECOND: u64 = 10_000_000;
@@ -98,8 +104,9 @@ impl Patience {
         last.saturating_add(patience).min(latest)
     }
 
-    fn used_up(&self, now: u64, max_looks: u32) -> Option<UsedUp> {
-        if self.looks.get() >= max_looks {
+    /// `times` is how many times as long as usual the driver may poll.
+    fn used_up(&self, now: u64, max_looks: u32, times: u32) -> Option<UsedUp> {
+        if self.looks.get() >= max_looks.saturating_mul(times) {
             return Some(UsedUp::Looks);
         }
         let patience = if self.wrote.get() {
@@ -108,6 +115,7 @@ impl Patience {
             PATIENCE_100NS
         };
         let since = self.since.get();
+        let patience = patience * u64::from(times);
         (now >= self.until(since, patience)).then(|| UsedUp::Time((now - since) / SECOND))
     }
 }
@@ -115,14 +123,17 @@ impl Patience {
 impl Kernel {
     /// The driver is busy. Ends the run if it has been for longer than anything takes.
     pub(super) fn check_patience(&self) -> Ddi<()> {
-        let looks = self.config().max_looks;
-        let message = match self.ke.patience.used_up(self.time_100ns(), looks) {
+        let own_thread = self.irql() < Irql::DISPATCH && self.runs_thread_of_driver();
+        let times = if own_thread { OWN_THREAD } else { 1 };
+        let (now, looks) = (self.time_100ns(), self.config().max_looks);
+        let message = match self.ke.patience.used_up(now, looks, times) {
             None => return Ok(()),
             Some(UsedUp::Time(seconds)) => format!(
                 "the driver has polled for {seconds} seconds of virtual time without letting its processor go, and what it waits for has not come"
             ),
             Some(UsedUp::Looks) => format!(
-                "the driver has stalled, or looked at what it had seen before, {looks} times without letting its processor go, and what it waits for has not come"
+                "the driver has stalled, or looked at what it had seen before, {} times without letting its processor go, and what it waits for has not come",
+                looks.saturating_mul(times)
             ),
         };
         Err(self.find_fatal(ids::HANG, message, None))
@@ -139,10 +150,17 @@ mod tests {
     fn a_minute_is_enough_for_code_that_looks() {
         let patience = Patience::default();
         patience.begin(SECOND);
-        assert_eq!(patience.used_up(61 * SECOND - 1, LOOKS), None);
-        assert_eq!(patience.used_up(61 * SECOND, LOOKS), Some(UsedUp::Time(60)));
+        assert_eq!(patience.used_up(61 * SECOND - 1, LOOKS, 1), None);
+        assert_eq!(
+            patience.used_up(61 * SECOND, LOOKS, 1),
+            Some(UsedUp::Time(60))
+        );
         patience.begin(61 * SECOND);
-        assert_eq!(patience.used_up(61 * SECOND, LOOKS), None, "something new");
+        assert_eq!(
+            patience.used_up(61 * SECOND, LOOKS, 1),
+            None,
+            "something new"
+        );
     }
 
     #[test]
@@ -150,9 +168,9 @@ mod tests {
         let patience = Patience::default();
         patience.begin(0);
         patience.device_is_written();
-        assert_eq!(patience.used_up(600 * SECOND - 1, LOOKS), None);
+        assert_eq!(patience.used_up(600 * SECOND - 1, LOOKS, 1), None);
         assert_eq!(
-            patience.used_up(600 * SECOND, LOOKS),
+            patience.used_up(600 * SECOND, LOOKS, 1),
             Some(UsedUp::Time(600))
         );
     }
@@ -163,12 +181,27 @@ mod tests {
         patience.begin(0);
         for second in 1..3600 {
             patience.device_acts(second * SECOND);
-            assert_eq!(patience.used_up(second * SECOND, LOOKS), None);
+            assert_eq!(patience.used_up(second * SECOND, LOOKS, 1), None);
         }
         assert_eq!(
-            patience.used_up(3600 * SECOND, LOOKS),
+            patience.used_up(3600 * SECOND, LOOKS, 1),
             Some(UsedUp::Time(3600))
         );
+    }
+
+    #[test]
+    fn a_thread_of_a_drivers_own_may_poll_for_longer() {
+        let patience = Patience::default();
+        patience.begin(0);
+        assert_eq!(patience.used_up(960 * SECOND - 1, LOOKS, 16), None);
+        assert_eq!(
+            patience.used_up(960 * SECOND, LOOKS, 16),
+            Some(UsedUp::Time(960))
+        );
+        for _ in 0..16 * LOOKS {
+            patience.looks();
+        }
+        assert_eq!(patience.used_up(0, LOOKS, 16), Some(UsedUp::Looks));
     }
 
     #[test]
@@ -177,10 +210,10 @@ mod tests {
         for _ in 1..LOOKS {
             patience.looks();
         }
-        assert_eq!(patience.used_up(0, LOOKS), None);
+        assert_eq!(patience.used_up(0, LOOKS, 1), None);
         patience.looks();
-        assert_eq!(patience.used_up(0, LOOKS), Some(UsedUp::Looks));
+        assert_eq!(patience.used_up(0, LOOKS, 1), Some(UsedUp::Looks));
         patience.device_acts(0);
-        assert_eq!(patience.used_up(0, LOOKS), None, "a device that works");
+        assert_eq!(patience.used_up(0, LOOKS, 1), None, "a device that works");
     }
 }

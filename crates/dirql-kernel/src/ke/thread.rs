@@ -90,6 +90,8 @@ struct Thread {
     /// Where it may run; `None` is anywhere.
     affinity: Option<Affinity>,
     body: Option<ThreadBody>,
+    /// A driver has made it.
+    of_driver: bool,
     wait: Option<Wait>,
     wait_status: NtStatus,
     exit_status: NtStatus,
@@ -132,6 +134,7 @@ impl Kernel {
             priority,
             boost: 0,
             affinity,
+            of_driver: matches!(body, ThreadBody::Driver { .. }),
             body: Some(body),
             wait: None,
             wait_status: NtStatus::SUCCESS,
@@ -203,6 +206,16 @@ impl Kernel {
             .borrow()
             .get(thread.0 as usize)
             .map_or("unknown", |thread| thread.name)
+    }
+
+    /// Whether a driver has made the thread that runs.
+    pub(super) fn runs_thread_of_driver(&self) -> bool {
+        let Some(thread) = self.current_thread() else {
+            return false;
+        };
+        let all = self.ke.threads.all.borrow();
+        all.get(thread.0 as usize)
+            .is_some_and(|thread| thread.of_driver)
     }
 
     /// Whether a thread has come to its end.
