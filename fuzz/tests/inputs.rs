@@ -1,8 +1,19 @@
 //! Each target with inputs that are always the same: enough to notice what breaks at once.
-//! `DIRQL_FUZZ_INPUTS=N` runs N inputs per target in place of that.
+//! `DIRQL_FUZZ_INPUTS=N` runs N inputs per target in place of that, and `DIRQL_FUZZ_SECONDS=N` as
+//! many as fit into so many seconds. `DIRQL_FUZZ_FIRST=N` begins with input number N.
+#![expect(
+    clippy::disallowed_types,
+    reason = "how long it takes is what a time is asked for"
+)]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test's output says what was tried, and which input broke the target"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use dirql_fuzz::generate::input;
 
@@ -27,22 +38,53 @@ fn samples(extension: &str) -> Vec<Vec<u8>> {
     paths.iter().map(read).collect()
 }
 
-fn run(target: fn(&[u8]), seeds: &[Vec<u8>], count: u64) {
-    let count = match std::env::var("DIRQL_FUZZ_INPUTS") {
-        Ok(text) => text.parse().expect("DIRQL_FUZZ_INPUTS is a number"),
-        Err(_) => count,
-    };
+/// The number in a variable of the environment.
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} is a number")),
+    )
+}
+
+/// Says which input broke a target.
+struct Named(u64);
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!(
+                "input number {}: DIRQL_FUZZ_FIRST={0} DIRQL_FUZZ_INPUTS=1",
+                self.0
+            );
+        }
+    }
+}
+
+fn run(target: fn(&[u8]), seeds: &[Vec<u8>], usual: u64) {
+    let count = number("DIRQL_FUZZ_INPUTS").unwrap_or(usual);
+    let end =
+        number("DIRQL_FUZZ_SECONDS").map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let first = number("DIRQL_FUZZ_FIRST").unwrap_or(0);
     for seed in seeds {
         target(seed);
     }
-    for number in 0..count {
-        target(&input(seeds, number));
+    let mut done = 0;
+    while end.map_or(done < count, |end| Instant::now() < end) {
+        let named = Named(first.wrapping_add(done));
+        target(&input(seeds, named.0));
+        done += 1;
     }
+    println!("{done} inputs from number {first} on");
 }
 
 #[test]
 fn connect() {
     run(dirql_fuzz::connect, &dirql_fuzz::connect_seeds(), 300);
+}
+
+#[test]
+fn connect_from_nothing() {
     run(dirql_fuzz::connect, &[], 100);
 }
 

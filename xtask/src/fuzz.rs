@@ -4,6 +4,10 @@
 //! The instrumentation is LLVM's own pass, which a stable compiler has too
 //! (`fuzz/libfuzzer/instrument`); what is missing there is the address sanitizer. `fuzz/libfuzzer` is
 //! a workspace of its own, so that nothing else needs libFuzzer and the C++ compiler that it takes.
+//!
+//! Building all that takes longer than a change has to wait. So a change is asked for a minute
+//! without coverage instead, by the tests of `dirql-fuzz`, which are there already, and of inputs
+//! that the commit's name decides: each commit has others, and the same ones again.
 
 use std::fs;
 
@@ -13,7 +17,7 @@ use crate::setup;
 use crate::task::Task;
 use crate::tree::Tree;
 
-/// The entry function that takes the most, and the seconds that CI has for it.
+/// The entry function that takes the most, and the seconds for it.
 pub(crate) const USUAL: (&str, &str) = ("connect", "60");
 
 /// Faults are ours to handle: driver code has them. What a run that ended early leaves behind is
@@ -27,6 +31,32 @@ const ARGUMENTS: [&str; 7] = [
     "-print_final_stats=1",
     "-max_len=1024",
 ];
+
+/// What a change is asked for.
+///
+/// # Errors
+/// An input breaks the target.
+pub(crate) fn of_change(tree: &Tree) -> Result<()> {
+    let (target, seconds) = USUAL;
+    let name = Task::new("git")
+        .args(["rev-parse", "HEAD"])
+        .dir(tree.root())
+        .output()?;
+    // All of the workspace, as its tests were built: of one package, features would differ.
+    Task::cargo(tree.root())
+        .args(["test", "--locked", "--workspace", "--test", "inputs"])
+        .args(["--", "--exact", "--nocapture", target])
+        .env("DIRQL_FUZZ_FIRST", first_input(&name)?.to_string())
+        .env("DIRQL_FUZZ_SECONDS", seconds)
+        .run()
+}
+
+/// The input with which a commit of this name begins.
+fn first_input(commit: &str) -> Result<u64> {
+    let digits = commit.get(..16).context("git named no commit")?;
+    u64::from_str_radix(digits, 16)
+        .with_context(|| format!("{digits} is no part of a commit's name"))
+}
 
 /// Builds the fuzzer and runs it on a target for so many seconds. What it finds is a file below
 /// `target/fuzz`, and an error.
@@ -64,4 +94,17 @@ pub(crate) fn run(tree: &Tree, (target, seconds): (&str, &str)) -> Result<()> {
         task = task.arg(seeds);
     }
     task.env("DIRQL_FUZZ_TARGET", target).run()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_input_is_the_beginning_of_a_commits_name() {
+        let name = "7fb3337000000001aaaaaaaaaaaaaaaaaaaaaaaa\n";
+        assert_eq!(first_input(name).unwrap(), 0x7FB3_3370_0000_0001);
+        assert!(first_input("").is_err());
+        assert!(first_input("fatal: not a git repository").is_err());
+    }
 }

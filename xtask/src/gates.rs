@@ -13,7 +13,7 @@ use crate::book::examples;
 use crate::samples::Compilers;
 use crate::task::Task;
 use crate::tree::Tree;
-use crate::{layers, licences, lints, no_std, problem, suite};
+use crate::{fuzz, layers, licences, lints, no_std, problem, suite};
 
 type Gate = (&'static str, fn(&Tree) -> Result<()>);
 
@@ -30,6 +30,7 @@ const GATES: &[Gate] = &[
         examples::run(tree, examples::Mode::Compare)
     }),
     ("tests", |tree| suite::run(tree, Compilers::Bundled)),
+    ("fuzz", fuzz::of_change),
 ];
 
 /// Runs the gate of that name, or all, and stops at the first that fails.
