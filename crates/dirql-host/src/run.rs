@@ -76,8 +76,8 @@ pub(crate) struct LinuxPlatform {
     has_native: Cell<bool>,
     /// Whether what runs now is a driver's, and not a kernel routine that it called.
     in_driver: Cell<bool>,
-    /// Whether `gs` was set since this computer exists.
-    has_gs: Cell<bool>,
+    /// What `gs` points at; 0 until it is set for this computer.
+    kpcr: Cell<u64>,
 }
 
 impl LinuxPlatform {
@@ -103,7 +103,7 @@ impl LinuxPlatform {
             site: Cell::new(CallSite::default()),
             has_native: Cell::new(false),
             in_driver: Cell::new(false),
-            has_gs: Cell::new(false),
+            kpcr: Cell::new(0),
         })
     }
 
@@ -263,13 +263,13 @@ impl LinuxPlatform {
     pub(crate) fn watch(&self, watch: Watch) -> std::io::Result<()> {
         self.space.recode()?;
         let recoder = self.space.recoder().expect("it was just made");
-        recoder.set_watch(watch, self.has_gs.get())
+        recoder.set_watch(watch, self.kpcr.get() != 0)
     }
 
     /// From now on it is noted in `prints` which blocks of drivers run. No driver is loaded yet.
     pub(crate) fn leave_footprints(&self, prints: &'static Footprints) -> std::io::Result<()> {
         self.space.recode()?;
-        if self.has_gs.get() {
+        if self.kpcr.get() != 0 {
             prints.begin();
         }
         // The first ones stay; a host asks once.
@@ -294,7 +294,7 @@ impl LinuxPlatform {
 
     #[cold]
     fn follow_with(&self, prints: &Footprints) {
-        if let Some(kernel) = try_current_kernel().filter(|_| self.has_gs.get()) {
+        if let Some(kernel) = try_current_kernel().filter(|_| self.kpcr.get() != 0) {
             prints.step_into(kernel, self.kind.get());
         }
     }
@@ -324,7 +324,7 @@ impl LinuxPlatform {
     /// driver code runs again.
     #[inline]
     pub(crate) fn entry_stack_pointer(&self) -> u64 {
-        if !self.has_gs.get() {
+        if self.kpcr.get() == 0 {
             return 0;
         }
         let value;
@@ -421,10 +421,12 @@ impl Platform for LinuxPlatform {
     }
 
     fn set_kpcr(&self, kpcr: u64) {
-        set_gs_base(kpcr);
-        self.has_gs.set(true);
-        if let Some(recoder) = self.space.recoder() {
-            recoder.begin_records();
+        // Mostly the same processor goes on.
+        if self.kpcr.replace(kpcr) != kpcr {
+            set_gs_base(kpcr);
+            if let Some(recoder) = self.space.recoder() {
+                recoder.begin_records();
+            }
         }
         if let Some(prints) = self.footprints.get() {
             prints.begin();

@@ -44,6 +44,13 @@ impl Deref for Objects {
     }
 }
 
+/// What a wait looks at of an object: the first eight bytes of its header.
+#[derive(Clone, Copy, Debug)]
+struct Header {
+    type_: u8,
+    signal_state: i32,
+}
+
 /// A thread's wait.
 #[derive(Clone, Debug)]
 pub(crate) struct Wait {
@@ -225,21 +232,24 @@ impl Kernel {
             );
             let last = self.read(head)?.blink;
             let links = at!(block, KWaitBlock, wait_list_entry);
-            // Behind these members the thread keeps others of its own.
-            self.write(
-                links,
-                ListEntry {
-                    flink: head.address(),
-                    blink: last,
-                },
-            )?;
-            self.write(at!(block, KWaitBlock, thread), kthread)?;
-            self.write(at!(block, KWaitBlock, object), *object)?;
-            self.write(at!(block, KWaitBlock, next_wait_block), next.address())?;
+            // The members up to NextWaitBlock at once; behind the others, the thread keeps some of
+            // its own.
+            let members = [head.address(), last, kthread, *object, next.address()];
+            self.write(links.cast::<[u64; 5]>(), members)?;
             self.write(at!(block, KWaitBlock, wait_key), index as u16)?;
             self.write(at!(block, KWaitBlock, wait_type), u8::from(!all))?;
-            self.write(DriverPtr::<u64>::new(last), links.address())?;
-            self.write(at!(head, ListEntry, blink), links.address())?;
+            if last == head.address() {
+                self.write(
+                    head,
+                    ListEntry {
+                        flink: links.address(),
+                        blink: links.address(),
+                    },
+                )?;
+            } else {
+                self.write(DriverPtr::<u64>::new(last), links.address())?;
+                self.write(at!(head, ListEntry, blink), links.address())?;
+            }
         }
         self.write(
             DriverPtr::new(kthread + kthread::WAIT_BLOCK_LIST as u64),
@@ -262,8 +272,15 @@ impl Kernel {
                 DriverPtr::<ListEntry>::new(blink),
             );
             let here = links.address();
-            let is_linked = self.read(next).is_ok_and(|next| next.blink == here)
-                && self.read(last).is_ok_and(|last| last.flink == here);
+            let Ok(after) = self.read(next) else {
+                continue;
+            };
+            let is_linked = after.blink == here
+                && if flink == blink {
+                    after.flink == here
+                } else {
+                    self.read(last).is_ok_and(|last| last.flink == here)
+                };
             if is_linked {
                 // Both were just read; memory that can be read but not written stays damaged.
                 let _ = self.write(at!(last, ListEntry, flink), flink);
@@ -306,13 +323,13 @@ impl Kernel {
     fn satisfy_for(&self, objects: &[u64], all: bool, kthread: u64) -> Ddi<Option<NtStatus>> {
         if all {
             for object in objects {
-                if !self.is_signaled(*object, kthread)? {
+                if !self.is_signaled(*object, self.header(*object)?, kthread)? {
                     return Ok(None);
                 }
             }
             let mut abandoned = false;
             for object in objects {
-                abandoned |= self.take(*object, kthread)?;
+                abandoned |= self.take(*object, self.header(*object)?, kthread)?;
             }
             let status = if abandoned {
                 NtStatus::ABANDONED_WAIT_0
@@ -322,8 +339,9 @@ impl Kernel {
             return Ok(Some(status));
         }
         for (index, object) in objects.iter().enumerate() {
-            if self.is_signaled(*object, kthread)? {
-                let abandoned = self.take(*object, kthread)?;
+            let header = self.header(*object)?;
+            if self.is_signaled(*object, header, kthread)? {
+                let abandoned = self.take(*object, header, kthread)?;
                 let base = if abandoned {
                     NtStatus::ABANDONED_WAIT_0
                 } else {
@@ -335,8 +353,19 @@ impl Kernel {
         Ok(None)
     }
 
-    fn is_signaled(&self, object: u64, kthread: u64) -> Ddi<bool> {
-        let header = self.read(DriverPtr::<DispatcherHeader>::new(object))?;
+    /// The type of an object, and its signal state.
+    #[inline]
+    fn header(&self, object: u64) -> Ddi<Header> {
+        let [first, state] = self.read(DriverPtr::<[u32; 2]>::new(object))?;
+        Ok(Header {
+            // The type is the first byte.
+            type_: first as u8,
+            signal_state: state as i32,
+        })
+    }
+
+    #[inline]
+    fn is_signaled(&self, object: u64, header: Header, kthread: u64) -> Ddi<bool> {
         match header.type_ {
             object_type::MutantObject => {
                 Ok(header.signal_state > 0 || self.mutex_owner(object)? == kthread && kthread != 0)
@@ -361,18 +390,17 @@ impl Kernel {
     }
 
     /// The effect of a wait on the object. Returns whether it was an abandoned mutex.
-    fn take(&self, object: u64, kthread: u64) -> Ddi<bool> {
-        let header = DriverPtr::<DispatcherHeader>::new(object);
-        let state = at!(header, DispatcherHeader, signal_state);
-        match self.read(header)?.type_ {
+    #[inline]
+    fn take(&self, object: u64, header: Header, kthread: u64) -> Ddi<bool> {
+        let state = Self::signal_state(object);
+        match header.type_ {
             object_type::EventSynchronizationObject
             | object_type::GateObject
             | object_type::TimerSynchronizationObject => {
                 self.write(state, 0)?;
             }
             object_type::SemaphoreObject => {
-                let count = self.read(state)?;
-                self.write(state, count - 1)?;
+                self.write(state, header.signal_state - 1)?;
             }
             object_type::MutantObject => return self.take_mutex(object, kthread),
             object_type::QueueObject => self.give_entry(object, kthread)?,
@@ -401,7 +429,7 @@ impl Kernel {
             match self.satisfy_for(&wait.objects, wait.all, self.kthread_of(thread))? {
                 Some(status) => {
                     self.boost(thread, increment);
-                    self.end_wait_and_forget(thread, status);
+                    self.forget_wait(thread, &wait, status);
                     self.server_goes_on(thread)?;
                 }
                 None => passed += 1,
@@ -424,13 +452,17 @@ impl Kernel {
 
     /// Takes a thread off all queues and lets it run.
     pub(crate) fn end_wait_and_forget(&self, thread: ThreadId, status: NtStatus) {
-        let Some(wait) = self.wait_of(thread) else {
-            return;
-        };
+        if let Some(wait) = self.wait_of(thread) {
+            self.forget_wait(thread, &wait, status);
+        }
+    }
+
+    /// The same for a thread whose wait is known.
+    fn forget_wait(&self, thread: ThreadId, wait: &Wait, status: NtStatus) {
         let mut waiters = self.ke.waits.waiters.borrow_mut();
         waiters.retain(|(_, waiter)| *waiter != thread);
         drop(waiters);
-        self.unlink_wait_blocks(&wait);
+        self.unlink_wait_blocks(wait);
         if let Some(alarm) = wait.timeout {
             self.cancel_alarm(alarm);
         }
