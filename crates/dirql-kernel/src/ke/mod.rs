@@ -85,6 +85,10 @@ pub(crate) struct Ke {
     give_turn: Cell<bool>,
     /// Processors that have had nothing to do since they were last woken, by group; a bit each.
     asleep: [Cell<u64>; 4],
+    /// Everything runs until there is nothing left to do: nobody is asked whether it is enough.
+    nobody_asks: Cell<bool>,
+    /// The processor whose idle strand came to rest last.
+    idled_last: Cell<u16>,
     /// At the end of this turn any thread that is ready may run.
     starve_nobody: Cell<bool>,
     pub(crate) patience: patience::Patience,

@@ -109,6 +109,10 @@ pub struct Processor {
     pub(crate) thread: Cell<Option<ThreadId>>,
     /// The strand to resume when it is this processor's turn.
     pub(crate) strand: Cell<StrandId>,
+    /// The strand of its idle loop; see [`Kernel::take_warm_strand`].
+    pub(crate) idle: Cell<StrandId>,
+    /// Whether that strand is where the idle loop begins anew.
+    pub(crate) rests: Cell<bool>,
     /// DPCs that wait, by address.
     pub(crate) dpc_queue: RefCell<VecDeque<u64>>,
     /// Its part of what is known about DPCs.
@@ -134,6 +138,8 @@ impl Processor {
             idt: Box::new([const { Cell::new(ChainId::NONE) }; 256]),
             thread: Cell::new(None),
             strand: Cell::new(idle_strand(id)),
+            idle: Cell::new(idle_strand(id)),
+            rests: Cell::new(true),
             dpc_queue: RefCell::default(),
             dpc: DpcState::default(),
             spin: Cell::new(None),
@@ -162,8 +168,8 @@ impl Processor {
     }
 }
 
-/// Idle strands come first, so their numbers are the processors'.
-pub(crate) const fn idle_strand(id: ProcessorId) -> StrandId {
+/// Idle strands come first. Each processor begins with the one that has its number.
+const fn idle_strand(id: ProcessorId) -> StrandId {
     StrandId(id.0 as u32)
 }
 

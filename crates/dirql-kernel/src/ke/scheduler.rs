@@ -13,7 +13,7 @@ use dirql_chips::Trigger;
 use dirql_rules::{Context, ids};
 
 use crate::ke::ProcessorId;
-use crate::ke::processor::{Processor, Spin, asked, idle_strand, vectors};
+use crate::ke::processor::{Processor, Spin, asked, vectors};
 use crate::ke::thread::ThreadId;
 use crate::platform::StrandId;
 use crate::stop::{Ddi, Stop};
@@ -137,7 +137,10 @@ impl Kernel {
 
     /// Lets everything run until there is nothing left to do. Called outside strands.
     pub fn run_until_idle(&self) -> RunState {
-        self.run_until(&|| false)
+        self.ke.nobody_asks.set(true);
+        let state = self.run_until(&|| false);
+        self.ke.nobody_asks.set(false);
+        state
     }
 
     /// Lets everything run until `done`, or until there is nothing left to do. `done` is asked
@@ -170,6 +173,7 @@ impl Kernel {
             }
             if let Some(processor) = next {
                 self.set_current_processor(processor);
+                self.take_warm_strand();
                 let strand = self.processor().strand.get();
                 self.platform().resume(strand);
                 continue;
@@ -180,11 +184,7 @@ impl Kernel {
                 alarms += 1;
                 continue;
             }
-            match self
-                .processors()
-                .iter()
-                .find_map(|processor| Some((processor.id, processor.spin.get()?)))
-            {
+            match self.first_spin() {
                 Some((processor, spin)) => self.stuck(processor, spin),
                 None => return RunState::Idle,
             }
@@ -251,26 +251,48 @@ impl Kernel {
         next
     }
 
-    /// The first of these processors that has something to do. Those that sleep are passed over,
-    /// 64 at a time; those that have nothing to do sleep from now on.
+    /// The first of these processors that has something to do. Those that have nothing to do sleep
+    /// from now on.
     fn first_runnable(&self, processors: Range<usize>) -> Option<ProcessorId> {
-        let mut index = processors.start;
-        while index < processors.end {
-            let awake = !self.ke.asleep[index / 64].get() >> (index % 64);
-            if awake == 0 {
-                index = (index / 64 + 1) * 64;
-                continue;
-            }
-            index += awake.trailing_zeros() as usize;
-            if index >= processors.end {
-                break;
-            }
-            let processor = &self.processors()[index];
+        let mut next = self.first_awake(processors.clone());
+        while let Some(processor) = next {
             if self.is_runnable(processor) {
                 return Some(processor.id);
             }
             self.let_sleep(processor);
-            index += 1;
+            next = self.first_awake(usize::from(processor.id.0) + 1..processors.end);
+        }
+        None
+    }
+
+    /// The first of these processors that does not sleep; the others are passed over, 64 at a
+    /// time.
+    #[inline]
+    fn first_awake(&self, processors: Range<usize>) -> Option<&Processor> {
+        let mut index = processors.start;
+        while index < processors.end {
+            let awake = !self.ke.asleep[index / 64].get() >> (index % 64);
+            if awake != 0 {
+                index += awake.trailing_zeros() as usize;
+                return self
+                    .processors()
+                    .get(index)
+                    .filter(|_| index < processors.end);
+            }
+            index = (index / 64 + 1) * 64;
+        }
+        None
+    }
+
+    /// The first processor that waits for another one; none of those sleeps.
+    fn first_spin(&self) -> Option<(ProcessorId, Spin)> {
+        let count = self.processors().len();
+        let mut next = self.first_awake(0..count);
+        while let Some(processor) = next {
+            if let Some(spin) = processor.spin.get() {
+                return Some((processor.id, spin));
+            }
+            next = self.first_awake(usize::from(processor.id.0) + 1..count);
         }
         None
     }
@@ -386,7 +408,9 @@ impl Kernel {
     /// The idle loop of a processor: takes interrupts, and picks up threads that are ready.
     fn idle_loop(&self) {
         loop {
+            // Another one than before, perhaps.
             let processor = self.processor();
+            processor.rests.set(false);
             processor.context.set(Context::Idle);
             if !processor.dpc_queue.borrow().is_empty() {
                 self.request_vector(processor.id, vectors::DPC, Trigger::Edge);
@@ -400,9 +424,60 @@ impl Kernel {
                 Some(thread) => self.run_thread(thread),
                 None => self.ke.give_turn.set(true),
             }
-            self.platform().suspend();
+            processor.rests.set(true);
+            self.ke.idled_last.set(processor.id.0);
+            if !self.next_idles_here() {
+                self.platform().suspend();
+            }
             if self.has_ended() {
                 return;
+            }
+        }
+    }
+
+    /// Begins the turn of the next processor if that one is in its idle loop, too, and nobody wants
+    /// to be asked between the two: the loop that gives out turns would do just that, at the price
+    /// of leaving the strand and coming back to it.
+    fn next_idles_here(&self) -> bool {
+        let is_alone = self.ke.nobody_asks.get() && !self.is_exploring() && !self.has_ended();
+        if !is_alone || self.processor().thread.get().is_some() {
+            return false;
+        }
+        let away = self.ke.give_turn.get();
+        let next = self.next_processor();
+        let Some(next) = next.and_then(|id| self.processor_by_id(id)) else {
+            return false;
+        };
+        if !next.rests.get() || next.thread.get().is_some() {
+            self.ke.give_turn.set(away);
+            return false;
+        }
+        self.set_current_processor(next.id);
+        self.take_warm_strand();
+        true
+    }
+
+    /// A processor that is about to leave its idle loop does so on the strand that came to rest
+    /// last, and the two processors change theirs. One idle strand at rest is as good as another, and
+    /// this one's stack is in the cache.
+    #[inline]
+    fn take_warm_strand(&self) {
+        let processor = self.processor();
+        if !processor.rests.get() || processor.thread.get().is_some() {
+            return;
+        }
+        let last = self.ke.idled_last.get();
+        if last == processor.id.0 {
+            return;
+        }
+        let Some(last) = self.processor_by_id(ProcessorId(last)) else {
+            return;
+        };
+        if last.rests.get() {
+            processor.idle.swap(&last.idle);
+            processor.strand.set(processor.idle.get());
+            if last.thread.get().is_none() {
+                last.strand.set(last.idle.get());
             }
         }
     }
@@ -439,7 +514,7 @@ impl Kernel {
             None => {
                 let processor = self.processor();
                 processor.thread.set(None);
-                processor.strand.set(idle_strand(processor.id));
+                processor.strand.set(processor.idle.get());
                 processor.context.set(Context::Idle);
                 if self.report.is_recording() {
                     self.event(Event::ThreadSwitch(None));

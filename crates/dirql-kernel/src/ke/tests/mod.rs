@@ -4,6 +4,7 @@ mod affinity;
 mod bug_check;
 mod choice;
 mod dpc;
+mod idle;
 mod ipi;
 mod irql;
 mod lock_order;
