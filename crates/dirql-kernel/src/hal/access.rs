@@ -189,7 +189,8 @@ impl Kernel {
                 target.read(region, offset, width, out, effects)
             });
             self.land_messages();
-            return read.unwrap_or(width.ones());
+            let told = read.and_then(|_| self.take_pretence(device));
+            return told.map_or(read.unwrap_or(width.ones()), |cause| cause.value(width));
         }
         let chip_set = match space {
             Space::Port => self.hal.pci.borrow().read_port(address as u16, width),

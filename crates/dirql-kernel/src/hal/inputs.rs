@@ -4,9 +4,10 @@ use alloc::vec::Vec;
 
 use dirql_chips::pci::{self, Output, Outputs};
 use dirql_chips::{Device, Effect, Effects, Level, LineSource, Polarity, Stimulus, Width, WiredOr};
+use dirql_rules::Context;
 
 use crate::hal::machine::SlotKind;
-use crate::hal::{DeviceId, SourceKind};
+use crate::hal::{DeviceId, Pretence, SourceKind};
 use crate::ke::ClockAction;
 use crate::{Event, Kernel};
 
@@ -29,6 +30,24 @@ impl Kernel {
             Target::Legacy(device) => device.stimulate(stimulus, effects),
         })
         .unwrap_or_default()
+    }
+
+    /// The next ISR that reads a register of the device gets this in its place, once: a cause for
+    /// an interrupt, whatever the registers are. May be called outside strands.
+    pub fn pretend_cause(&self, device: DeviceId, cause: Pretence) {
+        self.touch_device(device.0);
+        if let Some(slot) = self.hal.slots.borrow_mut().get_mut(device.0 as usize) {
+            slot.pretence = Some(cause);
+        }
+    }
+
+    /// What an ISR reads from a device that pretends, and nothing afterwards.
+    pub(super) fn take_pretence(&self, device: DeviceId) -> Option<Pretence> {
+        if !matches!(self.context(), Context::Isr(_)) {
+            return None;
+        }
+        let mut slots = self.hal.slots.borrow_mut();
+        slots.get_mut(device.0 as usize)?.pretence.take()
     }
 
     /// A device's delay is over.
@@ -296,5 +315,46 @@ impl Target<'_> {
                 device.write(dirql_chips::Region(region), offset, width, value, effects);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dirql_chips::{Stimulus, Width};
+
+    use crate::hal::testing::{Rig, register};
+    use crate::hal::{Pretence, Resource};
+
+    #[test]
+    fn an_isr_reads_a_pretended_cause_once_and_nobody_else_does() {
+        let rig = Rig::new(1);
+        let device = rig.line("a", 5);
+        let resources = rig
+            .kernel()
+            .assignment(device.device)
+            .expect("it is started")
+            .resources;
+        let Resource::Memory { base, .. } = resources[0] else {
+            panic!("{resources:?}");
+        };
+        let (log, id) = (rig.log.clone(), device.device);
+        let isr = rig.bench.routine(move |kernel, _| {
+            for width in [Width::U32, Width::U32] {
+                log.add(kernel.read_device(base + register::DONE, width));
+            }
+            kernel.stimulate(id, &Stimulus::Release);
+            Ok(1)
+        });
+        rig.connect(device.arguments(isr));
+        for cause in [Pretence::First, Pretence::Second, Pretence::Most] {
+            rig.kernel().pretend_cause(id, cause);
+            let outside = rig
+                .bench
+                .on_thread(move |kernel| Ok(kernel.read_device(base + register::DONE, Width::U32)));
+            assert_eq!(outside, 0);
+            rig.press(&device);
+            rig.run();
+        }
+        assert_eq!(rig.log.take(), ["1", "0", "6", "0", "2147483647", "0"]);
     }
 }

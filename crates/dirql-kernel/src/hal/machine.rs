@@ -138,6 +138,29 @@ pub(crate) struct Slot {
     pub(crate) assertions: u32,
     /// It was pulled out.
     pub(crate) is_gone: bool,
+    /// What the next ISR that reads one of its registers gets.
+    pub(crate) pretence: Option<Pretence>,
+}
+
+/// A value that stands for the cause of an interrupt in registers of most kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pretence {
+    /// Bit 0.
+    First,
+    /// Bits 1 and 2, for registers whose bit 0 says that there is no interrupt.
+    Second,
+    /// All bits but the highest: all ones is what a device reads that was pulled out.
+    Most,
+}
+
+impl Pretence {
+    pub(crate) const fn value(self, width: Width) -> u64 {
+        match self {
+            Self::First => 1,
+            Self::Second => 0b110,
+            Self::Most => width.ones() >> 1,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -173,6 +196,7 @@ impl Slot {
             wired: None,
             assertions: 0,
             is_gone: false,
+            pretence: None,
         }
     }
 }

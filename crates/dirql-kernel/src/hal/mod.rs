@@ -32,7 +32,9 @@ use dirql_chips::{Effects, WiredOr};
 pub use adapter::{ListRequest, TransferRequest, TransferSpan};
 pub use assign::{Assignment, InterruptGrant, Resource};
 pub(crate) use machine::PINS as LINES;
-pub use machine::{DeviceId, LegacyWindow, LineWish, MessageWish, Plug, PlugError, Socket};
+pub use machine::{
+    DeviceId, LegacyWindow, LineWish, MessageWish, Plug, PlugError, Pretence, Socket,
+};
 pub(crate) use policy::{InterruptPolicy, Targets};
 pub(crate) use vectors::{Source, SourceKind};
 pub(crate) use want::{Alternative, Want, WantedRange};

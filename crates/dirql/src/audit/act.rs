@@ -6,7 +6,7 @@ use std::rc::{Rc, Weak};
 
 use dirql_chips::Stimulus;
 use dirql_kernel::Kernel;
-use dirql_kernel::hal::DeviceId;
+use dirql_kernel::hal::{DeviceId, Pretence};
 use dirql_kernel::ke::Intruder;
 
 use crate::bench::Bench;
@@ -18,6 +18,9 @@ const BURST: u64 = 8;
 /// Interrupts of a storm: more than a driver may take for a burst, few enough to come to an end.
 const STORM: u64 = 200;
 
+/// What ISRs read, one step this and the next step that.
+const CAUSES: [Pretence; 3] = [Pretence::First, Pretence::Second, Pretence::Most];
+
 /// Sources of one device that are looked for at most.
 const MOST_SOURCES: u16 = 2048;
 
@@ -26,6 +29,8 @@ const MOST_SOURCES: u16 = 2048;
 pub enum ActKind {
     /// Every source of the devices fires once, without a cause in a register.
     Spurious,
+    /// Every source fires once, and the ISR reads a cause.
+    Caused,
     /// Another device asserts the devices' shared lines for a moment.
     Foreign,
     /// Every source fires several times, a step apart.
@@ -39,8 +44,9 @@ pub enum ActKind {
 }
 
 impl ActKind {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Spurious,
+        Self::Caused,
         Self::Foreign,
         Self::Repeated,
         Self::Storm,
@@ -51,6 +57,7 @@ impl ActKind {
     const fn name(self) -> &'static str {
         match self {
             Self::Spurious => "spurious",
+            Self::Caused => "caused",
             Self::Foreign => "foreign",
             Self::Repeated => "repeated",
             Self::Storm => "storm",
@@ -95,6 +102,7 @@ impl Act {
     pub(super) fn prepare(self, bench: &Bench) {
         let actor = Actor {
             kind: self.kind,
+            step: self.step,
             state: Rc::downgrade(bench.state()),
             left: Cell::new(self.kind.times()),
         };
@@ -111,6 +119,7 @@ impl fmt::Display for Act {
 /// Who does it.
 struct Actor {
     kind: ActKind,
+    step: u64,
     /// Not the owner: the computer keeps the actor.
     state: Weak<State>,
     left: Cell<u64>,
@@ -131,6 +140,10 @@ impl Intruder for Actor {
         for (name, device) in devices {
             match self.kind {
                 ActKind::Spurious | ActKind::Repeated | ActKind::Storm => {
+                    fire(kernel, device);
+                }
+                ActKind::Caused => {
+                    kernel.pretend_cause(device, CAUSES[self.step as usize % CAUSES.len()]);
                     fire(kernel, device);
                 }
                 ActKind::Foreign => {

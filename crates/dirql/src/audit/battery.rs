@@ -156,6 +156,10 @@ pub fn battery(
             ActKind::Spurious,
         ),
         (
+            "an interrupt that nobody expects, at every step",
+            ActKind::Caused,
+        ),
+        (
             "another device interrupts on a shared line, at every step",
             ActKind::Foreign,
         ),

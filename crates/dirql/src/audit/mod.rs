@@ -200,7 +200,7 @@ impl Audit {
             excuses_haste: true,
             life: life.then(|| self.codes.clone()),
             act: trial.act,
-            pulls_at_end: trial.hostile.is_some(),
+            pulls_at_end: trial.device_lies(),
         };
         let plan = self.plan.varied(|scenario| {
             let machine = &mut scenario.machine;

@@ -98,12 +98,18 @@ impl Trial {
         ];
         // A client of a port that is gone has nobody to disconnect from.
         const GONE: &[RuleId] = &[ids::PORT_LEFT_CONNECTED, ids::PORT_LEFT_ALLOCATED];
-        match (self.hostile, self.act) {
-            (Some(_), _) => ALL,
-            (None, Some(act)) if !matches!(act.kind, ActKind::Pulled) => INTERRUPTS,
-            (None, Some(_)) => GONE,
-            (None, None) => &[],
+        match self.act {
+            _ if self.device_lies() => ALL,
+            Some(act) if !matches!(act.kind, ActKind::Pulled) => INTERRUPTS,
+            Some(_) => GONE,
+            None => &[],
         }
+    }
+
+    /// Whether registers may read something else than the device has in them.
+    pub(super) const fn device_lies(&self) -> bool {
+        let pretends = matches!(self.act, Some(act) if matches!(act.kind, ActKind::Caused));
+        pretends || self.hostile.is_some()
     }
 
     fn add(&mut self, word: &str) -> Result<(), TrialError> {
