@@ -44,5 +44,5 @@ pub use host::{
 pub use loader::{
     ImageLocation, ImportState, LoadError, LoadedImage, MissingEntryPoint, import_state,
 };
-pub use recode::{Footprints, MemoryAccess, Role, Stops, Watch};
+pub use recode::{Footprints, MemoryAccess, Role, Stops, Watch, twins_are_many};
 pub use run::MissingImport;

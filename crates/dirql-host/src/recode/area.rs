@@ -38,6 +38,18 @@ const fn entry_of(original: u64) -> u64 {
     TABLE.start + 4 * (original - PHYSICAL_WINDOW)
 }
 
+thread_local! {
+    /// Bytes of the area that the latest computer of this thread has used.
+    static USED: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Whether half of the room for twins is used up. A computer that is put back to where it was and
+/// goes on again and again needs more and more of it; a new one begins with all of it.
+#[must_use]
+pub fn twins_are_many() -> bool {
+    u64::from(USED.get()) > (TWINS.end - TWINS.start) / 2
+}
+
 /// The twins of one computer's code.
 #[derive(Debug)]
 pub(super) struct Area {
@@ -55,6 +67,7 @@ impl Area {
         let reserved = RESERVED.get_or_init(|| {
             reserve().map_err(|error| error.raw_os_error().unwrap_or(libc::ENOMEM))
         });
+        USED.set(PAGE as u32);
         match reserved {
             Ok(()) => Ok(Self {
                 used: Cell::new(PAGE as u32),
@@ -76,24 +89,25 @@ impl Area {
     /// Appends `code` and changes what is at some places of older code.
     pub(super) fn append(&self, code: &[u8], patches: &[(u32, Vec<u8>)]) {
         let start = self.used.get();
-        let lowest = patches
-            .iter()
-            .map(|(offset, _)| *offset)
-            .min()
-            .unwrap_or(start)
-            .min(start);
         let end = start + code.len() as u32;
-        if code.is_empty() && patches.is_empty() {
-            return;
+        let places = patches
+            .iter()
+            .map(|(offset, bytes)| *offset..*offset + bytes.len() as u32)
+            .chain((!code.is_empty()).then_some(start..end));
+        // Older code can be far away, and the pages between are many.
+        let regions = regions(places);
+        for region in &regions {
+            set_protection(region, MprotectFlags::READ | MprotectFlags::WRITE);
         }
-        let region = pages(u64::from(lowest)..u64::from(end.max(lowest + 1)));
-        set_protection(&region, MprotectFlags::READ | MprotectFlags::WRITE);
         copy(TWINS.start + u64::from(start), code);
         for (offset, bytes) in patches {
             copy(TWINS.start + u64::from(*offset), bytes);
         }
-        set_protection(&region, MprotectFlags::READ | MprotectFlags::EXEC);
+        for region in &regions {
+            set_protection(region, MprotectFlags::READ | MprotectFlags::EXEC);
+        }
         self.used.set(end);
+        USED.set(end);
     }
 
     /// The twin of `original`, which is in an image.
@@ -125,6 +139,22 @@ fn copy(address: u64, bytes: &[u8]) {
     // SAFETY: the callers have the pages writable; they are in the reserved area, where no
     // Rust object lives, and no code of it runs meanwhile.
     unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len()) };
+}
+
+/// The pages of the area that hold some offsets, in order, neighbours together.
+fn regions(places: impl Iterator<Item = Range<u32>>) -> Vec<Range<u64>> {
+    let mut all: Vec<Range<u64>> = places
+        .map(|place| pages(u64::from(place.start)..u64::from(place.end)))
+        .collect();
+    all.sort_unstable_by_key(|region| region.start);
+    let mut joined: Vec<Range<u64>> = Vec::new();
+    for region in all {
+        match joined.last_mut() {
+            Some(last) if region.start <= last.end => last.end = last.end.max(region.end),
+            _ => joined.push(region),
+        }
+    }
+    joined
 }
 
 /// The pages of the area that hold `offsets`.
@@ -162,5 +192,24 @@ fn map(range: &Range<u64>, access: ProtFlags) -> io::Result<()> {
         Ok(())
     } else {
         Err(io::Error::from_raw_os_error(libc::EEXIST))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_between_what_changes_stay_as_they_are() {
+        let page = |number: u64| TWINS.start + number * PAGE;
+        let places = [
+            0x5010..0x5020,
+            0x1000..0x1001,
+            0x1FFF..0x2001,
+            0x2FF0..0x3000,
+        ];
+        let all = regions(places.into_iter());
+        assert_eq!(all, [page(1)..page(3), page(5)..page(6)]);
+        assert_eq!(regions(std::iter::empty()), []);
     }
 }

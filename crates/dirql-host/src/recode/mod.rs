@@ -38,6 +38,7 @@ use dirql_kernel::Kernel;
 use dirql_kernel::mm::layout::IMAGES;
 
 use crate::checkpoint;
+pub use area::twins_are_many;
 use area::{Area, TWINS};
 use emit::Code;
 use footprints::Heads;

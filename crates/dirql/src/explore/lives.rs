@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use dirql_explore::{Place, Recorder, Run, Schedule, Strategy};
-use dirql_host::{Life, Stopped, outside, pause};
+use dirql_host::{Life, Stopped, outside, pause, twins_are_many};
 use dirql_kernel::ke::{Choice, Chooser, ProcessorId, Touch};
 
 use super::steering::{Pauses, Steering, Watch};
@@ -163,6 +163,10 @@ impl Lives {
 
     /// Makes the next run, and says how it ended; `None` if there is none.
     pub(super) fn next(&mut self) -> Option<End> {
+        if self.life.is_some() && twins_are_many() {
+            // Without room for more of them driver code that is watched could not go on.
+            self.rest();
+        }
         let shared = self.shared.clone();
         let steering = &shared.steering;
         let from = steering.with(|recorder| recorder.begin(&self.places))??;
