@@ -263,21 +263,21 @@ impl Kernel {
             at!(object, DriverObject, flags),
             flags | driver_flags::DRVO_UNLOAD_INVOKED,
         )?;
-        self.wait_for_deleted_devices(driver)?;
+        self.wait_for_references(driver)?;
         self.call_at_same_level("DriverUnload", routine, &[driver])?;
         self.check_nothing_left(driver, "the driver was unloaded")?;
         self.forget_driver(driver)?;
         Ok(Ok(()))
     }
 
-    /// Waits until the last references to devices of a driver that it has deleted are gone; not
-    /// for ever, because a reference may be the driver's own.
-    fn wait_for_deleted_devices(&self, driver: u64) -> Ddi<()> {
+    /// Waits until the last references to devices of a driver that it has deleted are gone, and
+    /// cancel routines have returned; not for ever, because a reference may be the driver's own.
+    fn wait_for_references(&self, driver: u64) -> Ddi<()> {
         if self.current_thread().is_none() {
             return Ok(());
         }
         for _ in 0..PATIENCE {
-            if !self.has_deleted_devices(driver) {
+            if !self.has_deleted_devices(driver) && !self.io.requests.is_cancelling() {
                 break;
             }
             let event = self.take_event()?;

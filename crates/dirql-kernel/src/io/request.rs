@@ -100,6 +100,8 @@ pub(super) struct Requests {
     pending: RefCell<BTreeMap<Request, Pending>>,
     by_irp: RefCell<BTreeMap<u64, Request>>,
     held: RefCell<BTreeMap<u64, Held>>,
+    /// Requests that are being cancelled.
+    cancelling: Cell<u32>,
 }
 
 /// An IRP whose memory stays although it may be complete.
@@ -110,6 +112,11 @@ struct Held {
 }
 
 impl Requests {
+    /// Whether a request is being cancelled.
+    pub(super) const fn is_cancelling(&self) -> bool {
+        self.cancelling.get() != 0
+    }
+
     /// Keeps the memory of `irp` until [`Requests::let_go`].
     pub(super) fn hold(&self, irp: u64) {
         self.held.borrow_mut().entry(irp).or_default().holders += 1;
@@ -276,7 +283,8 @@ impl Kernel {
     /// The request can be completed while this waits for the cancel spin lock; its memory stays
     /// until the lock is held, as it does in Windows, where the I/O manager frees a request in an
     /// APC of the thread that made it. A cancel routine that completes the request frees it, here
-    /// and now: a choice, since what it touches after that is a mistake.
+    /// and now: a choice, since what it touches after that is a mistake. No driver is unloaded
+    /// until it has returned: who cancels refers to the file.
     ///
     /// # Errors
     /// The run's end.
@@ -297,7 +305,11 @@ impl Kernel {
                     }
                     Ok(())
                 };
-                Ok(self.cancel_irp(irp, held)? != 0)
+                let cancelling = &self.io.requests.cancelling;
+                cancelling.set(cancelling.get() + 1);
+                let answer = self.cancel_irp(irp, held);
+                cancelling.set(cancelling.get() - 1);
+                Ok(answer? != 0)
             }
             None => Ok(false),
         }

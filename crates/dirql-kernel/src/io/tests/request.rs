@@ -1,9 +1,10 @@
 //! Requests of the bench: open, close, transfer, control, cancel.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use dirql_abi::NtStatus;
-use dirql_abi::device::device_flags;
+use dirql_abi::device::{DriverObject, device_flags};
 use dirql_abi::io::ctl_code;
 use dirql_abi::irp::{Irp, irp_flags, major};
 use dirql_abi::memory::Mdl;
@@ -12,6 +13,7 @@ use dirql_rules::ids;
 
 use super::{Log, bench, complete, device, driver, on, stack};
 use crate::io::{RequestKind, RequestOutcome};
+use crate::ke::ThreadBody;
 use crate::mm::layout::USER;
 use crate::testing::Bench;
 use crate::{Ddi, DriverPtr, Kernel, at};
@@ -434,6 +436,57 @@ fn a_request_completed_while_somebody_is_about_to_cancel_it_stays_until_he_has_s
         offset: 0,
     };
     assert_eq!(ask(&bench, kind).status, NtStatus::SUCCESS);
+    assert!(bench.rules().is_empty());
+}
+
+/// Who cancels refers to the file, which refers to the device.
+#[test]
+fn a_driver_is_not_unloaded_before_its_cancel_routine_has_returned() {
+    let bench = bench();
+    let log = Log::default();
+    let told = log.clone();
+    let cancel = bench.routine(move |kernel, arguments| {
+        let irp = arguments[1];
+        let level = kernel.read(at!(DriverPtr::<Irp>::new(irp), Irp, cancel_irql))?;
+        kernel.io_release_cancel_spin_lock(level.0)?;
+        complete(kernel, irp, NtStatus::CANCELLED, 0)?;
+        let never = kernel.take_event()?;
+        kernel.wait_for(never, Some(10_000))?;
+        kernel.give_event(never);
+        told.add("the cancel routine returns");
+        Ok(0)
+    });
+    let device = openable(&bench, 0, move |kernel, _, irp| {
+        kernel.mark_pending(irp)?;
+        kernel.write(at!(DriverPtr::<Irp>::new(irp), Irp, cancel_routine), cancel)?;
+        Ok(NtStatus::PENDING)
+    });
+    let told = log.clone();
+    let unload = bench.routine(move |kernel, _| {
+        told.add("unloaded");
+        kernel.io_delete_device(device)?;
+        Ok(0)
+    });
+    bench.on_thread(move |kernel| {
+        let driver = kernel
+            .with_device(device, |device| device.driver)
+            .expect("a device");
+        let object = DriverPtr::<DriverObject>::new(driver);
+        kernel.write(at!(object, DriverObject, driver_unload), unload)?;
+        let file = kernel.open(r"\Device\A")?.expect("it opens");
+        let read = RequestKind::Read {
+            length: 1,
+            offset: 0,
+        };
+        let request = kernel.submit(file, &read)?;
+        let body = move |kernel: &Kernel| kernel.cancel_request(request).map(drop);
+        kernel.spawn_thread("canceller", 8, ThreadBody::Native(Box::new(body)));
+        assert_eq!(kernel.wait_request(request)?.status, NtStatus::CANCELLED);
+        kernel.close(file)?;
+        kernel.unload_driver(driver)?.expect("a driver");
+        Ok(())
+    });
+    assert_eq!(log.take(), ["the cancel routine returns", "unloaded"]);
     assert!(bench.rules().is_empty());
 }
 
