@@ -62,6 +62,11 @@ impl Access {
         }
     }
 
+    /// Which call of a routine of the driver's it is of.
+    pub(super) const fn activation(&self) -> u32 {
+        self.activation
+    }
+
     /// Whether it comes before `later` in every run.
     fn is_before(&self, later: &Self) -> bool {
         later.comes_after(self.actor, self.number)

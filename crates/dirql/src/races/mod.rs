@@ -9,7 +9,7 @@
 //! - a **check then act**: two test a value and then set it, and both can have tested before either
 //!   has set;
 //! - a **torn read**: words that one writes together are read in the same order by another, who
-//!   can get one from before and one from after.
+//!   can get one from before and one from after, and does not read one of them again.
 //!
 //! A flag, or an index of a ring, hands on what was written before it. A word whose writes are in
 //! one order counts as such: who reads it comes after who wrote it. (Loads and stores of x64 keep
@@ -21,10 +21,12 @@
 //! Data Race Detector for Multithreaded Programs", TOCS 15(4), 1997, for the sets of locks, which
 //! here only give the reason.
 //!
-//! Not seen: what is on a stack; a value that is read under a lock and written under it later; what
-//! is ordered in this run by a lock or a routine of the kernel that happens to come between. Other
-//! runs show some of the last.
+//! Not seen: what is on a stack; a value that is tested under a lock and set under it later, after
+//! the lock was free, because nobody knows whether the earlier test still decides; what is ordered
+//! in this run by a lock or a routine of the kernel that happens to come between. Other runs show
+//! some of the last.
 
+mod again;
 mod clock;
 mod flow;
 mod history;
@@ -41,6 +43,7 @@ use dirql_kernel::mm::layout::STACKS;
 use dirql_kernel::{Event, EventSink, Stamp};
 use dirql_rules::{Context, Finding, RuleId, ids};
 
+use again::Again;
 use clock::Clock;
 use history::{Access, Conflict, History};
 use order::{Actor, Order};
@@ -118,6 +121,7 @@ impl Recorded<'_> {
         let mut order = Order::default();
         let mut history = History::new(self.processors);
         let mut flags = Flags::new(contested);
+        let mut again = Again::default();
         let mut accesses = self.accesses.iter().peekable();
         for number in 0..=self.events.len() {
             while let Some(access) = accesses.next_if(|access| access.events <= number as u64) {
@@ -126,6 +130,7 @@ impl Recorded<'_> {
                 for part in parts(access) {
                     let part = Access::new(&part, actor, &order);
                     history.add(&part, access.reads, access.writes);
+                    again.add(&part, access.reads, access.writes);
                     flags.written(&part, access.writes, &history.conflicts);
                 }
             }
@@ -133,7 +138,9 @@ impl Recorded<'_> {
                 order.event(stamp, event);
             }
         }
-        (history.conflicts, flags.found)
+        let mut conflicts = history.conflicts;
+        conflicts.retain(|conflict| !again.sees(conflict));
+        (conflicts, flags.found)
     }
 }
 
@@ -283,7 +290,7 @@ fn judge(conflict: &Conflict, code: &dyn Fn(u64) -> Vec<u8>) -> Option<Finding> 
                     message,
                     "is written here, which is lost then",
                 )
-            } else if *tested && !write.interlocked {
+            } else if *tested && !write.interlocked && !share_a_lock(back, write) {
                 let message = format!(
                     "{one} tests {bytes} and sets them, and {other} can have done the same in between: {reason}"
                 );
@@ -323,6 +330,10 @@ fn judge(conflict: &Conflict, code: &dyn Fn(u64) -> Vec<u8>) -> Option<Finding> 
     }
 }
 
+fn share_a_lock(one: &Access, other: &Access) -> bool {
+    one.locks.iter().any(|lock| other.locks.contains(lock))
+}
+
 /// Why nothing orders them.
 fn reason(one: &Access, other: &Access) -> String {
     let (first, second) = (who(one), who(other));
@@ -333,7 +344,7 @@ fn reason(one: &Access, other: &Access) -> String {
         (true, true) => "neither holds a lock".into(),
         (true, false) => format!("{second} holds a lock, {first} does not"),
         (false, true) => format!("{first} holds a lock, {second} does not"),
-        (false, false) if one.locks.iter().any(|lock| other.locks.contains(lock)) => {
+        (false, false) if share_a_lock(one, other) => {
             "the lock that both hold was not held all the time".into()
         }
         (false, false) => "each holds a lock, and not the same one".into(),

@@ -9,6 +9,7 @@
 //! - the access to a device that made it interrupt, and the ISR;
 //! - queueing a DPC, and its routine; that, and the return of KeFlushQueuedDpcs; setting a timer,
 //!   and DPC routines that begin later;
+//! - releasing a remove lock, and the return of waiting until all have;
 //! - an interlocked access, and the next one to the same word;
 //! - routines that hand something on from one context to another (events, requests, pool, queues,
 //!   work items, threads): they count as one object, and so does the end of a wait;
@@ -61,8 +62,10 @@ const DPC_VECTOR: u8 = 0x2F;
 const LOCAL: &[&str] = &[
     "DbgPrint",
     "HalGet",
+    "IoAcquireRemoveLock",
     "IoGet",
     "IoIs",
+    "IoReleaseRemoveLock",
     "KeAcquireInStackQueuedSpinLock",
     "KeAcquireInterruptSpinLock",
     "KeAcquireSpinLock",
@@ -128,6 +131,8 @@ pub(super) struct Order {
     connected: BTreeMap<u8, Clock>,
     isrs: BTreeMap<u8, Clock>,
     dpcs_done: Clock,
+    /// Users of remove locks that are done.
+    users_done: Clock,
     timers: Clock,
     /// What routines of the kernel hand on.
     kernel: Clock,
@@ -342,6 +347,10 @@ impl Order {
             }
             | Event::Message(_) => self.interrupts.join(&self.devices),
             Event::DdiEnter { name, .. } => {
+                if name.starts_with("IoReleaseRemoveLock") {
+                    let until = self.until(actor);
+                    self.users_done.join(&until);
+                }
                 if name.starts_with("KeSetTimer") {
                     let until = self.until(actor);
                     self.timers.join(&until);
@@ -351,6 +360,9 @@ impl Order {
             Event::DdiLeave { name, .. } => {
                 if *name == "KeFlushQueuedDpcs" {
                     self.doing[actor].after(&self.dpcs_done);
+                }
+                if name.starts_with("IoReleaseRemoveLockAndWait") {
+                    self.doing[actor].after(&self.users_done);
                 }
                 self.hand_on(actor, name);
             }

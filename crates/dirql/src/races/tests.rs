@@ -129,6 +129,40 @@ impl Run {
     }
 }
 
+/// A list is looked at, and under the lock again an entry leaves it: the look decides nothing.
+#[test]
+fn what_is_set_under_the_lock_of_everybody_was_not_decided_before_it() {
+    let mut run = Run::new();
+    run.setting = true;
+    run.locked(ONE, LOCK, |run| run.access(ONE, 0, DATA, "r"))
+        .locked(ONE, LOCK, |run| run.access(ONE, 3, DATA, "w"))
+        .locked(TWO, LOCK, |run| run.set(TWO))
+        .is_clean();
+}
+
+#[test]
+fn users_of_a_remove_lock_are_in_no_order() {
+    let call = |run: &mut Run, context, name| {
+        let caller = IMAGES.start;
+        run.event(context, Event::DdiEnter { name, caller })
+            .event(context, Event::DdiLeave { name, result: 0 });
+    };
+    let mut run = Run::new();
+    for user in [ONE, TWO] {
+        call(&mut run, user, "IoAcquireRemoveLockEx");
+        run.add(user);
+        call(&mut run, user, "IoReleaseRemoveLockEx");
+    }
+    assert_eq!(run.found().len(), 1);
+
+    let mut run = Run::new();
+    call(&mut run, ONE, "IoAcquireRemoveLockEx");
+    run.add(ONE);
+    call(&mut run, ONE, "IoReleaseRemoveLockEx");
+    call(&mut run, TWO, "IoReleaseRemoveLockAndWaitEx");
+    run.add(TWO).is_clean();
+}
+
 #[test]
 fn two_that_add_without_a_lock_lose_an_update() {
     assert_eq!(
@@ -290,6 +324,13 @@ fn words_that_are_written_together_are_read_torn() {
             "DQ0557 thread 1 reads 8 bytes one part after the other, and thread 2 can write both parts in between: neither holds a lock"
         ]
     );
+    // Who reads the first one again sees it.
+    let mut run = Run::new();
+    run.access(ONE, 0, DATA, "r")
+        .access(ONE, 5, DATA + 4, "r")
+        .access(ONE, 9, DATA, "r");
+    writes(&mut run);
+    run.is_clean();
     // In the other order the first is a flag for the second.
     let mut run = Run::new();
     run.access(ONE, 0, DATA + 4, "r").access(ONE, 5, DATA, "r");
