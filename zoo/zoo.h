@@ -12,6 +12,9 @@
  *   ZooRead     IRP_MJ_READ; *Value is what four bytes are to be,
  *   ZooWrite    IRP_MJ_WRITE of four bytes.
  * A routine that returns STATUS_PENDING has marked the IRP pending and ends it itself.
+ *
+ * ZooRead and ZooWrite are called between ZooReady and ZooQuiet; one that runs then has returned
+ * before the interrupt is disconnected. With ZOO_ANY_TIME they are called whenever a request comes.
  */
 #include <ddk/wdm.h>
 
@@ -28,6 +31,7 @@
 #define EDU_IRQ_FACTORIAL 0x01
 
 #define ZOO_TAG 'ooZ'
+#define ZOO_CLOSED ((LONG)0x80000000)
 
 typedef struct _ZOO {
     PDEVICE_OBJECT Self;
@@ -36,6 +40,8 @@ typedef struct _ZOO {
     UNICODE_STRING Interface;
     PUCHAR Registers;
     PKINTERRUPT Interrupt;
+    LONG Users;  /* requests that use the device; ZOO_CLOSED is added while none may */
+    KEVENT Left; /* maybe nobody uses it any more */
     struct _ZOO_STATE State;
 } ZOO, *PZOO;
 
@@ -85,6 +91,30 @@ static NTSTATUS ZooFinish(PIRP Irp, NTSTATUS Status, ULONG_PTR Information)
     return Status;
 }
 
+static VOID ZooLeave(PZOO Zoo)
+{
+#ifndef ZOO_ANY_TIME
+    if (InterlockedDecrement(&Zoo->Users) == ZOO_CLOSED)
+        KeSetEvent(&Zoo->Left, IO_NO_INCREMENT, FALSE);
+#else
+    UNREFERENCED_PARAMETER(Zoo);
+#endif
+}
+
+/* Whether the device can be used, until ZooLeave is called then. */
+static BOOLEAN ZooEnter(PZOO Zoo)
+{
+#ifndef ZOO_ANY_TIME
+    if (InterlockedIncrement(&Zoo->Users) <= 0) {
+        ZooLeave(Zoo);
+        return FALSE;
+    }
+#else
+    UNREFERENCED_PARAMETER(Zoo);
+#endif
+    return TRUE;
+}
+
 static NTSTATUS NTAPI ZooCreateClose(PDEVICE_OBJECT DeviceObject, PIRP Irp)
 {
     UNREFERENCED_PARAMETER(DeviceObject);
@@ -93,25 +123,35 @@ static NTSTATUS NTAPI ZooCreateClose(PDEVICE_OBJECT DeviceObject, PIRP Irp)
 
 static NTSTATUS NTAPI ZooDispatchRead(PDEVICE_OBJECT DeviceObject, PIRP Irp)
 {
+    PZOO zoo = DeviceObject->DeviceExtension;
     ULONG value = 0;
     NTSTATUS status;
 
     if (IoGetCurrentIrpStackLocation(Irp)->Parameters.Read.Length != sizeof(ULONG))
         return ZooFinish(Irp, STATUS_INVALID_PARAMETER, 0);
-    status = ZooRead(DeviceObject->DeviceExtension, Irp, &value);
+    if (!ZooEnter(zoo))
+        return ZooFinish(Irp, STATUS_DEVICE_NOT_READY, 0);
+    status = ZooRead(zoo, Irp, &value);
     if (status == STATUS_SUCCESS)
         *(PULONG)Irp->AssociatedIrp.SystemBuffer = value;
-    return ZooFinish(Irp, status, status == STATUS_SUCCESS ? sizeof(ULONG) : 0);
+    ZooFinish(Irp, status, status == STATUS_SUCCESS ? sizeof(ULONG) : 0);
+    ZooLeave(zoo);
+    return status;
 }
 
 static NTSTATUS NTAPI ZooDispatchWrite(PDEVICE_OBJECT DeviceObject, PIRP Irp)
 {
+    PZOO zoo = DeviceObject->DeviceExtension;
+    NTSTATUS status;
+
     if (IoGetCurrentIrpStackLocation(Irp)->Parameters.Write.Length != sizeof(ULONG))
         return ZooFinish(Irp, STATUS_INVALID_PARAMETER, 0);
-    return ZooFinish(Irp,
-                     ZooWrite(DeviceObject->DeviceExtension, Irp,
-                              *(PULONG)Irp->AssociatedIrp.SystemBuffer),
-                     sizeof(ULONG));
+    if (!ZooEnter(zoo))
+        return ZooFinish(Irp, STATUS_DEVICE_NOT_READY, 0);
+    status = ZooWrite(zoo, Irp, *(PULONG)Irp->AssociatedIrp.SystemBuffer);
+    ZooFinish(Irp, status, sizeof(ULONG));
+    ZooLeave(zoo);
+    return status;
 }
 
 static NTSTATUS ZooConnect(PZOO Zoo)
@@ -151,7 +191,11 @@ static VOID ZooRelease(PZOO Zoo)
 {
     if (Zoo->Registers == NULL)
         return;
+    if (Zoo->Users >= 0)
+        InterlockedExchangeAdd(&Zoo->Users, ZOO_CLOSED);
     ZooQuiet(Zoo);
+    while (Zoo->Users != ZOO_CLOSED)
+        KeWaitForSingleObject(&Zoo->Left, Executive, KernelMode, FALSE, NULL);
     ZooDisconnect(Zoo);
     ZooGone(Zoo);
     MmUnmapIoSpace(Zoo->Registers, EDU_WINDOW);
@@ -184,6 +228,7 @@ static NTSTATUS ZooStart(PZOO Zoo, PIRP Irp)
         return status;
     }
     ZooReady(Zoo);
+    InterlockedExchangeAdd(&Zoo->Users, ZOO_CLOSED);
     IoSetDeviceInterfaceState(&Zoo->Interface, TRUE);
     return STATUS_SUCCESS;
 }
@@ -249,6 +294,8 @@ static NTSTATUS NTAPI ZooAddDevice(PDRIVER_OBJECT DriverObject, PDEVICE_OBJECT P
     zoo = fdo->DeviceExtension;
     zoo->Self = fdo;
     zoo->Pdo = Pdo;
+    zoo->Users = ZOO_CLOSED;
+    KeInitializeEvent(&zoo->Left, SynchronizationEvent, FALSE);
     status = IoRegisterDeviceInterface(Pdo, &ZooInterface, NULL, &zoo->Interface);
     if (NT_SUCCESS(status)) {
         zoo->Lower = IoAttachDeviceToDeviceStack(fdo, Pdo);

@@ -4,9 +4,10 @@
  * A cause that comes between the look and the acknowledgement is lost, and so is its request.
  */
 #include <ddk/wdm.h>
+#include "../wait.h"
 
 struct _ZOO_STATE {
-    PIRP Irps[2];
+    ZOO_WAIT Waits[2];
     ULONG Seen;
     KDPC Dpc;
 };
@@ -35,7 +36,7 @@ static VOID NTAPI ZooDpc(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argume
     for (i = 0; i < 2; i++) {
         if (!(seen & (1 << i)))
             continue;
-        irp = InterlockedExchangePointer((PVOID *)&zoo->State.Irps[i], NULL);
+        irp = ZooWaitTake(&zoo->State.Waits[i]);
         if (irp != NULL)
             ZooEnd(irp, STATUS_SUCCESS, sizeof(ULONG));
     }
@@ -62,6 +63,8 @@ static BOOLEAN NTAPI ZooIsr(PKINTERRUPT Interrupt, PVOID Context)
 static NTSTATUS ZooPrepare(PZOO Zoo)
 {
     KeInitializeDpc(&Zoo->State.Dpc, ZooDpc, Zoo);
+    ZooWaitInitialize(&Zoo->State.Waits[0]);
+    ZooWaitInitialize(&Zoo->State.Waits[1]);
     return STATUS_SUCCESS;
 }
 
@@ -78,8 +81,15 @@ static VOID ZooQuiet(PZOO Zoo)
 
 static VOID ZooGone(PZOO Zoo)
 {
-    UNREFERENCED_PARAMETER(Zoo);
+    PIRP irp;
+    ULONG i;
+
     KeFlushQueuedDpcs();
+    for (i = 0; i < 2; i++) {
+        irp = ZooWaitTake(&Zoo->State.Waits[i]);
+        if (irp != NULL)
+            ZooEnd(irp, STATUS_DEVICE_NOT_CONNECTED, 0);
+    }
 }
 
 static NTSTATUS ZooRead(PZOO Zoo, PIRP Irp, PULONG Value)
@@ -92,10 +102,12 @@ static NTSTATUS ZooRead(PZOO Zoo, PIRP Irp, PULONG Value)
 
 static NTSTATUS ZooWrite(PZOO Zoo, PIRP Irp, ULONG Value)
 {
-    UNREFERENCED_PARAMETER(Irp);
-    UNREFERENCED_PARAMETER(Value);
-    IoMarkIrpPending(Irp);
-    InterlockedExchangePointer((PVOID *)&Zoo->State.Irps[Value - 1], Irp);
-    ZooSet(Zoo, EDU_IRQ_RAISE, Value);
-    return STATUS_PENDING;
+    NTSTATUS status;
+
+    if (Value != 1 && Value != 2)
+        return STATUS_INVALID_PARAMETER;
+    status = ZooWaitFor(&Zoo->State.Waits[Value - 1], Irp);
+    if (status == STATUS_PENDING)
+        ZooSet(Zoo, EDU_IRQ_RAISE, Value);
+    return status;
 }

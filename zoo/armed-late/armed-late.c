@@ -4,9 +4,10 @@
  * The device is done before; the ISR sees no request, and the request never ends.
  */
 #include <ddk/wdm.h>
+#include "../wait.h"
 
 struct _ZOO_STATE {
-    PIRP Irp;
+    ZOO_WAIT Wait;
     BOOLEAN Armed;
     KDPC Dpc;
 };
@@ -20,7 +21,7 @@ static VOID NTAPI ZooDpc(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argume
     UNREFERENCED_PARAMETER(Dpc);
     UNREFERENCED_PARAMETER(Argument1);
     UNREFERENCED_PARAMETER(Argument2);
-    irp = InterlockedExchangePointer((PVOID *)&zoo->State.Irp, NULL);
+    irp = ZooWaitTake(&zoo->State.Wait);
     if (irp != NULL)
         ZooEnd(irp, STATUS_SUCCESS, sizeof(ULONG));
 }
@@ -42,6 +43,7 @@ static BOOLEAN NTAPI ZooIsr(PKINTERRUPT Interrupt, PVOID Context)
 static NTSTATUS ZooPrepare(PZOO Zoo)
 {
     KeInitializeDpc(&Zoo->State.Dpc, ZooDpc, Zoo);
+    ZooWaitInitialize(&Zoo->State.Wait);
     ZooSet(Zoo, EDU_STATUS, EDU_STATUS_IRQ);
     return STATUS_SUCCESS;
 }
@@ -58,8 +60,12 @@ static VOID ZooQuiet(PZOO Zoo)
 
 static VOID ZooGone(PZOO Zoo)
 {
-    UNREFERENCED_PARAMETER(Zoo);
+    PIRP irp;
+
     KeFlushQueuedDpcs();
+    irp = ZooWaitTake(&Zoo->State.Wait);
+    if (irp != NULL)
+        ZooEnd(irp, STATUS_DEVICE_NOT_CONNECTED, 0);
 }
 
 static NTSTATUS ZooRead(PZOO Zoo, PIRP Irp, PULONG Value)
@@ -72,10 +78,10 @@ static NTSTATUS ZooRead(PZOO Zoo, PIRP Irp, PULONG Value)
 
 static NTSTATUS ZooWrite(PZOO Zoo, PIRP Irp, ULONG Value)
 {
-    UNREFERENCED_PARAMETER(Irp);
-    UNREFERENCED_PARAMETER(Value);
-    IoMarkIrpPending(Irp);
-    Zoo->State.Irp = Irp;
+    NTSTATUS status = ZooWaitFor(&Zoo->State.Wait, Irp);
+
+    if (status != STATUS_PENDING)
+        return status;
 #ifdef FIXED
     Zoo->State.Armed = TRUE;
     ZooSet(Zoo, EDU_FACTORIAL, Value);

@@ -47,7 +47,8 @@ static VOID ZooQuiet(PZOO Zoo)
 
 static VOID ZooGone(PZOO Zoo)
 {
-    UNREFERENCED_PARAMETER(Zoo);
+    while (!IsListEmpty(&Zoo->State.List))
+        ExFreePoolWithTag(RemoveHeadList(&Zoo->State.List), ZOO_TAG);
 }
 
 static NTSTATUS ZooRead(PZOO Zoo, PIRP Irp, PULONG Value)

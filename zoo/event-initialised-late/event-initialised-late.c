@@ -1,11 +1,13 @@
 /*
  * An event that is initialised after the device was started.
  *
- * The DPC has set it before; initialising clears it, and the thread waits for ever.
+ * The DPC has set it before; initialising clears it, and the thread waits until its
+ * time is over.
  */
 #include <ddk/wdm.h>
 
 struct _ZOO_STATE {
+    KMUTEX Turn; /* of the request that uses the device */
     KEVENT Event;
     KDPC Dpc;
 };
@@ -35,6 +37,7 @@ static BOOLEAN NTAPI ZooIsr(PKINTERRUPT Interrupt, PVOID Context)
 static NTSTATUS ZooPrepare(PZOO Zoo)
 {
     KeInitializeDpc(&Zoo->State.Dpc, ZooDpc, Zoo);
+    KeInitializeMutex(&Zoo->State.Turn, 0);
     KeInitializeEvent(&Zoo->State.Event, NotificationEvent, FALSE);
     ZooSet(Zoo, EDU_STATUS, EDU_STATUS_IRQ);
     return STATUS_SUCCESS;
@@ -66,8 +69,11 @@ static NTSTATUS ZooRead(PZOO Zoo, PIRP Irp, PULONG Value)
 
 static NTSTATUS ZooWrite(PZOO Zoo, PIRP Irp, ULONG Value)
 {
+    LARGE_INTEGER due;
+    NTSTATUS status;
+
     UNREFERENCED_PARAMETER(Irp);
-    UNREFERENCED_PARAMETER(Value);
+    KeWaitForSingleObject(&Zoo->State.Turn, Executive, KernelMode, FALSE, NULL);
 #ifdef FIXED
     KeInitializeEvent(&Zoo->State.Event, NotificationEvent, FALSE);
     ZooSet(Zoo, EDU_FACTORIAL, Value);
@@ -75,6 +81,8 @@ static NTSTATUS ZooWrite(PZOO Zoo, PIRP Irp, ULONG Value)
     ZooSet(Zoo, EDU_FACTORIAL, Value);
     KeInitializeEvent(&Zoo->State.Event, NotificationEvent, FALSE);
 #endif
-    KeWaitForSingleObject(&Zoo->State.Event, Executive, KernelMode, FALSE, NULL);
-    return STATUS_SUCCESS;
+    due.QuadPart = -10 * 1000 * 1000; /* 1 s: the device may be gone */
+    status = KeWaitForSingleObject(&Zoo->State.Event, Executive, KernelMode, FALSE, &due);
+    KeReleaseMutex(&Zoo->State.Turn, FALSE);
+    return status == STATUS_TIMEOUT ? STATUS_IO_TIMEOUT : STATUS_SUCCESS;
 }

@@ -43,7 +43,9 @@ static VOID ZooQuiet(PZOO Zoo)
 
 static VOID ZooGone(PZOO Zoo)
 {
-    UNREFERENCED_PARAMETER(Zoo);
+    if (Zoo->State.References > 0)
+        ExFreePoolWithTag(Zoo->State.Buffer, ZOO_TAG);
+    Zoo->State.References = 0;
 }
 
 static NTSTATUS ZooRead(PZOO Zoo, PIRP Irp, PULONG Value)

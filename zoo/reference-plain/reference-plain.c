@@ -2,7 +2,7 @@
  * A count of references that is raised and lowered with plain instructions.
  *
  * Two requests take a reference at the same time and only one of the two counts: the second to give
- * its own up finds that there is none left.
+ * its own up finds that there is none left. They do not use the device.
  */
 #include <ddk/wdm.h>
 
@@ -10,6 +10,7 @@ struct _ZOO_STATE {
     volatile LONG References;
     LONG Errors;
 };
+#define ZOO_ANY_TIME
 #include "../zoo.h"
 
 static BOOLEAN NTAPI ZooIsr(PKINTERRUPT Interrupt, PVOID Context)
@@ -20,7 +21,7 @@ static BOOLEAN NTAPI ZooIsr(PKINTERRUPT Interrupt, PVOID Context)
 
 static NTSTATUS ZooPrepare(PZOO Zoo)
 {
-    Zoo->State.References = 1;
+    UNREFERENCED_PARAMETER(Zoo);
     return STATUS_SUCCESS;
 }
 
@@ -68,7 +69,7 @@ static NTSTATUS ZooWrite(PZOO Zoo, PIRP Irp, ULONG Value)
     UNREFERENCED_PARAMETER(Irp);
     UNREFERENCED_PARAMETER(Value);
     ZooReference(Zoo);
-    if (ZooDereference(Zoo) == 0)
-        InterlockedIncrement(&Zoo->State.Errors); /* the device's own is gone */
+    if (ZooDereference(Zoo) < 0)
+        InterlockedIncrement(&Zoo->State.Errors); /* it had none */
     return STATUS_SUCCESS;
 }

@@ -10,6 +10,7 @@ struct _ZOO_STATE {
     BOOLEAN Initialised;
     BOOLEAN Started;
 };
+#define ZOO_ANY_TIME
 #include "../zoo.h"
 
 static BOOLEAN NTAPI ZooIsr(PKINTERRUPT Interrupt, PVOID Context)

@@ -4,14 +4,29 @@
  * Both see it pending, on two processors.
  */
 #include <ddk/wdm.h>
+#include "../wait.h"
 
 struct _ZOO_STATE {
-    PIRP Irp;
+    ZOO_WAIT Wait;
     KDPC Dpc;
     KTIMER Timer;
     KDPC TimerDpc;
 };
 #include "../zoo.h"
+
+/* The request that is to be ended. */
+static PIRP ZooTake(PZOO Zoo)
+{
+#ifdef FIXED
+    return ZooWaitTake(&Zoo->State.Wait);
+#else
+    PIRP irp = Zoo->State.Wait.Irp;
+
+    if (irp != NULL)
+        IoSetCancelRoutine(irp, NULL);
+    return irp;
+#endif
+}
 
 static VOID NTAPI ZooDpc(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2)
 {
@@ -21,15 +36,13 @@ static VOID NTAPI ZooDpc(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argume
     UNREFERENCED_PARAMETER(Dpc);
     UNREFERENCED_PARAMETER(Argument1);
     UNREFERENCED_PARAMETER(Argument2);
-#ifdef FIXED
-    irp = InterlockedExchangePointer((PVOID *)&zoo->State.Irp, NULL);
-#else
-    irp = zoo->State.Irp;
-#endif
+    irp = ZooTake(zoo);
     if (irp == NULL)
         return;
     KeCancelTimer(&zoo->State.Timer);
-    zoo->State.Irp = NULL;
+#ifndef FIXED
+    zoo->State.Wait.Irp = NULL;
+#endif
     ZooEnd(irp, STATUS_SUCCESS, sizeof(ULONG));
 }
 
@@ -41,14 +54,12 @@ static VOID NTAPI ZooTimeout(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Ar
     UNREFERENCED_PARAMETER(Dpc);
     UNREFERENCED_PARAMETER(Argument1);
     UNREFERENCED_PARAMETER(Argument2);
-#ifdef FIXED
-    irp = InterlockedExchangePointer((PVOID *)&zoo->State.Irp, NULL);
-#else
-    irp = zoo->State.Irp;
-#endif
+    irp = ZooTake(zoo);
     if (irp == NULL)
         return;
-    zoo->State.Irp = NULL;
+#ifndef FIXED
+    zoo->State.Wait.Irp = NULL;
+#endif
     ZooEnd(irp, STATUS_IO_TIMEOUT, sizeof(ULONG));
 }
 
@@ -65,6 +76,7 @@ static BOOLEAN NTAPI ZooIsr(PKINTERRUPT Interrupt, PVOID Context)
 
 static NTSTATUS ZooPrepare(PZOO Zoo)
 {
+    ZooWaitInitialize(&Zoo->State.Wait);
     KeInitializeDpc(&Zoo->State.Dpc, ZooDpc, Zoo);
     KeInitializeTimer(&Zoo->State.Timer);
     KeInitializeDpc(&Zoo->State.TimerDpc, ZooTimeout, Zoo);
@@ -85,8 +97,13 @@ static VOID ZooQuiet(PZOO Zoo)
 
 static VOID ZooGone(PZOO Zoo)
 {
+    PIRP irp;
+
     KeCancelTimer(&Zoo->State.Timer);
     KeFlushQueuedDpcs();
+    irp = ZooWaitTake(&Zoo->State.Wait);
+    if (irp != NULL)
+        ZooEnd(irp, STATUS_DEVICE_NOT_CONNECTED, 0);
 }
 
 static NTSTATUS ZooRead(PZOO Zoo, PIRP Irp, PULONG Value)
@@ -99,12 +116,11 @@ static NTSTATUS ZooRead(PZOO Zoo, PIRP Irp, PULONG Value)
 
 static NTSTATUS ZooWrite(PZOO Zoo, PIRP Irp, ULONG Value)
 {
+    NTSTATUS status = ZooWaitFor(&Zoo->State.Wait, Irp);
     LARGE_INTEGER due;
 
-    UNREFERENCED_PARAMETER(Irp);
-    UNREFERENCED_PARAMETER(Value);
-    IoMarkIrpPending(Irp);
-    Zoo->State.Irp = Irp;
+    if (status != STATUS_PENDING)
+        return status;
     due.QuadPart = -10 * 1000; /* 1 ms */
     KeSetTimer(&Zoo->State.Timer, due, &Zoo->State.TimerDpc);
     ZooSet(Zoo, EDU_FACTORIAL, Value);

@@ -4,9 +4,10 @@
  * Two requests find it empty; the second takes the place of the first, which never ends.
  */
 #include <ddk/wdm.h>
+#include "../wait.h"
 
 struct _ZOO_STATE {
-    PIRP Irp;
+    ZOO_WAIT Wait;
     KDPC Dpc;
 };
 #include "../zoo.h"
@@ -19,7 +20,7 @@ static VOID NTAPI ZooDpc(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argume
     UNREFERENCED_PARAMETER(Dpc);
     UNREFERENCED_PARAMETER(Argument1);
     UNREFERENCED_PARAMETER(Argument2);
-    irp = InterlockedExchangePointer((PVOID *)&zoo->State.Irp, NULL);
+    irp = ZooWaitTake(&zoo->State.Wait);
     if (irp != NULL)
         ZooEnd(irp, STATUS_SUCCESS, sizeof(ULONG));
 }
@@ -37,6 +38,7 @@ static BOOLEAN NTAPI ZooIsr(PKINTERRUPT Interrupt, PVOID Context)
 
 static NTSTATUS ZooPrepare(PZOO Zoo)
 {
+    ZooWaitInitialize(&Zoo->State.Wait);
     KeInitializeDpc(&Zoo->State.Dpc, ZooDpc, Zoo);
     ZooSet(Zoo, EDU_STATUS, EDU_STATUS_IRQ);
     return STATUS_SUCCESS;
@@ -54,8 +56,12 @@ static VOID ZooQuiet(PZOO Zoo)
 
 static VOID ZooGone(PZOO Zoo)
 {
-    UNREFERENCED_PARAMETER(Zoo);
+    PIRP irp;
+
     KeFlushQueuedDpcs();
+    irp = ZooWaitTake(&Zoo->State.Wait);
+    if (irp != NULL)
+        ZooEnd(irp, STATUS_DEVICE_NOT_CONNECTED, 0);
 }
 
 static NTSTATUS ZooRead(PZOO Zoo, PIRP Irp, PULONG Value)
@@ -68,21 +74,17 @@ static NTSTATUS ZooRead(PZOO Zoo, PIRP Irp, PULONG Value)
 
 static NTSTATUS ZooWrite(PZOO Zoo, PIRP Irp, ULONG Value)
 {
-    UNREFERENCED_PARAMETER(Irp);
+    NTSTATUS status;
+
     UNREFERENCED_PARAMETER(Value);
-    IoMarkIrpPending(Irp);
 #ifdef FIXED
-    if (InterlockedCompareExchangePointer((PVOID *)&Zoo->State.Irp, Irp, NULL) != NULL) {
-        ZooEnd(Irp, STATUS_DEVICE_BUSY, 0);
-        return STATUS_PENDING;
-    }
+    status = ZooWaitFor(&Zoo->State.Wait, Irp);
 #else
-    if (Zoo->State.Irp != NULL || (ZooGet(Zoo, EDU_STATUS) & EDU_STATUS_COMPUTING)) {
-        ZooEnd(Irp, STATUS_DEVICE_BUSY, 0);
-        return STATUS_PENDING;
-    }
-    Zoo->State.Irp = Irp;
+    if (Zoo->State.Wait.Irp != NULL || (ZooGet(Zoo, EDU_STATUS) & EDU_STATUS_COMPUTING))
+        return STATUS_DEVICE_BUSY;
+    status = ZooWaitPut(&Zoo->State.Wait, Irp);
 #endif
-    ZooSet(Zoo, EDU_IRQ_RAISE, 1);
-    return STATUS_PENDING;
+    if (status == STATUS_PENDING)
+        ZooSet(Zoo, EDU_IRQ_RAISE, 1);
+    return status;
 }

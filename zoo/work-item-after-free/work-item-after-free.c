@@ -8,6 +8,8 @@
 typedef struct _ZOO_WORK {
     KDPC Dpc;
     KEVENT Idle;
+    KSPIN_LOCK Lock;
+    LONG Interrupts; /* that the worker has not seen */
     PIO_WORKITEM Item;
     ULONG Count;
 } ZOO_WORK, *PZOO_WORK;
@@ -20,16 +22,28 @@ struct _ZOO_STATE {
 static VOID NTAPI ZooWorker(PDEVICE_OBJECT DeviceObject, PVOID Context)
 {
     PZOO_WORK work = Context;
+    LONG left;
+#ifdef FIXED
+    KIRQL irql;
+#endif
 
     UNREFERENCED_PARAMETER(DeviceObject);
 #ifndef FIXED
     KeSetEvent(&work->Idle, IO_NO_INCREMENT, FALSE);
 #endif
-    KeQueryPerformanceCounter(NULL); /* takes a while */
-    work->Count++;
+    do {
+        KeQueryPerformanceCounter(NULL); /* takes a while */
+        work->Count++;
 #ifdef FIXED
-    KeSetEvent(&work->Idle, IO_NO_INCREMENT, FALSE);
+        KeAcquireSpinLock(&work->Lock, &irql);
+        left = InterlockedDecrement(&work->Interrupts);
+        if (left == 0)
+            KeSetEvent(&work->Idle, IO_NO_INCREMENT, FALSE);
+        KeReleaseSpinLock(&work->Lock, irql);
+#else
+        left = InterlockedDecrement(&work->Interrupts);
 #endif
+    } while (left != 0);
 }
 
 static VOID NTAPI ZooDpc(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2)
@@ -39,8 +53,12 @@ static VOID NTAPI ZooDpc(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argume
     UNREFERENCED_PARAMETER(Context);
     UNREFERENCED_PARAMETER(Argument1);
     UNREFERENCED_PARAMETER(Argument2);
-    KeClearEvent(&work->Idle);
-    IoQueueWorkItem(work->Item, ZooWorker, DelayedWorkQueue, work);
+    KeAcquireSpinLockAtDpcLevel(&work->Lock);
+    if (InterlockedIncrement(&work->Interrupts) == 1) {
+        KeClearEvent(&work->Idle);
+        IoQueueWorkItem(work->Item, ZooWorker, DelayedWorkQueue, work);
+    }
+    KeReleaseSpinLockFromDpcLevel(&work->Lock);
 }
 
 static BOOLEAN NTAPI ZooIsr(PKINTERRUPT Interrupt, PVOID Context)
@@ -60,6 +78,7 @@ static NTSTATUS ZooPrepare(PZOO Zoo)
     if (Zoo->State.Work == NULL)
         return STATUS_INSUFFICIENT_RESOURCES;
     RtlZeroMemory(Zoo->State.Work, sizeof(ZOO_WORK));
+    KeInitializeSpinLock(&Zoo->State.Work->Lock);
     KeInitializeDpc(&Zoo->State.Work->Dpc, ZooDpc, Zoo);
     KeInitializeEvent(&Zoo->State.Work->Idle, NotificationEvent, TRUE);
     Zoo->State.Work->Item = IoAllocateWorkItem(Zoo->Self);
@@ -84,11 +103,15 @@ static VOID ZooQuiet(PZOO Zoo)
 static VOID ZooGone(PZOO Zoo)
 {
     PZOO_WORK work = Zoo->State.Work;
+    KIRQL irql;
 
     if (work == NULL)
         return;
     KeFlushQueuedDpcs();
     KeWaitForSingleObject(&work->Idle, Executive, KernelMode, FALSE, NULL);
+    /* Who has set the event holds the lock. */
+    KeAcquireSpinLock(&work->Lock, &irql);
+    KeReleaseSpinLock(&work->Lock, irql);
     IoFreeWorkItem(work->Item);
     ExFreePoolWithTag(work, ZOO_TAG);
     Zoo->State.Work = NULL;

@@ -84,7 +84,7 @@ fn check(name: &str, rule: &str, switches: usize, granularity: &str) {
     assert!(code == Some(0) || code == Some(4), "{out}");
 }
 
-/// What is wrong with memory is told from an order in which nothing went wrong.
+/// What is wrong with memory is told from an order in which nothing went wrong, before any search.
 #[track_caller]
 fn told_by_itself(name: &str, rule: &str) {
     let image = format!("{name}/{name}.sys");
@@ -92,7 +92,6 @@ fn told_by_itself(name: &str, rule: &str) {
     assert_eq!(code, Some(1), "{out}");
     assert!(!out.contains("[DQ0180]"), "{out}");
     let finding = about(&out, rule);
-    assert!(finding.contains("needs no switch"), "{finding}");
     let mut words = finding.split_whitespace();
     let schedule = words.find(|word| word.starts_with("d1-"));
     let scenario = format!("{name}/{name}.toml");
@@ -161,7 +160,7 @@ zoo! {
     lost_update_isr: "lost-update-isr", "DQ0180", 2, "ddi";
     lost_update_plain: "lost-update-plain", "DQ0180", 1, "access";
     lost_update_threads: "lost-update-threads", "DQ0180", 1, "ddi";
-    missed_wakeup: "missed-wakeup", "DQ0535", 1, "ddi";
+    missed_wakeup: "missed-wakeup", "DQ0180", 1, "ddi";
     reference_count: "reference-count", "DQ0151", 1, "ddi";
     reference_plain: "reference-plain", "DQ0180", 2, "access";
     remove_queue_dpc: "remove-queue-dpc", "DQ0140", 2, "ddi";

@@ -16,8 +16,8 @@ pub struct Effort {
     pub runs: u64,
     /// Switches of an order at most.
     pub switches: u32,
-    /// Steps of a run at most whose orders are searched: there are too many orders of a longer
-    /// one.
+    /// Steps of a run at most whose orders are searched, and whose accesses to memory are looked
+    /// at: there are too many of a longer one.
     pub hunted: u64,
     /// The first seed of devices that lie.
     pub first_seed: u64,
@@ -94,6 +94,8 @@ pub struct Facts {
 pub enum Case {
     /// One run.
     Run(Trial),
+    /// A look at what a few runs share in memory.
+    Survey(Trial),
     /// A search.
     Hunt(Hunt),
 }
@@ -124,6 +126,7 @@ pub fn battery(
         .filter(|version| *version != windows);
     let counts = (1..=4).filter(|count| *count != processors);
     let mut groups = vec![
+        battery.surveys(),
         battery.variants(
             "another number of processors, 1 to 4",
             counts.map(|count| Trial {
@@ -204,6 +207,22 @@ struct Battery {
 }
 
 impl Battery {
+    /// What nothing orders, from each base.
+    fn surveys(&self) -> Group {
+        let trial = |life| Trial {
+            life,
+            ..Trial::default()
+        };
+        let most = self.effort.hunted;
+        let bases = self.bases.iter();
+        let bases = bases.filter(|(_, facts)| facts.steps <= most);
+        Group {
+            title: "accesses to memory that nothing orders",
+            of: None,
+            cases: bases.map(|(life, _)| Case::Survey(trial(*life))).collect(),
+        }
+    }
+
     /// Each trial from each base.
     fn variants(&self, title: &'static str, trials: impl Iterator<Item = Trial>) -> Group {
         let from = |trial: Trial| {
@@ -390,8 +409,9 @@ mod tests {
             .collect();
         // Three other counts of processors, seven other versions, the line and 1 and 2 messages.
         assert_eq!(
-            counts[..5],
+            counts[..6],
             [
+                (2, None),
                 (6, Some(6)),
                 (14, Some(14)),
                 (6, Some(6)),
@@ -399,7 +419,7 @@ mod tests {
                 (14, Some(14))
             ]
         );
-        assert_eq!(counts[5], (40, Some(200)));
+        assert_eq!(counts[6], (40, Some(200)));
     }
 
     #[test]
@@ -410,7 +430,7 @@ mod tests {
         };
         let groups = battery(&facts, WindowsVersion::Ten, 2, Effort::QUICK);
         let lives = |case: &Case| match case {
-            Case::Run(trial) => trial.life,
+            Case::Run(trial) | Case::Survey(trial) => trial.life,
             Case::Hunt(hunt) => hunt.trial.life,
         };
         assert!(groups.iter().flat_map(|group| &group.cases).all(lives));

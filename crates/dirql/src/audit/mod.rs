@@ -26,10 +26,12 @@ use dirql_kernel::WindowsVersion;
 use serde::{Deserialize, Serialize};
 
 use crate::bench::{Bench, BenchError, Driver};
-use crate::explore::{Limits, Narrator, Plan, ReplayError, Strategy, explore_plan, meeting_points};
+use crate::explore::{
+    Discovery, Limits, Narrator, Plan, ReplayError, Strategy, explore_plan, meeting_points, survey,
+};
 use crate::levels::Levels;
 use crate::play::{MakeSink, MakeThreads, Progress, Settings};
-use crate::report::{Report, ResourceReport, Verdict};
+use crate::report::{FindingReport, Report, ResourceReport, Verdict};
 use crate::scenario::{DeviceSpec, Interrupts, Scenario};
 
 pub use act::{Act, ActKind};
@@ -38,6 +40,9 @@ pub use device::give_device;
 pub use page::write_page;
 pub use result::{AuditFinding, AuditReport, GroupReport, SCHEMA, TrialResult, badness, key};
 pub use trial::{Trial, TrialError, Wish};
+
+/// Runs that making one order shorter may take when few runs were made to find it.
+const SHRINKING: usize = 24;
 
 /// A driver with a scenario, to be tried in many ways.
 #[derive(Clone, Debug)]
@@ -259,6 +264,29 @@ impl Audit {
         Ok(found_by(&report, trial))
     }
 
+    /// Tells what is wrong with memory that several contexts share from a few runs of a trial,
+    /// whether or not it went wrong in them. `each` is told after every run and says whether to go
+    /// on.
+    ///
+    /// # Errors
+    /// A run could not begin.
+    pub fn survey(
+        &self,
+        trial: &Trial,
+        watch: impl Fn(Option<Deviation>) + 'static,
+        each: &mut dyn FnMut() -> bool,
+    ) -> Result<TrialResult, BenchError> {
+        let plan = self.plan(trial).watched(watch).shrinking(SHRINKING);
+        let survey = survey(&plan, &mut |_| each())?;
+        Ok(TrialResult {
+            runs: survey.coverage.runs,
+            no_verdict: survey.no_verdict,
+            complete: true,
+            left: 0,
+            found: shown(survey.discoveries, trial),
+        })
+    }
+
     /// Where the orders of a search can differ.
     ///
     /// # Errors
@@ -271,13 +299,13 @@ impl Audit {
         }
     }
 
-    /// The trial in which a search has made these choices.
+    /// The trial in which a search or a survey of `trial` has made these choices.
     #[must_use]
-    pub fn trial_of(&self, hunt: &Hunt, points: Points, choices: Vec<Deviation>) -> Trial {
-        let plan = self.plan(&hunt.trial).at(points);
+    pub fn trial_of(&self, trial: &Trial, points: Points, choices: Vec<Deviation>) -> Trial {
+        let plan = self.plan(trial).at(points);
         Trial {
             order: Some(plan.schedule(choices)),
-            ..hunt.trial.clone()
+            ..trial.clone()
         }
     }
 
@@ -314,21 +342,26 @@ impl Audit {
         let search = explore_plan(&plan, strategy.part(part, of), &limits, &mut |search| {
             each(search.coverage.runs)
         })?;
-        let found = search.discoveries.into_iter().map(|discovery| {
-            let trial = Trial {
-                order: discovery.schedule.parse().ok(),
-                ..hunt.trial.clone()
-            };
-            (discovery.finding, trial.to_string())
-        });
         Ok(TrialResult {
             runs: search.coverage.runs,
             no_verdict: search.no_verdict,
             complete: search.coverage.complete,
             left: search.coverage.left,
-            found: found.collect(),
+            found: shown(search.discoveries, &hunt.trial),
         })
     }
+}
+
+/// What was found in runs of a trial, each with the trial in whose order it is seen.
+fn shown(discoveries: Vec<Discovery>, trial: &Trial) -> Vec<(FindingReport, String)> {
+    let shown = discoveries.into_iter().map(|discovery| {
+        let trial = Trial {
+            order: discovery.schedule.parse().ok(),
+            ..trial.clone()
+        };
+        (discovery.finding, trial.to_string())
+    });
+    shown.collect()
 }
 
 /// What a run's report says of a trial.

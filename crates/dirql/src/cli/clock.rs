@@ -22,6 +22,12 @@ impl Clock {
         Self { start, most }
     }
 
+    /// Whole seconds to the limit, rounded up; `None` without one.
+    pub(super) fn seconds_left(&self) -> Option<u32> {
+        let left = self.most?.saturating_sub(self.start.elapsed());
+        Some(u32::try_from(left.as_secs() + 1).unwrap_or(u32::MAX))
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.most.is_some_and(|most| self.start.elapsed() >= most)
     }

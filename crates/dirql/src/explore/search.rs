@@ -50,6 +50,8 @@ pub struct Search {
     pub coverage: Coverage,
     /// Runs that ended without a verdict.
     pub no_verdict: u64,
+    /// Yield points of all runs together.
+    pub steps: u64,
 }
 
 /// Seeds of the runs that show which instructions meet, beside the one that happens by itself.
@@ -110,10 +112,9 @@ pub fn explore_plan(
     let mut search = Search::default();
     let mut lives = plan.lives(strategy);
     let mut runs = 0;
-    let mut steps = 0_u64;
     loop {
         let at_limit = limits.runs.is_some_and(|most| runs >= most)
-            || limits.steps.is_some_and(|most| steps >= most);
+            || limits.steps.is_some_and(|most| search.steps >= most);
         if at_limit {
             break;
         }
@@ -123,7 +124,7 @@ pub fn explore_plan(
             lives.rest();
             plan.run_deviations(&lives.run().deviations)?;
         }
-        steps = steps.saturating_add(end.steps);
+        search.steps = search.steps.saturating_add(end.steps);
         search.no_verdict += u64::from(end.no_verdict);
         let findings = match end.found {
             Found::Findings(findings) => findings,

@@ -3,8 +3,8 @@
 use dirql_explore::strategy::{self, Random};
 use dirql_explore::{Points, Strategy};
 
+use super::Plan;
 use super::search::{Limits, Search, explore_plan};
-use super::{Discovery, Plan};
 use crate::bench::BenchError;
 
 /// The rules that a survey is about.
@@ -25,34 +25,45 @@ const STEPS: u64 = 20_000;
 ///
 /// # Errors
 /// A run could not begin.
-pub fn survey(
+pub fn survey(plan: &Plan, each: &mut dyn FnMut(&Search) -> bool) -> Result<Search, BenchError> {
+    let between_calls = plan.clone().at(Points::Before(Vec::new())).with_races();
+    let mut all = Search::default();
+    look(&between_calls, strategy::Default::default(), &mut all, each)?;
+    look(&between_calls, Random::new(SEEDS), &mut all, each)?;
+    // Requests that one lock, or one count of users, happens to have put in an order overlap
+    // only if they are interrupted between calls.
+    let met = between_calls.met();
+    if met != Points::Before(Vec::new()) {
+        let between_accesses = between_calls.at(met);
+        look(&between_accesses, Random::new(SEEDS), &mut all, each)?;
+    }
+    Ok(all)
+}
+
+/// Adds what the runs of one strategy show.
+fn look(
     plan: &Plan,
+    strategy: impl Strategy + 'static,
+    all: &mut Search,
     each: &mut dyn FnMut(&Search) -> bool,
-) -> Result<Vec<Discovery>, BenchError> {
-    let plan = plan.clone().at(Points::Before(Vec::new())).with_races();
-    let strategies: [Box<dyn Strategy>; 2] = [
-        Box::new(strategy::Default::default()),
-        Box::new(Random::new(SEEDS)),
-    ];
+) -> Result<(), BenchError> {
     let limits = Limits {
         only: Some(RULES.iter().map(ToString::to_string).collect()),
         keep_going: true,
-        steps: Some(STEPS),
+        steps: Some(STEPS.saturating_sub(all.steps)),
         ..Limits::default()
     };
-    let mut known = Vec::new();
-    for strategy in strategies {
-        let search = explore_plan(&plan, strategy, &limits, &mut *each)?;
-        for mut discovery in search.discoveries {
-            // The seed is not one of the search's.
-            discovery.seed = None;
-            if !known
-                .iter()
-                .any(|other: &Discovery| other.is_same_pair(&discovery))
-            {
-                known.push(discovery);
-            }
+    let search = explore_plan(plan, Box::new(strategy), &limits, each)?;
+    all.coverage.runs += search.coverage.runs;
+    all.no_verdict += search.no_verdict;
+    all.steps += search.steps;
+    for mut discovery in search.discoveries {
+        // The seed is not one of the search's.
+        discovery.seed = None;
+        let mut known = all.discoveries.iter();
+        if !known.any(|other| other.is_same_pair(&discovery)) {
+            all.discoveries.push(discovery);
         }
     }
-    Ok(known)
+    Ok(())
 }

@@ -4,6 +4,7 @@ mod page;
 mod supervisor;
 
 use std::io::Write;
+use std::time::Duration;
 
 use dirql::audit::{
     self, Audit, AuditReport, Effort, Facts, Group, GroupReport, SCHEMA, Trial, TrialResult,
@@ -22,6 +23,13 @@ use super::{Exit, Failure, coverage, pictures, run, subject};
 use supervisor::{Ended, Supervisor};
 
 pub(crate) use supervisor::AuditMessage;
+
+/// The longest that `--quick` may take. It is less than what is promised, because a run that has
+/// begun is ended, and what was found is played again.
+const QUICK_TIME: Duration = Duration::from_secs(7);
+
+/// The longest that an audit takes if nobody says how much is to be tried.
+const USUAL_TIME: Duration = Duration::from_secs(75);
 
 pub(crate) fn audit(args: &args::Audit, out: &mut Output) -> Result<Exit, Failure> {
     let (mut scenario, used) = subject::scenario(&args.subject, out.is_styled())?;
@@ -158,7 +166,10 @@ fn all(
     };
     let time = match args.budget {
         Some(Budget::Time(time)) => Some(time),
-        _ => None,
+        Some(Budget::Runs(_)) => None,
+        None if args.quick => Some(QUICK_TIME),
+        None if args.deep => None,
+        None => Some(USUAL_TIME),
     };
     let supervisor = Supervisor::new(audit, args.jobs, time);
     let facts = as_it_is(&supervisor, windows, &mut report, out)?;
@@ -171,13 +182,20 @@ fn all(
         && longest > effort.hunted
     {
         report.notes.push(format!(
-            "a run has {longest} steps; the orders of runs with more than {} are searched with --deep only",
+            "a run has {longest} steps; orders and accesses of runs with more than {} are looked at with --deep only",
             effort.hunted
         ));
     }
     let ends = supervisor.all(&groups, out)?;
     for (group, ends) in groups.iter().zip(ends) {
         report_group(&mut report, group, ends);
+    }
+    if let (true, Some(time), None) = (supervisor.is_over(), time, args.budget) {
+        report.notes.push(format!(
+            "there was no time for everything in {} s; --budget {} gives twice that",
+            time.as_secs(),
+            time.as_secs() * 2,
+        ));
     }
     report.judge();
     let trials: Vec<Trial> = report

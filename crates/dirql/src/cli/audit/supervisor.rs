@@ -23,11 +23,14 @@ use super::super::{Failure, run};
 /// Seconds of CPU time that one run may take. Runs take milliseconds.
 const RUN_SECONDS: u32 = 60;
 
+/// Seconds that a run, with what is done about a finding, may go on when the time for all is over.
+const GRACE_SECONDS: u32 = 2;
+
 /// Runs after which a search says how far it is.
 const TELL: u64 = 64;
 
 /// Runs of one batch.
-const BATCH: usize = 64;
+const BATCH: usize = 16;
 
 /// What a worker says.
 #[derive(Debug, Serialize, Deserialize)]
@@ -91,6 +94,19 @@ impl<'a> Supervisor<'a> {
         self.audit
     }
 
+    /// Whether there was less time than it takes to try everything.
+    pub(super) fn is_over(&self) -> bool {
+        self.clock.is_over()
+    }
+
+    /// Ends this worker if its next run takes too long, or goes on long after there is no time any
+    /// more.
+    fn limit_time(&self) {
+        let left = self.clock.seconds_left();
+        let left = left.map_or(RUN_SECONDS, |left| left + GRACE_SECONDS);
+        isolate::limit_time(left.min(RUN_SECONDS));
+    }
+
     /// Plays the first trial of its kind, and says what is known then.
     pub(super) fn first(
         &self,
@@ -129,7 +145,7 @@ impl<'a> Supervisor<'a> {
     ) -> Result<Vec<Vec<Ended>>, Failure> {
         let cases: Vec<&Case> = groups.iter().flat_map(|group| &group.cases).collect();
         let mut ends = vec![Ended::NotTried; cases.len()];
-        let mut waiting = batches(&cases);
+        let mut waiting = batches(groups);
         let mut busy: Vec<Busy> = Vec::new();
         let mut progress = out.bar(cases.len());
         loop {
@@ -236,12 +252,13 @@ impl<'a> Supervisor<'a> {
             if self.clock.is_over() {
                 break;
             }
-            isolate::limit_time(RUN_SECONDS);
+            self.limit_time();
             log.add(None);
             let mut tell = |message| channel.send(&Message::Audit(message));
             tell(AuditMessage::Begun(at));
             let ended = match cases[at] {
                 Case::Run(trial) => self.audit.try_out(trial),
+                Case::Survey(trial) => self.survey(trial, log, &mut tell).map_err(Into::into),
                 Case::Hunt(hunt) => self.hunt(hunt, log, &mut tell).map_err(Into::into),
             };
             tell(match ended {
@@ -250,6 +267,21 @@ impl<'a> Supervisor<'a> {
                 Err(_) => AuditMessage::Impossible(at),
             });
         }
+    }
+
+    fn survey(
+        &self,
+        trial: &Trial,
+        log: &SharedLog,
+        tell: &mut dyn FnMut(AuditMessage),
+    ) -> Result<TrialResult, BenchError> {
+        tell(AuditMessage::Points(Vec::new()));
+        let log = log.again();
+        let watch = move |choice| log.add(choice);
+        self.audit.survey(trial, watch, &mut || {
+            self.limit_time();
+            !self.clock.is_over()
+        })
     }
 
     fn hunt(
@@ -266,7 +298,7 @@ impl<'a> Supervisor<'a> {
         self.audit
             .hunt(hunt, points, move |choice| log.add(choice), &mut |runs| {
                 if runs.is_multiple_of(TELL) {
-                    isolate::limit_time(RUN_SECONDS);
+                    self.limit_time();
                     tell(AuditMessage::Searching(TELL));
                 }
                 !self.clock.is_over()
@@ -290,6 +322,7 @@ impl<'a> Supervisor<'a> {
                 destroyed(&format!("the process ended {how}")),
                 &trial,
             )),
+            WorkerEnd::TooLong if self.clock.is_over() => Ended::NotTried,
             // How fast this computer is says nothing about the driver.
             WorkerEnd::TooLong => Ended::Result(without_end(Vec::new(), &trial)),
             WorkerEnd::Panicked => Ended::Defect(trial.to_string()),
@@ -303,7 +336,8 @@ impl<'a> Supervisor<'a> {
     fn trial_of(&self, case: &Case, points: Points, choices: Vec<Deviation>) -> Trial {
         match case {
             Case::Run(trial) => trial.clone(),
-            Case::Hunt(hunt) => self.audit.trial_of(hunt, points, choices),
+            Case::Survey(trial) => self.audit.trial_of(trial, points, choices),
+            Case::Hunt(hunt) => self.audit.trial_of(&hunt.trial, points, choices),
         }
     }
 }
@@ -314,25 +348,30 @@ fn set(ends: &mut [Ended], at: usize, ended: Ended) {
     }
 }
 
-/// Runs in batches; each search for itself.
-fn batches(cases: &[&Case]) -> VecDeque<Range<usize>> {
-    let mut batches = VecDeque::new();
+/// Runs in batches, each search and each survey for itself. First the first batch of every group,
+/// then the second ones: if there is not time for all, every group has had some of it.
+fn batches(groups: &[Group]) -> VecDeque<Range<usize>> {
+    let mut batches = Vec::new();
     let mut start = 0;
-    for (at, case) in cases.iter().enumerate() {
-        let alone = matches!(case, Case::Hunt(_));
-        if at > start && (alone || at - start == BATCH) {
-            batches.push_back(start..at);
-            start = at;
-        }
-        if alone {
-            batches.push_back(at..at + 1);
-            start = at + 1;
+    for group in groups {
+        let mut number = 0;
+        let mut of_group = group.cases.as_slice();
+        while let Some(first) = of_group.first() {
+            let runs = of_group.iter().take(BATCH);
+            let runs = runs.take_while(|case| matches!(case, Case::Run(_))).count();
+            // What is no run is a batch of its own.
+            let length = if matches!(first, Case::Run(_)) {
+                runs
+            } else {
+                1
+            };
+            batches.push((number, start..start + length));
+            (start, number) = (start + length, number + 1);
+            of_group = &of_group[length..];
         }
     }
-    if start < cases.len() {
-        batches.push_back(start..cases.len());
-    }
-    batches
+    batches.sort_by_key(|(number, _)| *number);
+    batches.into_iter().map(|(_, batch)| batch).collect()
 }
 
 fn destroyed(message: &str) -> FindingReport {

@@ -71,7 +71,7 @@ pub(super) fn survey(plan: &Plan, windows: WindowsVersion) -> Result<Part, Failu
         isolate::limit_time(RUN_SECONDS);
         let mut part = Part::default();
         match dirql::survey(plan, &mut |_| true) {
-            Ok(discoveries) => part.discoveries = discoveries,
+            Ok(survey) => part.discoveries = survey.discoveries,
             Err(error) => part.failure = Some(subject::failure(&error, windows)),
         }
         channel.send(&Message::Searched(Box::new(part)));
