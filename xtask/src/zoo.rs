@@ -1,7 +1,7 @@
-//! What each strategy finds of the zoo, after how many runs and how long.
+//! What is found of the zoo, after how many runs and how long: by each strategy, and by audits.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -37,20 +37,8 @@ struct Found {
 /// # Errors
 /// The program cannot be built or run, or says something that is no result.
 pub(crate) fn table(tree: &Tree) -> Result<()> {
-    let root = tree.root();
-    Task::cargo(root)
-        .args(["build", "--locked", "--release", "--package", "dirql"])
-        .run()?;
-    let program = tree.target().join("release/dirql");
-    let zoo = root.join("zoo");
-    let mut names: Vec<String> = Vec::new();
-    for entry in std::fs::read_dir(&zoo).context("the zoo")? {
-        let entry = entry?;
-        if entry.path().is_dir() {
-            names.push(entry.file_name().to_string_lossy().into_owned());
-        }
-    }
-    names.sort();
+    let program = program(tree)?;
+    let zoo = tree.root().join("zoo");
     let mut head = String::from("| driver |");
     let mut rule = String::from("|---|");
     for (name, _) in STRATEGIES {
@@ -58,7 +46,7 @@ pub(crate) fn table(tree: &Tree) -> Result<()> {
         rule.push_str("---|");
     }
     println!("{head}\n{rule}");
-    for name in names {
+    for name in names(&zoo)? {
         let mut line = format!("| `{name}` |");
         for (_, arguments) in STRATEGIES {
             // Where nothing is found between calls, it may be between accesses to memory.
@@ -83,6 +71,118 @@ pub(crate) fn table(tree: &Tree) -> Result<()> {
     Ok(())
 }
 
+/// A name, and what `dirql audit` is told.
+const AUDITS: &[(&str, &[&str])] = &[("--quick", &["--quick"]), ("default", &[])];
+
+/// Prints what audits find of each driver, and of its twin: rules, runs, seconds.
+///
+/// # Errors
+/// The program cannot be built or run, or says something that is no result; or nothing is found in
+/// a driver, or something in a twin.
+pub(crate) fn audits(tree: &Tree) -> Result<()> {
+    let program = program(tree)?;
+    let zoo = tree.root().join("zoo");
+    let mut wrong: Vec<String> = Vec::new();
+    println!("| driver | audit | found | runs | seconds | runs of the twin | seconds |");
+    println!("|---|---|---|---|---|---|---|");
+    for name in names(&zoo)? {
+        for (title, arguments) in AUDITS {
+            let of = audit(&program, &zoo, &name, "", arguments)?;
+            let twin = audit(&program, &zoo, &name, "-fixed", arguments)?;
+            println!(
+                "| `{name}` | {title} | {} | {} | {:.1} | {} | {:.1} |",
+                of.rules.join(", "),
+                of.runs,
+                of.time.as_secs_f64(),
+                twin.runs,
+                twin.time.as_secs_f64(),
+            );
+            if of.rules.is_empty() {
+                wrong.push(format!("{name}, {title}: nothing is found"));
+            }
+            if !twin.rules.is_empty() {
+                wrong.push(format!("{name}-fixed, {title}: {}", twin.rules.join(", ")));
+            }
+        }
+    }
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// What an audit has found.
+struct Audited {
+    rules: Vec<String>,
+    runs: u64,
+    time: Duration,
+}
+
+fn audit(
+    program: &Path,
+    zoo: &Path,
+    name: &str,
+    twin: &str,
+    arguments: &[&str],
+) -> Result<Audited> {
+    let (result, time) = result_of(
+        Command::new(program)
+            .current_dir(zoo)
+            .arg("audit")
+            .arg(format!("{name}/{name}{twin}.sys"))
+            .arg(format!("--scenario={name}/{name}.toml"))
+            .args(["--format", "json"])
+            .args(arguments),
+        name,
+    )?;
+    let findings = result["findings"].as_array().context("no findings")?;
+    let mut rules: Vec<String> = findings
+        .iter()
+        .filter_map(|found| Some(found["finding"]["rule"].as_str()?.to_owned()))
+        .collect();
+    rules.sort();
+    rules.dedup();
+    Ok(Audited {
+        rules,
+        runs: result["runs"].as_u64().context("no runs")?,
+        time,
+    })
+}
+
+/// The program, built for measuring.
+fn program(tree: &Tree) -> Result<PathBuf> {
+    Task::cargo(tree.root())
+        .args(["build", "--locked", "--release", "--package", "dirql"])
+        .run()?;
+    Ok(tree.target().join("release/dirql"))
+}
+
+/// The drivers, in order.
+fn names(zoo: &Path) -> Result<Vec<String>> {
+    let mut names: Vec<String> = Vec::new();
+    for entry in std::fs::read_dir(zoo).context("the zoo")? {
+        let entry = entry?;
+        if entry.path().is_dir() {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// What a command prints, and how long it took.
+fn result_of(command: &mut Command, name: &str) -> Result<(serde_json::Value, Duration)> {
+    #[expect(clippy::disallowed_types, reason = "the time is what is measured")]
+    let start = std::time::Instant::now();
+    let output = command.output().context("cannot run dirql")?;
+    let time = start.elapsed();
+    let code = output.status.code();
+    ensure!(
+        matches!(code, Some(0 | 1 | 4)),
+        "{name}: exit code {code:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok((serde_json::from_slice(&output.stdout)?, time))
+}
+
 /// One search; `None` if it did not find the mistake.
 fn search(
     program: &Path,
@@ -91,24 +191,15 @@ fn search(
     arguments: &[&str],
     granularity: &str,
 ) -> Result<Option<Found>> {
-    #[expect(clippy::disallowed_types, reason = "the time is what is measured")]
-    let start = std::time::Instant::now();
-    let output = Command::new(program)
-        .current_dir(zoo)
-        .arg("explore")
-        .arg(format!("{name}/{name}.sys"))
-        .args(["--format", "json", "--granularity", granularity, BUDGET])
-        .args(arguments)
-        .output()
-        .context("cannot run dirql")?;
-    let time = start.elapsed();
-    let code = output.status.code();
-    ensure!(
-        matches!(code, Some(0 | 1 | 4)),
-        "{name}: exit code {code:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let result: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let (result, time) = result_of(
+        Command::new(program)
+            .current_dir(zoo)
+            .arg("explore")
+            .arg(format!("{name}/{name}.sys"))
+            .args(["--format", "json", "--granularity", granularity, BUDGET])
+            .args(arguments),
+        name,
+    )?;
     let discoveries = result["discoveries"].as_array().context("no discoveries")?;
     let planted = discoveries.iter().find(|discovery| {
         let rule = discovery["finding"]["rule"].as_str().unwrap_or_default();
