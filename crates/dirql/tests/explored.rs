@@ -124,8 +124,7 @@ fn both_count_in_part(bench: &Bench) -> Result<(), BenchError> {
     bench.open("edu0")?;
     bench.explore_from_here();
     bench.write("edu0", &[1, 0, 0, 0])?.expect_success()?;
-    bench.run_until_idle()?;
-    bench.explore_until_here();
+    bench.explore_until_here()?;
     let count = bench.read("edu0", 4)?.expect_success()?.data;
     assert_eq!(count, [2, 0, 0, 0], "an update is lost");
     bench.close("edu0")?;
@@ -141,6 +140,14 @@ fn a_mistake_in_the_explored_part_is_found_and_its_order_replays() {
     assert!(failed.what.contains("an update is lost"), "{failed}");
     let again = Explorer::replay(&failed.schedule, driver, both_count_in_part);
     assert_eq!(again.unwrap_err().what, failed.what);
+}
+
+#[test]
+fn an_interrupt_on_its_way_at_the_end_of_a_part_is_tried_everywhere_before() {
+    let explorer = Explorer::new(Strategy::Exhaustive);
+    let driver = || zoo("lost-update-isr").map(Builder::explored_later);
+    let failed = explorer.check(driver, both_count_in_part).unwrap_err();
+    assert!(failed.what.contains("an update is lost"), "{failed}");
 }
 
 #[test]

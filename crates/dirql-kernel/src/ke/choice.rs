@@ -144,7 +144,8 @@ impl Kernel {
     }
 
     /// Whether the chooser, if there is one, is asked from now on. While it is not, what happens
-    /// by itself does, and what was on its way has arrived.
+    /// by itself does, and what was on its way has arrived. Who tries all orders by what happens in
+    /// them does not see that arrive: let nothing be on its way.
     pub fn let_choose(&self, asks: bool) {
         let choices = &self.ke.choices;
         let explores = asks && choices.chooser.borrow().is_some();

@@ -374,10 +374,17 @@ impl Bench {
         self.kernel().let_choose(true);
     }
 
-    /// From now on everything happens by itself: what is left of a test that is explored, the
-    /// removal of its devices for example, is done in one order alone.
-    pub fn explore_until_here(&self) {
+    /// Lets everything happen that happens by itself, as [`Bench::run_until_idle`], and ends what is
+    /// explored: what is left of a test, the removal of its devices for example, is done in one
+    /// order alone. Something that is still on its way there could have come before, and would not
+    /// be tried there.
+    ///
+    /// # Errors
+    /// The run has ended.
+    pub fn explore_until_here(&self) -> Result<(), BenchError> {
+        self.run_until_idle()?;
         self.kernel().let_choose(false);
+        Ok(())
     }
 
     /// Runs `body` on a kernel thread of its own, at PASSIVE_LEVEL, and returns what it returned.

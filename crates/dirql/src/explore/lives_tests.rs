@@ -145,8 +145,7 @@ fn a_part_is_explored(bench: &Bench) -> Result<(), BenchError> {
     bench.open("edu0")?;
     bench.explore_from_here();
     bench.write("edu0", &[1, 0, 0, 0])?.expect_success()?;
-    bench.run_until_idle()?;
-    bench.explore_until_here();
+    bench.explore_until_here()?;
     let count = bench.read("edu0", 4)?.expect_success()?.data;
     bench.close("edu0")?;
     bench.remove("edu0")?;
