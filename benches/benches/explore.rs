@@ -5,14 +5,18 @@
 #![expect(clippy::print_stdout, reason = "the table is the result")]
 #![expect(clippy::disallowed_types, reason = "measuring is what this is for")]
 
+use std::collections::BTreeSet;
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use dirql::scenario::DeviceSpec;
 use dirql::{Bench, BenchError, Builder, Driver, Explorer, Strategy};
 use dirql_chips::Stimulus;
+use dirql_host::{MemoryAccess, Stops, Watch};
 use dirql_kernel::DriverPtr;
 use dirql_kernel::io::RequestKind;
+use dirql_rules::Context;
 
 #[path = "explore/models.rs"]
 mod models;
@@ -35,11 +39,20 @@ const PLACE: RequestKind = RequestKind::Read {
 const EXECUTIONS: u64 = 10_000;
 const BATCHES: usize = 15;
 
+/// Executions of a batch of what takes longer.
+const FEW: u64 = 1_000;
+
 /// Executions in which a lost update is looked for.
 const MOST: u64 = 200_000;
 
 /// Seeds with which it is looked for, to say how many executions that takes in the middle.
 const SEARCHES: u64 = 15;
+
+/// Updates with which everything is tried, so that a search is long beside its set-up.
+const EVERYTHING: u32 = 20;
+
+/// The instructions of the driver at which the ISR and the dispatch routine meet in memory.
+static MEETING: OnceLock<BTreeSet<u64>> = OnceLock::new();
 
 fn build() -> Result<Builder, BenchError> {
     let button = DeviceSpec::new("button0", "button").option("trigger", "edge");
@@ -49,6 +62,44 @@ fn build() -> Result<Builder, BenchError> {
         .explored_later()
         .device(button)
         .driver(Driver::image("counter.sys", COUNTER)))
+}
+
+/// As [`build`], with points before the instructions at which contexts meet too.
+fn build_for_access() -> Result<Builder, BenchError> {
+    let stops = MEETING.get().cloned().unwrap_or_default();
+    Ok(build()?.watch(Watch {
+        record: false,
+        stops: Stops::At(stops),
+    }))
+}
+
+/// What [`MEETING`] is, from a run that is recorded.
+fn meeting() -> Result<BTreeSet<u64>, BenchError> {
+    let recording = Watch {
+        record: true,
+        stops: Stops::Nowhere,
+    };
+    let bench = build()?.watch(recording).build()?;
+    test::<1>(&bench)?;
+    let accesses = bench.take_accesses();
+    let is_isr = |access: &&MemoryAccess| matches!(access.context, Context::Isr(_));
+    let of_isr: BTreeSet<u64> = accesses
+        .iter()
+        .filter(is_isr)
+        .map(|access| access.address)
+        .collect();
+    let of_request = |access: &&MemoryAccess| !is_isr(access) && of_isr.contains(&access.address);
+    let both: BTreeSet<u64> = accesses
+        .iter()
+        .filter(of_request)
+        .map(|access| access.address)
+        .collect();
+    let meets = |access: &&MemoryAccess| both.contains(&access.address);
+    Ok(accesses
+        .iter()
+        .filter(meets)
+        .map(|access| access.instruction)
+        .collect())
 }
 
 /// The device interrupts and a request updates the counter: with the lock `updates` times, and
@@ -65,7 +116,7 @@ fn test<const UPDATES: u32>(bench: &Bench) -> Result<(), BenchError> {
         data: updates.to_le_bytes().into(),
         offset: 0,
     };
-    let counted = bench.on_kernel_thread(move |kernel| {
+    let counter = bench.on_kernel_thread(move |kernel| {
         // What is used for the first time costs memory that a run would have to give back.
         kernel.request(file, &written(0))?;
         let place = kernel.request(file, &PLACE)?.data;
@@ -74,10 +125,10 @@ fn test<const UPDATES: u32>(bench: &Bench) -> Result<(), BenchError> {
         kernel.let_choose(true);
         kernel.stimulate(device, &Stimulus::Press);
         kernel.request(file, &written(UPDATES))?;
-        kernel.let_choose(false);
-        kernel.yield_point()?;
-        Ok(kernel.read(counter)?)
+        Ok(counter)
     })?;
+    bench.explore_until_here()?;
+    let counted = bench.kernel().read(counter).unwrap_or_default();
     let expected = 1 + (UPDATES & 0xFFFF) + UPDATES / UNLOCKED;
     if counted == expected {
         Ok(())
@@ -87,43 +138,64 @@ fn test<const UPDATES: u32>(bench: &Bench) -> Result<(), BenchError> {
 }
 
 /// At least so many executions, with the whole search again if it is over before; how many.
-fn explore(strategy: &Strategy, least: u64) -> u64 {
+fn explore(
+    strategy: &Strategy,
+    least: u64,
+    build: fn() -> Result<Builder, BenchError>,
+    test: fn(&Bench) -> Result<(), BenchError>,
+) -> u64 {
     let mut executions = 0;
     while executions < least {
         let coverage = Explorer::new(strategy.clone())
             .runs(least)
-            .check_functions(build, test::<1>)
+            .check_functions(build, test)
             .expect("nothing is lost");
         executions += coverage.runs + coverage.redundant;
     }
     executions
 }
 
+/// As many executions of one update, at random.
+fn explore_random(build: fn() -> Result<Builder, BenchError>) -> u64 {
+    let seeds = 0..EXECUTIONS;
+    explore(&Strategy::Random { seeds }, EXECUTIONS, build, test::<1>)
+}
+
 /// What is compared: its name, and at least so many executions of it; how many.
 type Batch = (&'static str, fn() -> u64);
 
 const BATCHES_OF: &[Batch] = &[
-    ("dirql, random, ddi", || {
-        let seeds = 0..EXECUTIONS;
-        explore(&Strategy::Random { seeds }, EXECUTIONS)
+    ("dirql, random, ddi", || explore_random(build)),
+    ("dirql, random, access", || {
+        let met = MEETING.get_or_init(|| meeting().expect("the driver runs"));
+        assert!(!met.is_empty(), "the ISR and the request share a counter");
+        explore_random(build_for_access)
     }),
     ("dirql, pct, ddi", || {
         let seeds = 0..EXECUTIONS;
-        explore(&Strategy::Pct { seeds, depth: 3 }, EXECUTIONS)
+        let strategy = Strategy::Pct { seeds, depth: 3 };
+        explore(&strategy, EXECUTIONS, build, test::<1>)
     }),
-    ("dirql, at most 2 switches, ddi", || {
-        explore(&Strategy::Bounded { switches: 2 }, EXECUTIONS)
+    ("dirql, exhaustive, ddi, set-up too", || {
+        explore(&Strategy::Exhaustive, FEW, build, test::<1>)
     }),
-    ("dirql, exhaustive, ddi", || {
-        explore(&Strategy::Exhaustive, EXECUTIONS)
+    ("dirql, exhaustive, ddi, 20 updates", || {
+        explore(&Strategy::Exhaustive, FEW, build, test::<EVERYTHING>)
     }),
     (SHUTTLE, || models::shuttle_random(1, 0, EXECUTIONS)),
     ("shuttle, pct", || models::shuttle_pct(1, 0, EXECUTIONS)),
-    (LOOM, || models::loom_many(EXECUTIONS)),
+    (LOOM, || models::loom_many(1, EXECUTIONS)),
+    ("shuttle, random, 20 updates", || {
+        models::shuttle_random(EVERYTHING, 0, FEW)
+    }),
+    ("loom, 20 updates", || models::loom_many(EVERYTHING, FEW)),
 ];
 
 const SHUTTLE: &str = "shuttle, random";
 const LOOM: &str = "loom";
+
+/// At the end of the names of those that are compared with each other alone.
+const MANY: &str = ", 20 updates";
 
 /// Executions a second of a batch in a process of its own: shuttle and loom have handlers of
 /// signals, too. The first batch in it is not counted.
@@ -167,14 +239,14 @@ fn rates() {
         "{:<40} {:>14} {:>12} {:>12}",
         "executions", "a second", "/ shuttle", "/ loom"
     );
-    let (shuttle, loom) = (median(SHUTTLE), median(LOOM));
     for (name, _) in &all {
         let rate = median(name).unwrap_or_default();
-        let times = |other: Option<f64>| rate / other.unwrap_or(f64::NAN);
+        let many = if name.ends_with(MANY) { MANY } else { "" };
+        let times = |other: &str| rate / median(&format!("{other}{many}")).unwrap_or(f64::NAN);
         println!(
             "{name:<40} {rate:>14.0} {:>12.2} {:>12.2}",
-            times(shuttle),
-            times(loom)
+            times(SHUTTLE),
+            times(LOOM)
         );
     }
 }

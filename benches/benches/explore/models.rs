@@ -141,15 +141,15 @@ fn loom() -> loom::model::Builder {
     builder
 }
 
-/// At least so many executions under loom, which has few for the model and begins again with them;
-/// how many.
-pub(super) fn loom_many(executions: u64) -> u64 {
+/// At least so many executions of `locked` updates under loom, which has few for the model and begins
+/// again with them; how many.
+pub(super) fn loom_many(locked: u32, executions: u64) -> u64 {
     let done = Arc::new(AtomicU64::new(0));
     while done.load(Ordering::Relaxed) < executions {
         let done = done.clone();
         loom().check(move || {
             done.fetch_add(1, Ordering::Relaxed);
-            loom_model(1);
+            loom_model(locked);
         });
     }
     done.load(Ordering::Relaxed)
