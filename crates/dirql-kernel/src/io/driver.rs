@@ -277,7 +277,7 @@ impl Kernel {
             return Ok(());
         }
         for _ in 0..PATIENCE {
-            if !self.has_deleted_devices(driver) && !self.io.requests.is_cancelling() {
+            if !self.has_deleted_devices(driver) && !self.io.requests.cancelling.is_under_way() {
                 break;
             }
             let event = self.take_event()?;

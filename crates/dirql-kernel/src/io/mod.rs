@@ -8,6 +8,7 @@ mod attach;
 mod build;
 mod call;
 mod cancel;
+mod cancelling;
 mod complete;
 mod configuration;
 mod controller;

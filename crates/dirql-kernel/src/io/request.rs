@@ -11,6 +11,7 @@ use dirql_abi::NtStatus;
 use dirql_abi::irp::{IoStackLocation, Irp, irp_flags, major};
 
 use super::build::ControlBuffers;
+use super::cancelling::Cancelling;
 use super::irp::Origin;
 use super::user::UserBuffer;
 use crate::{Ddi, DriverPtr, Kernel, at};
@@ -99,52 +100,7 @@ pub(super) struct Requests {
     last: Cell<u64>,
     pending: RefCell<BTreeMap<Request, Pending>>,
     by_irp: RefCell<BTreeMap<u64, Request>>,
-    held: RefCell<BTreeMap<u64, Held>>,
-    /// Requests that are being cancelled.
-    cancelling: Cell<u32>,
-}
-
-/// An IRP whose memory stays although it may be complete.
-#[derive(Default)]
-struct Held {
-    holders: u32,
-    is_complete: bool,
-}
-
-impl Requests {
-    /// Whether a request is being cancelled.
-    pub(super) const fn is_cancelling(&self) -> bool {
-        self.cancelling.get() != 0
-    }
-
-    /// Keeps the memory of `irp` until [`Requests::let_go`].
-    pub(super) fn hold(&self, irp: u64) {
-        self.held.borrow_mut().entry(irp).or_default().holders += 1;
-    }
-
-    /// The request is complete. Whether its memory has to stay.
-    fn is_held(&self, irp: u64) -> bool {
-        let mut held = self.held.borrow_mut();
-        let held = held.get_mut(&irp);
-        held.is_some_and(|held| {
-            held.is_complete = true;
-            true
-        })
-    }
-
-    /// Undoes [`Requests::hold`]. Whether nobody needs the memory any more.
-    pub(super) fn let_go(&self, irp: u64) -> bool {
-        let mut all = self.held.borrow_mut();
-        let Some(held) = all.get_mut(&irp) else {
-            return false;
-        };
-        held.holders -= 1;
-        let (is_last, is_complete) = (held.holders == 0, held.is_complete);
-        if is_last {
-            all.remove(&irp);
-        }
-        is_last && is_complete
-    }
+    pub(super) cancelling: Cancelling,
 }
 
 impl Kernel {
@@ -278,41 +234,13 @@ impl Kernel {
         under_way.map(|(request, _)| *request).collect()
     }
 
-    /// Cancels a request. Returns whether it had a cancel routine.
-    ///
-    /// The request can be completed while this waits for the cancel spin lock; its memory stays
-    /// until the lock is held, as it does in Windows, where the I/O manager frees a request in an
-    /// APC of the thread that made it. A cancel routine that completes the request frees it, here
-    /// and now: a choice, since what it touches after that is a mistake. No driver is unloaded
-    /// until it has returned: who cancels refers to the file.
-    ///
-    /// # Errors
-    /// The run's end.
-    pub fn cancel_request(&self, request: Request) -> Ddi<bool> {
-        let irp = {
-            let pending = self.io.requests.pending.borrow();
-            pending
-                .get(&request)
-                .filter(|pending| pending.outcome.is_none())
-                .map(|pending| pending.irp)
-        };
-        match irp {
-            Some(irp) => {
-                self.io.requests.hold(irp);
-                let held = |kernel: &Self| {
-                    if kernel.io.requests.let_go(irp) {
-                        kernel.release_irp(irp)?;
-                    }
-                    Ok(())
-                };
-                let cancelling = &self.io.requests.cancelling;
-                cancelling.set(cancelling.get() + 1);
-                let answer = self.cancel_irp(irp, held);
-                cancelling.set(cancelling.get() - 1);
-                Ok(answer? != 0)
-            }
-            None => Ok(false),
-        }
+    /// The IRP of a request that is under way.
+    pub(super) fn irp_under_way(&self, request: Request) -> Option<u64> {
+        let pending = self.io.requests.pending.borrow();
+        pending
+            .get(&request)
+            .filter(|pending| pending.outcome.is_none())
+            .map(|pending| pending.irp)
     }
 
     /// Sends a request and waits until it is complete. On a thread.
@@ -579,7 +507,7 @@ impl Kernel {
         self.free_mdls(irp)?;
         let body = self.read(DriverPtr::<Irp>::new(irp))?;
         let request = self.io.requests.by_irp.borrow_mut().remove(&irp);
-        if !self.io.requests.is_held(irp) {
+        if !self.io.requests.cancelling.has_to_stay(irp) {
             self.release_irp(irp)?;
         }
         let Some(request) = request else {

@@ -422,12 +422,12 @@ fn internal_control_comes_from_the_kernel() {
 fn a_request_completed_while_somebody_is_about_to_cancel_it_stays_until_he_has_seen_it() {
     let bench = bench();
     openable(&bench, 0, |kernel, _, irp| {
-        kernel.io.requests.hold(irp);
-        kernel.io.requests.hold(irp);
+        kernel.io.requests.cancelling.hold(irp);
+        kernel.io.requests.cancelling.hold(irp);
         complete(kernel, irp, NtStatus::SUCCESS, 0)?;
         assert_eq!(kernel.io_cancel_irp(irp)?, 0);
-        assert!(!kernel.io.requests.let_go(irp));
-        assert!(kernel.io.requests.let_go(irp));
+        assert!(!kernel.io.requests.cancelling.let_go(irp));
+        assert!(kernel.io.requests.cancelling.let_go(irp));
         kernel.release_irp(irp)?;
         Ok(NtStatus::SUCCESS)
     });
