@@ -29,6 +29,7 @@ mod host;
 mod loader;
 mod machine;
 mod recode;
+mod registers;
 mod run;
 mod strand;
 mod thunk;

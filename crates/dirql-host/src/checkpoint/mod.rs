@@ -31,7 +31,7 @@ use dirql_kernel::mm::layout::{IMAGES, PAGE, STACKS};
 pub use arena::Arena;
 use tracker::Tracker;
 
-use crate::{hang, memory, run, trap};
+use crate::{hang, memory, registers, run, trap};
 
 thread_local! {
     /// The life that this thread lives or has paused.
@@ -251,7 +251,7 @@ impl Life {
         }
         self.marks.push(Mark {
             inside: self.inner.inside.get(),
-            gs: run::gs_base(),
+            gs: registers::gs_base(),
             pages,
             journal: tracker.journal.borrow().len(),
             patches: trap::save_patches(),
@@ -294,7 +294,7 @@ impl Life {
         }
         tracker.end_undo(&undo);
         self.inner.inside.set(mark.inside);
-        run::put_gs_base(mark.gs);
+        registers::set_gs_base(mark.gs);
         trap::put_patches(&mark.patches);
         hang::forget_looks();
         if let Some(platform) = run::try_platform() {
