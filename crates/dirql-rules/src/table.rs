@@ -444,9 +444,9 @@ rules! {
         "send the request from a start or remove path, or from a work item",
         "wdm.IoConnectInterrupt, IRQL row: the function driver calls it for its first client", "0xC4 0x2000B";
     PORT_NOT_OWNED = 475, Error,
-        "a device of a daisy chain is selected with PAR_HAVE_PORT_KEEP_PORT by the port's owner only",
-        "allocate the port first, or leave the flag out",
-        "IOCTL_INTERNAL_SELECT_DEVICE", "two clients drive one port";
+        "a client has the parallel port when it selects with PAR_HAVE_PORT_KEEP_PORT or uses the class driver's routines",
+        "allocate or lock the port first; a selection can leave the flag out instead",
+        "IOCTL_INTERNAL_SELECT_DEVICE; PARCLASS_INFORMATION, Remarks", "two clients drive one port";
     PORT_WITHOUT_ISR = 476, Advice,
         "a client that connects a deferred port check connects an ISR with it",
         "connect an ISR that returns FALSE",

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use dirql::scenario::{DeviceSpec, RegistryData};
 use dirql::{Bench, Builder, Driver};
-use dirql_kernel::Outcome;
 use dirql_kernel::io::RequestKind;
 use dirql_kernel::parport::{DeferredChecks, Settings};
+use dirql_kernel::{Event, Outcome};
 use dirql_rules::ids;
 
 /// IOCTL_INTERNAL_PARALLEL_DISCONNECT_INTERRUPT and IOCTL_INTERNAL_RELEASE_PARALLEL_PORT_INFO.
@@ -43,6 +43,42 @@ fn port() -> Builder {
         .registry("", "EnableConnectInterruptIoctl", value(1))
         .registry("", "FilterResourceMethod", value(2));
     Bench::builder().device(device)
+}
+
+#[test]
+fn a_client_of_the_class_driver_sends_and_receives() {
+    let drivers = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/drivers");
+    let bench = port()
+        .record(10_000)
+        .driver(Driver::file(drivers.join("class.sys")).unwrap())
+        .build()
+        .unwrap();
+    bench.receive("lpt1", b"pong!").unwrap();
+    bench.load().unwrap();
+    let printed: Vec<String> = bench
+        .events()
+        .into_iter()
+        .filter_map(|entry| match entry.event {
+            Event::DebugPrint(text) => Some(text.trim_end().to_owned()),
+            _ => None,
+        })
+        .collect();
+    let expected = [
+        // Centronics, compatibility, nibble and byte mode.
+        "class: modes 0x0017",
+        "class: written 0x00000000, 4",
+        "class: read 0x00000000, 3: pon",
+        "class: terminated 0x00000000",
+        "class: negotiated 0x00000000",
+        "class: reverse 0x00000000",
+        "class: read 0x00000000, 2: g!",
+        "class: forward 0x00000000",
+        "class: selected 0x00000000, 0xc000000d",
+        "class: deselected 0x00000000",
+    ];
+    assert_eq!(printed, expected);
+    assert_eq!(bench.output("lpt1").unwrap(), b"ping");
+    assert!(bench.findings().is_empty(), "{:#?}", bench.findings());
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 use dirql_abi::NtStatus;
 
+use dirql_kernel::DriverPtr;
+
 use crate::ddi::{Nothing, routines};
 
 routines! {
@@ -30,4 +32,16 @@ routines! {
     fn ParportClearChipMode(context: u64, mode: u8) -> NtStatus = |k| k.parport_clear_chip_mode(context, mode);
     fn ParportTrySelect(context: u64, command: u64) -> NtStatus = |k| k.parport_try_select(context, command);
     fn ParportDeselect(context: u64, command: u64) -> NtStatus = |k| k.parport_deselect(context, command);
+    fn ParclassDetermineModes(context: u64) -> u16 = |k| k.parclass_determine_modes(context);
+    fn ParclassNegotiate(context: u64, forward: u16, reverse: u16, safety: u32, is_forward: u8) -> NtStatus
+        = |k| k.parclass_negotiate(context, (forward, reverse), safety, is_forward);
+    fn ParclassTerminate(context: u64) -> NtStatus = |k| k.parclass_terminate(context);
+    fn ParclassForwardToReverse(context: u64) -> NtStatus = |k| k.parclass_forward_to_reverse(context);
+    fn ParclassReverseToForward(context: u64) -> NtStatus = |k| k.parclass_reverse_to_forward(context);
+    fn ParclassRead(context: u64, buffer: DriverPtr<u8>, most: u32, read: DriverPtr<u32>, _channel: u8) -> NtStatus
+        = |k| k.parclass_read(context, buffer, most, read);
+    fn ParclassWrite(context: u64, buffer: DriverPtr<u8>, length: u32, written: DriverPtr<u32>, _channel: u8) -> NtStatus
+        = |k| k.parclass_write(context, buffer, length, written);
+    fn ParclassTrySelect(context: u64, command: u64) -> NtStatus = |k| k.parclass_try_select(context, command);
+    fn ParclassDeselect(context: u64, command: u64) -> NtStatus = |k| k.parclass_deselect(context, command);
 }

@@ -97,6 +97,9 @@ pub(crate) fn builtin(name: &str) -> Option<Code> {
 
 /// Those of the parallel port's function driver.
 fn port_routine(name: &str) -> Option<Code> {
+    if let Some(name) = name.strip_prefix("dirql:Parclass") {
+        return class_routine(name);
+    }
     Some(match name.strip_prefix("dirql:Parport")? {
         "AddDevice" => |k, a| k.parport_add_device(a[0], a[1]).map(u64::from),
         "Create" => |k, a| k.parport_create(a[0], a[1]).map(u64::from),
@@ -122,6 +125,41 @@ fn port_routine(name: &str) -> Option<Code> {
         "ClearChipMode" => |k, a| k.parport_clear_chip_mode(a[0], a[1] as u8).map(u64::from),
         "TrySelect" => |k, a| k.parport_try_select(a[0], a[1]).map(u64::from),
         "Deselect" => |k, a| k.parport_deselect(a[0], a[1]).map(u64::from),
+        _ => return None,
+    })
+}
+
+/// Those that a client of the port's children gets.
+fn class_routine(name: &str) -> Option<Code> {
+    Some(match name {
+        "DetermineModes" => |k, a| k.parclass_determine_modes(a[0]).map(u64::from),
+        "Negotiate" => |k, a| {
+            k.parclass_negotiate(a[0], (a[1] as u16, a[2] as u16), a[3] as u32, a[4] as u8)
+                .map(u64::from)
+        },
+        "Terminate" => |k, a| k.parclass_terminate(a[0]).map(u64::from),
+        "ForwardToReverse" => |k, a| k.parclass_forward_to_reverse(a[0]).map(u64::from),
+        "ReverseToForward" => |k, a| k.parclass_reverse_to_forward(a[0]).map(u64::from),
+        "Read" => |k, a| {
+            k.parclass_read(
+                a[0],
+                DriverPtr::new(a[1]),
+                a[2] as u32,
+                DriverPtr::new(a[3]),
+            )
+            .map(u64::from)
+        },
+        "Write" => |k, a| {
+            k.parclass_write(
+                a[0],
+                DriverPtr::new(a[1]),
+                a[2] as u32,
+                DriverPtr::new(a[3]),
+            )
+            .map(u64::from)
+        },
+        "TrySelect" => |k, a| k.parclass_try_select(a[0], a[1]).map(u64::from),
+        "Deselect" => |k, a| k.parclass_deselect(a[0], a[1]).map(u64::from),
         _ => return None,
     })
 }

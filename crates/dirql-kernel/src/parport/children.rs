@@ -2,20 +2,25 @@
 //! chain, by which a class driver locks the port for that device.
 //!
 //! Sources: WDK reference, IOCTL_INTERNAL_LOCK_PORT and its relatives,
-//! IOCTL_INTERNAL_GET_PARPORT_FDO. The names are the sample's. How long a lock waits is ours
-//! (note N0171), and so is that plug and play does not see the children.
+//! IOCTL_INTERNAL_GET_PARPORT_FDO, IOCTL_INTERNAL_PARCLASS_CONNECT and its counterpart,
+//! IOCTL_INTERNAL_DISCONNECT_IDLE. The names are the sample's. How long a lock waits is ours (note
+//! N0171), and so is that plug and play does not see the children.
 
 use alloc::format;
 use alloc::vec::Vec;
 
 use dirql_abi::device::{characteristics, device_flags, device_type};
+use dirql_abi::parallel::ParClassInformation;
 use dirql_abi::parallel::ioctl::{
-    IOCTL_INTERNAL_GET_PARPORT_FDO, IOCTL_INTERNAL_LOCK_PORT, IOCTL_INTERNAL_LOCK_PORT_NO_SELECT,
-    IOCTL_INTERNAL_UNLOCK_PORT, IOCTL_INTERNAL_UNLOCK_PORT_NO_DESELECT,
+    IOCTL_INTERNAL_DISCONNECT_IDLE, IOCTL_INTERNAL_GET_PARPORT_FDO, IOCTL_INTERNAL_LOCK_PORT,
+    IOCTL_INTERNAL_LOCK_PORT_NO_SELECT, IOCTL_INTERNAL_PARCLASS_CONNECT,
+    IOCTL_INTERNAL_PARCLASS_DISCONNECT, IOCTL_INTERNAL_UNLOCK_PORT,
+    IOCTL_INTERNAL_UNLOCK_PORT_NO_DESELECT,
 };
 use dirql_abi::stack_parameters::StackParametersDeviceIoControl;
 use dirql_abi::{Irql, NtStatus};
 
+use super::class::Talk;
 use super::extension;
 use super::request::{Answer, Call};
 use super::select::{Command, END_OF_CHAIN};
@@ -34,6 +39,8 @@ pub(super) struct Child {
     pub(super) context: u64,
     /// 0 to 3 in the chain, 4 at its end.
     pub(super) id: u8,
+    /// In which mode a client of the class driver talks to its device.
+    pub(super) talk: Talk,
 }
 
 impl Kernel {
@@ -57,7 +64,8 @@ impl Kernel {
             if let Ok(device) = created {
                 let clear = device_flags::DO_DEVICE_INITIALIZING;
                 self.change_device_flags(device, clear, device_flags::DO_BUFFERED_IO)?;
-                let child = Child { context, id };
+                let talk = Talk::default();
+                let child = Child { context, id, talk };
                 self.parport.children.borrow_mut().insert(device, child);
             }
         }
@@ -86,11 +94,11 @@ impl Kernel {
 
     /// A request to a child.
     ///
-    /// - Returns: STATUS_DEVICE_BUSY if the port was not free in time;
+    /// - Returns: STATUS_DEVICE_BUSY if the port was not free in time; STATUS_BUFFER_TOO_SMALL;
     ///   STATUS_INVALID_PARAMETER for what it does not know.
     pub(super) fn answer_child_request(
         &self,
-        child: Child,
+        (device, child): (u64, Child),
         call: &Call,
         control: &StackParametersDeviceIoControl,
     ) -> Ddi<Answer> {
@@ -115,6 +123,15 @@ impl Kernel {
                 self.write(DriverPtr::new(call.buffer), device)?;
                 Ok(Answer::Done(NtStatus::SUCCESS, 8))
             }
+            IOCTL_INTERNAL_PARCLASS_CONNECT => {
+                if (control.output_buffer_length as usize) < size_of::<ParClassInformation>() {
+                    return Ok(Answer::failed(NtStatus::BUFFER_TOO_SMALL));
+                }
+                self.class_connect(device, child, call)
+            }
+            // There is nothing to undo: the routines are the same for everybody.
+            IOCTL_INTERNAL_PARCLASS_DISCONNECT => Ok(Answer::SUCCESS),
+            IOCTL_INTERNAL_DISCONNECT_IDLE => self.class_disconnect_idle(device, child, call),
             _ => Ok(Answer::failed(NtStatus::INVALID_PARAMETER)),
         }
     }

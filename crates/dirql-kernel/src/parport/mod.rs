@@ -12,8 +12,8 @@
 //! driver among the samples of the Windows Server 2003 DDK says what clients have met; where the
 //! two differ, see [`Settings`].
 //!
-//! Not modelled: the class driver's part (PARCLASS and DOT3 requests to the port's children), old
-//! Zip drives, chip filters, paging of its code.
+//! Not modelled: DOT3 requests to the port's children, EPP and ECP mode of the class driver's
+//! routines, old Zip drives, chip filters, paging of its code.
 //!
 //! # Invariants
 //! - What a client's ISR can touch (owner and queue, list of clients) changes with the
@@ -25,9 +25,11 @@ mod allocate;
 mod children;
 mod chip;
 mod chip_mode;
+mod class;
 mod connect;
 mod deferred;
 mod filter;
+mod ieee1284;
 mod information;
 mod install;
 mod isr;

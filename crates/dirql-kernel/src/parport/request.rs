@@ -160,7 +160,7 @@ impl Kernel {
             place: self.sent_from(irp).unwrap_or_else(|| self.here()),
         };
         if let Some(child) = child {
-            return self.answer_child_request(child, &call, &control);
+            return self.answer_child_request((device, child), &call, &control);
         }
         let Some(request) = REQUESTS
             .iter()

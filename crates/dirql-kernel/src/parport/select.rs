@@ -12,7 +12,7 @@ use dirql_abi::parallel::command_flags::{
 use dirql_abi::parallel::hardware_capabilities::PPT_1284_3_PRESENT;
 use dirql_abi::parallel::{CONTROL_OFFSET, DATA_OFFSET, Parallel1284Command, STATUS_OFFSET};
 use dirql_chips::parport::spec::{control, status};
-use dirql_rules::ids;
+use dirql_rules::{Place, ids};
 
 use super::chip::Hardware;
 use super::request::{Answer, Call};
@@ -69,6 +69,13 @@ impl Command {
         }
     }
 
+    pub(super) const fn of(command: Parallel1284Command) -> Self {
+        Self {
+            id: command.id,
+            flags: command.command_flags,
+        }
+    }
+
     /// The caller has the port and keeps it.
     pub(super) const fn keeps_port(self) -> bool {
         self.flags & PAR_HAVE_PORT_KEEP_PORT != 0
@@ -96,10 +103,7 @@ impl Command {
 impl Kernel {
     fn command_at(&self, address: u64) -> Ddi<Command> {
         let command = self.read(DriverPtr::<Parallel1284Command>::new(address))?;
-        Ok(Command {
-            id: command.id,
-            flags: command.command_flags,
-        })
+        Ok(Command::of(command))
     }
 
     /// `IOCTL_INTERNAL_SELECT_DEVICE`: as an allocation, and then the selection.
@@ -161,6 +165,10 @@ impl Kernel {
     pub fn parport_try_select(&self, context: u64, command: u64) -> Ddi<NtStatus> {
         self.expect_low_level("TrySelectDevice")?;
         let command = self.command_at(command)?;
+        self.try_select_device(context, command)
+    }
+
+    pub(super) fn try_select_device(&self, context: u64, command: Command) -> Ddi<NtStatus> {
         if !self.is_a_device(context, command)? {
             return Ok(NtStatus::INVALID_PARAMETER);
         }
@@ -190,6 +198,10 @@ impl Kernel {
     pub fn parport_deselect(&self, context: u64, command: u64) -> Ddi<NtStatus> {
         self.expect_low_level("DeselectDevice")?;
         let command = self.command_at(command)?;
+        self.deselect_and_free(context, command)
+    }
+
+    pub(super) fn deselect_and_free(&self, context: u64, command: Command) -> Ddi<NtStatus> {
         if !self.is_a_device(context, command)? {
             return Ok(NtStatus::INVALID_PARAMETER);
         }
@@ -206,14 +218,18 @@ impl Kernel {
     }
 
     fn expect_owned(&self, call: &Call) -> Ddi<()> {
-        if !self.with_port(call.context, |port| port.queue.is_free())? {
+        let what = "a device is to be selected with PAR_HAVE_PORT_KEEP_PORT";
+        self.expect_allocated(call.context, what, call.place.clone())
+    }
+
+    /// - Findings: DQ0475 nobody has allocated the port, whose lines `what` uses.
+    pub(super) fn expect_allocated(&self, context: u64, what: &str, place: Place) -> Ddi<()> {
+        if !self.with_port(context, |port| port.queue.is_free())? {
             return Ok(());
         }
-        let message = format!(
-            "a device is to be selected with PAR_HAVE_PORT_KEEP_PORT and nobody has allocated {}",
-            self.port_text(call.context)
-        );
-        self.find_at(ids::PORT_NOT_OWNED, message, call.place.clone(), None)
+        let port = self.port_text(context);
+        let message = format!("{what} and nobody has allocated {port}");
+        self.find_at(ids::PORT_NOT_OWNED, message, place, None)
     }
 
     /// Has the computer talk to a device, for the port's owner.

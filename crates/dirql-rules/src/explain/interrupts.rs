@@ -85,7 +85,7 @@ super::explanations! {
 474: "The port's driver connects or disconnects its interrupt for its first and last client.",
 "VOID Dpc(...) { IoCallDriver(Port, ConnectIrp); }",
 "VOID WorkItem(...) { IoCallDriver(Port, ConnectIrp); }";
-475: "The flag says that the caller has the port. Without it, two clients drive its lines.",
+475: "The flag says that the caller has the port, and the routines of PARCLASS_INFORMATION rely on it. Without the port, two clients drive its lines.",
 "Send(IOCTL_INTERNAL_SELECT_DEVICE, PAR_HAVE_PORT_KEEP_PORT);",
 "if (Info->TryAllocatePort(Info->Context))\n    Send(IOCTL_INTERNAL_SELECT_DEVICE, PAR_HAVE_PORT_KEEP_PORT);";
 476: "The structure allows it; a published driver calls the routine without looking.",

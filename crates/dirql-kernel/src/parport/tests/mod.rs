@@ -3,6 +3,7 @@
 mod callbacks;
 mod children;
 mod chip;
+mod class;
 mod dispatch;
 mod life;
 mod order;
