@@ -12,6 +12,8 @@ enum Op {
     Change(u64),
     Take(u64),
     Free(u64),
+    /// An actor does nothing any more; with what that touches, as each of the actor's steps does.
+    Cancel(u64, u64),
 }
 
 impl Op {
@@ -21,6 +23,7 @@ impl Op {
             Self::Change(object) => (object, Access::Change),
             Self::Take(object) => (object, Access::Take),
             Self::Free(object) => (object, Access::Free),
+            Self::Cancel(_, object) => (object, Access::Change),
         };
         Touch {
             object,
@@ -71,6 +74,7 @@ fn run<S: Strategy + ?Sized>(program: &Program, strategy: &mut S) -> (Run, Vec<(
         match op {
             Op::Take(lock) => assert!(held.insert(lock)),
             Op::Free(lock) => assert!(held.remove(&lock)),
+            Op::Cancel(actor, _) => at[actor as usize] = program[actor as usize].len(),
             _ => {}
         }
         recorder.touched(op.touch());
@@ -204,6 +208,38 @@ fn locks_in_opposite_orders_meet_in_a_deadlock() {
 }
 
 /// Programs at random: every class, and as many runs as classes.
+#[test]
+fn what_can_be_cancelled_comes_before_that_too() {
+    let programs: [Program; 4] = [
+        vec![vec![Op::Cancel(1, 9)], vec![Op::Change(9)]],
+        vec![
+            vec![Op::Change(2), Op::Cancel(1, 9), Op::Change(3)],
+            vec![Op::Change(9), Op::Change(9)],
+        ],
+        vec![
+            vec![Op::Change(1), Op::Cancel(2, 9)],
+            vec![Op::Change(1), Op::Change(2)],
+            vec![Op::Change(9)],
+        ],
+        vec![
+            vec![Op::Cancel(1, 9), Op::Change(9)],
+            vec![Op::Cancel(0, 9), Op::Change(9)],
+            vec![Op::Look(9)],
+        ],
+    ];
+    for program in programs {
+        let all = all_classes(&program);
+        let (found, runs, complete) = classes(&program, Exhaustive::new());
+        assert!(complete, "{program:?}");
+        assert_eq!(found, all, "{program:?}");
+        assert!(
+            runs <= 2 * all.len() as u64,
+            "{program:?}: {runs} of {}",
+            all.len()
+        );
+    }
+}
+
 #[test]
 fn programs_at_random_have_every_class_visited_once() {
     let mut random = Random::new(20_261);

@@ -12,12 +12,17 @@
 //!   What an actor does after another one enabled it comes after that.
 //! - A step that waits for a lock to the end of the run races with who holds it, so that orders
 //!   beyond a deadlock are found.
+//! - A step can take away what another actor could have done: cancelling a timer does. Such a step
+//!   races with what never came, which is tried before it.
 //! - What a step touches is known after it was run. A sequence of a wakeup tree that turns out to be
 //!   impossible is given up, and the run goes on by itself; that costs a run and misses nothing.
 
 use crate::order::{Access, Touch, conflict};
 use crate::strategy::Kept;
 use crate::{Alternative, Coverage, Run, Strategy};
+
+/// Makes an actor's number one of an object that nothing else has.
+const EXISTENCE: u64 = 0xA5C3_96F0_5A3C_690F;
 
 /// Tries every class of equivalent orders; see the module.
 #[derive(Clone, Debug, Default)]
@@ -188,9 +193,45 @@ impl Exhaustive {
             option,
             actor,
             number,
-            touches: Vec::new(),
+            touches: vec![existence(option)],
             clock: Clock::default(),
         });
+    }
+
+    /// Plans a run for each thing that could have been done and then could not any more, in which
+    /// it is done before the step that took it away. An actor that waits for a lock has lost nothing.
+    fn look_for_losses(&mut self) {
+        for at in 0..self.nodes.len() {
+            let done = self.events[at].option;
+            let after = self.nodes.get(at + 1).map_or(&[][..], |node| &node.options);
+            let is_lost = |option: &&Alternative| {
+                let waits = |(actor, _): &(u64, u64)| *actor == option.actor;
+                option.actor != done.actor
+                    && !self.wants.iter().any(waits)
+                    && !after.contains(option)
+                    && !self.events[at + 1..]
+                        .iter()
+                        .any(|event| event.option.actor == option.actor)
+            };
+            let options = self.nodes[at].options.iter();
+            let lost: Vec<Alternative> = options.filter(is_lost).copied().collect();
+            for option in lost {
+                let touches = &mut self.events[at].touches;
+                if !touches.contains(&existence(option)) {
+                    touches.push(existence(option));
+                }
+                let node = &mut self.nodes[at];
+                let is_tried = node.sleep.iter().any(|done| done.option == option)
+                    || node.tree.iter().any(|branch| branch.option == option);
+                if !is_tried {
+                    node.tree.push(Branch {
+                        option,
+                        touches: None,
+                        children: Vec::new(),
+                    });
+                }
+            }
+        }
     }
 
     /// Steps that never came because a lock was never free race with who took it, too.
@@ -326,6 +367,15 @@ impl Exhaustive {
             self.nodes.pop();
         }
         self.kept = self.events.len();
+    }
+}
+
+/// That there is something for an actor to do, which a step of another's can change.
+fn existence(option: Alternative) -> Touch {
+    Touch {
+        object: option.actor ^ EXISTENCE,
+        parts: u64::MAX,
+        access: Access::Change,
     }
 }
 
@@ -491,6 +541,9 @@ impl Strategy for Exhaustive {
             return;
         }
         let steps = self.events.len();
+        if self.redundant_from.is_none() {
+            self.look_for_losses();
+        }
         self.add_waiting();
         self.look_for_races();
         self.events.truncate(steps);
