@@ -95,7 +95,6 @@ impl Kernel {
             shared.map(|(gsi, _)| *gsi).collect::<Vec<u32>>()
         });
         let lines = lines.unwrap_or_default();
-        self.hal.has_stranger.set(!lines.is_empty());
         for gsi in &lines {
             for asserted in [true, false] {
                 self.drive_gsi(*gsi, FOREIGN, asserted);

@@ -44,8 +44,6 @@ pub(crate) struct Hal {
     pub(crate) io_apic: RefCell<IoApic>,
     /// The lines that something is wired to, by their number.
     lines: RefCell<Vec<Option<WiredOr>>>,
-    /// A device without a driver here is on the shared lines, too.
-    pub(crate) has_stranger: Cell<bool>,
     /// Lines whose interrupts are given PASSIVE_LEVEL.
     passive_lines: RefCell<BTreeSet<u32>>,
     /// Lines that stay masked until a passive-level ISR has run.
@@ -68,7 +66,6 @@ impl Default for Hal {
         Self {
             io_apic: RefCell::new(IoApic::new(0, machine::PINS)),
             lines: RefCell::new((0..machine::PINS).map(|_| None).collect()),
-            has_stranger: Cell::default(),
             passive_lines: RefCell::default(),
             held_lines: RefCell::default(),
             pci: RefCell::default(),

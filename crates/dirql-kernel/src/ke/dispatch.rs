@@ -196,8 +196,8 @@ impl Kernel {
             self.message_while_inactive(isr);
             return Ok(false);
         }
-        let shares_level = isr.mode == interrupt_mode::LevelSensitive
-            && (self.ke.interrupts.chain_len(chain) > 1 || self.hal.has_stranger.get());
+        let shares_level =
+            isr.mode == interrupt_mode::LevelSensitive && self.ke.interrupts.chain_len(chain) > 1;
         let before = if shares_level {
             self.assertion(isr.source)
         } else {

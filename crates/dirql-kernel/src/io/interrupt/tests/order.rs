@@ -553,24 +553,6 @@ fn claiming_a_shared_line_for_a_quiet_device_is_told() {
     assert_eq!(rig.findings(), [123]);
 }
 
-/// Whose driver is not here is there all the same.
-#[test]
-fn claiming_a_shared_line_for_a_device_without_a_driver_is_told() {
-    let rig = Rig::new(1);
-    let device = rig.line("a", 5);
-    rig.connect(device.arguments(rig.bench.routine(|_, _| Ok(1))));
-    assert!(rig.kernel().pulse_shared_lines(device.device));
-    rig.run();
-    assert_eq!(rig.findings(), [123]);
-
-    let rig = Rig::new(1);
-    let device = rig.line("a", 5);
-    rig.connect(device.arguments(rig.refusing_isr("a")));
-    assert!(rig.kernel().pulse_shared_lines(device.device));
-    rig.run();
-    assert_eq!(rig.findings(), []);
-}
-
 /// Nobody else is on the line: a late claim of one's own is no harm.
 #[test]
 fn claiming_alone_is_nobodys_business() {
