@@ -130,7 +130,7 @@
     const tables = page.tables.map(({ title, head, rows }) =>
       make("section", { className: "card" }, [
         make("h2", { textContent: title }),
-        make("div", { className: "scroll" }, [
+        make("div", { className: "scroll", tabIndex: 0 }, [
           make("table", {}, [
             make("thead", {}, [make("tr", {}, head.map((text) => (text ? make("th", { scope: "col", textContent: text }) : make("td"))))]),
             make("tbody", {}, rows.map((row) => make("tr", {}, row.map((text) => make("td", { textContent: text }))))),
