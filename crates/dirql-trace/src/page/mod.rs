@@ -162,7 +162,9 @@ fn write_json(out: &mut dyn Write, id: &str, value: &impl Serialize) -> io::Resu
     )
 }
 
-fn escaped(text: &str) -> String {
+/// Text as it stands in HTML, in an attribute too.
+#[must_use]
+pub fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for sign in text.chars() {
         match sign {

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use dirql_trace::page::escaped;
+
 use super::{BlockCoverage, CodeCoverage, DriverCoverage, FunctionCoverage, Ran, missing, rank};
 
 const STYLE: &str = include_str!("page.css");
@@ -230,20 +232,6 @@ fn together(blocks: &[&BlockCoverage]) -> Vec<Ran> {
 fn words(roles: &[Ran]) -> String {
     let roles: Vec<String> = roles.iter().map(ToString::to_string).collect();
     roles.join("; ")
-}
-
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for sign in text.chars() {
-        match sign {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            other => safe.push(other),
-        }
-    }
-    safe
 }
 
 #[cfg(test)]
