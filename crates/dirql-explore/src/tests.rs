@@ -207,7 +207,6 @@ fn locks_in_opposite_orders_meet_in_a_deadlock() {
     assert_eq!(every_class_once(&program), 3);
 }
 
-/// Programs at random: every class, and as many runs as classes.
 #[test]
 fn what_can_be_cancelled_comes_before_that_too() {
     let programs: [Program; 4] = [
@@ -240,6 +239,7 @@ fn what_can_be_cancelled_comes_before_that_too() {
     }
 }
 
+/// Programs at random: every class, and as many runs as classes.
 #[test]
 fn programs_at_random_have_every_class_visited_once() {
     let mut random = Random::new(20_261);
