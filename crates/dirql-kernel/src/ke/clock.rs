@@ -245,6 +245,7 @@ impl Kernel {
             }
             ClockAction::Device { device, token } => {
                 self.ke.patience.device_acts(self.time_100ns());
+                self.ke.polls.something_happens();
                 self.device_timer(device, token);
             }
             ClockAction::IoTimers => self.io_timers_are_due(),

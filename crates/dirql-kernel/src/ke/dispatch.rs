@@ -183,6 +183,7 @@ impl Kernel {
 
     /// Calls one ISR at its synchronize IRQL with its lock held.
     fn call_isr(&self, vector: Vector, chain: ChainId, isr: &Isr) -> Ddi<bool> {
+        self.ke.polls.something_happens();
         let irql = self.raise_irql(isr.synchronize_irql);
         let generation = self.ke.interrupts.generation();
         self.acquire_lock_word(isr.lock)?;

@@ -11,7 +11,14 @@ use crate::Kernel;
 use crate::ke::clock::{LOOK_AT_CLOCK, TICK};
 
 /// Registers that a polling loop may read in turn.
-const REMEMBERED: usize = 4;
+const REMEMBERED: usize = 8;
+
+/// Steps between two reads of one polling loop, if nothing else happens: some thirty calls into the
+/// kernel, which are two steps each.
+const ROUND: u64 = 64;
+
+/// Steps between two reads with nothing in between. The end of a turn is a step of ours.
+const AT_ONCE: u64 = 2;
 
 /// Repeated reads after which the time for each doubles.
 const DOUBLE_AFTER: u32 = 64;
@@ -23,14 +30,26 @@ pub(crate) struct Polls {
     next: Cell<usize>,
     /// The step of the last read.
     step: Cell<u64>,
+    /// Something has happened since, which the driver may have waited for.
+    disturbed: Cell<bool>,
     repeats: Cell<u32>,
 }
 
 impl Polls {
+    /// A device acts, an ISR runs, or time passes while nobody runs.
+    #[inline]
+    pub(super) fn something_happens(&self) {
+        self.disturbed.set(true);
+    }
+
     /// Whether a read brought nothing new, and how many before it did not either.
     fn repeats(&self, step: u64, what: u64, value: u64) -> u32 {
-        // The end of a turn can come between two reads; it is a step of ours.
-        let goes_on = step - self.step.replace(step).min(step) <= 2;
+        let round = if self.disturbed.take() {
+            AT_ONCE
+        } else {
+            ROUND
+        };
+        let goes_on = step - self.step.replace(step).min(step) <= round;
         if !goes_on {
             self.recent.set([(0, 0); REMEMBERED]);
         }
@@ -99,7 +118,11 @@ mod tests {
         assert_eq!(polls.repeats(12, 0x60, 1), 2);
         assert_eq!(polls.repeats(13, 0x60, 2), 0, "another value");
         assert_eq!(polls.repeats(14, 0x60, 2), 1);
-        assert_eq!(polls.repeats(17, 0x60, 2), 0, "something else was done");
+        assert_eq!(polls.repeats(14 + ROUND, 0x60, 2), 2, "other calls");
+        assert_eq!(polls.repeats(15 + 2 * ROUND, 0x60, 2), 0, "other work");
+        polls.repeats(20 + 2 * ROUND, 0x60, 2);
+        polls.something_happens();
+        assert_eq!(polls.repeats(23 + 2 * ROUND, 0x60, 2), 0, "an interrupt");
     }
 
     #[test]

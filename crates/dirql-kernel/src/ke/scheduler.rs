@@ -192,12 +192,17 @@ impl Kernel {
     }
 
     fn pass_to_next_delay(&self) -> bool {
-        self.ke.patience.begin(self.time_100ns());
-        if self.is_exploring() {
+        let before = self.time_100ns();
+        self.ke.patience.begin(before);
+        let passed = if self.is_exploring() {
             self.choose_delay()
         } else {
             self.pass_time_to_next_event()
+        };
+        if self.time_100ns() > before {
+            self.ke.polls.something_happens();
         }
+        passed
     }
 
     /// A processor spins and nothing can end that.

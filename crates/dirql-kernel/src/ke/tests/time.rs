@@ -65,6 +65,105 @@ fn polling_any_clock_ends() {
     });
 }
 
+/// A way of a loop to look for the time, 100 ns units.
+type Look = fn(&crate::Kernel, DriverPtr<u64>) -> crate::Ddi<u64>;
+
+/// Loops that wait for a time, whatever they do meanwhile.
+const LOOPS: &[(&str, Look)] = &[
+    ("interrupt time", |kernel, _| {
+        kernel.ddi("KeQueryInterruptTime", None, |k| {
+            k.ke_query_interrupt_time()
+        })
+    }),
+    ("counter", |kernel, at| {
+        kernel.ddi("KeQueryPerformanceCounter", None, |k| {
+            k.ke_query_performance_counter(at)
+        })
+    }),
+    ("ticks and text", |kernel, at| {
+        kernel.ddi("KeQueryTickCount", None, |k| {
+            k.ke_query_tick_count(at).map(|()| 0_u64)
+        })?;
+        let ticks = kernel.read(at)?;
+        for _ in 0..3 {
+            kernel.ddi("DbgPrint", None, |_| Ok(0_u64))?;
+        }
+        Ok(ticks * 156_250)
+    }),
+    ("time and a port", |kernel, at| {
+        kernel.ddi("KeQuerySystemTime", None, |k| {
+            k.ke_query_system_time(at).map(|()| 0_u64)
+        })?;
+        kernel.count_step();
+        kernel.read_port(0x1234, Width::U8);
+        Ok(kernel.read(at)?)
+    }),
+    ("index and data, and a stall", |kernel, at| {
+        for register in [0x10, 0x11, 0x12] {
+            kernel.count_step();
+            kernel.write_port(0x70, Width::U8, register);
+            kernel.count_step();
+            kernel.read_port(0x71, Width::U8);
+        }
+        kernel.ddi("KeStallExecutionProcessor", None, |k| {
+            k.ke_stall_execution_processor(1).map(|()| 0_u64)
+        })?;
+        kernel.ddi("KeQueryPerformanceCounter", None, |k| {
+            k.ke_query_performance_counter(at)
+        })
+    }),
+    ("shared data", |kernel, _| {
+        let mut bytes = [0; 8];
+        kernel.count_step();
+        kernel.read_shared_data(8, &mut bytes);
+        kernel.ddi("KeGetCurrentIrql", None, |k| Ok(k.irql().0))?;
+        Ok(u64::from_le_bytes(bytes))
+    }),
+    ("time stamps", |kernel, _| {
+        kernel.count_step();
+        let stamp = kernel.time_stamp_counter();
+        kernel.ddi("ZwYieldExecution", None, |k| k.zw_yield_execution())?;
+        Ok(stamp / 250)
+    }),
+    ("delays of no length", |kernel, at| {
+        kernel.write(at, 0)?;
+        kernel.ddi("KeDelayExecutionThread", None, |k| {
+            k.ke_delay_execution_thread(at.cast())
+        })?;
+        Ok(kernel.time_100ns())
+    }),
+    ("an event that is not set", |kernel, at| {
+        kernel.write(at, 0)?;
+        let event = DriverPtr::new(at.address() + 8);
+        kernel.ke_initialize_event(event, 0, 0)?;
+        kernel.ddi("KeWaitForSingleObject", None, |k| {
+            k.ke_wait_for_single_object(event.address(), 0, 0, 0, at.cast())
+        })?;
+        kernel.ddi("KeQueryInterruptTime", None, |k| {
+            k.ke_query_interrupt_time()
+        })
+    }),
+];
+
+/// Two seconds are some thousand turns of such a loop.
+#[test]
+fn two_seconds_of_polling_are_few_turns() {
+    for (name, look) in LOOPS {
+        let rig = Rig::new(1);
+        let at = DriverPtr::<u64>::new(rig.bench.variable(64));
+        rig.bench.on_thread(move |kernel| {
+            let start = look(kernel, at)?;
+            for _ in 0..5_000 {
+                if look(kernel, at)? - start >= 20_000_000 {
+                    return Ok(());
+                }
+            }
+            panic!("{name}: {}", kernel.time_100ns());
+        });
+        assert!(rig.findings().is_empty(), "{name}");
+    }
+}
+
 #[test]
 fn ticks_are_of_15_625_ms() {
     let rig = Rig::new(1);
