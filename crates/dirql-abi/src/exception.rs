@@ -115,6 +115,35 @@ layouts! {
         0x4C8 last_exception_from_rip: u64 = "LastExceptionFromRip",
     }
 
+    /// Where `setjmp` was called, for `longjmp`.
+    struct JumpBuffer = "_JUMP_BUFFER", size 256, align(16) {
+        /// The frame to unwind to, or 0 if none is to be unwound.
+        0 frame: u64 = "Frame",
+        8 rbx: u64 = "Rbx",
+        16 rsp: u64 = "Rsp",
+        24 rbp: u64 = "Rbp",
+        32 rsi: u64 = "Rsi",
+        40 rdi: u64 = "Rdi",
+        48 r12: u64 = "R12",
+        56 r13: u64 = "R13",
+        64 r14: u64 = "R14",
+        72 r15: u64 = "R15",
+        80 rip: u64 = "Rip",
+        88 mx_csr: u32 = "MxCsr",
+        92 fp_csr: u16 = "FpCsr",
+        94 spare: u16 = "Spare",
+        96 xmm6: M128A = "Xmm6",
+        112 xmm7: M128A = "Xmm7",
+        128 xmm8: M128A = "Xmm8",
+        144 xmm9: M128A = "Xmm9",
+        160 xmm10: M128A = "Xmm10",
+        176 xmm11: M128A = "Xmm11",
+        192 xmm12: M128A = "Xmm12",
+        208 xmm13: M128A = "Xmm13",
+        224 xmm14: M128A = "Xmm14",
+        240 xmm15: M128A = "Xmm15",
+    }
+
     /// One entry of an image's exception directory; addresses are relative to the image.
     struct RuntimeFunction = "RUNTIME_FUNCTION", size 12 {
         0 begin_address: u32 = "BeginAddress",

@@ -90,6 +90,12 @@ behaviours! { "crossing.sys":
     an_exception_in_a_dpc_is_handled_there = "in_dpc";
     a_record_of_the_drivers_own_is_raised = "own_record";
     a_context_is_restored = "restores";
+    a_jump_without_a_frame_runs_no_handler = "jumps_directly";
+    a_jump_runs_the_termination_handlers_of_what_it_leaves = "jumps_out_of_frames";
+    a_jump_leaves_callbacks_of_the_kernel = "jumps_out_of_callbacks";
+    a_jump_leaves_filters_and_handlers = "jumps_out_of_handlers";
+    a_jump_buffer_that_is_no_memory_is_an_exception = "jumps_nowhere";
+    a_consolidated_unwinding_goes_on_where_its_routine_says = "consolidated";
     a_back_trace_shows_frames_on_both_sides_of_the_kernel = "back_trace";
 }
 
@@ -117,6 +123,20 @@ fn a_dpc_does_not_raise_in_what_it_interrupts() {
     };
     assert_eq!(bug_check.code, 0x1E);
     assert_eq!(bug_check.parameters[0] as u32, 0xC000_0094);
+}
+
+#[test]
+fn a_jump_to_what_is_no_stack_stops_the_system() {
+    let host = Host::new(Config::default()).unwrap();
+    let (state, status, _) = run(&host, "crossing.sys", "jumps_to_no_stack");
+    assert_eq!((state, status), (RunState::Ended, None));
+    let Some(Outcome::BugCheck { bug_check, .. }) = host.kernel().outcome() else {
+        panic!("a bug check")
+    };
+    assert_eq!(
+        (bug_check.code, bug_check.parameters[0] as u32),
+        (0x7E, 0xC000_0029)
+    );
 }
 
 #[test]

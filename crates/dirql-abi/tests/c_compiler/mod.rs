@@ -41,7 +41,7 @@ impl Headers {
             Self::Driver => {
                 "#include <ntifs.h>\n#include <parallel.h>\n#include <bugcodes.h>\n#include <wmistr.h>\n#include <wmilib.h>\n"
             }
-            Self::Application => "#include <windows.h>\n#include <excpt.h>\n",
+            Self::Application => "#include <windows.h>\n#include <excpt.h>\n#include <setjmp.h>\n",
         }
     }
 }

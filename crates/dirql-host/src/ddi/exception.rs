@@ -2,10 +2,10 @@
 
 use dirql_abi::NtStatus;
 use dirql_abi::exception::{Context, ExceptionRecord};
-use dirql_kernel::{CallSite, Ddi, DriverPtr, Kernel, Stop};
+use dirql_kernel::{CallSite, Ddi, DriverPtr, Kernel, Stop, at};
 
 use crate::ddi::{Export, Nothing, enter_directly, exports};
-use crate::exception::{Pending, after_return, c_handler, cpu, unwind};
+use crate::exception::{Pending, after_return, c_handler, cpu, jump, unwind};
 use crate::run;
 
 exports! {
@@ -38,6 +38,21 @@ pub(super) const DIRECT: &[Export] = &[
         name: "_local_unwind",
         irql: None,
         shim: local_unwind as *const (),
+    },
+    Export {
+        name: "_setjmp",
+        irql: None,
+        shim: jump::set_jump as *const (),
+    },
+    Export {
+        name: "_setjmpex",
+        irql: None,
+        shim: jump::set_jump as *const (),
+    },
+    Export {
+        name: "longjmp",
+        irql: None,
+        shim: jump::long_jump as *const (),
     },
     Export {
         name: "RtlCaptureContext",
@@ -83,10 +98,24 @@ extern "win64" fn raise_record(record: u64) -> u64 {
 }
 
 /// `VOID RtlRestoreContext(PCONTEXT, PEXCEPTION_RECORD)`: goes on with the registers in the
-/// context. A record that asks for a longjmp or a consolidated unwind is not looked at: no
-/// code of a kernel asks for them.
-extern "win64" fn restore_context(context: u64, _record: u64) -> u64 {
-    enter_directly(|_: &Kernel, site| after(site, Pending::Restore(context)))
+/// context, or with those of the buffer if the record tells of a longjmp. Of a consolidated
+/// unwinding nothing is left to be done here: RtlUnwindEx does it.
+extern "win64" fn restore_context(context: u64, record: u64) -> u64 {
+    enter_directly(|kernel: &Kernel, site| {
+        let jump = match record {
+            0 => None,
+            record => Some(kernel.read(DriverPtr::<ExceptionRecord>::new(record))?),
+        };
+        let pending = match jump.filter(jump::is_jump) {
+            None => Pending::Restore(context),
+            Some(record) => Pending::Jump(jump::Request {
+                buffer: record.exception_information[0],
+                value: kernel.read(at!(DriverPtr::<Context>::new(context), Context, rax))? as u32,
+                unwinds: false,
+            }),
+        };
+        after(site, pending)
+    })
 }
 
 /// Has `pending` carried out when the shim that was called from `site` returns.

@@ -3,7 +3,7 @@
 use std::arch::naked_asm;
 use std::mem::offset_of;
 
-use dirql_abi::exception::{self, M128A, context_flags};
+use dirql_abi::exception::{self, JumpBuffer, M128A, context_flags};
 use dirql_image::unwind::{Gpr, Registers, Xmm};
 use zerocopy::FromZeros;
 
@@ -131,6 +131,33 @@ impl Cpu {
                 .xmm_registers
                 .map(|value| u128::from(value.low) | u128::from(value.high as u64) << 64),
         }
+    }
+
+    /// These registers with those of a jump buffer, which are those that a function preserves.
+    pub(super) fn jumped(&self, jump: &JumpBuffer) -> Self {
+        let mut cpu = *self;
+        for (number, value) in [
+            (3, jump.rbx),
+            (RSP, jump.rsp),
+            (5, jump.rbp),
+            (6, jump.rsi),
+            (7, jump.rdi),
+            (12, jump.r12),
+            (13, jump.r13),
+            (14, jump.r14),
+            (15, jump.r15),
+        ] {
+            cpu.general[number] = value;
+        }
+        let floats = [
+            jump.xmm6, jump.xmm7, jump.xmm8, jump.xmm9, jump.xmm10, jump.xmm11, jump.xmm12,
+            jump.xmm13, jump.xmm14, jump.xmm15,
+        ];
+        for (place, value) in cpu.xmm[6..].iter_mut().zip(floats) {
+            *place = u128::from(value.low) | u128::from(value.high as u64) << 64;
+        }
+        cpu.rip = jump.rip;
+        cpu
     }
 
     /// Goes on with these registers. The frames between here and there are abandoned.

@@ -184,6 +184,20 @@ impl<'a> Walk<'a> {
         Some(())
     }
 
+    /// Notes the calls of drivers, and the exceptions that are being handled, whose records lie
+    /// below `stack_pointer`, where the driver goes on. `None` as for [`Walk::pass_calls`].
+    pub(super) fn pass_everything(&mut self, stack_pointer: u64) -> Option<()> {
+        self.pass_calls(stack_pointer)?;
+        // SAFETY: as in `leave_handler`.
+        while let Some(active) = unsafe { self.outer.as_ref() } {
+            if self.outer.expose_provenance() as u64 >= stack_pointer {
+                break;
+            }
+            self.outer = active.outer;
+        }
+        Some(())
+    }
+
     /// The kernel called this code to handle an exception: goes on where that was raised. If
     /// it was called to end a frame, what of it is ended stays so ("collided unwind").
     fn leave_handler(&mut self) -> Option<()> {
@@ -200,6 +214,12 @@ impl<'a> Walk<'a> {
 }
 
 impl DriverFrame {
+    /// Whether this is the innermost frame that a place on the stack can belong to, as those
+    /// further in do not reach to it.
+    pub(super) fn holds(&self, stack_pointer: u64) -> bool {
+        self.caller.rsp() > stack_pointer
+    }
+
     /// Address of the language handler.
     pub(super) fn handler(&self, wanted: impl Fn(&Handler) -> bool) -> Option<u64> {
         let handler = self.frame.handler.filter(wanted)?;

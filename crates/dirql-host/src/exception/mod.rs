@@ -25,6 +25,7 @@ pub(crate) mod c_handler;
 pub(crate) mod cpu;
 mod dispatch;
 mod frames;
+pub(crate) mod jump;
 mod own_frames;
 pub(crate) mod unwind;
 
@@ -52,6 +53,8 @@ pub(crate) enum Pending {
     Unwind(unwind::Request),
     /// The driver goes on with the CONTEXT at this address.
     Restore(u64),
+    /// The driver goes on where it called setjmp.
+    Jump(jump::Request),
 }
 
 /// An exception whose handlers are being called: what is below their frames.
@@ -224,5 +227,6 @@ fn carry_out(
             *cpu = Cpu::from_context(&context);
             Ok(())
         }
+        Pending::Jump(request) => Err(jump::jump(kernel, platform, request, cpu)),
     }
 }

@@ -9,7 +9,7 @@ use dirql_kernel::{DriverPtr, Kernel, Stop};
 use crate::exception::cpu::Cpu;
 use crate::exception::dispatch::call_handler;
 use crate::exception::frames::Walk;
-use crate::exception::{Active, record, unhandled};
+use crate::exception::{Active, jump, record, unhandled};
 use crate::run::LinuxPlatform;
 
 /// What RtlUnwindEx is asked for.
@@ -42,9 +42,18 @@ pub(super) fn unwind(
     if request.target_frame == 0 {
         record.exception_flags |= exception_flags::EXCEPTION_EXIT_UNWIND;
     }
+    let jump = match jump::stack_pointer(kernel, &record) {
+        Ok(jump) => jump,
+        Err(stop) => return stop,
+    };
     let mut walk = Walk::new(platform, cpu);
     while let Some(frame) = walk.frame() {
-        let target = frame.frame.establisher == request.target_frame;
+        // Compilers do not agree on which address names the frame that called setjmp. It is the one
+        // that the jump's stack pointer lies in.
+        let target = match jump {
+            Some(stack_pointer) => frame.holds(stack_pointer),
+            None => frame.frame.establisher == request.target_frame,
+        };
         if target {
             record.exception_flags |= exception_flags::EXCEPTION_TARGET_UNWIND;
         }
@@ -73,7 +82,7 @@ pub(super) fn unwind(
             }
         }
         if target {
-            arrive(kernel, platform, &walk, frame.cpu, request);
+            return arrive(kernel, platform, &walk, frame.cpu, request, &mut record);
         }
         walk.leave(&frame);
     }
@@ -81,16 +90,35 @@ pub(super) fn unwind(
     unhandled(kernel, &record)
 }
 
-/// Goes on in the target frame.
+/// Goes on in the target frame, or where the record's code says: a jump at what is in its buffer,
+/// a consolidated unwinding where the routine that it tells of wants to, which is called first.
 fn arrive(
     kernel: &Kernel,
     platform: &LinuxPlatform,
     walk: &Walk<'_>,
     mut cpu: Cpu,
     request: &Request,
-) -> ! {
+    record: &mut ExceptionRecord,
+) -> Stop {
     cpu.rip = request.target_ip;
+    let consolidates = record.exception_code == NtStatus::UNWIND_CONSOLIDATE;
+    if jump::is_jump(record) {
+        match jump::target(kernel, platform, record, &cpu) {
+            Ok(target) => cpu = target,
+            Err(stop) => return stop,
+        }
+    }
+    if consolidates && record.number_parameters >= 1 {
+        let routine = record.exception_information[0];
+        let record = (&raw mut *record).expose_provenance() as u64;
+        cpu.rip = platform.call_within(routine, &[record]);
+    }
     cpu.set_rax(request.return_value);
+    go_on(kernel, platform, walk, cpu)
+}
+
+/// Goes on with registers in a frame that `walk` has come to.
+pub(super) fn go_on(kernel: &Kernel, platform: &LinuxPlatform, walk: &Walk<'_>, cpu: Cpu) -> ! {
     platform.active.set(walk.outer);
     if let Some(left) = &walk.left_crossing {
         platform.leave_crossing(left);
@@ -100,8 +128,9 @@ fn arrive(
     }
     platform.enter_driver(true);
     // SAFETY: the walk came to this frame from where this strand stopped in driver code, so
-    // it is a driver's and further out on this stack. In between are frames of drivers and
-    // those of handling this exception, which own nothing while a handler runs.
+    // it is a driver's and further out on this stack; registers of a jump lie in that stack. In
+    // between are frames of drivers and those of handling this exception, which own nothing
+    // while a handler runs.
     unsafe { cpu.go_on() }
 }
 

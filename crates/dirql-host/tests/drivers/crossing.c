@@ -8,6 +8,7 @@ typedef unsigned long long ULONG64;
 typedef int NTSTATUS;
 
 #define STATUS_ACCESS_VIOLATION ((NTSTATUS)0xC0000005)
+#define STATUS_UNWIND_CONSOLIDATE ((NTSTATUS)0x80000029)
 #define STATUS_INTEGER_DIVIDE_BY_ZERO ((NTSTATUS)0xC0000094)
 #define STATUS_ONE ((NTSTATUS)0xE0000001)
 #define STATUS_TWO ((NTSTATUS)0xE0000002)
@@ -39,6 +40,10 @@ IMPORT void ExRaiseStatus(NTSTATUS);
 IMPORT void RtlRaiseException(EXCEPTION_RECORD *);
 IMPORT void RtlCaptureContext(void *);
 IMPORT void RtlRestoreContext(void *, void *);
+IMPORT void RtlUnwindEx(void *, void *, EXCEPTION_RECORD *, void *, void *, void *);
+IMPORT int _setjmp(void *, void *) __attribute__((returns_twice));
+IMPORT int _setjmpex(void *, void *) __attribute__((returns_twice));
+IMPORT void longjmp(void *, int);
 IMPORT USHORT RtlCaptureStackBackTrace(ULONG, ULONG, void **, ULONG *);
 IMPORT void qsort(void *, ULONG64, ULONG64, int (*)(const void *, const void *));
 IMPORT UCHAR KeSynchronizeExecution(void *, UCHAR (*)(void *), void *);
@@ -386,6 +391,219 @@ EXPORT int back_trace(void)
         return 0;
     return RtlCaptureStackBackTrace(1, 16, frames, 0) == 0 && RtlCaptureStackBackTrace(0, 1, frames, 0) == 1
         && is_in(0, (void *)back_trace);
+}
+
+/* longjmp: the frame of the caller is its stack pointer, as nothing is allocated later. */
+#define SETJMP(buffer, result) \
+    do { \
+        void *frame_; \
+        __asm__ volatile("movq %%rsp, %0" : "=r"(frame_)); \
+        result = _setjmpex(buffer, frame_); \
+    } while (0)
+
+typedef __declspec(align(16)) UCHAR JMP_BUF[256];
+static JMP_BUF buffer;
+static JMP_BUF *volatile nowhere_buffer = (JMP_BUF *)0x10;
+
+/* without a frame: no handler runs; 0 is 1. */
+static NOINLINE void jumping_frame(int value)
+{
+    __try {
+        longjmp(buffer, value);
+        step(9);
+    } __finally {
+        step(_abnormal_termination() ? 1 : 9);
+    }
+}
+
+static void (*volatile jumps)(int) = jumping_frame;
+
+EXPORT int jumps_directly(void)
+{
+    static volatile int first, second;
+    trail = 0;
+    first = _setjmp(buffer, 0);
+    if (first == 0)
+        jumps(7);
+    second = _setjmp(buffer, 0);
+    if (second == 0)
+        jumps(0);
+    return first == 7 && second == 1 && trail == 0;
+}
+
+/* with one: those of the frames that are left run, and those of the target that do not hold the
+ * call of setjmp. */
+static NOINLINE void jumping_middle(void)
+{
+    __try {
+        jumps(5);
+    } __finally {
+        step(2);
+    }
+}
+
+static void (*volatile jumps_further)(void) = jumping_middle;
+
+EXPORT int jumps_out_of_frames(void)
+{
+    volatile int result;
+    trail = 0;
+    SETJMP(buffer, result);
+    if (result == 0) {
+        __try {
+            jumps_further();
+        } __finally {
+            step(3);
+        }
+    }
+    step(result);
+    return trail == 1235;
+}
+
+/* registers that functions preserve are what they were, through a routine of the kernel. */
+static int jumping_compare(const void *a, const void *b)
+{
+    (void)a;
+    (void)b;
+    jumps(6);
+    return 0;
+}
+
+EXPORT int jumps_out_of_callbacks(void)
+{
+    int right = 0;
+    for (int round = 0; round < 100; round++) {
+        volatile int result;
+        trail = 0;
+        SETJMP(buffer, result);
+        if (result == 0)
+            sorts(jumping_compare);
+        right += result == 6 && trail == 12;
+        result = _setjmp(buffer, 0);
+        if (result == 0)
+            sorts(jumping_compare);
+        right += result == 6 && trail == 12;
+    }
+    /* What is raised now finds its handler. */
+    return right == 200 && caught(1, 2, 3, 4, 5);
+}
+
+/* out of a filter, a __finally and an __except block. */
+static NOINLINE int jumping_filter(void)
+{
+    jumps(8);
+    return EXCEPTION_EXECUTE_HANDLER;
+}
+
+static NOINLINE void filter_frame(void)
+{
+    __try {
+        touch(nowhere);
+    } __except (jumping_filter()) {
+        step(9);
+    }
+}
+
+static NOINLINE void finally_frame(void)
+{
+    __try {
+        touch(nowhere);
+    } __finally {
+        jumps(8);
+    }
+}
+
+static NOINLINE void handler_frame(void)
+{
+    __try {
+        touch(nowhere);
+    } __except (EXCEPTION_EXECUTE_HANDLER) {
+        jumps(8);
+    }
+}
+
+static void (*volatile handling[])(void) = {filter_frame, finally_frame, handler_frame};
+
+EXPORT int jumps_out_of_handlers(void)
+{
+    static volatile int index, right;
+    volatile int result;
+    right = 0;
+    for (index = 0; index < 3; index++) {
+        trail = 0;
+        SETJMP(buffer, result);
+        if (result == 0) {
+            __try {
+                handling[index]();
+            } __except (EXCEPTION_EXECUTE_HANDLER) {
+                step(9);
+            }
+        }
+        right += result == 8 && trail == 1;
+    }
+    return right == 3 && caught(1, 2, 3, 4, 5);
+}
+
+/* buffers that are none. */
+EXPORT int jumps_nowhere(void)
+{
+    trail = 0;
+    __try {
+        _setjmp(*nowhere_buffer, 0);
+    } __except ((NTSTATUS)_exception_code() == STATUS_ACCESS_VIOLATION) {
+        step(1);
+    }
+    __try {
+        longjmp(*nowhere_buffer, 1);
+    } __except ((NTSTATUS)_exception_code() == STATUS_ACCESS_VIOLATION) {
+        step(2);
+    }
+    return trail == 12;
+}
+
+/* an empty one. */
+EXPORT int jumps_to_no_stack(void)
+{
+    static JMP_BUF empty;
+    longjmp(empty, 1);
+    return 0;
+}
+
+/* a consolidated unwinding, as catch blocks of C++ end: the routine runs while the frames are still
+ * there, and says where to go on. */
+static ULONG64 consolidates(EXCEPTION_RECORD *record)
+{
+    step(5);
+    return record->Information[2];
+}
+
+static NOINLINE void consolidating_frame(void *frame, void *target)
+{
+    EXCEPTION_RECORD record = {0};
+    record.Code = STATUS_UNWIND_CONSOLIDATE;
+    record.Count = 3;
+    record.Information[0] = (ULONG64)consolidates;
+    record.Information[2] = (ULONG64)target;
+    __try {
+        RtlUnwindEx(frame, 0, &record, (void *)77, 0, 0);
+    } __finally {
+        step(4);
+    }
+}
+
+static void (*volatile consolidate)(void *, void *) = consolidating_frame;
+
+EXPORT int consolidated(void)
+{
+    void *frame;
+    int result;
+    trail = 0;
+    __asm__ volatile("movq %%rsp, %0" : "=r"(frame));
+    /* What the buffer says that setjmp returns to. */
+    result = _setjmp(buffer, 0);
+    if (result == 0)
+        consolidate(frame, *(void **)(buffer + 80));
+    return result == 77 && trail == 45;
 }
 
 /* Nobody handles this one. */
