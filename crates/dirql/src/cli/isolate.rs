@@ -73,6 +73,15 @@ pub(crate) enum Message {
     Panicked(bool),
 }
 
+impl From<Result<Report, Failure>> for Message {
+    fn from(played: Result<Report, Failure>) -> Self {
+        match played {
+            Ok(report) => Self::Done(Box::new(report)),
+            Err(failure) => Self::Failed(failure),
+        }
+    }
+}
+
 /// The child's end of the pipe.
 #[derive(Clone, Debug)]
 pub(crate) struct Channel(Rc<File>);

@@ -11,6 +11,7 @@ mod isolate;
 mod models;
 mod output;
 mod pictures;
+mod played;
 mod replay;
 mod report;
 mod run;

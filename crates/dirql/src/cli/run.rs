@@ -1,8 +1,7 @@
 //! `dirql run`
 
 use std::io::{self, Write};
-use std::os::fd::RawFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use dirql::coverage::Survey;
 use dirql::report::{
@@ -10,14 +9,14 @@ use dirql::report::{
     write_report,
 };
 use dirql::scenario::Scenario;
-use dirql::{Driver, Progress, Settings, Stops, Watch, WriteOutput};
+use dirql::{Driver, Settings, Stops, Watch};
 use dirql_rules::ids;
 
 use super::args::{ReportFormat, Run};
-use super::isolate::{self, Channel, Destroyed, Ending, Limit, Message};
+use super::isolate::{self, Channel, Destroyed, Ending, Limit};
 use super::output::{Output, plain};
 use super::pictures::Pictures;
-use super::trace::{self, Target};
+use super::played::{explained, played, teller, writer};
 use super::{Exit, Failure, coverage, subject};
 
 pub(crate) fn run(args: &Run, out: &mut Output) -> Result<Exit, Failure> {
@@ -31,45 +30,26 @@ pub(crate) fn run(args: &Run, out: &mut Output) -> Result<Exit, Failure> {
     let drivers =
         dirql::read_drivers(&scenario).map_err(|error| subject::failure(&error, windows))?;
     let survey = coverage::wanted(&args.coverage, &drivers)?;
-    let trace = args.trace.as_deref().map(Target::open).transpose()?;
-    let pictures = Pictures::new(&args.pictures)?;
-    let keeps: Vec<_> = trace
-        .iter()
-        .map(Target::number)
-        .chain(pictures.number())
-        .collect();
-    let ending = heard(
-        args.time_limit,
-        &keeps,
+    let play = |watch, sink, channel: &Channel| {
+        let mut settings = settings(args, drivers.clone());
+        settings.footprints = survey.as_ref().map(Survey::footprints);
+        settings.watch = watch;
+        settings.sink = sink;
+        settings.progress = Some(teller(channel));
+        settings.outputs = Some(writer(channel));
+        dirql::play(&scenario, settings).map_err(|error| subject::failure(&error, windows))
+    };
+    let (ending, pictures) = played(
+        args,
         &scenario,
-        |channel| {
-            let mut settings = settings(args, drivers.clone());
-            settings.footprints = survey.as_ref().map(Survey::footprints);
-            play(args, &scenario, settings, (trace, &pictures), channel)
-        },
+        |sink, channel| play(None, sink, channel),
         out,
     )?;
     let ending = explained(ending, || {
-        let watched = |channel: &mut Channel| {
-            let mut settings = settings(args, drivers.clone());
-            settings.watch = Some(RECORDING);
-            let nothing = Pictures::default();
-            play(args, &scenario, settings, (None, &nothing), channel);
-        };
+        let watched =
+            |channel: &mut Channel| channel.send(&play(Some(RECORDING), None, channel).into());
         isolate::isolated(Limit::Real(args.time_limit), watched, |_| {})
     });
-    let again = |sink, channel: &mut Channel| {
-        let mut settings = settings(args, drivers.clone());
-        settings.sink = Some(sink);
-        play(
-            args,
-            &scenario,
-            settings,
-            (None, &Pictures::default()),
-            channel,
-        );
-    };
-    pictures.again(&ending, args.time_limit, again)?;
     let exit = conclude(args, &scenario, ending, replay, &pictures, out)?;
     if let Some(survey) = survey {
         coverage::write(&survey.report(), &args.coverage, &scenario, out)?;
@@ -77,70 +57,11 @@ pub(crate) fn run(args: &Run, out: &mut Output) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-/// Runs `body` in a process of its own, and says and writes what it asks for.
-pub(crate) fn heard(
-    seconds: u32,
-    keeps: &[RawFd],
-    scenario: &Scenario,
-    body: impl FnOnce(&mut Channel),
-    out: &mut Output,
-) -> Result<Ending, Failure> {
-    let mut failed = None;
-    let ending =
-        isolate::isolated_with(Limit::Real(seconds), keeps, body, |message| match message {
-            Message::Step(text) | Message::Note(text) => out.detail_note(&text),
-            Message::Output(path, bytes) => {
-                if let Err(failure) = write_output(scenario, &path, &bytes) {
-                    failed.get_or_insert(failure);
-                }
-            }
-            _ => {}
-        });
-    match (ending, failed) {
-        (_, Some(failure)) => Err(failure),
-        (Ok(ending), None) => Ok(ending),
-        (Err(error), None) => Err(Failure::usage(format!(
-            "cannot make a process for the run: {error}"
-        ))),
-    }
-}
-
-/// Writes a file that the scenario names. That it does is looked up: who asks may be a driver.
-fn write_output(scenario: &Scenario, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let devices = scenario.devices.iter().map(|device| &device.output);
-    let files = scenario.machine.files.iter().map(|file| &file.output);
-    if !devices
-        .chain(files)
-        .any(|output| output.as_deref() == Some(path))
-    {
-        return Ok(());
-    }
-    std::fs::write(path, bytes)
-        .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
-}
-
 /// Which memory the drivers' instructions access, and nothing else.
 const RECORDING: Watch = Watch {
     record: true,
     stops: Stops::Nowhere,
 };
-
-/// If a run destroyed its process, or our own code gave up in it: the ending of the same run
-/// again, with an eye on what the driver writes to, if that shows a driver that wrote to memory
-/// of dirql. What such a driver leads to says nothing about dirql.
-pub(crate) fn explained(ending: Ending, again: impl FnOnce() -> std::io::Result<Ending>) -> Ending {
-    if !matches!(ending, Ending::Destroyed(_) | Ending::Panicked) {
-        return ending;
-    }
-    let foreign = |finding: &FindingReport| finding.rule == ids::FOREIGN_MEMORY.to_string();
-    match again() {
-        Ok(Ending::Done(report)) if report.findings.iter().any(foreign) => Ending::Done(report),
-        Ok(Ending::Destroyed(known)) if known.findings.iter().any(foreign) => {
-            Ending::Destroyed(known)
-        }
-        _ => ending,
-    }
-}
 
 /// What a run is asked to do.
 fn settings(args: &Run, drivers: Vec<Driver>) -> Settings {
@@ -186,68 +107,6 @@ pub(crate) fn conclude(
         Verdict::Clean => Exit::Clean,
         Verdict::Findings => Exit::Findings,
         Verdict::NoVerdict => Exit::NoVerdict,
-    })
-}
-
-/// Plays the scenario in the child.
-fn play(
-    args: &Run,
-    scenario: &Scenario,
-    settings: Settings,
-    (trace, pictures): (Option<Target>, &Pictures),
-    channel: &mut Channel,
-) {
-    let message = match try_play(args, scenario, settings, (trace, pictures), channel) {
-        Ok(report) => Message::Done(Box::new(report)),
-        Err(failure) => Message::Failed(failure),
-    };
-    channel.send(&message);
-}
-
-fn try_play(
-    args: &Run,
-    scenario: &Scenario,
-    mut settings: Settings,
-    (trace, pictures): (Option<Target>, &Pictures),
-    channel: &Channel,
-) -> Result<Report, Failure> {
-    settings.progress = Some(teller(channel));
-    settings.outputs = Some(writer(channel));
-    let mut trace_error = None;
-    if let (Some(path), Some(target)) = (&args.trace, trace) {
-        let (sink, error) = trace::sink(target);
-        settings.sink = Some(sink);
-        trace_error = Some((path, error));
-    }
-    let (film, sink) = pictures.film(settings.sink.take());
-    settings.sink = sink;
-    let windows = subject::windows(&args.subject, scenario);
-    let report =
-        dirql::play(scenario, settings).map_err(|error| subject::failure(&error, windows))?;
-    if let Some((path, error)) = trace_error
-        && let Some(error) = error.take()
-    {
-        return Err(Failure::usage(format!("{}: {error}", path.display())));
-    }
-    pictures.keep(film.as_ref())?;
-    Ok(report)
-}
-
-/// Says in the channel what happens.
-pub(crate) fn teller(channel: &Channel) -> Box<dyn FnMut(Progress)> {
-    let mut teller = channel.clone();
-    Box::new(move |progress| match progress {
-        Progress::Step(step) => teller.send(&Message::Step(step)),
-        Progress::Finding(finding) => teller.send(&Message::Finding(finding)),
-    })
-}
-
-/// Has the other end of the channel write files.
-fn writer(channel: &Channel) -> WriteOutput {
-    let mut writer = channel.clone();
-    Box::new(move |path, bytes| {
-        writer.send(&Message::Output(path.to_owned(), bytes.to_vec()));
-        Ok(())
     })
 }
 

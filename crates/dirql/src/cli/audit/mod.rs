@@ -14,10 +14,9 @@ use dirql::report::{FindingReport, Found, Results, Verdict};
 use dirql::{ReplayError, WindowsVersion};
 
 use super::args::{self, Budget, ReportFormat};
-use super::isolate::{Channel, Message};
+use super::isolate::Channel;
 use super::output::Output;
-use super::pictures::Pictures;
-use super::trace::{self, Target};
+use super::played::{played, teller};
 use super::{Exit, Failure, coverage, pictures, run, subject};
 
 use supervisor::{Ended, Supervisor};
@@ -95,40 +94,12 @@ fn play(
 ) -> Result<Exit, Failure> {
     let windows = trial.windows.unwrap_or(windows);
     let run = args::Run::of_audit(args);
-    let trace = run.trace.as_deref().map(Target::open).transpose()?;
-    let pictures = Pictures::new(&run.pictures)?;
-    let keeps: Vec<_> = trace
-        .iter()
-        .map(Target::number)
-        .chain(pictures.number())
-        .collect();
     let play = |sink, channel: &mut Channel| {
-        let progress = Some(run::teller(channel));
         audit
-            .play(trial, progress, sink)
+            .play(trial, Some(teller(channel)), sink)
             .map_err(|error| failure(&error, windows))
     };
-    let body = |channel: &mut Channel| {
-        let (sink, error) = trace.map(trace::sink).unzip();
-        let (film, sink) = pictures.film(sink);
-        let played = play(sink, channel).and_then(|report| {
-            if let (Some(path), Some(error)) = (&run.trace, error.and_then(|error| error.take())) {
-                return Err(Failure::usage(format!("{}: {error}", path.display())));
-            }
-            pictures.keep(film.as_ref())?;
-            Ok(report)
-        });
-        channel.send(&match played {
-            Ok(report) => Message::Done(Box::new(report)),
-            Err(failure) => Message::Failed(failure),
-        });
-    };
-    let ending = run::heard(run.time_limit, &keeps, audit.scenario(), body, out)?;
-    let again_filmed = |sink, channel: &mut Channel| {
-        // It ends as the first one did.
-        let _ = play(Some(sink), channel);
-    };
-    pictures.again(&ending, run.time_limit, again_filmed)?;
+    let (ending, pictures) = played(&run, audit.scenario(), play, out)?;
     let replay = format!("{again} --trial {trial}");
     run::conclude(&run, audit.scenario(), ending, replay, &pictures, out)
 }

@@ -14,7 +14,7 @@ use super::super::isolate::{
     self, Channel, Ending, Limit, Message, SharedLog, Tried, Worker, WorkerEnd,
 };
 use super::super::output::Output;
-use super::super::{Exit, Failure, run, subject};
+use super::super::{Exit, Failure, played, run, subject};
 use super::journal::{Journal, PARTS};
 use super::result::{Part, SearchResult};
 
@@ -338,7 +338,7 @@ fn explained(job: &Job<'_>, choices: &[Deviation]) -> Option<FindingReport> {
             Limit::Cpu(RUN_SECONDS),
         )
     };
-    let findings = match run::explained(Ending::Panicked, again) {
+    let findings = match played::explained(Ending::Panicked, again) {
         Ending::Done(report) => report.findings,
         Ending::Destroyed(known) => known.findings,
         _ => return None,
