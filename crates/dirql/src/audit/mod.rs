@@ -21,7 +21,7 @@ mod trial;
 use std::rc::Rc;
 
 use dirql_explore::{Deviation, Points};
-use dirql_host::Footprints;
+use dirql_host::{Footprints, Watch};
 use dirql_kernel::WindowsVersion;
 use serde::{Deserialize, Serialize};
 
@@ -139,6 +139,8 @@ impl Manner {
             hurried: settings.hurried.filter(|_| self.excuses_haste),
             waits_for_gone: act.is_some_and(|act| act.kind == ActKind::Pulled),
             pulls_at_end: self.pulls_at_end,
+            // Many runs of the same code: a port costs a call then instead of a trap.
+            watch: settings.watch.or(Some(Watch::default())),
             prepare: act.map(|act| Box::new(move |bench: &Bench| act.prepare(bench)) as _),
             threads: life.map(|codes| {
                 Box::new(move |bench: &Bench| life::threads(bench, &codes)) as MakeThreads
