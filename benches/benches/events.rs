@@ -1,5 +1,5 @@
 //! What it costs that a run is recorded: an event, on top of nobody listening; and the bytes that
-//! it takes.
+//! it takes. And what an event costs that nobody listens to.
 //!
 //! The same interrupts and locks as in `interrupt` and `spin_lock` would measure the kernel. Here
 //! the sink alone is told events, in the mix that an interrupt makes, beside an indirect call
@@ -11,7 +11,8 @@ use std::hint::black_box;
 use dirql_abi::Irql;
 use dirql_benches::{compare, each, report};
 use dirql_chips::{Level, Vector, Width};
-use dirql_kernel::{Event, EventSink, Stamp};
+use dirql_host::Host;
+use dirql_kernel::{Config, Event, EventSink, Stamp};
 use dirql_rules::Context;
 use dirql_trace::Recorder;
 
@@ -153,6 +154,18 @@ fn main() {
         "an indirect call that is told it",
         &comparison,
         "at most 40 ns an event",
+    );
+    let kernel = Host::new(Config::default()).expect("a computer");
+    let kernel = kernel.kernel();
+    let nobody = compare(
+        (10_000, each(|| black_box(kernel).landmark(String::new()))),
+        (10_000, each(|| black_box(kernel).come_to(0))),
+    );
+    report(
+        "one event that nobody listens to",
+        "a store to a cell of the kernel's",
+        &nobody,
+        "nothing measurable",
     );
     let before = resident();
     let (recorder, recording) = Recorder::new(1_000_000);

@@ -96,8 +96,18 @@ impl Report {
 }
 
 impl Kernel {
-    /// Records an event, if somebody listens.
+    /// Records an event, if somebody listens. Nearly always nobody does: then the event is not
+    /// even made.
+    #[inline]
     pub(crate) fn event(&self, event: Event) {
+        if self.report.is_recording() {
+            self.record(event);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn record(&self, event: Event) {
         if let Some(sink) = &mut *self.report.sink.borrow_mut() {
             sink.record(self.stamp(), &event);
             self.report.events.set(self.report.events.get() + 1);
