@@ -479,6 +479,10 @@ rules! {
         "memory that is freed holds nothing that the system still uses",
         "cancel timers, flush DPCs, delete resources and release locks before the memory they are in goes away",
         "Bug check 0xC4, parameters 0x15 and 0x17; bug check 0xC7", "0xC4 0x15 and 0x17, 0xC7 TIMER_OR_DPC_INVALID";
+    APC_QUEUED = 536, Error,
+        "an APC is not initialised while it is queued",
+        "wait until its kernel routine has run before the object is used again",
+        "Types of APCs; ntifs.h, KeInitializeApc", "a list of the thread's that is damaged";
     LOST_UPDATE = 555, Error,
         "a value that several contexts change is changed by one at a time",
         "hold one lock from the read to the write everywhere (KeSynchronizeExecution where an ISR takes part), or use an Interlocked routine on all sides",

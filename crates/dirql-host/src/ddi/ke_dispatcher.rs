@@ -3,7 +3,9 @@
 use dirql_abi::NtStatus;
 use dirql_abi::dispatcher::{KEvent, KGuardedMutex, KMutant, KSemaphore, KTimer};
 use dirql_abi::dpc::KDpc;
+use dirql_abi::processor::KApc;
 use dirql_kernel::DriverPtr;
+use dirql_kernel::ke::{ApcRequest, WaitMode};
 
 use super::{Nothing, Signed, exports};
 
@@ -68,11 +70,24 @@ exports! {
         objects: u64,
         wait_type: u32,
         _reason: u32,
-        _mode: u8,
-        _alertable: u8,
+        mode: u8,
+        alertable: u8,
         timeout: DriverPtr<i64>,
         wait_blocks: u64,
-    ) -> NtStatus = |k| k.ke_wait_for_multiple_objects(count, objects, wait_type, timeout, wait_blocks);
-    fn KeDelayExecutionThread(_mode: u8, _alertable: u8, interval: DriverPtr<i64>) -> NtStatus
-        = |k| k.ke_delay_execution_thread(interval);
+    ) -> NtStatus = |k| k.ke_wait_for_multiple_objects(
+        count, objects, wait_type, WaitMode::new(mode, alertable), timeout, wait_blocks,
+    );
+    fn KeDelayExecutionThread(mode: u8, alertable: u8, interval: DriverPtr<i64>) -> NtStatus
+        = |k| k.ke_delay_execution_thread(WaitMode::new(mode, alertable), interval);
+    fn KeAlertThread(thread: u64, mode: u8) -> u8 = |k| k.ke_alert_thread(thread, mode);
+    fn KeTestAlertThread(mode: u8) -> u8 = |k| k.ke_test_alert_thread(mode);
+
+    fn KeInitializeApc(
+        apc: DriverPtr<KApc>, thread: u64, environment: u32, kernel_routine: u64, rundown_routine: u64,
+        normal_routine: u64, mode: u8, normal_context: u64,
+    ) -> Nothing = |k| k.ke_initialize_apc(apc, ApcRequest {
+        thread, environment, kernel_routine, rundown_routine, normal_routine, mode, normal_context,
+    }).map(Nothing::from);
+    fn KeInsertQueueApc(apc: DriverPtr<KApc>, argument1: u64, argument2: u64, increment: i32) -> u8
+        = |k| k.ke_insert_queue_apc(apc, argument1, argument2, increment);
 }

@@ -60,7 +60,7 @@ impl Kernel {
         }
         self.processor().taken_in_a_row.set(0);
         self.reschedule_if_asked();
-        Ok(())
+        self.deliver_apcs_if_asked()
     }
 
     /// Runs what `vector` leads to, at its level, and restores the level.

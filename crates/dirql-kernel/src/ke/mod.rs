@@ -1,6 +1,8 @@
 //! The kernel core: processors, IRQL, interrupts, DPCs, threads, waits, time.
 
 mod affinity;
+mod alert;
+mod apc;
 mod bug_check;
 mod call_dpc;
 mod callout;
@@ -49,6 +51,8 @@ mod watchdog;
 use alloc::boxed::Box;
 use core::cell::Cell;
 
+pub use alert::WaitMode;
+pub use apc::ApcRequest;
 pub use choice::{Choice, Chooser};
 pub use clock::ClockAction;
 pub use fault::{Fault, FaultAccess, FaultKind};
@@ -103,6 +107,8 @@ pub(crate) struct Ke {
     polls: poll::Polls,
     threads: thread::Threads,
     waits: wait::Waits,
+    apcs: apc::Apcs,
+    alerts: alert::Alerts,
     queues: queue::Queues,
     mutexes: mutex::Mutexes,
     dpcs: dpc::Dpcs,

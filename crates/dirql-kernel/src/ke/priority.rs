@@ -1,10 +1,21 @@
-//! Priorities of threads, as drivers set and ask them.
+//! Priorities of threads: as drivers set and ask them, and as waits and time slices change them.
 //!
-//! Source: WDK reference, ntddk.KeSetPriorityThread, ntddk.KeQueryPriorityThread.
+//! A wait that ends with an increment raises the thread's priority above its base until its
+//! time slices take it back, step by step. Not modelled: time slices otherwise (a processor
+//! that has run for long lets another thread of the same priority run).
+//!
+//! Source: Win32 documentation, "Priority Boosts"; WDK reference, ntddk.KeSetPriorityThread,
+//! ntddk.KeQueryPriorityThread, wdm.KeSetEvent.
 
-use super::thread::HIGH_PRIORITY;
-use crate::Kernel;
+use dirql_abi::processor::kthread;
+
+use super::processor::asked;
+use super::thread::{HIGH_PRIORITY, State, ThreadId};
 use crate::stop::Ddi;
+use crate::{DriverPtr, Kernel};
+
+/// Lowest priority of real-time threads, which are never raised.
+const LOW_REALTIME_PRIORITY: u8 = 16;
 
 impl Kernel {
     /// `KPRIORITY KeSetPriorityThread(PKTHREAD, KPRIORITY)`: returns the priority before.
@@ -21,5 +32,82 @@ impl Kernel {
         Ok(self
             .thread_at(kthread)
             .map_or(0, |thread| i32::from(self.priority_of(thread))))
+    }
+
+    pub(crate) fn priority_of(&self, thread: ThreadId) -> u8 {
+        self.ke
+            .threads
+            .all
+            .borrow()
+            .get(thread.0 as usize)
+            .map_or(0, |thread| thread.priority)
+    }
+
+    /// Sets a thread's priority and returns the one before. A processor switches if another
+    /// thread should run now.
+    pub(crate) fn set_priority(&self, thread: ThreadId, priority: u8) -> u8 {
+        let (before, after, state) = {
+            let mut all = self.ke.threads.all.borrow_mut();
+            let Some(entry) = all.get_mut(thread.0 as usize) else {
+                return 0;
+            };
+            let before = core::mem::replace(&mut entry.priority, priority.min(HIGH_PRIORITY));
+            entry.boost = 0;
+            (before, entry.priority, entry.state)
+        };
+        self.show_priority(thread);
+        match state {
+            State::Ready if before != after => {
+                self.ke.threads.ready.borrow_mut().remove(before, thread);
+                self.make_ready(thread);
+            }
+            State::Running(processor) if after < before => {
+                if let Some(processor) = self.processor_by_id(processor) {
+                    processor.ask(asked::RESCHEDULE);
+                }
+            }
+            _ => {}
+        }
+        before
+    }
+
+    /// Raises the priority of a thread that waits, above its base and below those of real-time
+    /// threads. One that is above its base already stays as it is.
+    pub(crate) fn boost(&self, thread: ThreadId, increment: i32) {
+        let mut all = self.ke.threads.all.borrow_mut();
+        let Some(entry) = all.get_mut(thread.0 as usize) else {
+            return;
+        };
+        if entry.boost == 0 && entry.priority < LOW_REALTIME_PRIORITY {
+            let boosted = i32::from(entry.priority).saturating_add(increment);
+            let boosted =
+                boosted.clamp(entry.priority.into(), i32::from(LOW_REALTIME_PRIORITY) - 1) as u8;
+            entry.boost = boosted - entry.priority;
+            entry.priority = boosted;
+            if entry.boost > 0 {
+                drop(all);
+                self.show_priority(thread);
+            }
+        }
+    }
+
+    /// Writes a thread's priority to where drivers read it.
+    fn show_priority(&self, thread: ThreadId) {
+        let place = self.kthread_of(thread) + kthread::PRIORITY as u64;
+        // Memory of our own, which is never closed.
+        let _ = self.write(DriverPtr::new(place), self.priority_of(thread));
+    }
+
+    /// A time slice of the thread is over: a priority above the base goes down by one.
+    pub(super) fn decay(&self, thread: ThreadId) {
+        if let Some(entry) = self.ke.threads.all.borrow_mut().get_mut(thread.0 as usize)
+            && entry.boost > 0
+        {
+            entry.boost -= 1;
+            entry.priority -= 1;
+        } else {
+            return;
+        }
+        self.show_priority(thread);
     }
 }

@@ -91,6 +91,8 @@ pub(crate) mod asked {
     pub(crate) const RESCHEDULE: u8 = 1;
     /// A non-maskable interrupt.
     pub(crate) const NMI: u8 = 2;
+    /// Its thread has kernel APCs.
+    pub(crate) const APC: u8 = 4;
 }
 
 /// One simulated processor.

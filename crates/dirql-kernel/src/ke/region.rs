@@ -1,7 +1,7 @@
 //! Critical and guarded regions: code during which APCs are held back.
 //!
-//! Nothing sends APCs here. What remains is the contract: pairs, and the counts that drivers
-//! read in the KTHREAD.
+//! The counts are those that drivers read in the KTHREAD. What is held back runs when the last
+//! region is left ([`super::apc`]).
 
 use alloc::format;
 
@@ -22,6 +22,7 @@ impl Kernel {
 
     /// `VOID KeLeaveCriticalRegion(VOID)`
     ///
+    /// - Yields: APCs that were held back run, below APC_LEVEL.
     /// - Findings: DQ0161 the thread is in none; the count goes above zero, as on Windows, which
     ///   stops with bug check 1 when the system call ends.
     pub fn ke_leave_critical_region(&self) -> Ddi<()> {
@@ -78,6 +79,10 @@ impl Kernel {
                 None,
             )?;
         }
-        Ok(self.write(DriverPtr::new(thread + offset as u64), count)?)
+        self.write(DriverPtr::new(thread + offset as u64), count)?;
+        if count == 0 {
+            self.apcs_are_enabled();
+        }
+        Ok(())
     }
 }

@@ -493,7 +493,8 @@ impl Kernel {
         processor.thread.set(Some(thread));
         processor.strand.set(self.strand_of(thread));
         processor.context.set(Context::Thread(thread.0));
-        processor.take_asked(asked::RESCHEDULE);
+        processor.take_asked(asked::RESCHEDULE | asked::APC);
+        self.look_for_apcs(thread);
         self.thread_runs_on(thread, processor.id);
         if self.report.is_recording() {
             self.event(Event::ThreadSwitch(Some(thread.0)));

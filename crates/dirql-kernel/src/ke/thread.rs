@@ -1,11 +1,5 @@
 //! Threads: a strand, a KTHREAD that drivers can point at, a priority, and the processors that
 //! may run it.
-//!
-//! A wait that ends with an increment raises the thread's priority above its base until its
-//! time slices take it back, step by step. Not modelled: time slices otherwise (a processor
-//! that has run for long lets another thread of the same priority run).
-//!
-//! Source: Win32 documentation, "Priority Boosts"; WDK reference, wdm.KeSetEvent.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -19,6 +13,7 @@ use dirql_abi::processor::kthread;
 use zerocopy::FromZeros;
 
 use crate::at;
+use crate::ke::alert::WaitMode;
 use crate::ke::processor::{Processor, asked};
 use crate::ke::ready::{Place, ReadyQueues};
 use crate::ke::wait::Wait;
@@ -60,11 +55,13 @@ impl fmt::Debug for ThreadBody {
 /// Bytes of a KTHREAD: more than any layout that drivers look into.
 const KTHREAD_SIZE: u64 = 0x600;
 
+impl Kernel {
+    /// Where in a KTHREAD the four words are to which the kernel routine of an APC gets pointers.
+    pub(super) const APC_ARGUMENTS: u64 = KTHREAD_SIZE - 32;
+}
+
 /// Default priority of system threads.
 pub(crate) const NORMAL_PRIORITY: u8 = 8;
-
-/// Lowest priority of real-time threads, which are never raised.
-const LOW_REALTIME_PRIORITY: u8 = 16;
 
 /// Highest priority.
 pub(crate) const HIGH_PRIORITY: u8 = 31;
@@ -73,20 +70,20 @@ pub(crate) const HIGH_PRIORITY: u8 = 31;
 const THREAD_ALL_ACCESS: u32 = 0x1F_FFFF;
 
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
-enum State {
+pub(super) enum State {
     Ready,
     Running(ProcessorId),
     Waiting,
     Terminated,
 }
 
-struct Thread {
+pub(super) struct Thread {
     name: &'static str,
     kthread: u64,
-    state: State,
-    priority: u8,
+    pub(super) state: State,
+    pub(super) priority: u8,
     /// How far `priority` is above what was set.
-    boost: u8,
+    pub(super) boost: u8,
     /// Where it may run; `None` is anywhere.
     affinity: Option<Affinity>,
     body: Option<ThreadBody>,
@@ -100,8 +97,8 @@ struct Thread {
 
 #[derive(Default)]
 pub(crate) struct Threads {
-    all: RefCell<Vec<Thread>>,
-    ready: RefCell<ReadyQueues>,
+    pub(super) all: RefCell<Vec<Thread>>,
+    pub(super) ready: RefCell<ReadyQueues>,
     /// Terminated threads whose strands can be given back.
     dead: RefCell<Vec<ThreadId>>,
 }
@@ -311,83 +308,6 @@ impl Kernel {
         }
     }
 
-    pub(crate) fn priority_of(&self, thread: ThreadId) -> u8 {
-        self.ke
-            .threads
-            .all
-            .borrow()
-            .get(thread.0 as usize)
-            .map_or(0, |thread| thread.priority)
-    }
-
-    /// Sets a thread's priority and returns the one before. A processor switches if another
-    /// thread should run now.
-    pub(crate) fn set_priority(&self, thread: ThreadId, priority: u8) -> u8 {
-        let (before, after, state) = {
-            let mut all = self.ke.threads.all.borrow_mut();
-            let Some(entry) = all.get_mut(thread.0 as usize) else {
-                return 0;
-            };
-            let before = core::mem::replace(&mut entry.priority, priority.min(HIGH_PRIORITY));
-            entry.boost = 0;
-            (before, entry.priority, entry.state)
-        };
-        self.show_priority(thread);
-        match state {
-            State::Ready if before != after => {
-                self.ke.threads.ready.borrow_mut().remove(before, thread);
-                self.make_ready(thread);
-            }
-            State::Running(processor) if after < before => {
-                if let Some(processor) = self.processor_by_id(processor) {
-                    processor.ask(asked::RESCHEDULE);
-                }
-            }
-            _ => {}
-        }
-        before
-    }
-
-    /// Raises the priority of a thread that waits, above its base and below those of real-time
-    /// threads. One that is above its base already stays as it is.
-    pub(crate) fn boost(&self, thread: ThreadId, increment: i32) {
-        let mut all = self.ke.threads.all.borrow_mut();
-        let Some(entry) = all.get_mut(thread.0 as usize) else {
-            return;
-        };
-        if entry.boost == 0 && entry.priority < LOW_REALTIME_PRIORITY {
-            let boosted = i32::from(entry.priority).saturating_add(increment);
-            let boosted =
-                boosted.clamp(entry.priority.into(), i32::from(LOW_REALTIME_PRIORITY) - 1) as u8;
-            entry.boost = boosted - entry.priority;
-            entry.priority = boosted;
-            if entry.boost > 0 {
-                drop(all);
-                self.show_priority(thread);
-            }
-        }
-    }
-
-    /// Writes a thread's priority to where drivers read it.
-    fn show_priority(&self, thread: ThreadId) {
-        let place = self.kthread_of(thread) + kthread::PRIORITY as u64;
-        // Memory of our own, which is never closed.
-        let _ = self.write(DriverPtr::new(place), self.priority_of(thread));
-    }
-
-    /// A time slice of the thread is over: a priority above the base goes down by one.
-    fn decay(&self, thread: ThreadId) {
-        if let Some(entry) = self.ke.threads.all.borrow_mut().get_mut(thread.0 as usize)
-            && entry.boost > 0
-        {
-            entry.boost -= 1;
-            entry.priority -= 1;
-        } else {
-            return;
-        }
-        self.show_priority(thread);
-    }
-
     /// Where a thread may run; `None` is anywhere.
     pub(crate) fn affinity_of(&self, thread: ThreadId) -> Option<Affinity> {
         self.ke
@@ -483,6 +403,30 @@ impl Kernel {
             .clone()
     }
 
+    /// The processor on which a thread runs.
+    pub(super) fn processor_of(&self, thread: ThreadId) -> Option<&Processor> {
+        let state = self.ke.threads.all.borrow().get(thread.0 as usize)?.state;
+        match state {
+            State::Running(processor) => self.processor_by_id(processor),
+            _ => None,
+        }
+    }
+
+    /// What besides its objects may end a thread's wait; `None` if it does not wait.
+    pub(super) fn wait_mode_of(&self, thread: ThreadId) -> Option<WaitMode> {
+        let all = self.ke.threads.all.borrow();
+        Some(all.get(thread.0 as usize)?.wait.as_ref()?.mode)
+    }
+
+    /// Whether a thread waits, at PASSIVE_LEVEL.
+    pub(super) fn waits_below_apc_level(&self, thread: ThreadId) -> bool {
+        let all = self.ke.threads.all.borrow();
+        let wait = all
+            .get(thread.0 as usize)
+            .and_then(|thread| thread.wait.as_ref());
+        wait.is_some_and(|wait| wait.level < dirql_abi::Irql::APC)
+    }
+
     /// Ends a thread's wait and makes it ready.
     pub(crate) fn end_wait(&self, thread: ThreadId, status: NtStatus) {
         {
@@ -520,6 +464,8 @@ impl Kernel {
         if self.report.is_recording() {
             self.event(Event::ThreadBegin(index as u32));
         }
+        // What was queued before it ran.
+        self.deliver_apcs_if_asked()?;
         match body {
             Some(ThreadBody::Driver { routine: 0, .. }) => return Err(self.call_of_nothing()),
             Some(ThreadBody::Driver { routine, context }) => {
@@ -534,6 +480,7 @@ impl Kernel {
     /// Ends the current thread. Its strand must not run again. Mutexes that it owns are
     /// abandoned.
     fn terminate_thread(&self, thread: ThreadId, status: NtStatus) -> Ddi<()> {
+        self.run_down_apcs(thread)?;
         let kthread = {
             let mut all = self.ke.threads.all.borrow_mut();
             let Some(entry) = all.get_mut(thread.0 as usize) else {

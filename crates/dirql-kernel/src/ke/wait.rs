@@ -21,6 +21,7 @@ use dirql_abi::{Irql, NtStatus};
 use dirql_rules::{BugCheck, ids};
 
 use crate::at;
+use crate::ke::alert::WaitMode;
 use crate::ke::clock::{Alarm, ClockAction, START_SYSTEM_TIME};
 use crate::ke::thread::ThreadId;
 use crate::stop::{BadAddress, Ddi, Stop};
@@ -59,6 +60,10 @@ pub(crate) struct Wait {
     timeout: Option<Alarm>,
     /// Address of the first of its wait blocks.
     blocks: u64,
+    /// What else may end it.
+    pub(super) mode: WaitMode,
+    /// The level at which the thread waits.
+    pub(super) level: Irql,
 }
 
 #[derive(Default)]
@@ -88,7 +93,8 @@ impl Kernel {
     /// `NTSTATUS KeWaitForSingleObject(PVOID, KWAIT_REASON, KPROCESSOR_MODE, BOOLEAN, PLARGE_INTEGER)`
     ///
     /// - IRQL: below DISPATCH_LEVEL; at DISPATCH_LEVEL only with a timeout of zero.
-    /// - Returns: STATUS_SUCCESS, STATUS_TIMEOUT. Nothing alerts or sends APCs here.
+    /// - Returns: STATUS_SUCCESS, STATUS_TIMEOUT; STATUS_ALERTED and STATUS_USER_APC if the wait is
+    ///   alertable.
     /// - Findings: DQ0160, with bug check 0xC4 (0x121, 0x122) or 0xB8.
     /// - Yields: while it waits.
     /// - Source: WDK reference, wdm.KeWaitForSingleObject.
@@ -96,12 +102,13 @@ impl Kernel {
         &self,
         object: u64,
         _reason: u32,
-        _mode: u8,
-        _alertable: u8,
+        mode: u8,
+        alertable: u8,
         timeout: DriverPtr<i64>,
     ) -> Ddi<NtStatus> {
         let timeout = self.read_timeout(timeout)?;
-        self.wait_for(object, timeout)
+        let mode = WaitMode::new(mode, alertable);
+        self.wait(Objects::One([object]), false, mode, timeout, 0)
     }
 
     /// `NTSTATUS KeWaitForMultipleObjects(ULONG, PVOID[], WAIT_TYPE, ..., PLARGE_INTEGER,
@@ -117,6 +124,7 @@ impl Kernel {
         count: u32,
         objects: u64,
         kind: u32,
+        mode: WaitMode,
         timeout: DriverPtr<i64>,
         wait_blocks: u64,
     ) -> Ddi<NtStatus> {
@@ -134,12 +142,13 @@ impl Kernel {
             .collect();
         let timeout = self.read_timeout(timeout)?;
         let all = kind != wait_type::WaitAny;
-        self.wait(Objects::Many(objects?), all, timeout, wait_blocks)
+        self.wait(Objects::Many(objects?), all, mode, timeout, wait_blocks)
     }
 
     /// Waits for one object; `timeout_100ns` is relative, `None` is for ever.
     pub(crate) fn wait_for(&self, object: u64, timeout_100ns: Option<u64>) -> Ddi<NtStatus> {
-        self.wait(Objects::One([object]), false, timeout_100ns, 0)
+        let mode = WaitMode::KERNEL;
+        self.wait(Objects::One([object]), false, mode, timeout_100ns, 0)
     }
 
     /// A driver's timeout as a relative one: negative is relative, positive absolute.
@@ -162,27 +171,46 @@ impl Kernel {
         &self,
         objects: Objects,
         all: bool,
+        mode: WaitMode,
         timeout: Option<u64>,
         blocks: u64,
     ) -> Ddi<NtStatus> {
         self.check_wait_level(&objects, timeout)?;
-        if let Some(status) = self.satisfy(&objects, all)? {
-            return Ok(status);
+        let due = timeout.map(|by| self.time_100ns().saturating_add(by));
+        loop {
+            if let Some(status) = self.satisfy(&objects, all)? {
+                return Ok(status);
+            }
+            if due.is_some_and(|due| due <= self.time_100ns()) {
+                return Ok(NtStatus::TIMEOUT);
+            }
+            let Some(thread) = self.current_thread() else {
+                return Err(BugCheck::new(code::ATTEMPTED_SWITCH_FROM_DPC, [0; 4]).into());
+            };
+            if let Some(status) = self.interruption(thread, mode) {
+                return Ok(status);
+            }
+            let status = self.wait_once(thread, objects.clone(), (all, mode), due, blocks)?;
+            if status != NtStatus::KERNEL_APC {
+                return Ok(status);
+            }
+            // The wait ended so that the thread runs an APC, and goes on.
+            self.take_pending()?;
         }
-        if timeout == Some(0) {
-            return Ok(NtStatus::TIMEOUT);
-        }
-        let Some(thread) = self.current_thread() else {
-            return Err(BugCheck::new(code::ATTEMPTED_SWITCH_FROM_DPC, [0; 4]).into());
-        };
+    }
+
+    /// Waits until the objects are signalled, the time is over or something else ends the wait.
+    fn wait_once(
+        &self,
+        thread: ThreadId,
+        objects: Objects,
+        (all, mode): (bool, WaitMode),
+        due: Option<u64>,
+        blocks: u64,
+    ) -> Ddi<NtStatus> {
         let waiters = objects.iter().map(|object| (*object, thread));
         self.ke.waits.waiters.borrow_mut().extend(waiters);
-        let timeout = timeout.map(|by| {
-            self.set_alarm(
-                self.time_100ns().saturating_add(by),
-                ClockAction::WaitTimeout(thread),
-            )
-        });
+        let timeout = due.map(|due| self.set_alarm(due, ClockAction::WaitTimeout(thread)));
         if self.report.is_recording() {
             self.event(Event::WaitBegin(objects[0]));
         }
@@ -194,6 +222,8 @@ impl Kernel {
                 all,
                 timeout,
                 blocks,
+                mode,
+                level: self.irql(),
             },
         );
         self.server_waits(thread)?;
@@ -495,46 +525,61 @@ impl Kernel {
     /// - IRQL: PASSIVE_LEVEL.
     /// - Returns: SUCCESS, though nobody else may have run.
     pub fn zw_yield_execution(&self) -> Ddi<NtStatus> {
-        self.delay_for(0, 0)
+        self.delay_for(0, 0, WaitMode::KERNEL)
     }
 
     /// `NTSTATUS KeDelayExecutionThread(KPROCESSOR_MODE, BOOLEAN, PLARGE_INTEGER)`
     ///
     /// - IRQL: at or below APC_LEVEL.
-    /// - Returns: STATUS_SUCCESS after the interval.
+    /// - Returns: STATUS_SUCCESS after the interval; STATUS_ALERTED and STATUS_USER_APC if the wait is
+    ///   alertable.
     /// - Source: WDK reference, wdm.KeDelayExecutionThread.
-    pub fn ke_delay_execution_thread(&self, interval: DriverPtr<i64>) -> Ddi<NtStatus> {
+    pub fn ke_delay_execution_thread(
+        &self,
+        mode: WaitMode,
+        interval: DriverPtr<i64>,
+    ) -> Ddi<NtStatus> {
         let by = self.relative_time(self.read(interval)?);
-        self.delay_for(by, interval.address())
+        self.delay_for(by, interval.address(), mode)
     }
 
     /// Has the thread wait for `by`, in 100 ns; `told_by` is where a driver has said so.
-    fn delay_for(&self, by: u64, told_by: u64) -> Ddi<NtStatus> {
+    fn delay_for(&self, by: u64, told_by: u64, mode: WaitMode) -> Ddi<NtStatus> {
         let Some(thread) = self.current_thread() else {
             return Err(BugCheck::new(code::ATTEMPTED_SWITCH_FROM_DPC, [0; 4]).into());
         };
         self.check_wait_level(&[told_by], Some(by.max(1)))?;
-        let alarm = self.set_alarm(
-            self.time_100ns().saturating_add(by),
-            ClockAction::WaitTimeout(thread),
-        );
-        let wait = Wait {
-            objects: Objects::Many(Rc::default()),
-            all: false,
-            timeout: Some(alarm),
-            blocks: 0,
-        };
-        self.begin_wait(thread, wait);
-        self.server_waits(thread)?;
-        self.switch_away();
-        self.server_goes_on(thread)?;
-        if by == 0 {
-            self.delayed_for_no_time();
-        }
-        if self.has_ended() {
-            Err(Stop::Ended)
-        } else {
-            Ok(NtStatus::SUCCESS)
+        let due = self.time_100ns().saturating_add(by);
+        loop {
+            if let Some(status) = self.interruption(thread, mode) {
+                return Ok(status);
+            }
+            let wait = Wait {
+                objects: Objects::Many(Rc::default()),
+                all: false,
+                timeout: Some(self.set_alarm(due, ClockAction::WaitTimeout(thread))),
+                blocks: 0,
+                mode,
+                level: self.irql(),
+            };
+            self.begin_wait(thread, wait);
+            self.server_waits(thread)?;
+            self.switch_away();
+            self.server_goes_on(thread)?;
+            if by == 0 {
+                self.delayed_for_no_time();
+            }
+            if self.has_ended() {
+                return Err(Stop::Ended);
+            }
+            match self.wait_status(thread) {
+                NtStatus::TIMEOUT => return Ok(NtStatus::SUCCESS),
+                NtStatus::KERNEL_APC => self.take_pending()?,
+                other => return Ok(other),
+            }
+            if due <= self.time_100ns() {
+                return Ok(NtStatus::SUCCESS);
+            }
         }
     }
 }

@@ -65,6 +65,8 @@ impl Kernel {
         add(list, "initialised here", self.lookasides_in(range));
         let item = "a work item that is queued";
         add(item, "queued here", self.work_items_queued_in(range));
+        let apc = "an APC that is queued";
+        add(apc, "queued here", self.apcs_queued_in(range));
         let irp = "an IRP that has not come back";
         add(irp, "made here", self.irps_sent_in(range));
         for mutex in self.mutexes_owned_in(range) {

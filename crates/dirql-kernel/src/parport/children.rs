@@ -163,7 +163,7 @@ impl Kernel {
                 return Ok(false);
             }
             self.with_port(call.context, |port| port.own_waiters += 1)?;
-            self.ke_delay_execution_thread(interval)?;
+            self.ke_delay_execution_thread(crate::ke::WaitMode::KERNEL, interval)?;
             self.with_port(call.context, |port| port.own_waiters -= 1)?;
         }
         Ok(false)

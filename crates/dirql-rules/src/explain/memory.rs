@@ -79,4 +79,7 @@ super::explanations! {
 535: "The system still has it on a list, and writes there when its time comes.",
 "ExFreePool(Context);                   // with a timer that is set",
 "KeCancelTimer(&Context->Timer);\nKeFlushQueuedDpcs();\nExFreePool(Context);";
+536: "The links that the thread's list goes through are overwritten with zeros.",
+"KeInitializeApc(Apc, Thread, ...); KeInsertQueueApc(Apc, NULL, NULL, 0);\nKeInitializeApc(Apc, Thread, ...);   // it has perhaps not run",
+"KeWaitForSingleObject(&Extension->ApcHasRun, Executive, KernelMode, FALSE, NULL);\nKeInitializeApc(Apc, Thread, ...);";
 }

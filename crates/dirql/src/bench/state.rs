@@ -546,7 +546,10 @@ impl State {
             .max(1);
         let interval = kernel.allocate_system(8);
         kernel.write(DriverPtr::new(interval), -units)?;
-        kernel.ke_delay_execution_thread(DriverPtr::new(interval))?;
+        kernel.ke_delay_execution_thread(
+            dirql_kernel::ke::WaitMode::KERNEL,
+            DriverPtr::new(interval),
+        )?;
         Ok(())
     }
 }

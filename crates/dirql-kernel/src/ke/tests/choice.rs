@@ -190,7 +190,10 @@ fn slept(
         for time_100ns in sleeps {
             let start = kernel.time_100ns();
             kernel.write(crate::DriverPtr::new(interval), -time_100ns)?;
-            kernel.ke_delay_execution_thread(crate::DriverPtr::new(interval))?;
+            kernel.ke_delay_execution_thread(
+                crate::ke::WaitMode::KERNEL,
+                crate::DriverPtr::new(interval),
+            )?;
             assert!(kernel.time_100ns() >= start + time_100ns.unsigned_abs());
             sleeper.borrow_mut().push("slept");
         }

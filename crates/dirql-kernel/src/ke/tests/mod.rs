@@ -1,6 +1,7 @@
 //! The kernel core against drivers that are closures.
 
 mod affinity;
+mod apc;
 mod bug_check;
 mod choice;
 mod dpc;

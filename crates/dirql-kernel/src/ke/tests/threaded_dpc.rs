@@ -112,7 +112,9 @@ fn waiting_in_one_is_told() {
     let interval = DriverPtr::new(rig.bench.variable(8));
     rig.kernel().write(interval, -10_i64).unwrap();
     let object = make(&rig, move |kernel, _| {
-        kernel.ke_delay_execution_thread(interval).map(|_| ())
+        kernel
+            .ke_delay_execution_thread(crate::ke::WaitMode::KERNEL, interval)
+            .map(|_| ())
     });
     rig.bench
         .on_thread(move |kernel| kernel.ke_insert_queue_dpc(object, 0, 0));

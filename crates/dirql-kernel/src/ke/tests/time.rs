@@ -128,7 +128,7 @@ const LOOPS: &[(&str, Look)] = &[
     ("delays of no length", |kernel, at| {
         kernel.write(at, 0)?;
         kernel.ddi("KeDelayExecutionThread", None, |k| {
-            k.ke_delay_execution_thread(at.cast())
+            k.ke_delay_execution_thread(crate::ke::WaitMode::KERNEL, at.cast())
         })?;
         Ok(kernel.time_100ns())
     }),
@@ -252,8 +252,9 @@ fn a_long_delay_is_waited_for() {
     let rig = Rig::new(1);
     let hour = DriverPtr::new(rig.bench.variable(8));
     rig.kernel().write(hour, -36_000_000_000_i64).unwrap();
-    rig.bench
-        .on_thread(move |kernel| kernel.ke_delay_execution_thread(hour));
+    rig.bench.on_thread(move |kernel| {
+        kernel.ke_delay_execution_thread(crate::ke::WaitMode::KERNEL, hour)
+    });
     assert!(rig.kernel().time_100ns() >= 36_000_000_000);
 }
 
@@ -382,7 +383,7 @@ fn delays_of_no_length_do_not_keep_a_run_going() {
     let interval = DriverPtr::<i64>::new(rig.bench.variable(8));
     rig.bench.try_on_thread(move |kernel| -> crate::Ddi<()> {
         loop {
-            kernel.ke_delay_execution_thread(interval)?;
+            kernel.ke_delay_execution_thread(crate::ke::WaitMode::KERNEL, interval)?;
         }
     });
     assert_eq!(rig.kernel().outcome(), None);

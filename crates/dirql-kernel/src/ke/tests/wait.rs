@@ -6,6 +6,7 @@ use dirql_rules::BugCheck;
 
 use super::{stops, until};
 use crate::hal::testing::{Log, Rig};
+use crate::ke::WaitMode;
 use crate::{Ddi, DriverPtr, Kernel, Stop};
 
 const NOTIFICATION: u32 = 0;
@@ -226,8 +227,12 @@ fn waiting_for_any_says_which_and_waiting_for_all_takes_none_before_all() {
         .unwrap();
     let zero = timeout(&rig, 0);
     rig.bench.on_thread(move |kernel| {
-        let all = |timeout| kernel.ke_wait_for_multiple_objects(2, array, 0, timeout, 0);
-        let any = |timeout| kernel.ke_wait_for_multiple_objects(2, array, 1, timeout, 0);
+        let all = |timeout| {
+            kernel.ke_wait_for_multiple_objects(2, array, 0, WaitMode::KERNEL, timeout, 0)
+        };
+        let any = |timeout| {
+            kernel.ke_wait_for_multiple_objects(2, array, 1, WaitMode::KERNEL, timeout, 0)
+        };
         assert_eq!(all(zero)?, NtStatus::TIMEOUT);
         assert_eq!(kernel.ke_read_state_event(b)?, 1, "nothing was taken");
         assert_eq!(any(zero)?, NtStatus(1));
@@ -257,7 +262,7 @@ fn a_wait_for_all_ends_when_the_last_one_is_signaled() {
         .unwrap();
     let log = rig.log.clone();
     rig.spawn_on(0, move |kernel| {
-        kernel.ke_wait_for_multiple_objects(2, array, 0, DriverPtr::NULL, 0)?;
+        kernel.ke_wait_for_multiple_objects(2, array, 0, WaitMode::KERNEL, DriverPtr::NULL, 0)?;
         log.add("both");
         Ok(())
     });
@@ -287,7 +292,14 @@ fn more_than_64_objects_or_more_than_3_without_wait_blocks_stop_the_system() {
                 .unwrap();
         }
         let answer = rig.bench.try_on_thread(move |kernel| {
-            kernel.ke_wait_for_multiple_objects(count, array, 0, DriverPtr::NULL, blocks)
+            kernel.ke_wait_for_multiple_objects(
+                count,
+                array,
+                0,
+                WaitMode::KERNEL,
+                DriverPtr::NULL,
+                blocks,
+            )
         });
         let bug_check = BugCheck::new(0xC, [0; 4]).into();
         assert_eq!(
@@ -492,7 +504,7 @@ fn a_thread_object_is_signaled_when_the_thread_has_ended() {
     let interval = timeout(&rig, -1000);
     let log = rig.log.clone();
     let routine = rig.bench.routine(move |kernel, _| {
-        kernel.ke_delay_execution_thread(interval)?;
+        kernel.ke_delay_execution_thread(WaitMode::KERNEL, interval)?;
         log.add("ends");
         Ok(0)
     });
@@ -519,7 +531,9 @@ fn delays_are_for_below_dispatch_level() {
     let interval = timeout(&rig, -10);
     let stop = stops(&rig, move |kernel| {
         kernel.raise_irql(Irql::DISPATCH);
-        kernel.ke_delay_execution_thread(interval).map(|_| ())
+        kernel
+            .ke_delay_execution_thread(WaitMode::KERNEL, interval)
+            .map(|_| ())
     });
     assert!(matches!(stop, Stop::BugCheck(BugCheck { code: 0xC4, .. })));
 }

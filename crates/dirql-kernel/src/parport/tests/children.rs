@@ -103,10 +103,10 @@ fn a_lock_that_waits_counts_as_a_waiter_and_gets_the_port() {
         );
         let interval = DriverPtr::<i64>::new(kernel.allocate_system(8));
         kernel.write(interval, -100_000)?;
-        kernel.ke_delay_execution_thread(interval)?;
+        kernel.ke_delay_execution_thread(crate::ke::WaitMode::KERNEL, interval)?;
         let waiters = kernel.call("Callback", port.waiters, &[port.context]);
         kernel.call("Callback", port.free, &[port.context]);
-        kernel.ke_delay_execution_thread(interval)?;
+        kernel.ke_delay_execution_thread(crate::ke::WaitMode::KERNEL, interval)?;
         let status = *outcome.borrow();
         Ok((waiters, status))
     });

@@ -206,7 +206,7 @@ fn the_isr_may_wait() {
     let interval = DriverPtr::new(rig.bench.variable(8));
     rig.kernel().write(interval, -500_000_i64).unwrap();
     let isr = rig.bench.routine(move |kernel, _| {
-        kernel.ke_delay_execution_thread(interval)?;
+        kernel.ke_delay_execution_thread(crate::ke::WaitMode::KERNEL, interval)?;
         kernel.stimulate(id, &Stimulus::Release);
         log.add(kernel.time_100ns() >= 500_000);
         Ok(1)
@@ -399,7 +399,7 @@ fn disconnect_waits_for_the_isr_and_ends_the_thread() {
     let isr = rig.bench.routine(move |kernel, _| {
         kernel.stimulate(id, &Stimulus::Release);
         log.add("isr begins");
-        kernel.ke_delay_execution_thread(interval)?;
+        kernel.ke_delay_execution_thread(crate::ke::WaitMode::KERNEL, interval)?;
         log.add("isr ends");
         Ok(1)
     });
