@@ -90,11 +90,6 @@ pub enum Part {
     Exports,
     /// The load configuration directory.
     LoadConfig,
-    /// The table of `RUNTIME_FUNCTION` entries.
-    Functions {
-        /// Position in the table, from 0.
-        index: usize,
-    },
     /// The debug directory.
     Debug,
     /// A PDB.
@@ -111,7 +106,6 @@ impl fmt::Display for Part {
             Self::Imports { module } => write!(f, "import of {module}"),
             Self::Exports => f.write_str("export directory"),
             Self::LoadConfig => f.write_str("load configuration"),
-            Self::Functions { index } => write!(f, "function table entry {index}"),
             Self::Debug => f.write_str("debug directory"),
             Self::Pdb => f.write_str("PDB"),
         }
