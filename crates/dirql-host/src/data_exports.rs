@@ -28,6 +28,8 @@ enum Value {
     Build,
     /// The address of the system process.
     Process,
+    /// The head of the list of loaded modules, which the kernel keeps.
+    Modules,
     /// Zeros.
     Zeros(u16),
     /// The address of so many zeros.
@@ -66,6 +68,7 @@ const VARIABLES: &[(&str, Value)] = &[
     ("NtBuildNumber",             Value::Build),
     ("NtGlobalFlag",              Value::U32(0)),
     ("PsInitialSystemProcess",    Value::Process),
+    ("PsLoadedModuleList",        Value::Modules),
     ("SeExports",                 Value::PointerToZeros(0x400)),
 ];
 
@@ -92,6 +95,10 @@ pub(crate) fn address(kernel: &Kernel, name: &str) -> Option<(&'static str, u64)
             .expect("the process is there from the beginning")
             .to_le_bytes()
             .into(),
+        Value::Modules => {
+            let head = kernel.loaded_module_list();
+            return Some((name, head.expect("the list is there from the beginning")));
+        }
         Value::Zeros(length) => vec![0; length.into()],
         Value::PointerToZeros(length) => kernel.allocate_system(length.into()).to_le_bytes().into(),
     };
@@ -143,6 +150,20 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn a_variable_that_nothing_imports_is_found_by_name() {
+        let host = crate::Host::new(dirql_kernel::Config::default()).unwrap();
+        let found = |name| host.kernel().system_routine(name).unwrap();
+        let first = found("PsInitialSystemProcess").unwrap();
+        assert_eq!(found("PsInitialSystemProcess"), Some(first));
+        let process: u64 = host
+            .kernel()
+            .read(dirql_kernel::DriverPtr::new(first))
+            .unwrap();
+        assert_eq!(Ok(process), host.kernel().io_get_current_process());
+        assert_eq!(found("PsNoSuchVariable"), None);
     }
 
     #[test]

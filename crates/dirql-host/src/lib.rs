@@ -32,6 +32,7 @@ mod recode;
 mod registers;
 mod run;
 mod strand;
+mod system_image;
 mod thunk;
 mod trap;
 

@@ -454,9 +454,7 @@ pub(crate) fn system_export(kernel: &Kernel, platform: &LinuxPlatform, name: &st
     if let Ok(Some(address)) = kernel.ob_data_export(name) {
         return Some(address);
     }
-    let (name, address) = data_exports::address(kernel, name)?;
-    platform.data.borrow_mut().insert(name, address);
-    Some(address)
+    platform.variable(kernel, name)
 }
 
 /// What this release has for an import.

@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 
+use dirql_kernel::io::SystemModule;
 use dirql_kernel::{Access, BadAddress, CallSite, Kernel, Outcome, Platform, Stop, StrandId};
 use dirql_rules::Context;
 
+use crate::data_exports;
 use crate::exception::{self, Active, Crossing, Pending};
 use crate::loader::LoadedImage;
 use crate::memory::{AddressSpace, MemoryError};
@@ -383,6 +385,16 @@ impl Platform for LinuxPlatform {
         self.thunks
             .address(name)
             .or_else(|| self.data.borrow().get(name).copied())
+    }
+
+    fn variable(&self, kernel: &Kernel, name: &str) -> Option<u64> {
+        let (name, address) = data_exports::address(kernel, name)?;
+        self.data.borrow_mut().insert(name, address);
+        Some(address)
+    }
+
+    fn system_modules(&self) -> &'static [SystemModule] {
+        thunk::MODULES
     }
 
     fn create_strand(&self, strand: StrandId) -> Range<u64> {

@@ -12,12 +12,14 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
+use dirql_kernel::io::SystemModule;
 use dirql_kernel::mm::layout::PAGE;
 use dirql_kernel::{Access, Platform};
 
 use crate::checkpoint;
 use crate::ddi::{self, Export};
 use crate::memory::{self, AddressSpace, HOST};
+use crate::system_image::{self, Target};
 
 /// Where in the KPCR's pages a thunk leaves the stack pointer. What Windows documents of
 /// the KPCR and the KPRCB behind it ends before this.
@@ -26,8 +28,28 @@ pub(crate) const ENTRY_SLOT: u32 = 0xF00;
 /// Bytes from one thunk to the next.
 const STRIDE: u64 = 32;
 
+/// The HAL's headers.
+const HAL: Range<u64> = HOST.start..HOST.start + 0x4_0000;
+
+/// The kernel's headers. Its thunks follow them, and are its code.
+const KERNEL: Range<u64> = HAL.end..HAL.end + 0x4_0000;
+
 /// Thunks of the table of exports.
-const EXPORTS: Range<u64> = HOST.start..HOST.start + 0x10_0000;
+const EXPORTS: Range<u64> = KERNEL.end..KERNEL.end + 0x10_0000;
+
+/// The kernel and the HAL, as drivers find them on the list of loaded modules.
+pub(crate) const MODULES: &[SystemModule] = &[
+    SystemModule {
+        name: "ntoskrnl.exe",
+        base: KERNEL.start,
+        size: (EXPORTS.end - KERNEL.start) as u32,
+    },
+    SystemModule {
+        name: "hal.dll",
+        base: HAL.start,
+        size: (HAL.end - HAL.start) as u32,
+    },
+];
 
 /// Stubs for imports that the table does not have, per computer.
 const STUBS: Range<u64> = EXPORTS.end..EXPORTS.end + 0x10_0000;
@@ -83,6 +105,7 @@ impl Thunks {
             .write(EXPORTS.start, &code)
             .expect("the pages were just opened");
         memory::set_protection(&pages, Access::ReadExecute);
+        write_headers(space, &exports);
         Self { exports }
     }
 
@@ -111,6 +134,36 @@ impl Thunks {
     /// What `GuardCFDispatchFunctionPointer` is to hold.
     pub(crate) const fn guard_dispatch(&self) -> u64 {
         GUARD_DISPATCH
+    }
+}
+
+/// Writes what the kernel and the HAL are as images. Names that only some versions of Windows
+/// have are there in all of them.
+fn write_headers(space: &AddressSpace, exports: &[&Export]) {
+    let kernel = exports.iter().enumerate().filter_map(|(index, export)| {
+        let rva = FIRST + index as u64 * STRIDE - KERNEL.start;
+        let visible = !export.name.contains(':');
+        visible.then_some((export.name, Target::Rva(rva as u32)))
+    });
+    let kernel: Vec<_> = kernel.collect();
+    // As since Windows 10, version 2004: the HAL's routines are in the kernel.
+    let hal = kernel.iter().filter(|(name, _)| name.starts_with("Hal"));
+    let hal: Vec<_> = hal
+        .map(|(name, _)| (*name, Target::Forwarder(format!("NTOSKRNL.{name}"))))
+        .collect();
+    for (module, place, exports) in [(&MODULES[0], KERNEL, kernel), (&MODULES[1], HAL, hal)] {
+        let code = module.base + u64::from(module.size) - place.end;
+        let headers = system_image::headers(module, code as u32, &exports);
+        assert!(
+            headers.len() as u64 <= place.end - place.start,
+            "the headers of {} outgrew their place",
+            module.name
+        );
+        memory::set_protection(&place, Access::ReadWrite);
+        space
+            .write(place.start, &headers)
+            .expect("the pages were just opened");
+        memory::set_protection(&place, Access::Read);
     }
 }
 

@@ -90,6 +90,19 @@ pub trait Platform {
     /// drivers); `None` if the table of exports does not have it.
     fn routine(&self, name: &str) -> Option<u64>;
 
+    /// The address of the exported variable `name`, which is laid out in `kernel`'s memory
+    /// if nothing asked before; `None` if there is no such variable.
+    fn variable(&self, kernel: &crate::Kernel, name: &str) -> Option<u64> {
+        let _ = (kernel, name);
+        None
+    }
+
+    /// The kernel and the HAL as modules, whose headers name what they export. A platform may
+    /// have none.
+    fn system_modules(&self) -> &'static [crate::io::SystemModule] {
+        &[]
+    }
+
     /// Prepares a strand that, when first resumed, runs
     /// [`crate::Kernel::strand_main`] with its number. Returns the bounds of its stack,
     /// lowest and one past the highest address.

@@ -310,10 +310,13 @@ impl Kernel {
         if hidden || !exists(name, self.config().windows) {
             return Ok(None);
         }
-        match self.ob_data_export(name)? {
-            Some(variable) => Ok(Some(variable)),
-            None => Ok(self.platform().routine(name)),
-        }
+        let platform = self.platform();
+        Ok(match self.ob_data_export(name)? {
+            Some(variable) => Some(variable),
+            None => platform
+                .routine(name)
+                .or_else(|| platform.variable(self, name)),
+        })
     }
 }
 

@@ -501,6 +501,7 @@ pub const ENTRY_IRQL: &[IrqlRule] = &[
     at_most(ids::ENTRY_LEVEL,   "ZwDeleteKey",                                  Irql::PASSIVE,  "Rules IrqlZwPassive and IrqlIoRtlZwPassive"),
     at_most(ids::ENTRY_LEVEL,   "ZwDeleteValueKey",                             Irql::PASSIVE,  "Rules IrqlZwPassive and IrqlIoRtlZwPassive"),
     at_most(ids::ENTRY_LEVEL,   "ZwDeviceIoControlFile",                       Irql::PASSIVE, "The routine's page, IRQL row"),
+    at_most(ids::ENTRY_LEVEL,   "ZwDuplicateObject",                            Irql::PASSIVE,  "Rules IrqlZwPassive and IrqlIoRtlZwPassive"),
     at_most(ids::ENTRY_LEVEL,   "ZwEnumerateKey",                               Irql::PASSIVE,  "Rules IrqlZwPassive and IrqlIoRtlZwPassive"),
     at_most(ids::ENTRY_LEVEL,   "ZwEnumerateValueKey",                          Irql::PASSIVE,  "Rules IrqlZwPassive and IrqlIoRtlZwPassive"),
     at_most(ids::ENTRY_LEVEL,   "ZwFlushBuffersFile",                          Irql::PASSIVE, "The routine's page, IRQL row"),

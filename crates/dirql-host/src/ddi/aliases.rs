@@ -10,6 +10,8 @@ use super::{Export, families};
 /// The other name, and the one that the families know.
 #[rustfmt::skip] // read as a table
 const NAMES: &[(&str, &str)] = &[
+    ("IoCallDriver",                 "IofCallDriver"),
+    ("IoCompleteRequest",            "IofCompleteRequest"),
     ("IoForwardAndCatchIrp",         "IoForwardIrpSynchronously"),
     ("NtAllocateVirtualMemory",      "ZwAllocateVirtualMemory"),
     ("NtClose",                      "ZwClose"),

@@ -29,6 +29,8 @@ exports! {
     fn ObUnRegisterCallbacks(handle: u64) -> Nothing = |k| k.ob_unregister_callbacks(handle).map(Nothing::from);
     fn ObGetFilterVersion() -> u16 = |k| k.ob_get_filter_version();
     fn ObCloseHandle(handle: u64, mode: u8) -> NtStatus = |k| k.ob_close_handle(handle, mode);
+    fn ZwDuplicateObject(source_process: u64, source: u64, target_process: u64, target: DriverPtr<u64>, access: u32, _attributes: u32, options: u32) -> NtStatus
+        = |k| k.zw_duplicate_object(source_process, source, target_process, target, access, options);
     fn ZwClose(handle: u64) -> NtStatus = |k| k.zw_close(handle);
     fn ObQueryNameString(object: u64, information: u64, room: u32, needed: DriverPtr<u32>) -> NtStatus
         = |k| k.ob_query_name_string(object, information, room, needed);

@@ -81,7 +81,8 @@ static int event(void)
 static int timer(void)
 {
     KeInitializeTimerEx(object, 0);
-    int right = object[0] == 8 && object[2] == 16 && IS_EMPTY(object, 8);
+    // Byte 2 is the size until Windows Server 2003, and 0 from Windows Vista on.
+    int right = object[0] == 8 && (object[2] == 16 || object[2] == 0) && IS_EMPTY(object, 8);
     KeSetTimerEx(object, -1000000, 5, other);
     right = right && POINTER(object, 24) != 0 && POINTER(object, 48) == (ULONG64)other && AT(int, object, 60) == 5;
     return right && KeCancelTimer(object) == 1;

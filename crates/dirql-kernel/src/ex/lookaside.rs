@@ -27,8 +27,8 @@ const MAXIMUM_DEPTH: u16 = 256;
 const RAISE_ON_FAIL: u32 = 1;
 const FAIL_NO_RAISE: u32 = 2;
 
-/// A freed block must hold a list element.
-const SMALLEST: u64 = 16;
+/// LOOKASIDE_MINIMUM_BLOCK_SIZE: a freed block holds the link of a list.
+const SMALLEST: u64 = 8;
 
 /// Elements taken off a list at its end, before the list is taken for a loop.
 const MOST_ELEMENTS: u32 = 0x1_0000;
@@ -318,7 +318,7 @@ mod tests {
         let value = kernel.read(list).unwrap();
         assert_eq!(
             (value.depth, value.size, value.tag, value.type_),
-            (4, 16, 7, 0)
+            (4, 8, 7, 0)
         );
         assert_eq!((value.allocate, value.free), (1, free));
         let block = bench.variable(16);

@@ -14,6 +14,7 @@ use crate::{Ddi, DriverPtr, Kernel};
 /// `SYSTEM_INFORMATION_CLASS`, as far as it is served.
 const BASIC: u32 = 0;
 const TIME_OF_DAY: u32 = 3;
+const MODULES: u32 = 11;
 const KERNEL_DEBUGGER: u32 = 35;
 
 /// Allocation granularity and the lowest address of a user.
@@ -22,8 +23,8 @@ const GRANULARITY: u32 = 0x1_0000;
 impl Kernel {
     /// `NTSTATUS ZwQuerySystemInformation(SYSTEM_INFORMATION_CLASS, PVOID, ULONG Length, PULONG Needed)`
     ///
-    /// Serves `SystemBasicInformation`, `SystemTimeOfDayInformation` and
-    /// `SystemKernelDebuggerInformation` (there is none).
+    /// Serves `SystemBasicInformation`, `SystemTimeOfDayInformation`,
+    /// `SystemModuleInformation` and `SystemKernelDebuggerInformation` (there is none).
     ///
     /// - IRQL: PASSIVE_LEVEL.
     /// - Returns: SUCCESS; INFO_LENGTH_MISMATCH for a buffer that is too small.
@@ -42,6 +43,7 @@ impl Kernel {
         let bytes = match class {
             BASIC => self.basic_information(),
             TIME_OF_DAY => self.time_of_day_information(),
+            MODULES => self.module_information()?,
             KERNEL_DEBUGGER => alloc::vec![0, 1],
             _ => {
                 let message = format!("ZwQuerySystemInformation does not serve class {class}");
@@ -136,7 +138,7 @@ mod tests {
         let bench = Bench::new(Config::default());
         let query = bench
             .kernel
-            .zw_query_system_information(11, 0, 0, DriverPtr::NULL);
+            .zw_query_system_information(12, 0, 0, DriverPtr::NULL);
         assert_eq!(query, Err(crate::Stop::Ended));
         assert_eq!(bench.rules(), [ids::UNIMPLEMENTED_IMPORT]);
     }

@@ -83,6 +83,7 @@ impl Kernel {
             size: size_of::<DriverObject>() as i16,
             driver_start: image.base,
             driver_size: image.size,
+            driver_section: self.add_driver_module(image)?,
             driver_extension: extension,
             flags: driver_flags::DRVO_LEGACY_DRIVER,
             // Its terminator does not count.
@@ -105,6 +106,7 @@ impl Kernel {
         self.write(DriverPtr::new(extension), more)?;
         self.ob_register(object, ObjectKind::Driver, ob::keep);
         if let Err(status) = self.name_insert(&name, object) {
+            self.remove_driver_module(image.base)?;
             return Ok(Err(status));
         }
         let driver = Driver {
@@ -324,6 +326,7 @@ impl Kernel {
         self.withdraw_claims_of(driver);
         let record = self.io.drivers.borrow_mut().remove(&driver);
         if let Some(record) = record {
+            self.remove_driver_module(record.image.base)?;
             self.name_remove(&format!(r"\Driver\{}", record.image.name));
         }
         Ok(())

@@ -25,6 +25,7 @@ pub mod interrupt;
 mod irp;
 mod legacy_resources;
 mod list;
+mod loaded_modules;
 mod named_event;
 mod notification;
 mod paths;
@@ -58,6 +59,7 @@ pub use driver::{DriverImage, UnloadError};
 pub use error_log::ErrorLogEntry;
 pub use hardware_description::DescriptionWish;
 pub use legacy_resources::ResourceListArgument;
+pub use loaded_modules::SystemModule;
 pub use property_data::PropertyRoom;
 pub use request::{FileHandle, Outcome as RequestOutcome, Request, RequestKind};
 pub(crate) use work_item::Job;
@@ -69,6 +71,7 @@ pub(crate) struct Io {
     pub(crate) ob: crate::ob::Ob,
     pub(crate) po: crate::po::Po,
     drivers: RefCell<BTreeMap<u64, driver::Driver>>,
+    modules: loaded_modules::Modules,
     devices: RefCell<BTreeMap<u64, device::Device>>,
     irps: irp::Irps,
     frames: call::Frames,

@@ -14,7 +14,8 @@ const ALL_ACCESS: u32 = 0x1F_0003;
 impl Kernel {
     /// `PKEVENT IoCreateNotificationEvent(PUNICODE_STRING EventName, PHANDLE EventHandle)`
     ///
-    /// Opens the event of that name, or makes it, signaled.
+    /// Opens the event of that name, or makes it, signaled. Without a name, NULL, it makes one
+    /// that nobody else can open.
     ///
     /// - IRQL: PASSIVE_LEVEL.
     /// - Returns: the event, without a reference beyond the handle's; NULL if the name is not
@@ -50,10 +51,13 @@ impl Kernel {
         handle: DriverPtr<u64>,
         kind: u32,
     ) -> Ddi<u64> {
-        let name = self.text_of(name)?;
-        let known = self
-            .name_resolve(&name)
-            .ok()
+        let name = match name.is_null() {
+            true => None,
+            false => Some(self.text_of(name)?),
+        };
+        let known = name
+            .as_deref()
+            .and_then(|name| self.name_resolve(name).ok())
             .filter(|found| found.rest.is_empty());
         let event = match known {
             Some(found) if self.ob_kind(found.object) == Some(ObjectKind::Event) => {
@@ -66,7 +70,7 @@ impl Kernel {
         };
         self.ke_initialize_event(DriverPtr::new(event), kind, 1)?;
         self.ob_register(event, ObjectKind::Event, ob::keep);
-        if self.name_insert(&name, event).is_err() {
+        if name.is_some_and(|name| self.name_insert(&name, event).is_err()) {
             self.obf_dereference_object(event)?;
             return Ok(0);
         }

@@ -10,7 +10,7 @@ use dirql_rules::ids;
 use crate::at;
 use crate::ke::clock::START_SYSTEM_TIME;
 use crate::stop::{Ddi, Stop};
-use crate::{DriverPtr, Kernel};
+use crate::{DriverPtr, Kernel, WindowsVersion};
 
 impl Kernel {
     /// `VOID KeInitializeTimer(PKTIMER)` and `KeInitializeTimerEx(PKTIMER, TIMER_TYPE)`;
@@ -23,6 +23,10 @@ impl Kernel {
             object_type::TimerSynchronizationObject
         };
         self.write_header(timer.address(), type_, size_of::<KTimer>(), 0)?;
+        if self.config().windows >= WindowsVersion::Vista {
+            // What other objects have their size in is the timer's place in a table.
+            self.write(at!(timer, KTimer, header.size), 0)?;
+        }
         self.write(at!(timer, KTimer, header.inserted), 0)?;
         self.write(at!(timer, KTimer, due_time), 0)?;
         self.write(at!(timer, KTimer, dpc), 0)?;

@@ -13,6 +13,10 @@ const CURRENT_PROCESS: u64 = u64::MAX;
 /// `NtCurrentThread()`.
 const CURRENT_THREAD: u64 = u64::MAX - 1;
 
+/// Options of ZwDuplicateObject.
+const DUPLICATE_CLOSE_SOURCE: u32 = 1;
+const DUPLICATE_SAME_ACCESS: u32 = 2;
+
 #[derive(Clone, Copy)]
 pub(super) struct Handle {
     object: u64,
@@ -157,6 +161,61 @@ impl Kernel {
         let value = self.ob_create_filtered_handle(body, access)?;
         self.write(handle, value)?;
         Ok(NtStatus::SUCCESS)
+    }
+
+    /// `NTSTATUS ZwDuplicateObject(SourceProcess, SourceHandle, TargetProcess, *TargetHandle, DesiredAccess, Attributes, Options)`
+    ///
+    /// Makes another handle to the object of a handle. There is one process, so the processes
+    /// only have to be handles to it. DUPLICATE_CLOSE_SOURCE closes the handle, whatever else
+    /// happens; DUPLICATE_SAME_ACCESS takes its access for that of the new one.
+    ///
+    /// - IRQL: PASSIVE_LEVEL.
+    /// - Returns: SUCCESS; INVALID_HANDLE for a handle or a process that is none.
+    /// - Source: WDK reference, ntifs.ZwDuplicateObject.
+    ///
+    /// # Errors
+    /// A `target_handle` that is neither memory nor NULL; what closing the handle brings.
+    pub fn zw_duplicate_object(
+        &self,
+        source_process: u64,
+        source: u64,
+        target_process: u64,
+        target_handle: DriverPtr<u64>,
+        access: u32,
+        options: u32,
+    ) -> Ddi<NtStatus> {
+        let is_process = |handle| self.ob_process_of_handle(handle).is_some();
+        if !is_process(source_process) {
+            return Ok(NtStatus::INVALID_HANDLE);
+        }
+        let known = self.io.ob.handles.borrow().get(&source).copied();
+        let Some(object) = self.ob_of_handle(source) else {
+            return Ok(NtStatus::INVALID_HANDLE);
+        };
+        let mut status = NtStatus::SUCCESS;
+        if !is_process(target_process) {
+            status = NtStatus::INVALID_HANDLE;
+        } else if !target_handle.is_null() {
+            let access = match known {
+                Some(known) if options & DUPLICATE_SAME_ACCESS != 0 => known.access,
+                _ => access,
+            };
+            let handle = self.ob_create_handle(object, access)?;
+            self.write(target_handle, handle)?;
+        }
+        if options & DUPLICATE_CLOSE_SOURCE != 0 {
+            self.zw_close(source)?;
+        }
+        Ok(status)
+    }
+
+    /// The process that a handle is of, NtCurrentProcess() too.
+    fn ob_process_of_handle(&self, handle: u64) -> Option<u64> {
+        if handle == CURRENT_PROCESS {
+            return Some(self.current_process());
+        }
+        self.ob_of_handle(handle)
+            .filter(|object| self.ob_kind(*object) == Some(super::ObjectKind::Process))
     }
 
     /// `NTSTATUS ObCloseHandle(HANDLE Handle, KPROCESSOR_MODE PreviousMode)`: as

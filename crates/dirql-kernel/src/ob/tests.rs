@@ -237,3 +237,28 @@ fn the_name_of_an_object_fills_the_callers_buffer() {
     assert_eq!(query(object(kernel, ""), 16), Ok(NtStatus::SUCCESS));
     assert_eq!(kernel.text_of(DriverPtr::new(buffer)), Ok(String::new()));
 }
+
+#[test]
+fn a_duplicated_handle_leads_to_the_same_object_and_may_close_the_first() {
+    const CURRENT_PROCESS: u64 = u64::MAX;
+    let bench = bench();
+    let kernel = &bench.kernel;
+    let event = object(kernel, "");
+    let first = kernel.ob_create_handle(event, 7).expect("it is an object");
+    let out = DriverPtr::<u64>::new(bench.variable(8));
+    let duplicate = |process, handle, options| {
+        kernel.zw_duplicate_object(process, handle, CURRENT_PROCESS, out, 0, options)
+    };
+    assert_eq!(duplicate(first, first, 0), Ok(NtStatus::INVALID_HANDLE));
+    assert_eq!(
+        duplicate(CURRENT_PROCESS, first + 4, 0),
+        Ok(NtStatus::INVALID_HANDLE)
+    );
+    assert_eq!(duplicate(CURRENT_PROCESS, first, 0), Ok(NtStatus::SUCCESS));
+    let second = kernel.read(out).unwrap();
+    assert_ne!(second, first);
+    assert_eq!(kernel.ob_of_handle(second), Some(event));
+    // DUPLICATE_CLOSE_SOURCE
+    assert_eq!(duplicate(CURRENT_PROCESS, first, 1), Ok(NtStatus::SUCCESS));
+    assert_eq!(kernel.ob_of_handle(first), None);
+}

@@ -139,6 +139,8 @@ impl Kernel {
 
 #[cfg(test)]
 mod tests {
+    use dirql_abi::dispatcher::object_type;
+
     use super::*;
     use crate::Config;
     use crate::testing::Bench;
@@ -173,6 +175,8 @@ mod tests {
         assert_eq!(found, Ok(NtStatus::SUCCESS));
         let process = kernel.read(out).unwrap();
         assert_eq!(process, kernel.io_get_current_process().unwrap());
+        let header = kernel.read_bytes(process, 8).unwrap();
+        assert_eq!(header, [object_type::ProcessObject, 0, 0, 0, 0, 0, 0, 0]);
         kernel.obf_dereference_object(process).unwrap();
         let found = kernel.ps_lookup_process_by_process_id(8, out);
         assert_eq!(found, Ok(NtStatus::INVALID_CID));

@@ -12,13 +12,15 @@ mod thread_information;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
+use dirql_abi::dispatcher::object_type;
 use dirql_abi::string::UnicodeString;
 
 use crate::{Ddi, DriverPtr, Kernel};
 
 pub use notify::NotifyKind;
 
-/// Bytes of an EPROCESS that a driver could look at; drivers only compare its address.
+/// Bytes of an EPROCESS that a driver could look at. Drivers compare its address, and may wait
+/// for it: it begins with a dispatcher header that is never signalled.
 const PROCESS_BYTES: u64 = 0x800;
 
 /// Identifier of the system process.
@@ -37,6 +39,8 @@ impl Kernel {
     pub(crate) fn current_process(&self) -> u64 {
         if self.ps.process.get() == 0 {
             let process = self.allocate_system(PROCESS_BYTES);
+            self.write_bytes(process, &[object_type::ProcessObject])
+                .expect("the kernel's own memory is writable");
             self.register_process(process);
             self.ps.process.set(process);
         }

@@ -98,6 +98,29 @@ fn is_filter(spec: &DeviceSpec, driver: &Driver) -> bool {
     filters.any(|name| name.eq_ignore_ascii_case(driver.service()))
 }
 
+/// As [`install`], for a device that is the driver's with this number whatever happens.
+pub(super) fn install_for(ids: &[String], index: usize, devices: &[inf::Device]) -> Installed {
+    match devices.iter().find(|device| knows(device, ids)) {
+        Some(device) => installed(device, ids, index),
+        None => Installed {
+            driver: Some(index),
+            ..without(ids)
+        },
+    }
+}
+
+/// Vendor and device of the first PCI hardware ID that an INF has.
+pub(super) fn first_pci_id(devices: &[inf::Device]) -> Option<(u16, u16)> {
+    let ids = devices.iter().flat_map(|device| &device.hardware_ids);
+    let number = |digits: Option<&str>| u16::from_str_radix(digits?, 16).ok();
+    ids.filter_map(|id| {
+        let id = id.to_uppercase();
+        let (vendor, device) = id.strip_prefix(r"PCI\VEN_")?.split_once("&DEV_")?;
+        Some((number(Some(vendor))?, number(device.get(..4))?))
+    })
+    .next()
+}
+
 /// The INF entry for the best of a device's IDs, and the number of its driver.
 pub(super) fn find_in_catalog<'c>(
     catalog: &'c [Vec<inf::Device>],

@@ -164,6 +164,15 @@ impl Bench {
         Ok(())
     }
 
+    /// Gives a driver of plug and play that has been loaded into a computer without devices one to
+    /// drive, which is hostile.
+    ///
+    /// # Errors
+    /// None for the devices that an INF can name.
+    pub(crate) fn plug_something(&self) -> Result<(), BenchError> {
+        plug::plug_something(self.kernel(), &self.state)
+    }
+
     fn start_built_in(&self) -> Result<(), BenchError> {
         let has_any = self
             .state

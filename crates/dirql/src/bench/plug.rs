@@ -5,8 +5,10 @@ use dirql_chips::{Stimulus, Trigger};
 use dirql_kernel::Kernel;
 use dirql_kernel::hal::{DeviceId, LegacyWindow, LineWish, MessageWish, Plug, Socket};
 
+use super::builder::hardware_ids_of;
 use super::error::BenchError;
-use super::state::State;
+use super::identity;
+use super::state::{BenchDevice, State};
 use crate::scenario::{DeviceSpec, Interrupts, OtherEnd};
 
 /// Builds the device and plugs it in.
@@ -36,6 +38,32 @@ pub(super) fn plug(kernel: &Kernel, spec: &DeviceSpec) -> Result<DeviceId, Bench
         device: spec.name.clone(),
         error,
     })
+}
+
+/// Gives a driver of plug and play, in a computer without devices, one to drive: a hostile PCI
+/// device with the IDs that the driver's INF has.
+pub(super) fn plug_something(kernel: &Kernel, state: &State) -> Result<(), BenchError> {
+    let nothing = state.devices.borrow().is_empty();
+    let Some(driver) = state.plug_and_play_driver(kernel).filter(|_| nothing) else {
+        return Ok(());
+    };
+    let devices = state.installs(driver);
+    let spec = DeviceSpec::new("device0", "hostile");
+    let spec = match identity::first_pci_id(devices) {
+        Some((vendor, id)) => spec.option("vendor", vendor).option("device", id),
+        None => spec,
+    };
+    let ids = hardware_ids_of(&spec);
+    let installed = identity::install_for(&ids, driver, devices);
+    let id = plug(kernel, &spec)?;
+    state.devices.borrow_mut().push(BenchDevice {
+        spec,
+        id,
+        installed,
+        physical: None,
+        starts: Vec::new(),
+    });
+    Ok(())
 }
 
 /// Wires the devices that have something at their other ends.

@@ -103,6 +103,21 @@ impl State {
         })
     }
 
+    /// The first driver that has an AddDevice routine, by its number.
+    pub(super) fn plug_and_play_driver(&self, kernel: &Kernel) -> Option<usize> {
+        let drivers = self.drivers.borrow();
+        drivers.iter().position(|driver| {
+            driver
+                .object
+                .is_some_and(|driver| kernel.has_add_device(driver))
+        })
+    }
+
+    /// What the INF of a driver installs.
+    pub(super) fn installs(&self, driver: usize) -> &[inf::Device] {
+        self.catalog.get(driver).map_or(&[], Vec::as_slice)
+    }
+
     pub(crate) fn device(&self, name: &str) -> Result<BenchDevice, BenchError> {
         let devices = self.devices.borrow();
         let found = devices.iter().find(|device| device.spec.name == name);

@@ -91,7 +91,12 @@ pub(crate) fn thread(bench: &Bench) -> ThreadSpec {
         actions.extend([interrupt(device), Action::WaitIdle]);
     }
     for device in owned {
-        actions.extend(life(&device.spec.name));
+        // One that lies may be refused.
+        let expect = match device.spec.model.as_str() {
+            "hostile" => Expect::Any,
+            _ => Expect::Success,
+        };
+        actions.extend(life(&device.spec.name, expect));
     }
     let old_drivers = drivers
         .iter()
@@ -151,18 +156,18 @@ fn life_without_plug_and_play(names: &[String], devices: &[&BenchDevice]) -> Vec
         .collect()
 }
 
-fn life(name: &str) -> [Action; 6] {
+fn life(name: &str, expect: Expect) -> [Action; 6] {
     let device = |request| Action::Device {
         device: name.into(),
         request,
-        expect: Expect::Success,
+        expect,
     };
     [
         device(DeviceRequest::Start),
         Action::Open {
             target: Target::Device(name.into()),
             handle: name.into(),
-            expect: Expect::Success,
+            expect,
             if_possible: true,
         },
         Action::InterruptOnce {

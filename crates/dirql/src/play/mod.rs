@@ -218,7 +218,10 @@ fn play_on(
     }
     let threads = match make_threads {
         Some(make) => make(bench),
-        None if scenario.threads.is_empty() => vec![default::thread(bench)],
+        None if scenario.threads.is_empty() => {
+            bench.plug_something()?;
+            vec![default::thread(bench)]
+        }
         None => scenario.threads.clone(),
     };
     let mut log = run_threads(bench, &scenario.file, &threads, Log::new(prints), &manner);

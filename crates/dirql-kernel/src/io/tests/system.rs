@@ -344,6 +344,13 @@ fn named_events_are_made_once_and_start_signaled() {
     assert_ne!(kernel.read(first), kernel.read(second));
     let bad = DriverPtr::new(bench.unicode("nowhere"));
     assert_eq!(kernel.io_create_notification_event(bad, first), Ok(0));
+    let nameless = || {
+        kernel
+            .io_create_synchronization_event(DriverPtr::NULL, first)
+            .unwrap()
+    };
+    let (one, other) = (nameless(), nameless());
+    assert!(one != 0 && other != 0 && one != other);
 }
 
 #[test]

@@ -407,3 +407,18 @@ fn reading_the_same_over_and_over_is_no_time_for_the_dpc_watchdog() {
     });
     assert!(rig.findings().is_empty());
 }
+
+#[test]
+fn a_timers_header_has_its_size_until_server_2003() {
+    use crate::WindowsVersion::{Server2003, Ten, Vista, WinXp64};
+    for (windows, size) in [(WinXp64, 16), (Server2003, 16), (Vista, 0), (Ten, 0)] {
+        let bench = crate::testing::Bench::new(Config {
+            windows,
+            ..Config::default()
+        });
+        let timer = DriverPtr::<KTimer>::new(bench.variable(64));
+        bench.kernel.ke_initialize_timer_ex(timer, 0).unwrap();
+        let header = bench.kernel.read(timer).unwrap().header;
+        assert_eq!((header.type_, header.size), (8, size), "{windows}");
+    }
+}
