@@ -234,6 +234,11 @@ impl Kernel {
         Ok(())
     }
 
+    /// Tells who listens of a finding that somebody has made of a run that is over.
+    pub fn tell_finding(&self, finding: Finding) {
+        self.event(Event::Finding(finding));
+    }
+
     /// As [`Kernel::find`], and the run cannot go on after it.
     #[must_use]
     pub fn find_fatal(

@@ -105,6 +105,38 @@ fn a_replayed_run_shows_each_switch_and_both_places() {
     }
 }
 
+/// What is told of recorded accesses when a run is over is shown where they were.
+#[test]
+fn a_race_is_shown_where_the_accesses_were() {
+    let (events, _) = traced("race", "lost-update-isr");
+    let [finding] = of_kind(&events, "finding")[..] else {
+        panic!("one finding")
+    };
+    assert_eq!(finding["rule"], "DQ0555");
+    for (place, routine) in [("place", "!ZooCount+"), ("earlier", "!ZooIsr+")] {
+        let at = finding[place]["at"].as_str().unwrap();
+        assert!(at.contains(routine), "{at}");
+        let known = events.iter().any(|line| line["place"] == at);
+        assert!(known, "the code at {at} is in the trace");
+    }
+    let (command, _) = found("lost-update-isr");
+    let mut words: Vec<&str> = command.iter().map(String::as_str).collect();
+    words.push("--timeline");
+    let drawn = text(&dirql(&words).stdout);
+    let notes = [
+        "ISR lost-update-isr.sys!ZooIsr",
+        "earlier: the same place is written here",
+        "ISR for vector 0x60 returned TRUE",
+        "FINDING DQ0555",
+        "== wait_idle",
+    ];
+    let lines = drawn.lines().filter(|line| line.contains("  step "));
+    let seen: Vec<&str> = lines
+        .filter_map(|line| notes.into_iter().find(|note| line.contains(note)))
+        .collect();
+    assert_eq!(seen, notes, "{drawn}");
+}
+
 #[test]
 fn accesses_to_devices_are_at_the_drivers_instructions() {
     let (events, _) = traced("accesses", "isr-takes-lock");

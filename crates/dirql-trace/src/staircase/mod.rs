@@ -15,7 +15,7 @@ use dirql_rules::Context;
 
 use crate::json_lines::Trace;
 use crate::names::{Names, context};
-use crate::record::Record;
+use crate::record::{PlaceRecord, Record};
 use crate::recorder::Recording;
 use crate::timeline::{Places, short};
 
@@ -66,6 +66,12 @@ enum NoteKind {
     Switch,
     Earlier,
     Finding,
+}
+
+/// Where a place is, as the end of a sentence.
+fn at(place: &PlaceRecord) -> String {
+    let at = place.at.as_ref();
+    at.map_or(String::new(), |at| format!(", at {at}"))
 }
 
 /// Draws a trace that was read.
@@ -159,38 +165,57 @@ impl Columns {
             changed = true;
         }
         next.note = self.note(stamp, record);
-        if let Record::Finding {
-            earlier: Some(place),
-            ..
-        } = record
-        {
-            let what = place.what.clone().unwrap_or_default();
-            let event = self.places.locate(place, event);
-            let step = place.step;
-            let processor = place.processor;
-            let at = place
-                .at
-                .as_ref()
-                .map_or(String::new(), |at| format!(", at {at}"));
-            let column = event.and_then(|event| {
-                self.all
-                    .iter_mut()
-                    .rev()
-                    .find(|column| column.event <= event)
-            });
-            if let Some(column) = column {
-                column.note = Some(Note {
-                    step,
-                    processor,
-                    text: format!("earlier: {what}{at}"),
-                    kind: NoteKind::Earlier,
-                });
+        if let Record::Finding { place, earlier, .. } = record {
+            if let Some(earlier) = earlier {
+                let what = earlier.what.as_deref().unwrap_or_default();
+                let text = format!("earlier: {what}{}", at(earlier));
+                self.note_at(earlier, event, text, NoteKind::Earlier);
+            }
+            // Some are told when the run is over.
+            if let Some(place) = place
+                && place.step < stamp.step
+                && self.note_at(
+                    place,
+                    event,
+                    format!("{record}{}", at(place)),
+                    NoteKind::Finding,
+                )
+            {
+                next.note = None;
             }
         }
         if changed || next.note.is_some() {
             self.all.push(next.clone());
             self.now = Some(next);
         }
+    }
+
+    /// Notes something of an earlier place, told by `event`. Whether the place is known.
+    fn note_at(&mut self, place: &PlaceRecord, event: u64, text: String, kind: NoteKind) -> bool {
+        let Some(event) = self.places.locate(place, event) else {
+            return false;
+        };
+        let Some(number) = self.all.iter().rposition(|column| column.event <= event) else {
+            return false;
+        };
+        let note = Some(Note {
+            step: place.step,
+            processor: place.processor,
+            text,
+            kind,
+        });
+        let column = &mut self.all[number];
+        // A note of that event says less.
+        if column.event == event || column.note.is_none() {
+            column.note = note;
+        } else {
+            let column = Column {
+                note,
+                ..column.clone()
+            };
+            self.all.insert(number + 1, column);
+        }
+        true
     }
 
     fn note(&mut self, stamp: Stamp, record: &Record<'_>) -> Option<Note> {
@@ -217,10 +242,7 @@ impl Columns {
             Record::Finding {
                 place: Some(place), ..
             }
-            | Record::BugCheck { place, .. } => match &place.at {
-                Some(at) => format!("{record}, at {at}"),
-                None => record.to_string(),
-            },
+            | Record::BugCheck { place, .. } => format!("{record}{}", at(place)),
             _ => record.to_string(),
         };
         Some(Note {

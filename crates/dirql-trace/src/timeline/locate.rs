@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use dirql_kernel::Stamp;
+use dirql_rules::Context;
 
+use crate::names;
 use crate::record::{PlaceRecord, Record};
 
 /// What can be asked for: of each processor, its events with the steps at which they were.
@@ -13,12 +15,16 @@ pub(crate) struct Places {
     /// The exports' names and the places of calls, each once.
     texts: Vec<String>,
     numbers: BTreeMap<String, u32>,
+    /// What was running, by the text that a place has for it.
+    contexts: BTreeMap<String, Context>,
+    latest: Option<Context>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Known {
     event: u64,
     step: u64,
+    context: Context,
     what: What,
 }
 
@@ -26,6 +32,8 @@ struct Known {
 enum What {
     /// A call of an export, from a place.
     Call(u32, u32),
+    /// A routine of the driver's has returned.
+    Leave,
     /// What a call does that a finding may be about.
     Deed,
     Finding,
@@ -42,15 +50,24 @@ impl Places {
             | Record::DpcQueued { .. }
             | Record::WaitBegin { .. }
             | Record::Connection { .. } => What::Deed,
+            Record::IsrLeave { .. } | Record::DpcLeave { .. } | Record::RoutineLeave { .. } => {
+                What::Leave
+            }
             Record::Finding { .. } | Record::BugCheck { .. } => What::Finding,
             _ => What::Other,
         };
+        if self.latest != Some(stamp.context) {
+            self.latest = Some(stamp.context);
+            self.contexts
+                .insert(names::context(stamp.context), stamp.context);
+        }
         self.of_processor
             .entry(stamp.processor)
             .or_default()
             .push(Known {
                 event,
                 step: stamp.step,
+                context: stamp.context,
                 what,
             });
     }
@@ -67,7 +84,8 @@ impl Places {
 
     /// The event of `place`, at or before the event `until` of the finding. For a call of an
     /// export: what the call did at that step, else the call. Else the finding, if it was there;
-    /// else the last event before.
+    /// else the last event before of what was running, which comes to an instruction of that step
+    /// before it calls anything or returns.
     pub(crate) fn locate(&self, place: &PlaceRecord, until: u64) -> Option<u64> {
         let all = self.of_processor.get(&place.processor)?;
         let end = all.partition_point(|known| known.event <= until);
@@ -76,6 +94,21 @@ impl Places {
         let last = before.last()?;
         if last.event == until && last.what == What::Finding && last.step == place.step {
             return Some(until);
+        }
+        if place.ddi.is_none()
+            && let Some(context) = self.contexts.get(&place.context)
+        {
+            let own = before
+                .iter()
+                .rev()
+                .filter(|known| known.context == *context);
+            let step = own.clone().take_while(|known| known.step == place.step);
+            let after = step
+                .filter(|known| matches!(known.what, What::Call(..) | What::Leave))
+                .last();
+            let end = after.map_or(until + 1, |known| known.event);
+            let own = own.clone().find(|known| known.event < end);
+            return Some(own.unwrap_or(last).event);
         }
         if let (Some(ddi), at) = (&place.ddi, place.at.as_deref().unwrap_or("0x0")) {
             let wanted = (self.numbers.get(ddi.as_str()), self.numbers.get(at));

@@ -54,6 +54,9 @@ pub struct Mark {
     pub event: u64,
     /// The event that is the other half, and what happened there.
     pub earlier: Option<(u64, String)>,
+    /// The driver's code at the two places, as texts of the timeline are numbered, from 1; 0 where
+    /// it is unknown.
+    pub code: [u32; 2],
 }
 
 impl Timeline {
@@ -195,8 +198,13 @@ impl Builder {
     }
 
     fn finish(mut self, codes: &BTreeMap<String, Code>) -> Timeline {
-        let places = &self.places;
+        let (places, packer) = (&self.places, &mut self.packer);
         let marks = self.found.into_iter().map(|found| {
+            let mut code = |place: &Option<PlaceRecord>| {
+                let at = place.as_ref().and_then(|place| place.at.as_ref());
+                at.map_or(0, |at| packer.string(at) + 1)
+            };
+            let code = [code(&found.place), code(&found.earlier)];
             let locate = |place: &PlaceRecord| places.locate(place, found.event);
             let earlier = found.earlier.as_ref().and_then(|place| {
                 let what = place.what.clone().unwrap_or_default();
@@ -207,6 +215,7 @@ impl Builder {
                 earlier,
                 rule: found.rule,
                 message: found.message,
+                code,
             }
         });
         self.timeline.findings = marks.collect();

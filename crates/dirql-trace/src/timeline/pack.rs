@@ -199,7 +199,7 @@ impl Packer {
         self.bytes.push(number as u8);
     }
 
-    fn string(&mut self, text: &str) -> u32 {
+    pub(super) fn string(&mut self, text: &str) -> u32 {
         number_of(text, &mut self.strings, &mut self.numbers)
     }
 

@@ -76,6 +76,9 @@ pub(super) fn add_races(
     let races = events.races(accesses, report.processors, &code);
     let found = races.iter().map(|race| FindingReport::new(race, addresses));
     report.findings.extend(found);
+    for race in races {
+        bench.kernel().tell_finding(race);
+    }
     if report.findings.iter().any(FindingReport::is_defect) {
         report.verdict = Verdict::Findings;
     }

@@ -452,22 +452,25 @@ class RunView {
     this.processors.replaceChildren(...list.slice(0, 16));
   }
 
-  // The code of an event, or of the latest one before it on its processor that has some.
+  // The code of a place of the finding, of an event, or of the latest one before it on its
+  // processor that has some.
   tellCode(event) {
     const { events, codes, strings } = this.run;
+    const { mark } = this.state;
+    let place = event === mark?.event ? mark.code[0] : event === mark?.earlier?.[0] ? mark.code[1] : 0;
     let from = event;
-    while (from >= 0 && event - from < 2000) {
-      if (events.processor[from] === events.processor[event] && codes[events.place[from] - 1]) break;
-      from--;
+    while (!codes[place - 1] && from >= 0 && event - from < 2000) {
+      if (events.processor[from] === events.processor[event]) place = events.place[from];
+      if (!codes[place - 1]) from--;
     }
-    const code = from >= 0 && codes[events.place[from] - 1];
+    const code = codes[place - 1];
     if (!code) {
       this.code.replaceChildren(make("p", { className: "quiet", textContent: "No driver's code is known here." }));
       return;
     }
     const where = code.line ? `${code.file}:${code.line}` : "";
     const head = make("p", { className: "where" }, [
-      make("strong", { textContent: code.function ?? strings[events.place[from] - 1] }),
+      make("strong", { textContent: code.function ?? strings[place - 1] }),
       ` ${where}`,
       from < event ? make("span", { className: "quiet", textContent: ` since event ${from}` }) : "",
     ]);
