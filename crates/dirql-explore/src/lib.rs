@@ -29,7 +29,9 @@ pub use shrink::shrink;
 pub use strategy::{Coverage, Strategy};
 
 /// Something that may happen next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub struct Alternative {
     /// Who acts. What one actor does is in order in every run.
     pub actor: u64,

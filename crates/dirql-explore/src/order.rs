@@ -1,7 +1,9 @@
 //! What steps touch, and which of them may change places.
 
+use serde::{Deserialize, Serialize};
+
 /// An object, or a part of one, is touched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Touch {
     /// A number for the object.
     pub object: u64,
@@ -12,7 +14,7 @@ pub struct Touch {
 }
 
 /// What is done to an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Access {
     /// It is looked at.
     Look,

@@ -7,7 +7,7 @@ mod replay;
 mod sampling;
 
 pub use bounded::Bounded;
-pub use exhaustive::Exhaustive;
+pub use exhaustive::{Exhaustive, Piece, Pieces, Split};
 pub use pct::Pct;
 pub use replay::{Misfit, Replay};
 pub use sampling::{Default, Random};

@@ -13,13 +13,32 @@
 //! - A step that waits for a lock to the end of the run races with who holds it, so that orders
 //!   beyond a deadlock are found.
 //! - A step can take away what another actor could have done: cancelling a timer does. Such a step
-//!   races with what never came, which is tried before it.
-//! - What a step touches is known after it was run. A sequence of a wakeup tree that turns out to be
-//!   impossible is given up, and the run goes on by itself; that costs a run and misses nothing.
+//!   races with what never came, which is tried before it: at once, and after what happened behind the
+//!   step and not because of it.
+//! - What a step touches may depend on what came before it, and is known after it was run. So what is
+//!   asleep makes a sequence unnecessary only where the sequence has it, and by what it touched at that
+//!   very point; the paper's weak initials, which a sequence need not have, are not used. Where
+//!   that is no more than a guess for another run with the same race, it is looked at there again.
+//! - A sequence of a wakeup tree that turns out to be impossible, or asleep, is given up, and the run
+//!   goes on by itself. That costs a run and misses nothing.
+//! - It can be cut into [`Piece`]s, which know nothing of each other.
+//!
+//! # What it relies on
+//! - A step that makes a difference to what another actor does next, or whether it can do anything,
+//!   touches what that step touches. Who begins to wait touches what is waited for.
+//! - Who waits for a lock says so before ([`Strategy::wants`]).
+
+mod before;
+mod pieces;
+mod wakeup;
 
 use crate::order::{Access, Touch, conflict};
 use crate::strategy::Kept;
 use crate::{Alternative, Coverage, Run, Strategy};
+
+use before::{Clock, Event, Relation, is_hand_over, relation};
+pub use pieces::{Piece, Pieces, Split};
+use wakeup::{Begins, Branch, Done, Known, Sequence, insert};
 
 /// Makes an actor's number one of an object that nothing else has.
 const EXISTENCE: u64 = 0xA5C3_96F0_5A3C_690F;
@@ -38,6 +57,13 @@ pub struct Exhaustive {
     /// Points that are the same as in the run before, with their events.
     kept: usize,
     begun: bool,
+    /// What all runs begin with.
+    root: Piece,
+    /// Where runs are cut into pieces, if that is all that is wanted of them.
+    cut: Option<pieces::Cut>,
+    /// Pairs of events that race, and of which other runs may show that the other order is yet to be
+    /// tried.
+    open: Vec<(usize, usize)>,
     /// Actors whose next step takes a lock, and the lock.
     wants: Vec<(u64, u64)>,
     /// From here on the run repeats what others have done.
@@ -59,58 +85,10 @@ struct Node {
     wants: Vec<(u64, u64)>,
 }
 
-#[derive(Clone, Debug)]
-struct Done {
-    option: Alternative,
-    touches: Vec<Touch>,
-}
-
-/// A branch of a wakeup tree.
-#[derive(Clone, Debug)]
-struct Branch {
-    option: Alternative,
-    /// What it touches, if that is known.
-    touches: Option<Vec<Touch>>,
-    children: Vec<Branch>,
-}
-
-#[derive(Clone, Debug)]
-struct Event {
-    option: Alternative,
-    actor: usize,
-    /// The how manyth of its actor, from 1.
-    number: u32,
-    touches: Vec<Touch>,
-    clock: Clock,
-}
-
-/// For each actor, how many of its events come before.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Clock(Vec<u32>);
-
-impl Clock {
-    fn of(&self, actor: usize) -> u32 {
-        self.0.get(actor).copied().unwrap_or(0)
-    }
-
-    fn set(&mut self, actor: usize, number: u32) {
-        if self.0.len() <= actor {
-            self.0.resize(actor + 1, 0);
-        }
-        self.0[actor] = number;
-    }
-
-    fn join(&mut self, other: &Self) {
-        if self.0.len() < other.0.len() {
-            self.0.resize(other.0.len(), 0);
-        }
-        for (mine, other) in self.0.iter_mut().zip(&other.0) {
-            *mine = (*mine).max(*other);
-        }
-    }
-
-    fn covers(&self, event: &Event) -> bool {
-        self.of(event.actor) >= event.number
+impl Node {
+    /// Whether an actor's next step takes a lock.
+    fn waits(&self, actor: u64) -> bool {
+        self.wants.iter().any(|(other, _)| *other == actor)
     }
 }
 
@@ -119,6 +97,15 @@ impl Exhaustive {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Tries one piece of everything.
+    #[must_use]
+    fn of(root: Piece) -> Self {
+        Self {
+            root,
+            ..Self::default()
+        }
     }
 
     fn actor(&mut self, id: u64) -> usize {
@@ -140,13 +127,19 @@ impl Exhaustive {
             wants: self.wants.clone(),
         };
         if let (Some(before), Some(event)) = (self.nodes.last_mut(), self.events.last()) {
+            // What cannot be done any more has lost its place to the step that took it away.
             let still = |done: &&Done| {
-                done.option.actor != event.option.actor && !conflict(&done.touches, &event.touches)
+                done.option.actor != event.option.actor
+                    && !conflict(&done.touches, &event.touches)
+                    && (options.contains(&done.option) || node.waits(done.option.actor))
             };
             node.sleep = before.sleep.iter().filter(still).cloned().collect();
             if let Some(branch) = before.tree.first_mut() {
                 node.tree = std::mem::take(&mut branch.children);
             }
+        }
+        if self.nodes.len() == self.root.length() {
+            node.sleep = self.root.sleep.clone();
         }
         node
     }
@@ -157,30 +150,41 @@ impl Exhaustive {
         let Some(node) = self.nodes.last_mut() else {
             return 0;
         };
+        let sleeps = |option: &Alternative| node.sleep.iter().any(|done| done.option == *option);
         while let Some(branch) = node.tree.first() {
-            if let Some(index) = index_of(&node.options, branch.option) {
+            if let Some(index) = index_of(&node.options, branch.option)
+                && !sleeps(&branch.option)
+            {
                 return index;
             }
             node.tree.remove(0);
         }
-        let sleeps = |option: &Alternative| node.sleep.iter().any(|done| done.option == *option);
         let awake = node.options.iter().position(|option| !sleeps(option));
         let chosen = awake.unwrap_or_else(|| {
             self.redundant_from.get_or_insert(position);
             0
         });
         let first = node.options[chosen];
+        // Where pieces are cut from each other everything is tried, whatever races with it.
+        let everything = match &mut self.cut {
+            None => false,
+            Some(_) if self.redundant_from.is_some() => false,
+            Some(cut) => {
+                let awake = node.options.iter().filter(|option| !sleeps(option));
+                cut.branches(position, awake.count())
+            }
+        };
+        let is_alone = self.cut.is_some() && !everything;
         let also = |option: &&Alternative| {
-            option.actor == first.actor && **option != first && !sleeps(option)
+            **option != first
+                && !is_alone
+                && (everything || option.actor == first.actor)
+                && !sleeps(option)
         };
         let others: Vec<_> = node.options.iter().filter(also).copied().collect();
         node.tree = std::iter::once(first)
             .chain(others)
-            .map(|option| Branch {
-                option,
-                touches: None,
-                children: Vec::new(),
-            })
+            .map(Branch::new)
             .collect();
         chosen
     }
@@ -198,39 +202,50 @@ impl Exhaustive {
         });
     }
 
-    /// Plans a run for each thing that could have been done and then could not any more, in which
-    /// it is done before the step that took it away. An actor that waits for a lock has lost nothing.
-    fn look_for_losses(&mut self) {
-        for at in 0..self.nodes.len() {
+    /// What could have been done and then could not any more, and the step that took it away. An
+    /// actor that waits for a lock has lost nothing.
+    fn look_for_losses(&mut self) -> Vec<(usize, Alternative)> {
+        let mut losses = Vec::new();
+        for at in 0..self.redundant_from.unwrap_or(self.nodes.len()) {
+            let after = self.nodes.get(at + 1);
             let done = self.events[at].option;
-            let after = self.nodes.get(at + 1).map_or(&[][..], |node| &node.options);
             let is_lost = |option: &&Alternative| {
-                let waits = |(actor, _): &(u64, u64)| *actor == option.actor;
-                option.actor != done.actor
-                    && !self.wants.iter().any(waits)
-                    && !after.contains(option)
-                    && !self.events[at + 1..]
-                        .iter()
-                        .any(|event| event.option.actor == option.actor)
+                let is_left = match after {
+                    Some(after) => after.options.contains(option) || after.waits(option.actor),
+                    None => self.wants.iter().any(|(actor, _)| *actor == option.actor),
+                };
+                option.actor != done.actor && !is_left
             };
             let options = self.nodes[at].options.iter();
-            let lost: Vec<Alternative> = options.filter(is_lost).copied().collect();
-            for option in lost {
-                let touches = &mut self.events[at].touches;
-                if !touches.contains(&existence(option)) {
-                    touches.push(existence(option));
-                }
-                let node = &mut self.nodes[at];
-                let is_tried = node.sleep.iter().any(|done| done.option == option)
-                    || node.tree.iter().any(|branch| branch.option == option);
-                if !is_tried {
-                    node.tree.push(Branch {
-                        option,
-                        touches: None,
-                        children: Vec::new(),
-                    });
-                }
+            let lost = options.filter(is_lost).map(|option| (at, *option));
+            losses.extend(lost);
+        }
+        for (at, option) in &losses {
+            let event = &mut self.events[*at];
+            if !event.touches.contains(&existence(*option)) {
+                event.touches.push(existence(*option));
             }
+        }
+        losses
+    }
+
+    /// Plans runs in which what was lost is done before the step that took it away: at once, and
+    /// after all that happened in the meantime and not because of that step.
+    fn undo_losses(&mut self, losses: Vec<(usize, Alternative)>) {
+        for (at, option) in losses {
+            if at < self.root.length() {
+                continue;
+            }
+            let node = &mut self.nodes[at];
+            let is_tried = node.sleep.iter().any(|done| done.option == option)
+                || node.tree.iter().any(|branch| branch.option == option);
+            if !is_tried {
+                node.tree.push(Branch::new(option));
+            }
+            let steps = self.events.len();
+            self.push_event(option);
+            self.reverse(at, steps, Known::No);
+            self.events.truncate(steps);
         }
     }
 
@@ -252,21 +267,24 @@ impl Exhaustive {
     fn look_for_races(&mut self) {
         let enablers = self.enablers();
         let mut events_of = vec![Vec::new(); self.actors.len()];
+        let kept = self.kept;
+        let mut races = std::mem::take(&mut self.open);
+        races.retain(|(_, later)| *later < kept);
         for later in 0..self.events.len() {
             let event = &self.events[later];
-            if later >= self.kept {
+            if later >= kept {
                 let before = events_of[event.actor].last().copied();
                 let enabler = enablers.get(later).copied().flatten();
-                let (clock, races) = self.clock(later, before, enabler, &events_of);
+                let (clock, with) = self.clock(later, before, enabler, &events_of);
                 self.events[later].clock = clock;
-                for earlier in races {
-                    self.reverse(earlier, later);
-                }
+                races.extend(with.into_iter().map(|earlier| (earlier, later)));
             }
             if later < enablers.len() {
                 events_of[self.events[later].actor].push(later);
             }
         }
+        races.retain(|(earlier, later)| !self.reverse(*earlier, *later, Known::Touches));
+        self.open = races;
     }
 
     /// For each event, the one of another actor without which its actor could not have gone on.
@@ -333,26 +351,35 @@ impl Exhaustive {
         (certain, races)
     }
 
-    /// Plans a run in which `later` comes before `earlier`.
-    fn reverse(&mut self, earlier: usize, later: usize) {
-        let first = &self.events[earlier];
-        let mut sequence: Vec<usize> = (earlier + 1..later)
-            .filter(|at| !self.events[*at].clock.covers(first))
-            .collect();
-        sequence.push(later);
-        let events = &self.events;
-        let node = &mut self.nodes[earlier];
-        let is_done =
-            |done: &Done| initial(done.option, Some(&done.touches), &sequence, events).is_some();
-        if node.sleep.iter().any(is_done) {
-            return;
+    /// Plans a run in which `later` comes before `earlier`, with all that happened behind `earlier`
+    /// and not because of it, unless it is known to add nothing. `false`: that may be otherwise in
+    /// another run that has the two.
+    fn reverse(&mut self, earlier: usize, later: usize, known: Known) -> bool {
+        if earlier < self.root.length() {
+            // Other pieces begin otherwise.
+            return true;
         }
-        insert(&mut node.tree, 1, sequence, events);
+        let sequence = Sequence::of(earlier, (later, known), &self.events, self.nodes.len());
+        let node = &mut self.nodes[earlier];
+        for done in &node.sleep {
+            match sequence.begins_with(done) {
+                Begins::Surely => return true,
+                Begins::InThisRun => return false,
+                Begins::Otherwise => {}
+            }
+        }
+        insert(&mut node.tree, 1, sequence);
+        true
     }
 
     /// Leaves the points at which everything has been tried.
     fn go_back(&mut self) {
         while let Some(node) = self.nodes.last_mut() {
+            if self.events.len() <= self.root.length() {
+                self.nodes.clear();
+                self.events.clear();
+                break;
+            }
             let Some(event) = self.events.pop() else {
                 break;
             };
@@ -383,90 +410,6 @@ fn index_of(options: &[Alternative], option: Alternative) -> Option<usize> {
     options.iter().position(|other| *other == option)
 }
 
-enum Relation {
-    None,
-    /// One may come before the other.
-    Race,
-    /// The first comes first: it frees a lock that the second takes.
-    Order,
-}
-
-fn relation(earlier: &[Touch], later: &[Touch]) -> Relation {
-    let mut relation = Relation::None;
-    for touch in earlier {
-        for other in later {
-            if touch.is_race(other) {
-                return Relation::Race;
-            }
-            if touch.conflicts(other) {
-                relation = Relation::Order;
-            }
-        }
-    }
-    relation
-}
-
-/// Whether one step frees a lock that the other takes.
-fn is_hand_over(earlier: &[Touch], later: &[Touch]) -> bool {
-    let freed = |touch: &&Touch| touch.access == Access::Free;
-    earlier.iter().filter(freed).any(|touch| {
-        later
-            .iter()
-            .any(|other| other.object == touch.object && other.access == Access::Take)
-    })
-}
-
-/// Whether a run of `sequence` could as well begin with `option`: what is left of the sequence
-/// then.
-fn initial(
-    option: Alternative,
-    touches: Option<&[Touch]>,
-    sequence: &[usize],
-    events: &[Event],
-) -> Option<Vec<usize>> {
-    let same = |at: &usize| events[*at].option.actor == option.actor;
-    match sequence.iter().position(same) {
-        Some(place) => {
-            let event = &events[sequence[place]];
-            let comes_after = |before: &usize| event.clock.covers(&events[*before]);
-            if event.option != option || sequence[..place].iter().any(comes_after) {
-                return None;
-            }
-            let mut rest = sequence.to_vec();
-            rest.remove(place);
-            Some(rest)
-        }
-        None => {
-            let touches = touches?;
-            let is_apart = |at: &usize| !conflict(touches, &events[*at].touches);
-            sequence.iter().all(is_apart).then(|| sequence.to_vec())
-        }
-    }
-}
-
-/// Adds a sequence to a wakeup tree, unless a branch from `from` on has the same effect.
-fn insert(tree: &mut Vec<Branch>, from: usize, sequence: Vec<usize>, events: &[Event]) {
-    for branch in tree.iter_mut().skip(from) {
-        let rest = initial(branch.option, branch.touches.as_deref(), &sequence, events);
-        if let Some(rest) = rest {
-            if !branch.children.is_empty() {
-                insert(&mut branch.children, 0, rest, events);
-            }
-            return;
-        }
-    }
-    let mut chain: Vec<Branch> = Vec::new();
-    for at in sequence.into_iter().rev() {
-        let event = &events[at];
-        chain = vec![Branch {
-            option: event.option,
-            touches: Some(event.touches.clone()),
-            children: chain,
-        }];
-    }
-    tree.extend(chain);
-}
-
 impl Strategy for Exhaustive {
     fn begin(&mut self) -> bool {
         if self.begun && self.nodes.is_empty() {
@@ -476,6 +419,9 @@ impl Strategy for Exhaustive {
         self.position = 0;
         self.redundant_from = None;
         self.wants.clear();
+        if let Some(cut) = &mut self.cut {
+            cut.begin(self.kept);
+        }
         true
     }
 
@@ -497,7 +443,17 @@ impl Strategy for Exhaustive {
             self.unstable = true;
             return 0;
         }
-        let chosen = self.pick();
+        let chosen = match self.root.choice(position) {
+            Some(chosen) if chosen < options.len() => {
+                self.nodes[position].tree = vec![Branch::new(options[chosen])];
+                chosen
+            }
+            Some(_) => {
+                self.unstable = true;
+                return 0;
+            }
+            None => self.pick(),
+        };
         let actor = options[chosen].actor;
         self.wants.retain(|(other, _)| *other != actor);
         self.push_event(options[chosen]);
@@ -525,28 +481,36 @@ impl Strategy for Exhaustive {
     }
 
     fn finish(&mut self, _run: &Run) {
-        match self.redundant_from {
-            None => self.runs += 1,
-            Some(from) => {
-                self.redundant += 1;
-                self.wants.clear();
-                self.events.truncate(from);
-                self.nodes.truncate(from);
-            }
-        }
-        if self.unstable || self.events.len() != self.nodes.len() {
+        let is_whole = self.events.len() == self.nodes.len();
+        if self.unstable || !is_whole || self.events.len() < self.root.length() {
             self.unstable = true;
             self.nodes.clear();
             self.events.clear();
             return;
         }
-        let steps = self.events.len();
-        if self.redundant_from.is_none() {
-            self.look_for_losses();
+        let losses = self.look_for_losses();
+        match self.redundant_from {
+            None => self.runs += 1,
+            Some(from) => {
+                self.redundant += 1;
+                // Who sleeps there waits for nothing.
+                let node = &self.nodes[from];
+                let could = |actor: u64| node.options.iter().any(|option| option.actor == actor);
+                self.wants.clone_from(&node.wants);
+                self.wants.retain(|(actor, _)| !could(*actor));
+                self.events.truncate(from);
+                self.nodes.truncate(from);
+            }
         }
-        self.add_waiting();
-        self.look_for_races();
-        self.events.truncate(steps);
+        if self.cut.is_some() {
+            self.cut_off();
+        } else {
+            let steps = self.events.len();
+            self.add_waiting();
+            self.look_for_races();
+            self.events.truncate(steps);
+            self.undo_losses(losses);
+        }
         self.go_back();
     }
 

@@ -1,0 +1,285 @@
+//! Small programs whose classes of orders can be counted by trying everything.
+
+mod model;
+mod random;
+
+use crate::strategy::{Bounded, Exhaustive, Pct, Random as AtRandom, Replay};
+use crate::{Coverage, Deviation, Strategy, shrink};
+use model::{Op, Program, all_classes, classes, run};
+
+#[track_caller]
+fn every_class_once(program: &Program) -> u64 {
+    let all = all_classes(program);
+    let (found, runs, complete) = classes(program, Exhaustive::new());
+    assert!(complete, "{program:?}");
+    assert_eq!(found.len(), all.len(), "{program:?}");
+    assert_eq!(found, all, "{program:?}");
+    assert_eq!(runs, all.len() as u64, "{program:?}");
+    runs
+}
+
+#[test]
+fn actors_with_nothing_in_common_have_one_order() {
+    use Op::{Change, Look};
+    assert_eq!(
+        every_class_once(&vec![vec![Change(1); 3], vec![Change(2); 3]]),
+        1
+    );
+    assert_eq!(
+        every_class_once(&vec![vec![Look(1); 3], vec![Look(1); 3]]),
+        1
+    );
+}
+
+#[test]
+fn writers_of_one_object_have_every_order() {
+    use Op::Change;
+    assert_eq!(
+        every_class_once(&vec![vec![Change(1); 3], vec![Change(1); 3]]),
+        20
+    );
+    assert_eq!(
+        every_class_once(&vec![vec![Change(1)], vec![Change(1)], vec![Change(1)]]),
+        6
+    );
+}
+
+/// Figure 4 of "Source Sets": a writer and readers; the number of classes is 2 to the readers.
+#[test]
+fn readers_come_before_or_after_a_writer() {
+    use Op::{Change, Look};
+    for readers in 1..5 {
+        let mut program = vec![vec![Change(1)]];
+        program.extend((0..readers).map(|reader| vec![Look(1), Change(10 + reader)]));
+        assert_eq!(every_class_once(&program), 1 << readers);
+    }
+}
+
+#[test]
+fn a_lock_is_taken_in_every_order() {
+    use Op::{Change, Free, Take};
+    let locked = vec![Take(9), Change(1), Change(1), Free(9)];
+    assert_eq!(every_class_once(&vec![locked.clone(), locked.clone()]), 2);
+    assert_eq!(
+        every_class_once(&vec![locked.clone(), locked.clone(), locked]),
+        6
+    );
+}
+
+#[test]
+fn locks_in_opposite_orders_meet_in_a_deadlock() {
+    use Op::{Free, Take};
+    let program = vec![
+        vec![Take(1), Take(2), Free(2), Free(1)],
+        vec![Take(2), Take(1), Free(1), Free(2)],
+    ];
+    let mut strategy = Exhaustive::new();
+    let mut stuck = 0;
+    while strategy.begin() {
+        stuck += u32::from(run(&program, &mut strategy).1.len() < 8);
+    }
+    assert_eq!(stuck, 1);
+    assert_eq!(every_class_once(&program), 3);
+}
+
+/// Every class once, and few runs that repeat others.
+#[track_caller]
+fn every_class(program: &Program) {
+    let all = all_classes(program);
+    let mut strategy = Exhaustive::new();
+    let (found, ..) = classes(program, &mut strategy);
+    let Coverage {
+        runs,
+        redundant: more,
+        complete,
+        ..
+    } = strategy.coverage();
+    assert!(complete && found == all, "{} of {}", found.len(), all.len());
+    assert_eq!(runs, all.len() as u64);
+    assert!(more <= 2 + runs / 5, "{more} of {runs} repeat others");
+}
+
+#[test]
+fn what_can_be_cancelled_comes_before_that_too() {
+    use Op::{Cancel, Change, Look};
+    every_class(&vec![vec![Cancel(1, 9)], vec![Change(9)]]);
+    every_class(&vec![
+        vec![Change(2), Cancel(1, 9), Change(3)],
+        vec![Change(9), Change(9)],
+    ]);
+    every_class(&vec![
+        vec![Change(1), Cancel(2, 9)],
+        vec![Change(1), Change(2)],
+        vec![Change(9)],
+    ]);
+    every_class(&vec![
+        vec![Cancel(1, 9), Change(9)],
+        vec![Cancel(0, 9), Change(9)],
+        vec![Look(9)],
+    ]);
+}
+
+/// What never came has an order with what happened in the meantime.
+#[test]
+fn what_is_cancelled_may_come_after_something_else() {
+    use Op::{Cancel, Change};
+    every_class(&vec![
+        vec![Change(0), Cancel(2, 9)],
+        vec![Change(0)],
+        vec![Change(0), Change(0)],
+    ]);
+}
+
+/// As a timer that is cancelled and set again: it comes later, and could have come before.
+#[test]
+fn what_is_cancelled_and_begins_again_may_come_before_that() {
+    use Op::{Cancel, Change, Look, Restart, Unless};
+    every_class(&vec![
+        vec![Cancel(1, 9), Restart(1)],
+        vec![Change(0), Change(0)],
+    ]);
+    every_class(&vec![
+        vec![Change(1), Change(1)],
+        vec![Restart(2), Cancel(2, 9)],
+        vec![Unless(1, 1), Change(0)],
+    ]);
+    every_class(&vec![
+        vec![Restart(2), Change(2)],
+        vec![Change(2), Change(1)],
+        vec![Change(0), Change(1)],
+    ]);
+    every_class(&vec![
+        vec![Change(0), Look(0)],
+        vec![Restart(0), Cancel(0, 9)],
+    ]);
+}
+
+/// What somebody waits for is there, and is taken away before it waits.
+#[test]
+fn what_was_waited_for_can_be_gone_again() {
+    use Op::{Change, Look, Wait};
+    every_class(&vec![
+        vec![Change(0), Look(0), Wait(0), Change(0)],
+        vec![Look(0), Wait(0), Change(0)],
+    ]);
+}
+
+/// In the order that is tried first a step touches something else than in the one that is missing.
+#[test]
+fn what_a_step_touches_may_depend_on_the_order() {
+    use Op::{Change, Look, Through};
+    every_class(&vec![
+        vec![Through(0, 0, 1), Look(1)],
+        vec![Look(0), Look(1)],
+        vec![Change(0), Look(0)],
+        vec![Change(0), Change(1)],
+    ]);
+}
+
+#[test]
+fn few_deviations_come_first() {
+    let program = vec![vec![Op::Change(1); 3], vec![Op::Change(1); 3]];
+    let mut strategy = Bounded::new(2);
+    let mut counts = Vec::new();
+    while strategy.begin() {
+        counts.push(run(&program, &mut strategy).0.deviations.len());
+    }
+    assert!(counts.is_sorted());
+    assert_eq!(counts[..4], [0, 1, 1, 1]);
+    assert_eq!(counts.last(), Some(&2));
+    assert!(strategy.coverage().complete);
+    assert_eq!(strategy.coverage().runs, counts.len() as u64);
+}
+
+#[test]
+fn shards_together_are_everything_once() {
+    let program = vec![vec![Op::Change(1); 3], vec![Op::Change(1); 4]];
+    let every = |mut strategy: Bounded| {
+        let mut runs = Vec::new();
+        while strategy.begin() {
+            runs.push(run(&program, &mut strategy).0.deviations);
+        }
+        (runs, strategy.coverage().runs)
+    };
+    let (mut whole, count) = every(Bounded::new(2));
+    let mut parts = Vec::new();
+    let mut counts = 0;
+    for part in 0..4 {
+        let (runs, count) = every(Bounded::new(2).shard(part, 4));
+        counts += count;
+        // The run without deviations tells every part where the others begin.
+        parts.extend(runs.into_iter().filter(|run| part == 0 || !run.is_empty()));
+    }
+    whole.sort();
+    parts.sort();
+    assert_eq!(parts, whole);
+    assert_eq!(counts, count);
+}
+
+#[test]
+fn a_seed_gives_the_same_run_again() {
+    let program = vec![vec![Op::Change(1); 20], vec![Op::Change(1); 20]];
+    let one = |seed: u64| {
+        let mut strategy = AtRandom::new(seed..seed + 1);
+        assert!(strategy.begin());
+        run(&program, &mut strategy)
+    };
+    assert_eq!(one(7), one(7));
+    assert!((0..20).any(|seed| one(seed) != one(7)));
+    let one = |seed: u64| {
+        let mut strategy = Pct::new(seed..seed + 1, 3);
+        assert!(strategy.begin());
+        run(&program, &mut strategy);
+        assert!(strategy.begin());
+        run(&program, &mut strategy)
+    };
+    assert_eq!(one(7), one(7));
+}
+
+#[test]
+fn what_was_chosen_can_be_replayed() {
+    let program = vec![vec![Op::Change(1); 20], vec![Op::Change(1); 20]];
+    let mut strategy = AtRandom::new(0..50);
+    while strategy.begin() {
+        let (first, order) = run(&program, &mut strategy);
+        let mut replay = Replay::new(first.deviations.clone());
+        assert!(replay.begin());
+        let (again, same) = run(&program, &mut replay);
+        assert_eq!((again, same), (first, order));
+        assert_eq!(replay.misfit(), None);
+    }
+}
+
+#[test]
+fn choices_that_do_not_fit_are_said() {
+    let program = vec![vec![Op::Change(1); 2], vec![Op::Change(1); 2]];
+    let misfit = |point, option| {
+        let mut replay = Replay::new(vec![Deviation { point, option }]);
+        assert!(replay.begin());
+        run(&program, &mut replay);
+        replay.misfit().map(|misfit| misfit.to_string())
+    };
+    assert_eq!(misfit(1, 1), None);
+    assert_eq!(
+        misfit(1, 2).as_deref(),
+        Some("option 2 of point 1 is chosen, and there are 2 options")
+    );
+    assert_eq!(
+        misfit(2, 1).as_deref(),
+        Some("something is chosen at point 2, and the run has 2 points")
+    );
+}
+
+#[test]
+fn only_what_is_needed_is_left() {
+    let all: Vec<_> = (0..40)
+        .map(|point| Deviation { point, option: 1 })
+        .collect();
+    let needed = [all[3], all[17]];
+    let left = shrink(&all, usize::MAX, |candidate| {
+        needed.iter().all(|deviation| candidate.contains(deviation))
+    });
+    assert_eq!(left, needed);
+    assert_eq!(shrink(&all, usize::MAX, |_| true), []);
+    assert_eq!(shrink(&[], usize::MAX, |_| true), []);
+}
