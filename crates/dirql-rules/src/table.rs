@@ -483,6 +483,10 @@ rules! {
         "an APC is not initialised while it is queued",
         "wait until its kernel routine has run before the object is used again",
         "Types of APCs; ntifs.h, KeInitializeApc", "a list of the thread's that is damaged";
+    PURE_CALL = 537, Error,
+        "a pure virtual function is not called",
+        "do not call virtual functions from a base class's constructor or destructor, and use no object that was destroyed",
+        "C++ reference, _purecall; Virtual functions", "the system stops, or goes on with garbage";
     LOST_UPDATE = 555, Error,
         "a value that several contexts change is changed by one at a time",
         "hold one lock from the read to the write everywhere (KeSynchronizeExecution where an ISR takes part), or use an Interlocked routine on all sides",

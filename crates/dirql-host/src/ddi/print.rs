@@ -1,4 +1,4 @@
-//! Formatting and text for a debugger.
+//! Formatting, scanning, and text for a debugger.
 
 use dirql_abi::NtStatus;
 use dirql_kernel::DriverPtr;
@@ -29,7 +29,24 @@ variadic_exports! {
         = |k| k.print_to(buffer, Room::SecureCounted(size, count), format, arguments.address(), Width::Narrow).map(Signed);
     fn _snwprintf_s(4, buffer: u64, size: u64, count: u64, format: u64; arguments) -> Signed
         = |k| k.print_to(buffer, Room::SecureCounted(size, count), format, arguments.address(), Width::Wide).map(Signed);
+    fn _swprintf(2, buffer: u64, format: u64; arguments) -> Signed
+        = |k| k.print_to(buffer, Room::Unknown, format, arguments.address(), Width::Wide).map(Signed);
+    fn sscanf_s(2, input: u64, format: u64; arguments) -> Signed
+        = |k| k.scan(input, ALL, format, arguments.address(), (Width::Narrow, true)).map(Signed);
+    fn swscanf_s(2, input: u64, format: u64; arguments) -> Signed
+        = |k| k.scan(input, ALL, format, arguments.address(), (Width::Wide, true)).map(Signed);
+    fn _snscanf_s(3, input: u64, length: u64, format: u64; arguments) -> Signed
+        = |k| k.scan(input, length, format, arguments.address(), (Width::Narrow, true)).map(Signed);
+    fn _snwscanf_s(3, input: u64, length: u64, format: u64; arguments) -> Signed
+        = |k| k.scan(input, length, format, arguments.address(), (Width::Wide, true)).map(Signed);
+    fn sscanf(2, input: u64, format: u64; arguments) -> Signed
+        = |k| k.scan(input, ALL, format, arguments.address(), (Width::Narrow, false)).map(Signed);
+    fn swscanf(2, input: u64, format: u64; arguments) -> Signed
+        = |k| k.scan(input, ALL, format, arguments.address(), (Width::Wide, false)).map(Signed);
 }
+
+/// No limit of a string's length.
+const ALL: u64 = u64::MAX;
 
 type Slots = DriverPtr<u64>;
 
@@ -44,6 +61,8 @@ exports! {
         = |k| k.dbg_print(prefix, format, arguments.address());
     fn vsprintf(buffer: u64, format: u64, arguments: Slots) -> Signed
         = |k| k.print_to(buffer, Room::Unknown, format, arguments.address(), Width::Narrow).map(Signed);
+    fn _vswprintf(buffer: u64, format: u64, arguments: Slots) -> Signed
+        = |k| k.print_to(buffer, Room::Unknown, format, arguments.address(), Width::Wide).map(Signed);
     fn _vsnprintf(buffer: u64, count: u64, format: u64, arguments: Slots) -> Signed
         = |k| k.print_to(buffer, Room::Counted(count), format, arguments.address(), Width::Narrow).map(Signed);
     fn _vsnwprintf(buffer: u64, count: u64, format: u64, arguments: Slots) -> Signed

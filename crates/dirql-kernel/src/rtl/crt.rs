@@ -67,7 +67,7 @@ fn digits(value: u64, base: u64) -> Vec<u16> {
 }
 
 /// A number in a base of 2 to 36, of which only 10 has a sign.
-pub(super) fn number_text(value: i64, base: u32, bits: u32) -> Vec<u16> {
+pub(super) fn number_text(value: i128, base: u32, bits: u32) -> Vec<u16> {
     let negative = base == 10 && value < 0;
     let mask = if bits >= 64 {
         u64::MAX
@@ -75,7 +75,7 @@ pub(super) fn number_text(value: i64, base: u32, bits: u32) -> Vec<u16> {
         (1 << bits) - 1
     };
     let magnitude = if negative {
-        value.unsigned_abs()
+        value.unsigned_abs() as u64
     } else {
         value as u64 & mask
     };
@@ -345,9 +345,23 @@ impl Kernel {
         width: Width,
     ) -> Ddi<u32> {
         let units = self.read_units(text, usize::MAX, width)?;
-        let (value, used) = number(&units, base, signed);
+        let (value, used) = number(&units, base, signed, u32::MAX.into());
         if !end.is_null() {
             self.write(end, text.wrapping_add(used as u64 * unit(width)))?;
+        }
+        Ok(value as u32)
+    }
+
+    /// `unsigned __int64 _strtoui64(const char*, char**, int)`: as
+    /// [`Kernel::string_to_number`], 64 bits without a sign.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn string_to_number_64(&self, text: u64, end: DriverPtr<u64>, base: u32) -> Ddi<u64> {
+        let units = self.read_units(text, usize::MAX, Width::Narrow)?;
+        let (value, used) = number(&units, base, false, u64::MAX);
+        if !end.is_null() {
+            self.write(end, text.wrapping_add(used as u64))?;
         }
         Ok(value)
     }
@@ -362,7 +376,7 @@ impl Kernel {
     /// - Source: C run-time library reference, _itoa.
     pub fn number_to_string(
         &self,
-        value: i64,
+        value: i128,
         to: u64,
         base: u32,
         bits: u32,
@@ -467,8 +481,9 @@ impl Kernel {
     }
 }
 
-/// The number at the front of a text, and how many units it has.
-fn number(units: &[u16], base: u32, signed: bool) -> (u32, usize) {
+/// The number at the front of a text, and how many units it has. `most` is the greatest of its kind
+/// without a sign; a signed one has 32 bits.
+fn number(units: &[u16], base: u32, signed: bool, most: u64) -> (u64, usize) {
     let is = |at: usize, byte: u8| units.get(at) == Some(&u16::from(byte));
     let white = |unit: &u16| matches!(*unit, 0x09..=0x0D | 0x20);
     let mut at = units.iter().take_while(|unit| white(unit)).count();
@@ -507,13 +522,13 @@ fn number(units: &[u16], base: u32, signed: bool) -> (u32, usize) {
     let value = if signed {
         let value = i64::try_from(value).unwrap_or(i64::MAX);
         let value = if negative { -value } else { value };
-        value.clamp(i32::MIN.into(), i32::MAX.into()) as u32
-    } else if value > u32::MAX.into() {
-        u32::MAX
+        value.clamp(i32::MIN.into(), i32::MAX.into()) as u64 & most
+    } else if value > most {
+        most
     } else if negative {
-        (value as u32).wrapping_neg()
+        value.wrapping_neg() & most
     } else {
-        value as u32
+        value
     };
     (value, at)
 }
@@ -697,7 +712,20 @@ mod tests {
             ("+", 10, true, (0, 0)),
             ("12", 1, true, (0, 0)),
         ] {
-            assert_eq!(number(&units(text), base, signed), expected, "{text}");
+            let (value, used) = number(&units(text), base, signed, u32::MAX.into());
+            assert_eq!((value as u32, used), expected, "{text}");
+        }
+        for (text, expected) in [
+            ("18446744073709551615", (u64::MAX, 20)),
+            ("99999999999999999999", (u64::MAX, 20)),
+            ("-1", (u64::MAX, 2)),
+            ("4294967296", (1 << 32, 10)),
+        ] {
+            assert_eq!(
+                number(&units(text), 10, false, u64::MAX),
+                expected,
+                "{text}"
+            );
         }
     }
 
@@ -709,6 +737,7 @@ mod tests {
             (-12, 10, 32, "-12"),
             (-1, 16, 32, "ffffffff"),
             (-1, 16, 64, "ffffffffffffffff"),
+            (u64::MAX.into(), 10, 64, "18446744073709551615"),
             (35, 36, 32, "z"),
             (0, 2, 32, "0"),
         ] {

@@ -30,7 +30,7 @@ impl Kernel {
     /// A buffer that is not memory.
     pub fn number_to_string_secure(
         &self,
-        value: i64,
+        value: i128,
         (to, size): (u64, u64),
         base: u32,
         bits: u32,
@@ -176,6 +176,96 @@ impl Kernel {
         })
     }
 
+    /// `int mbtowc(wchar_t*, const char*, size_t)`, in code page 1252
+    ///
+    /// - IRQL: any level, if the memory is resident.
+    /// - Returns: 1 for a character, 0 for a terminator or without one; -1 if there is none within
+    ///   `count`.
+    /// - Source: C run-time library reference, mbtowc.
+    ///
+    /// # Errors
+    /// An argument that is not memory.
+    pub fn mbtowc(&self, to: u64, from: u64, count: u64) -> Ddi<i32> {
+        if from == 0 {
+            return Ok(0);
+        }
+        if count == 0 {
+            return Ok(-1);
+        }
+        let byte = self.read(DriverPtr::<u8>::new(from))?;
+        if to != 0 {
+            self.write(DriverPtr::new(to), super::code_page::to_unicode(byte))?;
+        }
+        Ok((byte != 0).into())
+    }
+
+    /// `int wctomb(char*, wchar_t)`, in code page 1252
+    ///
+    /// - IRQL: any level, if the memory is resident.
+    /// - Returns: 1; 0 without a target; -1 for a character that the code page lacks.
+    /// - Source: C run-time library reference, wctomb.
+    ///
+    /// # Errors
+    /// A target that is not memory.
+    pub fn wctomb(&self, to: u64, unit: u16) -> Ddi<i32> {
+        if to == 0 {
+            return Ok(0);
+        }
+        let byte = super::code_page::from_unicode(unit);
+        if super::code_page::to_unicode(byte) != unit {
+            return Ok(-1);
+        }
+        self.write(DriverPtr::new(to), byte)?;
+        Ok(1)
+    }
+
+    /// `errno_t _strset_s(char*, size_t, int)`, `_wcsset_s`; `_strnset_s`, `_wcsnset_s` for the
+    /// first `count` characters
+    ///
+    /// - IRQL: any level, if the string is resident.
+    /// - Returns: 0; 22 without a string, or for one without a terminator in its room, which is
+    ///   emptied.
+    /// - Source: C run-time library reference, _strset_s.
+    ///
+    /// # Errors
+    /// A string that is not memory.
+    pub fn string_set_secure(
+        &self,
+        text: u64,
+        size: u64,
+        unit: u16,
+        count: u64,
+        width: Width,
+    ) -> Ddi<i32> {
+        if text == 0 || size == 0 {
+            return Ok(EINVAL);
+        }
+        let limit = usize::try_from(size).unwrap_or(usize::MAX);
+        let mut units = self.read_units(text, limit, width)?;
+        if units.len() == limit {
+            self.write_units(text, &[0], width)?;
+            return Ok(EINVAL);
+        }
+        let count = usize::try_from(count)
+            .unwrap_or(usize::MAX)
+            .min(units.len());
+        units[..count].fill(unit);
+        self.write_units(text, &units, width)?;
+        Ok(0)
+    }
+
+    /// `int _purecall(void)`: what a table of virtual functions holds for one that is not defined.
+    ///
+    /// - Findings: DQ0537, which ends the run.
+    /// - Source: C++ reference, "_purecall".
+    ///
+    /// # Errors
+    /// Always.
+    pub fn pure_call(&self) -> Ddi<u32> {
+        let message = alloc::string::String::from("a pure virtual function was called");
+        Err(self.find_fatal(dirql_rules::ids::PURE_CALL, message, None))
+    }
+
     fn convert_string(
         &self,
         to: u64,
@@ -307,6 +397,43 @@ mod tests {
         assert_eq!(kernel.mbstowcs(wide, narrow, 8), Ok(2));
         assert_eq!(kernel.wcstombs(narrow, wide, 1), Ok(1));
         assert_eq!(kernel.read_bytes(narrow, 2).unwrap(), b"a\x7f");
+    }
+
+    #[test]
+    fn a_character_changes_its_width() {
+        let bench = Bench::new(Config::default());
+        let kernel = &bench.kernel;
+        let (narrow, wide) = (text(&bench, "a"), bench.variable(2));
+        assert_eq!(kernel.mbtowc(wide, narrow, 1), Ok(1));
+        assert_eq!(kernel.read(DriverPtr::<u16>::new(wide)), Ok(0x61));
+        assert_eq!(kernel.mbtowc(wide, narrow + 1, 1), Ok(0));
+        let none = (kernel.mbtowc(0, 0, 1), kernel.mbtowc(wide, narrow, 0));
+        assert_eq!(none, (Ok(0), Ok(-1)));
+        assert_eq!(kernel.wctomb(narrow, 0x20AC), Ok(1), "the euro sign");
+        assert_eq!(kernel.read(DriverPtr::<u8>::new(narrow)), Ok(0x80));
+        let none = (kernel.wctomb(narrow, 0x4E00), kernel.wctomb(0, 0x61));
+        assert_eq!(none, (Ok(-1), Ok(0)));
+    }
+
+    #[test]
+    fn a_string_is_set_within_its_room() {
+        let bench = Bench::new(Config::default());
+        let kernel = &bench.kernel;
+        let line = text(&bench, "abcd");
+        let set = |size, count| kernel.string_set_secure(line, size, 0x78, count, Width::Narrow);
+        assert_eq!(set(5, 2), Ok(0));
+        assert_eq!(kernel.read_string(line, 8).unwrap(), b"xxcd");
+        assert_eq!(set(5, u64::MAX), Ok(0));
+        assert_eq!(kernel.read_string(line, 8).unwrap(), b"xxxx");
+        assert_eq!((set(4, 1), set(0, 1)), (Ok(EINVAL), Ok(EINVAL)));
+        assert_eq!(kernel.read_string(line, 8).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_pure_virtual_function_is_told() {
+        let bench = Bench::new(Config::default());
+        assert_eq!(bench.kernel.pure_call(), Err(crate::Stop::Ended));
+        assert_eq!(bench.rules(), [dirql_rules::ids::PURE_CALL]);
     }
 
     #[test]

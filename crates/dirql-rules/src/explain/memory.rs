@@ -82,4 +82,7 @@ super::explanations! {
 536: "The links that the thread's list goes through are overwritten with zeros.",
 "KeInitializeApc(Apc, Thread, ...); KeInsertQueueApc(Apc, NULL, NULL, 0);\nKeInitializeApc(Apc, Thread, ...);   // it has perhaps not run",
 "KeWaitForSingleObject(&Extension->ApcHasRun, Executive, KernelMode, FALSE, NULL);\nKeInitializeApc(Apc, Thread, ...);";
+537: "While the part of a base class is made or destroyed, the object's virtual functions are those of that class.",
+"Base::Base() { Start(); }              // Start is pure virtual in Base",
+"NTSTATUS Derived::Create() { return Start(); }";
 }
