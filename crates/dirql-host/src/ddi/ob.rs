@@ -4,7 +4,7 @@ use dirql_abi::NtStatus;
 use dirql_abi::object::ObjectAttributes;
 use dirql_abi::string::UnicodeString;
 use dirql_kernel::DriverPtr;
-use dirql_kernel::ob::ObjectKind;
+use dirql_kernel::ob::{DirectoryQuery, ObjectKind};
 use dirql_kernel::rtl::SecurityDescriptor;
 
 use crate::ddi::{Nothing, exports};
@@ -40,6 +40,21 @@ exports! {
         = |k| k.se_capture_security_descriptor(descriptor, mode, pool, capture, captured);
     fn ZwSetSecurityObject(handle: u64, information: u32, descriptor: DriverPtr<SecurityDescriptor>) -> NtStatus
         = |k| k.zw_set_security_object(handle, information, descriptor);
+    fn ZwCreateDirectoryObject(handle: DriverPtr<u64>, access: u32, attributes: Attributes) -> NtStatus
+        = |k| k.zw_create_directory_object(handle, access, attributes);
+    fn ZwOpenDirectoryObject(handle: DriverPtr<u64>, access: u32, attributes: Attributes) -> NtStatus
+        = |k| k.zw_open_directory_object(handle, access, attributes);
+    fn ZwQueryDirectoryObject(handle: u64, buffer: u64, length: u32, single: u8, restart: u8, context: DriverPtr<u32>, needed: DriverPtr<u32>) -> NtStatus
+        = |k| k.zw_query_directory_object(handle, DirectoryQuery {
+            buffer, length, single: single != 0, restart: restart != 0,
+        }, context, needed);
+    fn ZwMakeTemporaryObject(handle: u64) -> NtStatus = |k| k.zw_make_temporary_object(handle);
+    fn ZwCreateSymbolicLinkObject(handle: DriverPtr<u64>, access: u32, attributes: Attributes, target: DriverPtr<UnicodeString>) -> NtStatus
+        = |k| k.zw_create_symbolic_link_object(handle, access, attributes, target);
+    fn ZwOpenSymbolicLinkObject(handle: DriverPtr<u64>, access: u32, attributes: Attributes) -> NtStatus
+        = |k| k.zw_open_symbolic_link_object(handle, access, attributes);
+    fn ZwQuerySymbolicLinkObject(handle: u64, target: DriverPtr<UnicodeString>, needed: DriverPtr<u32>) -> NtStatus
+        = |k| k.zw_query_symbolic_link_object(handle, target, needed);
     fn ZwCreateEvent(handle: DriverPtr<u64>, access: u32, attributes: Attributes, kind: u32, state: u8) -> NtStatus
         = |k| k.zw_create_event(handle, access, attributes, kind, state);
     fn ZwOpenEvent(handle: DriverPtr<u64>, access: u32, attributes: Attributes) -> NtStatus

@@ -8,8 +8,10 @@
 
 mod access;
 mod callback;
+mod directory;
 mod dispatcher;
 mod handle;
+mod link;
 mod lookup;
 mod name;
 mod object;
@@ -22,6 +24,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use core::cell::{Cell, RefCell};
 
+pub use directory::DirectoryQuery;
 pub use object::ObjectKind;
 pub(crate) use object::keep;
 
@@ -35,7 +38,10 @@ pub(crate) struct Ob {
     token: Cell<u64>,
     /// Self-relative security descriptors that were set, by object.
     security: RefCell<BTreeMap<u64, alloc::vec::Vec<u8>>>,
-    names: RefCell<BTreeMap<String, name::Named>>,
+    names: RefCell<BTreeMap<String, name::Entry>>,
+    directories: RefCell<BTreeMap<u64, directory::Directory>>,
+    /// Symbolic links that were opened.
+    links: RefCell<BTreeMap<u64, link::Link>>,
     callbacks: callback::Callbacks,
     /// Address of each type's object, as drivers compare it.
     types: RefCell<BTreeMap<ObjectKind, u64>>,

@@ -11,21 +11,22 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use dirql_abi::NtStatus;
+use dirql_abi::object::ObjectAttributes;
 use dirql_abi::string::UnicodeString;
 
 use crate::{Ddi, DriverPtr, Kernel};
 
-/// Directories that exist from the beginning, in canonical form.
-const DIRECTORIES: [&str; 9] = [
+/// Directories that exist from the beginning.
+pub(super) const DIRECTORIES: [&str; 9] = [
     r"\",
-    r"\device",
-    r"\driver",
-    r"\filesystem",
+    r"\Device",
+    r"\Driver",
+    r"\FileSystem",
     r"\??",
-    r"\basenamedobjects",
-    r"\kernelobjects",
-    r"\callback",
-    r"\objecttypes",
+    r"\BaseNamedObjects",
+    r"\KernelObjects",
+    r"\Callback",
+    r"\ObjectTypes",
 ];
 
 /// Other names of `\??`.
@@ -39,6 +40,16 @@ const MOST_LINKS: u32 = 32;
 pub(super) enum Named {
     Object(u64),
     Link(String),
+    /// A directory that was made later.
+    Directory(u64),
+}
+
+/// A name in its directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) what: Named,
+    /// The last part of the name, as it was given.
+    pub(super) name: String,
 }
 
 /// What a name led to.
@@ -51,7 +62,7 @@ pub(crate) struct Resolved {
 }
 
 /// The form in which names are compared.
-fn canonical(name: &str) -> String {
+pub(super) fn canonical(name: &str) -> String {
     let lower: String = if name.is_ascii() {
         name.to_ascii_lowercase()
     } else {
@@ -68,7 +79,7 @@ fn canonical(name: &str) -> String {
 }
 
 /// The directory part of a canonical name.
-fn parent(name: &str) -> &str {
+pub(super) fn parent(name: &str) -> &str {
     match name.rfind('\\') {
         Some(0) => r"\",
         Some(at) => &name[..at],
@@ -120,45 +131,134 @@ impl Kernel {
         if key.ends_with('\\') || key.contains(r"\\") {
             return Err(NtStatus::OBJECT_NAME_INVALID);
         }
-        if !DIRECTORIES.contains(&parent(&key)) {
+        if !self.is_directory(parent(&key)) {
             return Err(NtStatus::OBJECT_PATH_NOT_FOUND);
         }
-        let mut names = self.io.ob.names.borrow_mut();
-        if names.contains_key(&key) || DIRECTORIES.contains(&key.as_str()) {
+        if self.io.ob.names.borrow().contains_key(&key) || self.is_directory(&key) {
             return Err(NtStatus::OBJECT_NAME_COLLISION);
         }
-        names.insert(key, what);
+        self.hold_directory(parent(&key));
+        let last = name.rsplit('\\').next().unwrap_or_default().to_string();
+        let entry = Entry { what, name: last };
+        self.io.ob.names.borrow_mut().insert(key, entry);
         Ok(())
+    }
+
+    /// Gives a directory its name.
+    ///
+    /// # Errors
+    /// As [`Kernel::name_insert`].
+    pub(super) fn directory_insert(&self, name: &str, body: u64) -> Result<(), NtStatus> {
+        self.insert(name, Named::Directory(body))?;
+        if let Some(header) = self.io.ob.objects.borrow_mut().get_mut(&body) {
+            header.name = Some(name.to_string());
+        }
+        Ok(())
+    }
+
+    /// Whether a canonical name is that of a directory.
+    fn is_directory(&self, key: &str) -> bool {
+        DIRECTORIES
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(key))
+            || self.directory_at(key).is_some()
+    }
+
+    /// The directory of a canonical name, if it was made later.
+    pub(super) fn directory_at(&self, key: &str) -> Option<u64> {
+        match self.io.ob.names.borrow().get(key)?.what {
+            Named::Directory(body) => Some(body),
+            _ => None,
+        }
+    }
+
+    /// What is in a directory keeps it.
+    fn hold_directory(&self, key: &str) {
+        if let Some(body) = self.directory_at(key)
+            && let Some(header) = self.io.ob.objects.borrow_mut().get_mut(&body)
+        {
+            header.pointers += 1;
+        }
+    }
+
+    /// A name has gone out of its directory.
+    fn let_directory_go(&self, key: &str) {
+        if let Some(body) = self.directory_at(key) {
+            // The reference is that of the name, so that there is one.
+            let _ = self.obf_dereference_object(body);
+        }
+    }
+
+    /// The full name in object attributes, which may be relative to a directory that was opened.
+    ///
+    /// # Errors
+    /// The attributes or the name are not memory. The status is OBJECT_PATH_SYNTAX_BAD without a
+    /// name, and INVALID_HANDLE or OBJECT_TYPE_MISMATCH for a root that is no directory.
+    pub(super) fn name_in(&self, attributes: &ObjectAttributes) -> Ddi<Result<String, NtStatus>> {
+        if attributes.object_name == 0 {
+            return Ok(Err(NtStatus::OBJECT_PATH_SYNTAX_BAD));
+        }
+        let name = self.text_of(DriverPtr::new(attributes.object_name))?;
+        if attributes.root_directory == 0 {
+            return Ok(Ok(name));
+        }
+        let Some(body) = self.ob_of_handle(attributes.root_directory) else {
+            return Ok(Err(NtStatus::INVALID_HANDLE));
+        };
+        let Some(directory) = self.directory_name(body) else {
+            return Ok(Err(NtStatus::OBJECT_TYPE_MISMATCH));
+        };
+        Ok(Ok(match directory.as_str() {
+            r"\" => format!(r"\{name}"),
+            directory => format!(r"{directory}\{name}"),
+        }))
     }
 
     /// Takes the name of an object away. Nothing happens if it is not one.
     pub(crate) fn name_remove(&self, name: &str) {
-        let mut names = self.io.ob.names.borrow_mut();
         let key = canonical(name);
-        if let Some(Named::Object(object)) = names.get(&key).cloned() {
-            names.remove(&key);
-            if let Some(header) = self.io.ob.objects.borrow_mut().get_mut(&object) {
-                header.name = None;
-            }
+        let what = self
+            .io
+            .ob
+            .names
+            .borrow()
+            .get(&key)
+            .map(|entry| entry.what.clone());
+        let Some(Named::Object(object) | Named::Directory(object)) = what else {
+            return;
+        };
+        self.io.ob.names.borrow_mut().remove(&key);
+        if let Some(header) = self.io.ob.objects.borrow_mut().get_mut(&object) {
+            header.name = None;
         }
+        self.let_directory_go(parent(&key));
     }
 
     /// Removes a symbolic link; whether it was one.
     pub(crate) fn link_remove(&self, name: &str) -> bool {
-        let mut names = self.io.ob.names.borrow_mut();
         let key = canonical(name);
-        match names.get(&key) {
-            Some(Named::Link(_)) => names.remove(&key).is_some(),
-            _ => false,
+        if self.link_target(&key).is_none() {
+            return false;
+        }
+        self.io.ob.names.borrow_mut().remove(&key);
+        self.let_directory_go(parent(&key));
+        true
+    }
+
+    /// Where the link of a canonical name leads.
+    pub(super) fn link_target(&self, key: &str) -> Option<String> {
+        match &self.io.ob.names.borrow().get(key)?.what {
+            Named::Link(target) => Some(target.clone()),
+            _ => None,
         }
     }
 
     /// The links there are, name and target, in order.
     pub(crate) fn links(&self) -> Vec<(String, String)> {
         let names = self.io.ob.names.borrow();
-        let link = |(name, what): (&String, &Named)| match what {
+        let link = |(name, entry): (&String, &Entry)| match &entry.what {
             Named::Link(target) => Some((name.clone(), target.clone())),
-            Named::Object(_) => None,
+            Named::Object(_) | Named::Directory(_) => None,
         };
         names.iter().filter_map(link).collect()
     }
@@ -190,7 +290,13 @@ impl Kernel {
             .map(|(at, _)| at);
         for end in ends.chain([path.len()]) {
             let (head, rest) = path.split_at(end);
-            match names.get(&canonical(head)) {
+            match names.get(&canonical(head)).map(|entry| &entry.what) {
+                Some(Named::Directory(object)) if rest.is_empty() => {
+                    return Ok(Step::Found(Resolved {
+                        object: *object,
+                        rest: String::new(),
+                    }));
+                }
                 Some(Named::Object(object)) => {
                     return Ok(Step::Found(Resolved {
                         object: *object,
@@ -198,10 +304,11 @@ impl Kernel {
                     }));
                 }
                 Some(Named::Link(target)) => return Ok(Step::GoOn(format!("{target}{rest}"))),
-                None => {}
+                Some(Named::Directory(_)) | None => {}
             }
         }
-        let known = DIRECTORIES.contains(&parent(&canonical(path)));
+        drop(names);
+        let known = self.is_directory(parent(&canonical(path)));
         Err(if known {
             NtStatus::OBJECT_NAME_NOT_FOUND
         } else {

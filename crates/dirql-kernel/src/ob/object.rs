@@ -43,6 +43,10 @@ pub enum ObjectKind {
     Callback,
     /// A controller object.
     Controller,
+    /// A directory of the namespace.
+    Directory,
+    /// A symbolic link that was opened.
+    SymbolicLink,
 }
 
 impl ObjectKind {
@@ -61,11 +65,35 @@ impl ObjectKind {
             Self::Process => "PsProcessType",
             Self::Key => "CmKeyObjectType",
             Self::Section => "MmSectionObjectType",
-            Self::Callback | Self::Controller => return None,
+            Self::Callback | Self::Controller | Self::Directory | Self::SymbolicLink => {
+                return None;
+            }
         })
     }
 
-    const ALL: [Self; 13] = [
+    /// What the type is called.
+    #[must_use]
+    pub const fn type_name(self) -> &'static str {
+        match self {
+            Self::Device => "Device",
+            Self::Driver => "Driver",
+            Self::File => "File",
+            Self::Event => "Event",
+            Self::Semaphore => "Semaphore",
+            Self::Mutant => "Mutant",
+            Self::Timer => "Timer",
+            Self::Thread => "Thread",
+            Self::Process => "Process",
+            Self::Key => "Key",
+            Self::Section => "Section",
+            Self::Callback => "Callback",
+            Self::Controller => "Controller",
+            Self::Directory => "Directory",
+            Self::SymbolicLink => "SymbolicLink",
+        }
+    }
+
+    const ALL: [Self; 15] = [
         Self::Device,
         Self::Driver,
         Self::File,
@@ -79,6 +107,8 @@ impl ObjectKind {
         Self::Section,
         Self::Callback,
         Self::Controller,
+        Self::Directory,
+        Self::SymbolicLink,
     ];
 }
 
