@@ -1,25 +1,21 @@
 //! What devices are told, what then leaves them, and the lines that they drive.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use dirql_chips::pci::{self, Output, Outputs};
-use dirql_chips::{Device, Effect, Effects, Level, LineSource, Polarity, Stimulus, Width, WiredOr};
+use dirql_chips::{
+    Device, Effect, Effects, Level, LineSource, Polarity, Stimulus, Trigger, Width, WiredOr,
+};
 use dirql_rules::Context;
 
 use crate::hal::machine::SlotKind;
-use crate::hal::{DeviceId, Pretence, SourceKind};
+use crate::hal::{DeviceId, LineWish, Pretence, SourceKind};
 use crate::ke::ClockAction;
 use crate::{Event, Kernel};
 
 /// Who asserts a line and is no device of the machine.
-const FOREIGN: LineSource = LineSource(u32::MAX);
-
-/// Whether a device asserts its line, and how often it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Assertion {
-    pub(crate) now: bool,
-    count: u32,
-}
+const STRANGER: LineSource = LineSource(u32::MAX);
 
 impl Kernel {
     /// The world outside the computer acts on a device. Returns whether the model has such
@@ -87,20 +83,41 @@ impl Kernel {
             .unwrap_or_default()
     }
 
-    /// Another device, which has no driver here, asserts the shared lines of this one for a
-    /// moment. Returns whether it has such lines.
-    pub fn pulse_shared_lines(&self, device: DeviceId) -> bool {
+    /// Another device, which has no driver here, asserts the shared lines of this one: a
+    /// level-sensitive one until every ISR here has said that it was not its device, any other for
+    /// a moment. Returns whether there are such lines.
+    pub fn assert_shared_lines(&self, device: DeviceId) -> bool {
         let lines = self.with_slot(device, |slot| {
             let shared = slot.lines.iter().filter(|(_, wish)| wish.shared);
-            shared.map(|(gsi, _)| *gsi).collect::<Vec<u32>>()
+            shared.copied().collect::<Vec<(u32, LineWish)>>()
         });
         let lines = lines.unwrap_or_default();
-        for gsi in &lines {
-            for asserted in [true, false] {
-                self.drive_gsi(*gsi, FOREIGN, asserted);
+        self.hal
+            .stranger
+            .set(self.hal.stranger.get() || !lines.is_empty());
+        for (gsi, wish) in &lines {
+            self.drive_gsi(*gsi, STRANGER, true);
+            if wish.trigger == Trigger::Edge {
+                self.drive_gsi(*gsi, STRANGER, false);
             }
         }
         !lines.is_empty()
+    }
+
+    /// Whether a device without a driver here asserts one of these lines.
+    pub(super) fn stranger_asserts(&self, lines: &BTreeSet<u32>) -> bool {
+        let all = self.hal.lines.borrow();
+        lines.iter().any(|gsi| {
+            let line = all.get(*gsi as usize).and_then(Option::as_ref);
+            line.is_some_and(|line| line.sources().any(|source| source == STRANGER))
+        })
+    }
+
+    /// The ISR of a device without a driver here is called, which silences it.
+    pub(super) fn serve_stranger(&self, lines: &BTreeSet<u32>) {
+        for gsi in lines {
+            self.drive_gsi(*gsi, STRANGER, false);
+        }
     }
 
     /// Gives a device an input and carries out what leaves it.
@@ -258,22 +275,18 @@ impl Kernel {
 
     /// Whether the device that a source of interrupts was given to asserts its line.
     pub(crate) fn source_is_asserted(&self, source: u32) -> bool {
-        self.assertion(source)
-            .is_some_and(|assertion| assertion.now)
+        let source = self.source(source);
+        source.is_some_and(|source| match source.kind {
+            SourceKind::Line { gsi, .. } => self.line_is_asserted(gsi, Some(source.device)),
+            SourceKind::Message { .. } => false,
+        })
     }
 
-    /// As [`Kernel::source_is_asserted`], with what tells whether the device asserted it in
-    /// between; `None` for a message.
-    pub(crate) fn assertion(&self, source: u32) -> Option<Assertion> {
-        let source = self.source(source)?;
-        let SourceKind::Line { gsi, .. } = source.kind else {
-            return None;
-        };
-        let count = self.with_slot(source.device, |slot| slot.assertions)?;
-        Some(Assertion {
-            now: self.line_is_asserted(gsi, Some(source.device)),
-            count,
-        })
+    /// How often the device that a source of interrupts was given to has asserted a line.
+    pub(crate) fn assertions_of(&self, source: u32) -> u32 {
+        let device = self.source(source).map(|source| source.device);
+        let count = device.and_then(|device| self.with_slot(device, |slot| slot.assertions));
+        count.unwrap_or_default()
     }
 }
 

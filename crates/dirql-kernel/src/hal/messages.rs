@@ -76,6 +76,19 @@ impl Kernel {
             .any(|gsi| self.line_is_asserted(gsi, None))
     }
 
+    /// Whether a device without a driver here asserts a line of this vector.
+    pub(crate) fn stranger_is_on(&self, group: u16, vector: Vector) -> bool {
+        self.hal.stranger.get() && self.stranger_asserts(&self.lines_of(group, vector))
+    }
+
+    /// No ISR here claimed this vector, so that the one of a device without a driver here was
+    /// called, if there is one.
+    pub(crate) fn pass_to_stranger(&self, group: u16, vector: Vector) {
+        if self.hal.stranger.get() {
+            self.serve_stranger(&self.lines_of(group, vector));
+        }
+    }
+
     fn lines_of(&self, group: u16, vector: Vector) -> BTreeSet<u32> {
         let sources = self.hal.sources.borrow();
         let same = sources

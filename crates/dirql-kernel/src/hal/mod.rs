@@ -44,6 +44,8 @@ pub(crate) struct Hal {
     pub(crate) io_apic: RefCell<IoApic>,
     /// The lines that something is wired to, by their number.
     lines: RefCell<Vec<Option<WiredOr>>>,
+    /// A device without a driver here has asserted lines.
+    stranger: Cell<bool>,
     /// Lines whose interrupts are given PASSIVE_LEVEL.
     passive_lines: RefCell<BTreeSet<u32>>,
     /// Lines that stay masked until a passive-level ISR has run.
@@ -66,6 +68,7 @@ impl Default for Hal {
         Self {
             io_apic: RefCell::new(IoApic::new(0, machine::PINS)),
             lines: RefCell::new((0..machine::PINS).map(|_| None).collect()),
+            stranger: Cell::default(),
             passive_lines: RefCell::default(),
             held_lines: RefCell::default(),
             pci: RefCell::default(),

@@ -148,6 +148,9 @@ impl Kernel {
             }
             next = self.ke.interrupts.place_after(chain, isr.number);
         }
+        if !passive {
+            self.pass_to_stranger(self.processor().id.group(), vector);
+        }
         Ok(passive)
     }
 
@@ -197,19 +200,10 @@ impl Kernel {
             self.message_while_inactive(isr);
             return Ok(false);
         }
-        let shares_level =
-            isr.mode == interrupt_mode::LevelSensitive && self.ke.interrupts.chain_len(chain) > 1;
-        let before = if shares_level {
-            self.assertion(isr.source)
-        } else {
-            None
-        };
+        let asked = self.before_answer(vector, chain, isr);
         let claimed = self.enter_isr(vector, isr)?;
-        if claimed
-            && before.is_some_and(|before| !before.now)
-            && before == self.assertion(isr.source)
-        {
-            self.claimed_for_another(isr)?;
+        if let Some(asked) = asked {
+            self.judge_answer(vector, isr, asked, claimed)?;
         }
         self.release_lock_word(isr.lock)?;
         self.set_irql(irql);
@@ -278,19 +272,6 @@ impl Kernel {
             format!("{what} returned with the processor's interrupts off"),
             self.here_at(routine),
             None,
-        )
-    }
-
-    #[cold]
-    fn claimed_for_another(&self, isr: &Isr) -> Ddi<()> {
-        let connected = self.connection_place(isr.object);
-        self.find_at(
-            ids::CLAIMED_FOREIGN,
-            String::from(
-                "the ISR returned TRUE although its device did not assert the shared line",
-            ),
-            self.here_at(isr.routine),
-            connected.map(|place| (String::from("the interrupt was connected here"), place)),
         )
     }
 

@@ -7,6 +7,7 @@ mod bug_check;
 mod call_dpc;
 mod callout;
 mod choice;
+mod claims;
 pub(crate) mod clock;
 mod dispatch;
 mod dpc;
@@ -100,6 +101,7 @@ pub(crate) struct Ke {
     choices: choice::Choices,
     intrusion: intrude::Intrusion,
     pub(crate) interrupts: interrupt::Interrupts,
+    claims: claims::Claims,
     locks: spin_lock::Locks,
     reader_writer_locks: reader_writer_lock::ReaderWriterLocks,
     lock_order: lock_order::LockOrder,

@@ -169,12 +169,15 @@ impl Kernel {
                     continue;
                 }
                 called += 1;
-                claimed |= self.call_passive_isr(vector, &isr)?;
+                claimed |= self.call_passive_isr(vector, chain, &isr)?;
                 if claimed && is_level {
                     return Ok(());
                 }
             }
             rounds += 1;
+            if !claimed && is_level {
+                self.pass_to_stranger(self.processor().id.group(), vector);
+            }
             if !claimed || called < 2 {
                 return Ok(());
             }
@@ -184,14 +187,18 @@ impl Kernel {
         }
     }
 
-    fn call_passive_isr(&self, vector: Vector, isr: &Isr) -> Ddi<bool> {
+    fn call_passive_isr(&self, vector: Vector, chain: ChainId, isr: &Isr) -> Ddi<bool> {
         self.acquire_event_lock(isr.lock)?;
         // While this thread waited, another one may have disconnected it or reported
         // it inactive.
         let claimed = if self.ke.interrupts.is_callable(isr.object) {
             let outer = self.context();
+            let asked = self.before_answer(vector, chain, isr);
             let claimed = self.enter_isr(vector, isr)?;
             self.processor().context.set(outer);
+            if let Some(asked) = asked {
+                self.judge_answer(vector, isr, asked, claimed)?;
+            }
             claimed
         } else {
             self.message_while_inactive(isr);

@@ -147,7 +147,7 @@ impl Intruder for Actor {
                     fire(kernel, device);
                 }
                 ActKind::Foreign => {
-                    kernel.pulse_shared_lines(device);
+                    kernel.assert_shared_lines(device);
                 }
                 ActKind::Input => use_it(kernel, device),
                 ActKind::Pulled => state.pull(kernel, &name, device),

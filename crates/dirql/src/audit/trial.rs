@@ -87,9 +87,9 @@ impl Trial {
     }
 
     /// Rules about what a device does, which are no rules for the driver where the device does
-    /// what it likes.
+    /// what it likes: in this trial, or always.
     #[must_use]
-    pub(super) const fn excused(&self) -> &'static [RuleId] {
+    pub(super) const fn excused(&self, always: bool) -> &'static [RuleId] {
         const INTERRUPTS: &[RuleId] = &[ids::INTERRUPT_STORM, ids::DEVICE_NOT_SILENT];
         const ALL: &[RuleId] = &[
             ids::INTERRUPT_STORM,
@@ -100,6 +100,7 @@ impl Trial {
         const GONE: &[RuleId] = &[ids::PORT_LEFT_CONNECTED, ids::PORT_LEFT_ALLOCATED];
         match self.act {
             _ if self.device_lies() => ALL,
+            Some(act) if always && !matches!(act.kind, ActKind::Pulled) => ALL,
             Some(act) if !matches!(act.kind, ActKind::Pulled) => INTERRUPTS,
             Some(_) => GONE,
             None => &[],

@@ -1,5 +1,8 @@
 //! Who is called, when, and in which order.
 
+use alloc::rc::Rc;
+use core::cell::Cell;
+
 use dirql_abi::interrupt::connect_version::CONNECT_LINE_BASED;
 use dirql_abi::interrupt::interrupt_mode;
 use dirql_chips::{Stimulus, Trigger};
@@ -538,19 +541,80 @@ fn only_the_low_byte_of_the_isrs_answer_counts() {
 }
 
 #[test]
-fn claiming_a_shared_line_for_a_quiet_device_is_told() {
+fn claiming_a_shared_line_for_a_quiet_device_again_is_told() {
+    for (claims, expected) in [(1, &[][..]), (2, &[123])] {
+        let rig = Rig::new(1);
+        let (a, b) = (rig.line("a", 5), rig.line("b", 5));
+        let (called, id) = (Rc::new(Cell::new(0)), b.device);
+        let greedy = rig.bench.routine(move |kernel, _| {
+            called.set(called.get() + 1);
+            // What is judged begins with the second call, since before the first one anything
+            // may have happened.
+            if called.get() == 1 + claims {
+                kernel.stimulate(id, &Stimulus::Release);
+            }
+            Ok(1)
+        });
+        rig.connect(a.arguments(greedy));
+        rig.connect(b.arguments(rig.isr("b", b.device)));
+        rig.press(&b);
+        rig.run();
+        assert_eq!(rig.findings(), expected);
+    }
+}
+
+#[test]
+fn claiming_alone_what_a_stranger_asserts_is_told_and_the_stranger_is_served() {
     let rig = Rig::new(1);
-    let (a, b) = (rig.line("a", 5), rig.line("b", 5));
-    let id = b.device;
-    let greedy = rig.bench.routine(move |kernel, _| {
+    let device = rig.line("a", 5);
+    rig.connect(device.arguments(rig.bench.routine(|_, _| Ok(1))));
+    assert!(rig.kernel().assert_shared_lines(device.device));
+    rig.run();
+    assert_eq!(rig.findings(), [123]);
+    assert!(!rig.kernel().line_is_asserted(5, None));
+}
+
+#[test]
+fn an_isr_that_refuses_what_a_stranger_asserts_is_called_once() {
+    let rig = Rig::new(1);
+    let device = rig.line("a", 5);
+    rig.connect(device.arguments(rig.refusing_isr("a")));
+    assert!(rig.kernel().assert_shared_lines(device.device));
+    rig.run();
+    assert_eq!(rig.findings(), []);
+    assert_eq!(rig.log.len(), 1);
+    assert!(!rig.kernel().line_is_asserted(5, None));
+}
+
+/// The device asserts its line beside the stranger, again and again, and an ISR may see that a
+/// call late.
+#[test]
+fn a_claim_of_what_the_device_asserted_since_the_last_call_is_founded() {
+    let rig = Rig::new(1);
+    let device = rig.line("a", 5);
+    let (left, id) = (Rc::new(Cell::new(6)), device.device);
+    let isr = rig.bench.routine(move |kernel, _| {
+        if left.get() == 0 {
+            return Ok(0);
+        }
+        left.set(left.get() - 1);
+        // Silent before the next call, which claims it all the same.
+        kernel.stimulate(id, &Stimulus::Press);
         kernel.stimulate(id, &Stimulus::Release);
         Ok(1)
     });
-    rig.connect(a.arguments(greedy));
-    rig.connect(b.arguments(rig.isr("b", b.device)));
-    rig.press(&b);
+    rig.connect(device.arguments(isr));
+    assert!(rig.kernel().assert_shared_lines(device.device));
     rig.run();
-    assert_eq!(rig.findings(), [123]);
+    assert_eq!(rig.findings(), []);
+}
+
+/// No stranger could be on the line.
+#[test]
+fn an_exclusive_line_has_no_stranger() {
+    let rig = Rig::new(1);
+    let device = rig.lines("a", &[(5, Trigger::Level)], false);
+    assert!(!rig.kernel().assert_shared_lines(device.device));
 }
 
 /// Nobody else is on the line: a late claim of one's own is no harm.
