@@ -171,6 +171,12 @@ pub trait Device: fmt::Debug {
     /// The model's name, for example `"edu"`.
     fn model(&self) -> &'static str;
 
+    /// Whether its registers say when it may interrupt. A driver is to blame for an interrupt of
+    /// such a device that comes too early.
+    fn can_be_silenced(&self) -> bool {
+        true
+    }
+
     /// Reads `width` at `offset` of `region`; side effects go to `out`.
     fn read(&mut self, region: Region, offset: u64, width: Width, out: &mut Effects) -> u64;
 

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use dirql_kernel::io::SystemModule;
+use dirql_kernel::ke::{Fault, FaultAccess, FaultKind};
 use dirql_kernel::{Access, BadAddress, CallSite, Kernel, Outcome, Platform, Stop, StrandId};
 use dirql_rules::Context;
 
@@ -173,6 +174,19 @@ impl LinuxPlatform {
 
     /// Calls driver code on behalf of the driver's routine that runs already.
     pub(crate) fn call_within(&self, routine: u64, arguments: &[u64]) -> u64 {
+        if !is_canonical(routine) {
+            // The processor faults at the call itself then, which is in this program.
+            let kernel = current_kernel();
+            stop(
+                kernel,
+                kernel.fault(&Fault {
+                    address: routine,
+                    access: FaultAccess::Execute,
+                    instruction: routine,
+                    kind: FaultKind::GeneralProtection,
+                }),
+            )
+        }
         self.enter_driver(true);
         let result = call_driver(self.space.twin(routine), arguments);
         self.in_driver.set(false);
@@ -447,6 +461,11 @@ impl Platform for LinuxPlatform {
     fn call_site(&self) -> CallSite {
         self.site.get()
     }
+}
+
+/// Whether an address is one for the processor: bits 47 to 63 are alike.
+const fn is_canonical(address: u64) -> bool {
+    ((address << 16) as i64 >> 16) as u64 == address
 }
 
 /// Calls `routine` with the Win64 convention. What it leaves behind in control bits that

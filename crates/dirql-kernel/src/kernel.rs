@@ -174,7 +174,7 @@ impl Kernel {
                         "{name} was called at {level}; it is allowed {}",
                         allowed(rule)
                     ),
-                    None,
+                    (level > rule.highest).then(|| self.raised_here()).flatten(),
                 )?;
             }
         }

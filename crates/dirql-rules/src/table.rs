@@ -499,6 +499,18 @@ rules! {
         "words that are written together are read together",
         "read them under the lock under which they are written, KeSynchronizeExecution where an ISR writes them",
         "wdm.KeSynchronizeExecution, Remarks; Synchronizing Access to Device Data", "";
+    NOT_RESIDENT = 575, Error,
+        "what the system uses at or above DISPATCH_LEVEL is in memory that is always there",
+        "keep DPCs, timers, locks, events and what an ISR is given in the device extension or in nonpaged pool",
+        "wdm.KeInitializeDpc, Remarks; wdm.IoConnectInterrupt, Parameters; Driver Verifier, Force IRQL Checking", "0xD1, 0xE1; 0xC4 0xE1 and 0xC7 at times";
+    SILENT_BEFORE_CONNECT = 576, Error,
+        "a device that can be told is silent until its interrupt is connected",
+        "mask interrupts at the device, and clear what is pending, before the connect; let it interrupt afterwards",
+        "wdm.IoConnectInterruptEx, Remarks; Registering an ISR", "0xF2 HARDWARE_INTERRUPT_STORM where others are on the line";
+    FLOATING_SAVE = 578, Warning,
+        "FloatingSave is FALSE",
+        "pass FALSE; nothing is saved for it, and an ISR needs no floating point",
+        "wdm.IoConnectInterrupt, Parameters", "nothing";
     SYSTEM_CALL = 600, Error,
         "a driver calls the kernel through its exports",
         "call the Zw routine of the same name; the instruction is for user mode",

@@ -95,6 +95,10 @@ impl Device for Button {
         "button"
     }
 
+    fn can_be_silenced(&self) -> bool {
+        false
+    }
+
     fn read(&mut self, region: Region, offset: u64, width: Width, _out: &mut Effects) -> u64 {
         if region != Region(0) {
             return width.ones();

@@ -100,6 +100,10 @@ impl Device for Hostile {
             .map_or("hostile", |honest| honest.model())
     }
 
+    fn can_be_silenced(&self) -> bool {
+        false
+    }
+
     fn read(&mut self, region: Region, offset: u64, width: Width, out: &mut Effects) -> u64 {
         self.perhaps_interrupt(16, out);
         let truth = self

@@ -26,8 +26,8 @@ exports! {
         interrupt_mode: u32,
         share_vector: u8,
         processor_enable_mask: u64,
-        _floating_save: u8,
-    ) -> NtStatus = |k| k.io_connect_interrupt(object, ConnectArguments {
+        floating_save: u8,
+    ) -> NtStatus = |k| k.check_floating_save(floating_save).and_then(|()| k.io_connect_interrupt(object, ConnectArguments {
         service_routine,
         service_context,
         spin_lock,
@@ -37,7 +37,7 @@ exports! {
         interrupt_mode,
         share_vector,
         processor_enable_mask,
-    });
+    }));
     fn IoConnectInterruptEx(parameters: DriverPtr<IoConnectInterruptParameters>) -> NtStatus
         = |k| k.io_connect_interrupt_ex(parameters);
     fn IoDisconnectInterrupt(object: u64) -> Nothing = |k| k.io_disconnect_interrupt(object).map(Nothing::from);

@@ -2,6 +2,7 @@
 
 use dirql_chips::pci::{self, Space};
 use dirql_chips::{Width, ioapic, lapic};
+use dirql_rules::Place;
 
 use crate::hal::machine::{DeviceId, LegacyWindow, PlugError, SlotKind};
 use crate::ke::clock::DEVICE_ACCESS;
@@ -201,6 +202,7 @@ impl Kernel {
 
     fn write_space(&self, space: Space, address: u64, width: Width, value: u64) {
         if let Some((device, region, offset)) = self.claimant(space, address, width) {
+            self.note_write(device);
             self.input(device, |mut target, out, effects| {
                 target.write((region, offset), width, value, out, effects);
             });
@@ -220,6 +222,28 @@ impl Kernel {
             }
             Space::Memory => self.write_controller(address, width, value),
         }
+    }
+
+    fn note_write(&self, device: DeviceId) {
+        let instruction = self.report.instruction();
+        let place = match instruction {
+            0 => self.here(),
+            instruction => self.here_at(instruction),
+        };
+        self.with_slot(device, |slot| slot.written = Some(place));
+    }
+
+    /// Where a driver wrote to the registers of a device last; `None` if none has, or if they do
+    /// not say whether the device interrupts.
+    pub(crate) fn last_write(&self, device: DeviceId) -> Option<Place> {
+        let mut can_be_silenced = false;
+        self.input(device, |target, _, _| {
+            can_be_silenced = target.can_be_silenced()
+        });
+        let written = self
+            .with_slot(device, |slot| slot.written.clone())
+            .flatten();
+        written.filter(|_| can_be_silenced)
     }
 
     fn read_controller(&self, address: u64, width: Width) -> Option<u64> {

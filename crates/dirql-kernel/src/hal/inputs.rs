@@ -298,6 +298,13 @@ pub(crate) enum Target<'a> {
 
 /// So that an access has one spelling for both kinds of device.
 impl Target<'_> {
+    pub(super) fn can_be_silenced(&self) -> bool {
+        match self {
+            Self::Pci(function) => function.device().can_be_silenced(),
+            Self::Legacy(device) => device.can_be_silenced(),
+        }
+    }
+
     pub(crate) fn read(
         &mut self,
         region: u8,

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use dirql_chips::pci;
 use dirql_chips::{Device, Polarity, Trigger, Width, WiredOr};
+use dirql_rules::Place;
 
 use crate::Kernel;
 use crate::hal::Assignment;
@@ -136,6 +137,8 @@ pub(crate) struct Slot {
     pub(crate) wired: Option<DeviceId>,
     /// How often it has asserted one of its lines.
     pub(crate) assertions: u32,
+    /// Where a driver wrote to its registers last.
+    pub(crate) written: Option<Place>,
     /// It was pulled out.
     pub(crate) is_gone: bool,
     /// What the next ISR that reads one of its registers gets.
@@ -195,6 +198,7 @@ impl Slot {
             sent_taken: 0,
             wired: None,
             assertions: 0,
+            written: None,
             is_gone: false,
             pretence: None,
         }

@@ -222,6 +222,7 @@ impl Kernel {
             });
         }
         self.touch_driver();
+        let outer = self.processor().isr.replace(isr.object);
         let result = match isr.message {
             None => self
                 .platform()
@@ -230,6 +231,7 @@ impl Kernel {
                 .platform()
                 .call(isr.routine, &[isr.object, isr.context, u64::from(message)]),
         };
+        self.processor().isr.set(outer);
         // A BOOLEAN is a byte; what is above it in the register is rubbish.
         let claimed = result as u8 != 0;
         if self.report.is_recording() {
@@ -238,6 +240,13 @@ impl Kernel {
         self.check_interrupt_flag("the ISR", isr.routine)?;
         self.check_isr_level(isr)?;
         Ok(claimed)
+    }
+
+    /// The ISR that the current processor runs, which may be interrupted by another one.
+    pub(crate) fn running_isr(&self) -> Option<Isr> {
+        let object = self.processor().isr.get();
+        let object = self.ke.interrupts.object(object)?;
+        matches!(self.context(), Context::Isr(_)).then_some(object.isr)
     }
 
     /// Bug check 0xC8 as its page describes it for an ISR (unique value 3).
@@ -250,7 +259,10 @@ impl Kernel {
             ids::ISR_IRQL,
             format!("the ISR was called at {expected} and returned at {now}"),
             self.here_at(isr.routine),
-            None,
+            self.raised_here().or_else(|| {
+                let connected = self.connection_place(isr.object);
+                connected.map(|place| (String::from("the interrupt was connected here"), place))
+            }),
         )?;
         let levels = u64::from(now.0) << 16 | u64::from(expected.0) << 8 | 3;
         Err(BugCheck::new(

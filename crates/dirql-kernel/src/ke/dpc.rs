@@ -141,6 +141,7 @@ impl Kernel {
             )?;
             self.unqueue(dpc.address());
         }
+        self.check_resident(dpc.address(), "the DPC")?;
         // The list entry and the arguments stay as they are until it is queued.
         self.write(at!(dpc, KDpc, type_), kind)?;
         self.write(at!(dpc, KDpc, importance), importance::MediumImportance)?;

@@ -41,6 +41,7 @@ impl Kernel {
     /// `kind` 0 is a notification event, 1 a synchronization event. Any IRQL if the event is
     /// resident. Source: WDK reference, wdm.KeInitializeEvent.
     pub fn ke_initialize_event(&self, event: DriverPtr<KEvent>, kind: u32, state: u8) -> Ddi<()> {
+        self.check_resident(event.address(), "the event")?;
         let type_ = if kind == 0 {
             object_type::EventNotificationObject
         } else {

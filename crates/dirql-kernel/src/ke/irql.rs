@@ -1,10 +1,11 @@
 //! Interrupt request levels of the current processor.
 
 use alloc::format;
+use alloc::string::String;
 
 use dirql_abi::Irql;
 use dirql_abi::bugcheck::code;
-use dirql_rules::{BugCheck, ids};
+use dirql_rules::{BugCheck, Place, ids};
 
 use crate::stop::Ddi;
 use crate::{Event, Kernel};
@@ -51,7 +52,42 @@ impl Kernel {
     #[inline]
     pub fn lower_irql(&self, to: Irql) -> Ddi<()> {
         self.set_irql(to);
+        self.forget_raise(to);
         self.take_pending()
+    }
+
+    /// The level is about to be raised to `to` by a routine that the driver has called, or by its
+    /// own instruction at `place`.
+    pub(crate) fn note_raise(&self, to: Irql, place: Place) {
+        if to > self.irql() {
+            *self.processor().raised.borrow_mut() = Some(Place {
+                irql: to.0,
+                ..place
+            });
+        }
+    }
+
+    /// The level is `to` now.
+    #[inline]
+    pub(crate) fn forget_raise(&self, to: Irql) {
+        let mut raised = self.processor().raised.borrow_mut();
+        if raised.as_ref().is_some_and(|place| place.irql > to.0) {
+            *raised = None;
+        }
+    }
+
+    /// Where the current level comes from, if what runs has raised it itself: for findings about
+    /// the level.
+    pub(crate) fn raised_here(&self) -> Option<(String, Place)> {
+        let processor = self.processor();
+        let raised = processor.raised.borrow().clone();
+        let raised = raised
+            .filter(|place| place.irql == self.irql().0 && place.context == self.context())
+            .map(|place| (String::from("the level was raised here"), place));
+        raised.or_else(|| {
+            let (_, place) = self.held_by(processor.id).pop()?;
+            Some((String::from("a spin lock was taken here"), place))
+        })
     }
 
     /// `KIRQL KfRaiseIrql(KIRQL NewIrql)`, also behind `KeRaiseIrql`.
@@ -72,6 +108,7 @@ impl Kernel {
             let parameters = [u64::from(current.0), u64::from(new), 0, 0];
             return Err(BugCheck::new(code::IRQL_NOT_GREATER_OR_EQUAL, parameters).into());
         }
+        self.note_raise(Irql(new), self.here());
         self.set_irql(Irql(new));
         Ok(current.0)
     }

@@ -43,6 +43,7 @@ impl Kernel {
 
     /// `VOID KeInitializeMutant(PRKMUTANT, BOOLEAN InitialOwner)`
     pub fn ke_initialize_mutant(&self, mutant: DriverPtr<KMutant>, owned: u8) -> Ddi<()> {
+        self.check_resident(mutant.address(), "the mutex")?;
         if owned == 0 {
             return self.initialize_mutant(mutant, 0, 0);
         }

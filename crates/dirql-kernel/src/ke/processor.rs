@@ -8,7 +8,7 @@ use dirql_abi::Irql;
 use dirql_abi::processor::{KPcr, KPrcb, gs};
 use dirql_chips::lapic::Lapic;
 use dirql_chips::{Trigger, Vector};
-use dirql_rules::Context;
+use dirql_rules::{Context, Place};
 
 use crate::ke::dpc::DpcState;
 use crate::ke::interrupt::ChainId;
@@ -124,6 +124,10 @@ pub struct Processor {
     pub(crate) asked: Cell<u8>,
     /// Interrupts taken in a row without the interrupted code coming to run.
     pub(crate) taken_in_a_row: Cell<u32>,
+    /// The interrupt object whose ISR it runs; 0 is none.
+    pub(crate) isr: Cell<u64>,
+    /// Where a driver has raised the level, while it is as high.
+    pub(crate) raised: RefCell<Option<Place>>,
 }
 
 impl Processor {
@@ -147,6 +151,8 @@ impl Processor {
             spin: Cell::new(None),
             asked: Cell::new(0),
             taken_in_a_row: Cell::new(0),
+            isr: Cell::new(0),
+            raised: RefCell::default(),
         }
     }
 

@@ -15,6 +15,7 @@ impl Kernel {
         count: i32,
         limit: i32,
     ) -> Ddi<()> {
+        self.check_resident(semaphore.address(), "the semaphore")?;
         let size = size_of::<KSemaphore>();
         self.write_header(
             semaphore.address(),

@@ -70,6 +70,26 @@ impl Kernel {
         self.acquire(lock, Kind::Bare, HELD, None)
     }
 
+    /// Takes an interrupt's lock for a driver, which was at `before`.
+    pub(super) fn acquire_interrupt_lock(&self, lock: u64, before: Irql) -> Ddi<()> {
+        self.acquire(lock, Kind::Bare, HELD, Some(before))
+    }
+
+    /// Frees an interrupt's lock for a driver, which goes on at `new`.
+    pub(super) fn release_interrupt_lock(&self, lock: u64, new: u8) -> Ddi<()> {
+        let fits = |held: &Held| held.before.is_none_or(|before| before.0 == new);
+        let Some(held) = self.release(lock, fits)? else {
+            return Ok(());
+        };
+        let message = format!(
+            "KeReleaseInterruptSpinLock was given {}; KeAcquireInterruptSpinLock returned {}",
+            Irql(new),
+            held.before.unwrap_or(Irql::PASSIVE)
+        );
+        let earlier = (String::from("it was taken here"), held.place);
+        self.find(ids::INTERRUPT_LOCK_IRQL, message, Some(earlier))
+    }
+
     /// `mark` is what the word holds from then on.
     #[inline]
     pub(super) fn acquire(
@@ -316,10 +336,17 @@ impl Kernel {
         };
         if let Some(held) = holder {
             if held.processor == me {
+                let mut earlier = (String::from("it was taken here"), held.place);
+                if earlier.1.address == 0
+                    && let Some(isr) = self.running_isr().filter(|isr| isr.lock == lock)
+                {
+                    earlier.0 = String::from("it was taken to call this ISR");
+                    earlier.1.address = isr.routine;
+                }
                 return Err(self.find_fatal(
                     ids::SELF_DEADLOCK,
                     String::from("this processor waits for a spin lock that it already holds"),
-                    Some((String::from("it was taken here"), held.place)),
+                    Some(earlier),
                 ));
             }
             if held.kind != kind && kind != Kind::Bare && held.kind != Kind::Bare {
@@ -382,6 +409,7 @@ impl Kernel {
     /// `VOID KeInitializeSpinLock(PKSPIN_LOCK)`: the word becomes free. Any IRQL.
     /// Source: WDK reference, wdm.KeInitializeSpinLock.
     pub fn ke_initialize_spin_lock(&self, lock: u64) -> Ddi<()> {
+        self.check_resident(lock, "the spin lock")?;
         self.forget_lock(lock);
         self.ke.lock_order.forget(lock);
         Ok(self.write(DriverPtr::<u64>::new(lock), 0)?)

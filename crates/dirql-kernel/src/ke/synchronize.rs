@@ -92,14 +92,14 @@ impl Kernel {
             "KeAcquireInterruptSpinLock",
         )?;
         let old = self.raise_irql(exclusion.level);
-        self.acquire_lock_word(exclusion.lock)?;
+        self.acquire_interrupt_lock(exclusion.lock, old)?;
         Ok(old.0)
     }
 
     /// `VOID KeReleaseInterruptSpinLock(PKINTERRUPT, KIRQL OldIrql)`
     ///
     /// - IRQL: SynchronizeIrql; `old` afterwards.
-    /// - Findings: DQ0104 at another level; DQ0106; DQ0112 not held; DQ0105 `old` is above the
+    /// - Findings: DQ0104 at another level, or `old` is not what the acquire returned; DQ0106; DQ0112 not held; DQ0105 `old` is above the
     ///   level.
     /// - Source: WDK reference, wdm.KeReleaseInterruptSpinLock.
     pub fn ke_release_interrupt_spin_lock(&self, object: u64, old: u8) -> Ddi<()> {
@@ -113,10 +113,10 @@ impl Kernel {
                     "KeReleaseInterruptSpinLock was called at {level}; SynchronizeIrql is {}",
                     exclusion.level
                 ),
-                None,
+                self.raised_here(),
             )?;
         }
-        self.release_lock_word(exclusion.lock)?;
+        self.release_interrupt_lock(exclusion.lock, old)?;
         self.ke_lower_irql(old)
     }
 
@@ -176,7 +176,7 @@ impl Kernel {
                 "{name} was called at {level}; SynchronizeIrql is {}",
                 exclusion.level
             ),
-            None,
+            self.raised_here(),
         )
     }
 }

@@ -16,6 +16,7 @@ impl Kernel {
     /// `VOID KeInitializeTimer(PKTIMER)` and `KeInitializeTimerEx(PKTIMER, TIMER_TYPE)`;
     /// `kind` 0 is a notification timer, 1 a synchronization timer.
     pub fn ke_initialize_timer_ex(&self, timer: DriverPtr<KTimer>, kind: u32) -> Ddi<()> {
+        self.check_resident(timer.address(), "the timer")?;
         self.cancel_timer_alarm(timer.address());
         let type_ = if kind == 0 {
             object_type::TimerNotificationObject

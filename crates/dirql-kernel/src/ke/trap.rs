@@ -45,7 +45,10 @@ impl Kernel {
     /// four raise a general protection fault, which the platform checks first.
     pub fn write_cr8(&self, value: u64) {
         self.count_step();
-        self.set_irql(Irql(value as u8 & 0xF));
+        let to = Irql(value as u8 & 0xF);
+        self.note_raise(to, self.here_at(self.report.instruction()));
+        self.set_irql(to);
+        self.forget_raise(to);
     }
 
     /// `cli` and `sti`.

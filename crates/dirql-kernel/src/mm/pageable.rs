@@ -11,13 +11,16 @@
 //!
 //! Source: WDK reference, "Making Drivers Pageable", "When Should Code and Data Be Pageable?".
 
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::ops::Range;
 
 use dirql_abi::Irql;
+use dirql_rules::{Place, ids};
 
-use crate::Kernel;
+use crate::{Ddi, Kernel};
 
 /// Whether pageable sections can be touched.
 #[derive(Debug, Default)]
@@ -75,6 +78,26 @@ impl Kernel {
             self.show_pageable();
         }
         hidden && allowed
+    }
+
+    /// The system is going to use what is at `address` at or above DISPATCH_LEVEL.
+    ///
+    /// Findings: DQ0575 that is pageable.
+    ///
+    /// # Errors
+    /// [`crate::Stop::Ended`] if the finding ends the run.
+    pub(crate) fn check_resident(&self, address: u64, what: &str) -> Ddi<()> {
+        if !self.is_pageable(address) {
+            return Ok(());
+        }
+        let message = format!("{what} is at {address:#x}, in pageable memory");
+        self.find(ids::NOT_RESIDENT, message, self.memory_from(address))
+    }
+
+    /// Where the block of pool was allocated that `address` is in, for findings.
+    pub(crate) fn memory_from(&self, address: u64) -> Option<(String, Place)> {
+        let (block, _) = self.pool_at(address)?;
+        Some((String::from("its memory was allocated here"), block.place))
     }
 
     fn pageable_regions(&self) -> Vec<Range<u64>> {

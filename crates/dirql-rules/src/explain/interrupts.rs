@@ -94,6 +94,15 @@ super::explanations! {
 477: "The context is the port's own memory; anything else is taken for it.",
 "Info->FreePort(Extension);",
 "Info->FreePort(Info->Context);";
+575: "Paged memory may be on disk, and nothing can be read from there at or above DISPATCH_LEVEL.",
+"PVOID c = ExAllocatePoolWithTag(PagedPool, n, TAG);\nIoConnectInterrupt(&Interrupt, Isr, c, ...);",
+"PVOID c = ExAllocatePoolWithTag(NonPagedPoolNx, n, TAG);\nIoConnectInterrupt(&Interrupt, Isr, c, ...);";
+576: "Until the ISR is connected nobody can silence the device. On a shared line the others' ISRs are called over and over, and what the device had to say may be lost.",
+"WRITE_REGISTER_ULONG(&Registers->Enable, 1);\nIoConnectInterruptEx(&Connect);",
+"IoConnectInterruptEx(&Connect);\nWRITE_REGISTER_ULONG(&Registers->Enable, 1);";
+578: "The parameter is a leftover: it has to be FALSE on some processors and does nothing on others. An ISR that counts on it has its registers saved by nobody.",
+"IoConnectInterrupt(&Interrupt, Isr, c, NULL, v, l, l, Latched, FALSE, mask, TRUE);",
+"IoConnectInterrupt(&Interrupt, Isr, c, NULL, v, l, l, Latched, FALSE, mask, FALSE);";
 603: "Set-power requests may come while the disk with the page file sleeps. A routine for PASSIVE_LEVEL may wait for a page that cannot be read until this request is through.",
 "case IRP_MN_SET_POWER:\n    IoDisconnectInterrupt(Extension->Interrupt);",
 "case IRP_MN_SET_POWER:\n    IoReportInterruptInactive(&Extension->Connection);   // keeps it connected";

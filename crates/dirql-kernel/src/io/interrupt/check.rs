@@ -17,7 +17,47 @@ impl Kernel {
         self.check_descriptor(wish, source)?;
         self.check_mask(wish, source, mask)?;
         self.check_lock(wish)?;
+        self.check_resident(wish.context, "the ISR's context")?;
         self.check_company(wish)
+    }
+
+    /// The parameter FloatingSave of a connect. It changes nothing here, as on Windows.
+    ///
+    /// Findings: DQ0578 it is TRUE. Source: wdm.IoConnectInterrupt, Parameters.
+    ///
+    /// # Errors
+    /// [`crate::Stop::Ended`] if the finding ends the run.
+    pub fn check_floating_save(&self, value: u8) -> Ddi<()> {
+        if value == 0 {
+            return Ok(());
+        }
+        self.find(
+            ids::FLOATING_SAVE,
+            String::from("FloatingSave is TRUE"),
+            None,
+        )
+    }
+
+    /// A device that can be told to does not interrupt before its interrupt is connected.
+    pub(super) fn check_silent_before(&self, sources: &[u32]) -> Ddi<()> {
+        for number in sources {
+            let first = self.source(*number).filter(|source| source.users == 0);
+            let Some(source) = first.filter(|_| self.source_is_asserted(*number)) else {
+                continue;
+            };
+            let Some(written) = self.last_write(source.device) else {
+                continue;
+            };
+            self.find(
+                ids::SILENT_BEFORE_CONNECT,
+                String::from("the device asserts its line already when its interrupt is connected"),
+                Some((
+                    String::from("its registers were written last here"),
+                    written,
+                )),
+            )?;
+        }
+        Ok(())
     }
 
     /// The page's own example of version 3 passes NULL.
@@ -123,6 +163,11 @@ impl Kernel {
         {
             let message = String::from("the spin lock is on the stack of the thread that connects");
             self.find(ids::LOCK_STORAGE, message, None)?;
+        }
+        if self.is_pageable(wish.lock) {
+            let message = String::from("the spin lock is in pageable memory");
+            let earlier = self.memory_from(wish.lock);
+            self.find(ids::LOCK_STORAGE, message, earlier)?;
         }
         let word = self.read(DriverPtr::<u64>::new(wish.lock))?;
         if word != 0 && self.holder(wish.lock).is_none() {

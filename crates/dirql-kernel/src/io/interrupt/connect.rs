@@ -70,7 +70,8 @@ impl Kernel {
     ///   or the modes differ. STATUS_INSUFFICIENT_RESOURCES. The pointer is NULL after a
     ///   failure.
     /// - Findings: DQ0101 above PASSIVE_LEVEL; DQ0125, DQ0126, DQ0139 the lock; DQ0133 a raw
-    ///   vector; DQ0135 mode or sharing other than the descriptor's; DQ0138 not all processors.
+    ///   vector; DQ0135 mode or sharing other than the descriptor's; DQ0138 not all processors;
+    ///   DQ0575 a pageable context; DQ0576 the device interrupts already.
     /// - Yields: at its end. A line that is asserted already interrupts before the return.
     /// - Source: WDK reference, wdm.IoConnectInterrupt.
     pub fn io_connect_interrupt(
@@ -285,6 +286,7 @@ impl Kernel {
         for object in plan.objects {
             self.attach_object(object)?;
         }
+        self.check_silent_before(&plan.sources)?;
         for source in plan.sources {
             self.enable_source(source);
         }

@@ -101,6 +101,7 @@ impl Kernel {
             }
             _ => 0,
         };
+        self.check_floating_save(self.read(at!(block, FullySpecified, floating_save))?)?;
         let irql = self.read(at!(block, FullySpecified, irql))?;
         let synchronize_irql = self.read(at!(block, FullySpecified, synchronize_irql))?;
         let asks_for_passive = irql == Irql::PASSIVE && synchronize_irql == Irql::PASSIVE;
@@ -127,6 +128,7 @@ impl Kernel {
 
     fn connect_line_based(&self, parameters: Parameters) -> Ddi<NtStatus> {
         let block = self.read(Self::block::<LineBased>(parameters))?;
+        self.check_floating_save(block.floating_save)?;
         let wanted = Assigned {
             pdo: block.physical_device_object,
             result: DriverPtr::new(block.interrupt_object),
@@ -146,6 +148,7 @@ impl Kernel {
     /// Versions 3 and 5: the messages, and without any the line, as version 2.
     fn connect_message_based(&self, parameters: Parameters, passive: bool) -> Ddi<NtStatus> {
         let block = self.read(Self::block::<MessageBased>(parameters))?;
+        self.check_floating_save(block.floating_save)?;
         let mut wanted = Assigned {
             pdo: block.physical_device_object,
             result: DriverPtr::new(block.connection_context),

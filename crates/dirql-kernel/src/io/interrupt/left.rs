@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use dirql_abi::device::{DeviceObject, DriverObject};
+use dirql_abi::irp::major;
 use dirql_rules::{Place, ids};
 
 use crate::stop::Ddi;
@@ -52,19 +53,47 @@ impl Kernel {
             .collect()
     }
 
-    /// Reports each place at which an interrupt was connected that should be gone.
+    /// Reports each place at which an interrupt was connected that should be gone. `routine` is who
+    /// should have disconnected it; 0 for what handles the driver's plug and play requests.
     ///
     /// # Errors
     /// [`crate::Stop::Ended`] if a finding ends the run.
-    pub(crate) fn report_left_connected(&self, places: Vec<Place>, when: &str) -> Ddi<()> {
+    pub(crate) fn report_left_connected(
+        &self,
+        places: Vec<Place>,
+        when: &str,
+        routine: u64,
+    ) -> Ddi<()> {
         for place in places {
-            self.find(
+            let routine = match routine {
+                0 => self.pnp_routine(place.address).unwrap_or_default(),
+                routine => routine,
+            };
+            self.find_at(
                 ids::LEFT_CONNECTED,
                 format!("an interrupt is still connected after {when}"),
+                self.here_or_at(routine),
                 Self::connected_here(place),
             )?;
         }
         Ok(())
+    }
+
+    /// What handles plug and play requests in the driver whose code is at `address`.
+    fn pnp_routine(&self, address: u64) -> Option<u64> {
+        let object = DriverPtr::<DriverObject>::new(self.driver_of_address(address)?);
+        let routines = self.read(at!(object, DriverObject, major_function)).ok()?;
+        routines.get(usize::from(major::IRP_MJ_PNP)).copied()
+    }
+
+    /// Here, in a routine that a driver has called; in `routine` where no such one is carried out.
+    fn here_or_at(&self, routine: u64) -> Place {
+        let here = self.here();
+        if here.address == 0 {
+            self.here_at(routine)
+        } else {
+            here
+        }
     }
 
     /// Findings for what a driver that is gone has left in the kernel: connections, DPCs,
@@ -74,9 +103,11 @@ impl Kernel {
         let start = self.read(at!(object, DriverObject, driver_start))?;
         let size = self.read(at!(object, DriverObject, driver_size))?;
         let image = start..start.saturating_add(u64::from(size));
-        self.report_left_connected(self.connections_into(&image), "the driver was unloaded")?;
+        let unload = self.read(at!(object, DriverObject, driver_unload))?;
+        let connected = self.connections_into(&image);
+        self.report_left_connected(connected, "the driver was unloaded", unload)?;
         self.check_ports_left(&image, "the driver was unloaded")?;
-        self.check_queues(&image, "the driver was unloaded")?;
+        self.check_queues(&image, "the driver was unloaded", unload)?;
         let name = self.driver_name(driver).unwrap_or_default();
         self.find_left_behind(&name, &image)
     }
@@ -101,45 +132,50 @@ impl Kernel {
             })
             .map(|(_, connection)| connection.place)
             .collect();
-        self.report_left_connected(connected, "its device was deleted")?;
-        self.check_queues(&memory, "its memory was freed")
+        self.report_left_connected(connected, "its device was deleted", 0)?;
+        self.check_queues(&memory, "its memory was freed", 0)
     }
 
-    fn check_queues(&self, range: &Range<u64>, when: &str) -> Ddi<()> {
+    fn check_queues(&self, range: &Range<u64>, when: &str, routine: u64) -> Ddi<()> {
         for (dpc, queued) in self.queued_dpcs_in(range) {
-            self.find(
+            self.find_at(
                 ids::DPC_LEFT_QUEUED,
                 format!("{when} and a DPC is still queued"),
+                self.here_or_at(routine),
                 Some((String::from("it was queued here"), queued.place)),
             )?;
             self.ke_remove_queue_dpc(DriverPtr::new(dpc))?;
         }
         for processor in self.dpcs_running_in(range) {
-            self.find(
+            self.find_at(
                 ids::DPC_LEFT_QUEUED,
                 format!("{when} and a DPC still runs on processor {}", processor.0),
+                self.here_or_at(routine),
                 None,
             )?;
         }
         for timer in self.timers_set_in(range) {
-            self.find(
+            self.find_at(
                 ids::TIMER_LEFT_SET,
                 format!("{when} and a timer is still set"),
+                self.here_or_at(routine),
                 None,
             )?;
             self.ke_cancel_timer(DriverPtr::new(timer))?;
         }
         for place in self.bug_check_callbacks_in(range) {
-            self.find(
+            self.find_at(
                 ids::CALLBACK_LEFT,
                 format!("{when} and a bug check callback is still registered"),
+                self.here_or_at(routine),
                 Some((String::from("it was registered here"), place)),
             )?;
         }
         if self.nmi_callbacks_into(range) {
-            self.find(
+            self.find_at(
                 ids::CALLBACK_LEFT,
                 format!("{when} and an NMI callback is still registered"),
+                self.here_or_at(routine),
                 None,
             )?;
         }

@@ -118,7 +118,7 @@ impl Kernel {
         let status = self.send_start(physical_device, &node, &assignment)?;
         if !status.is_success() {
             let places = self.connections_of_device(physical_device);
-            self.report_left_connected(places, "a start that failed")?;
+            self.report_left_connected(places, "a start that failed", 0)?;
             self.send_remove(physical_device)?;
             return Ok(Err(PnpError::Refused {
                 request: "IRP_MN_START_DEVICE",
@@ -330,7 +330,7 @@ impl Kernel {
         self.set_agreed(physical_device, None);
         self.send_certain(physical_device, minor_pnp::IRP_MN_STOP_DEVICE)?;
         let places = self.connections_of_device(physical_device);
-        self.report_left_connected(places, "IRP_MN_STOP_DEVICE")?;
+        self.report_left_connected(places, "IRP_MN_STOP_DEVICE", 0)?;
         self.change_node(physical_device, |node| node.state = NodeState::Stopped);
         self.take_resources_of(physical_device);
         Ok(Ok(()))
@@ -485,7 +485,7 @@ impl Kernel {
         removing.retain(|stack| stack.first() != Some(&physical_device));
         drop(removing);
         let places = self.connections_of_device(physical_device);
-        self.report_left_connected(places, "IRP_MN_REMOVE_DEVICE")?;
+        self.report_left_connected(places, "IRP_MN_REMOVE_DEVICE", 0)?;
         for device in self.stack_of(physical_device).into_iter().skip(1) {
             let created = self.with_device(device, |d| d.created.clone());
             let message = format!(

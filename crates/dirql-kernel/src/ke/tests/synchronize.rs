@@ -71,10 +71,25 @@ fn entering_too_high_is_told() {
         kernel.ke_raise_irql(15)?;
         kernel.ke_synchronize_execution(object, routine, 0)?;
         assert_eq!(kernel.irql(), Irql::HIGH);
-        kernel.ke_acquire_interrupt_spin_lock(object)?;
-        kernel.ke_release_interrupt_spin_lock(object, 0)
+        let old = kernel.ke_acquire_interrupt_spin_lock(object)?;
+        kernel.ke_release_interrupt_spin_lock(object, old)?;
+        kernel.ke_lower_irql(0)
     });
     assert_eq!(rig.findings(), [103, 104, 104]);
+}
+
+#[test]
+fn an_old_level_that_is_not_the_acquires_is_told() {
+    let rig = Rig::new(1);
+    let device = rig.line("a", 5);
+    let (_, object) = rig.connect(device.arguments(rig.refusing_isr("")));
+    rig.bench.on_thread(move |kernel| {
+        let old = kernel.ke_acquire_interrupt_spin_lock(object)?;
+        assert_eq!(old, Irql::PASSIVE.0);
+        kernel.ke_release_interrupt_spin_lock(object, Irql::APC.0)?;
+        kernel.ke_lower_irql(old)
+    });
+    assert_eq!(rig.findings(), [104]);
 }
 
 #[test]
