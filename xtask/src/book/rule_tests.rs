@@ -1,7 +1,9 @@
 //! Which tests break each rule: a page of the book, and a gate for rules that none breaks.
 //!
 //! A test breaks a rule if it names it: by its ID (`DQ0104`), by its name (`ids::CONNECT_IRQL`), or
-//! by its number in a line that looks at findings.
+//! by its number in a line that looks at findings. What a routine or a table names that is no test,
+//! those tests of its file name that use it. Files in which findings are made up, to see how they
+//! are told, do not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -19,6 +21,18 @@ const SHOWN: usize = 3;
 /// Where the names of the rules are.
 const TABLE: &str = "crates/dirql-rules/src/table.rs";
 
+/// Where findings are made up, or rules are named without a driver that breaks them.
+const MADE_UP: &[&str] = &[
+    "xtask/",
+    "fuzz/",
+    "crates/dirql-rules/",
+    "crates/dirql-trace/",
+    "crates/dirql/src/audit/",
+    "crates/dirql/src/cli/",
+    "crates/dirql/src/levels.rs",
+    "crates/dirql/src/report/",
+];
+
 /// The tests that name each rule.
 type Tests = BTreeMap<u16, BTreeSet<String>>;
 
@@ -26,7 +40,7 @@ pub(super) fn page() -> Result<String> {
     let tests = tests(&Tree::here().text_files()?);
     let mut page = String::from(
         "# Rules and their tests\n\n\
-         <!-- Written by `cargo xtask pages`; it lists what names a rule in test code. -->\n\n\
+         <!-- Written by `cargo xtask pages`; it lists the tests that name a rule. -->\n\n\
          Every rule is broken by a test: a driver, or a part of one, that breaks it is reported under its ID. Up to three \
          are listed.\n\n\
          | rule | what it says | tests |\n|---|---|---|\n",
@@ -63,19 +77,93 @@ fn tests(files: &[TextFile]) -> Tests {
         let Some(code) = test_code(file) else {
             continue;
         };
-        let mut function = None;
-        for line in code.lines() {
-            function = function_name(line).or(function);
-            for rule in named(line, &names) {
-                let test = match function {
-                    Some(function) => format!("{}: {function}", file.path),
-                    None => file.path.clone(),
-                };
-                tests.entry(rule).or_default().insert(test);
+        if !file.is_rust() {
+            for rule in code.lines().flat_map(|line| named(line, &names)) {
+                tests.entry(rule).or_default().insert(file.path.clone());
+            }
+            continue;
+        }
+        let items = items(code);
+        for item in &items {
+            for rule in item.lines.iter().flat_map(|line| named(line, &names)) {
+                let users = users(item, &items);
+                let own = users.iter().map(|test| format!("{}: {test}", file.path));
+                tests.entry(rule).or_default().extend(own);
             }
         }
     }
+    tests.retain(|_, tests| !tests.is_empty());
     tests
+}
+
+/// A routine or a constant.
+struct Item<'a> {
+    name: &'a str,
+    is_test: bool,
+    lines: Vec<&'a str>,
+}
+
+impl Item<'_> {
+    /// Whether it has the word `name` in it.
+    fn uses(&self, name: &str) -> bool {
+        let is_part = |letter: char| letter == '_' || letter.is_ascii_alphanumeric();
+        let mut words = self
+            .lines
+            .iter()
+            .flat_map(|line| line.split(|c| !is_part(c)));
+        words.any(|word| word == name)
+    }
+}
+
+/// The routines and constants of formatted code: each goes on to a line that closes it at the
+/// indentation of its beginning. Those inside others are part of them.
+fn items(code: &str) -> Vec<Item<'_>> {
+    let mut items: Vec<Item<'_>> = Vec::new();
+    let mut lines = code.lines();
+    let mut is_test = false;
+    while let Some(line) = lines.next() {
+        let Some(name) = item_name(line) else {
+            let is_attribute = line.trim_start().starts_with("#[");
+            is_test = line.trim() == "#[test]" || is_test && is_attribute;
+            continue;
+        };
+        let indentation = &line[..line.len() - line.trim_start().len()];
+        let ends = |line: &str| {
+            let rest = line.strip_prefix(indentation);
+            rest.is_some_and(|rest| rest.starts_with('}') || rest.starts_with(']'))
+        };
+        let mut own = vec![line];
+        if !line.ends_with(';') && !line.ends_with("{}") {
+            for line in lines.by_ref() {
+                own.push(line);
+                if ends(line) || line.ends_with(';') && own.len() == 2 && !own[0].ends_with('{') {
+                    break;
+                }
+            }
+        }
+        items.push(Item {
+            name,
+            is_test,
+            lines: own,
+        });
+        is_test = false;
+    }
+    items
+}
+
+/// The tests that are an item, or use it.
+fn users<'a>(item: &Item<'a>, items: &[Item<'a>]) -> BTreeSet<&'a str> {
+    let mut found = BTreeSet::new();
+    let mut next = vec![item];
+    let mut seen = BTreeSet::new();
+    while let Some(item) = next.pop() {
+        if item.is_test {
+            found.insert(item.name);
+        } else if seen.insert(item.name) {
+            next.extend(items.iter().filter(|other| other.uses(item.name)));
+        }
+    }
+    found
 }
 
 /// The rules' names in the program, from the table's lines `NAME = 104, Error,`.
@@ -94,7 +182,7 @@ fn names(files: &[TextFile]) -> BTreeMap<String, u16> {
 /// The part of a file that is tests.
 fn test_code(file: &TextFile) -> Option<&str> {
     let path = file.path.as_str();
-    if path.starts_with("xtask/") || path.starts_with("crates/dirql-rules/") {
+    if MADE_UP.iter().any(|start| path.starts_with(start)) {
         return None;
     }
     let is_code = file.is_rust() || path.ends_with(".toml") || path.ends_with(".trycmd");
@@ -110,13 +198,27 @@ fn test_code(file: &TextFile) -> Option<&str> {
     }
 }
 
-fn function_name(line: &str) -> Option<&str> {
-    let (_, rest) = line.split_once("fn ")?;
-    let end = rest.find(['(', '<'])?;
-    Some(&rest[..end]).filter(|name| {
-        name.bytes()
-            .all(|byte| byte == b'_' || byte.is_ascii_alphanumeric())
-    })
+/// The name of the routine, constant or macro that begins in a line.
+fn item_name(line: &str) -> Option<&str> {
+    let mut rest = line.trim_start();
+    for start in [
+        "pub(crate) ",
+        "pub(super) ",
+        "pub ",
+        "const fn ",
+        "fn ",
+        "const ",
+        "static ",
+    ] {
+        let Some(after) = rest.strip_prefix(start) else {
+            continue;
+        };
+        rest = after;
+        if !start.starts_with("pub") {
+            return Some(word(rest)).filter(|name| !name.is_empty());
+        }
+    }
+    None
 }
 
 /// The rules that a line of a test names.
@@ -168,9 +270,37 @@ mod tests {
 
     #[test]
     fn only_tests_count() {
-        let code = "self.find(ids::CONNECT_IRQL);\n";
+        let code = "    #[test]\n    fn a_test() {\n        found(ids::CONNECT_IRQL);\n    }\n";
         assert_eq!(found("a/src/b.rs", code), []);
         let tested = format!("fn x() {{}}\n#[cfg(test)]\nmod tests {{\n{code}}}\n");
         assert_eq!(found("a/src/b.rs", &tested).len(), 1);
+        assert_eq!(found("crates/dirql-trace/src/b.rs", &tested), []);
+    }
+
+    #[test]
+    fn what_a_table_or_a_helper_names_counts_for_the_tests_that_use_it() {
+        let text = "\
+const PLANTED: &[&str] = &[
+    \"DQ0101\",
+];
+
+fn look() {
+    PLANTED;
+}
+
+#[test]
+fn a_test() {
+    look();
+}
+
+#[test]
+fn another() {
+    looks();
+}
+";
+        let test = "a/tests/b.rs: a_test".to_owned();
+        assert_eq!(found("a/tests/b.rs", text), [(101, vec![test])]);
+        let unused = "fn look() {\n    \"DQ0101\";\n}\n";
+        assert_eq!(found("a/tests/b.rs", unused), []);
     }
 }
