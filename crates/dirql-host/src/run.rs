@@ -461,6 +461,11 @@ impl Platform for LinuxPlatform {
     fn call_site(&self) -> CallSite {
         self.site.get()
     }
+
+    fn original(&self, address: u64) -> u64 {
+        let original = self.space.original(address);
+        original.map_or(address, |original| original.address)
+    }
 }
 
 /// Whether an address is one for the processor: bits 47 to 63 are alike.

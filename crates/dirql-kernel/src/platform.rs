@@ -127,6 +127,11 @@ pub trait Platform {
     /// The return address of the driver's innermost call into the kernel, and the stack
     /// pointer there; zero when there is none.
     fn call_site(&self) -> CallSite;
+
+    /// The driver's own instruction that runs at `address`, where it may run as a copy.
+    fn original(&self, address: u64) -> u64 {
+        address
+    }
 }
 
 /// Where a driver called the kernel.

@@ -43,10 +43,6 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn instruction(&self) -> u64 {
-        self.instruction.get()
-    }
-
     pub(crate) fn take_instruction(&self) -> u64 {
         self.instruction.take()
     }
@@ -121,13 +117,24 @@ impl Kernel {
         self.report.instruction.set(instruction);
     }
 
+    /// The driver's instruction that is being carried out for it, 0 if none is.
+    pub(crate) fn instruction(&self) -> u64 {
+        match self.report.instruction.get() {
+            0 => 0,
+            address => self.platform().original(address),
+        }
+    }
+
     /// Where the driver code waits that a yield point has stopped, 0 if that is unknown, and
     /// whether that is after a call.
     pub(crate) fn waiting_place(&self) -> (u64, bool) {
         let ddi = self.report.ddi.get();
         match ddi.name {
             Some(_) => (ddi.site.return_address, true),
-            None => (self.report.waiting.get(), false),
+            None => match self.report.waiting.get() {
+                0 => (0, false),
+                address => (self.platform().original(address), false),
+            },
         }
     }
 

@@ -507,6 +507,10 @@ rules! {
         "a device that can be told is silent until its interrupt is connected",
         "mask interrupts at the device, and clear what is pending, before the connect; let it interrupt afterwards",
         "wdm.IoConnectInterruptEx, Remarks; Registering an ISR", "0xF2 HARDWARE_INTERRUPT_STORM where others are on the line";
+    ISR_EXTENDED_STATE = 577, Error,
+        "an ISR uses no registers beyond those of SSE",
+        "compile it without AVX and x87, and leave such work to a DPC or a thread, inside KeSaveExtendedProcessorState",
+        "Using Extended Processor Features in Windows Drivers; bug check 0xC4, parameter 0x110", "0xC4 0x110, or registers of whoever was interrupted change";
     FLOATING_SAVE = 578, Warning,
         "FloatingSave is FALSE",
         "pass FALSE; nothing is saved for it, and an ISR needs no floating point",

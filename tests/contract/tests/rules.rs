@@ -163,6 +163,8 @@ fn what_breaks_a_rule_is_reported_with_both_functions_and_what_keeps_it_is_not()
         (240, With::AtEveryStep("foreign="), "DQ0123", "IsrThatClaimsAll", Some("Connect")),
         (250, With::OneProcessor, "DQ0122", "IsrThatOnlyClaims", Some("Connect")),
         (260, With::Nothing, "DQ0120", "IsrThatRaises", Some("IsrThatRaises")),
+        (261, With::Nothing, "DQ0577", "IsrWithAvx", Some("Connect")),
+        (262, With::Nothing, "DQ0577", "IsrWithX87", Some("Connect")),
         (290, With::Messages, "DQ0001", "SynchronizeMessages", None),
         (300, With::AtEveryStep("fail=call:"), "DQ0001", "BreakConnectFails", None),
         (310, With::Nothing, "DQ0142", "BreakDpcInitialized", None),

@@ -30,7 +30,7 @@ mod translate;
 mod watch;
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
 
@@ -83,6 +83,8 @@ pub(crate) struct Recoder {
     heads: RefCell<Heads>,
     /// Whether a driver has been seen to use vector registers of more than 128 bits.
     vectors: Cell<bool>,
+    /// Instructions with twins that use registers beyond those of SSE.
+    extended: RefCell<BTreeSet<u64>>,
 }
 
 /// Whether `address` is in a twin.
@@ -106,6 +108,7 @@ impl Recoder {
             recorder: OnceCell::new(),
             heads: RefCell::default(),
             vectors: Cell::new(false),
+            extended: RefCell::default(),
         })
     }
 
@@ -193,6 +196,16 @@ impl Recoder {
         self.area.twin(original)
     }
 
+    /// Whether something else may happen before the instruction at `original`.
+    fn stops_at(&self, original: u64) -> bool {
+        self.watch.borrow().stops.has(original)
+    }
+
+    /// Whether the instruction at `original` uses registers beyond those of SSE.
+    fn is_extended(&self, original: u64) -> bool {
+        self.extended.borrow().contains(&original)
+    }
+
     /// The twin of the instruction at `original`, made if there is none. `None` where no
     /// code may have one, or if there is no room.
     pub(crate) fn twin_or_make(&self, source: &dyn Source, original: u64) -> Option<u64> {
@@ -243,7 +256,10 @@ impl Recoder {
 
     /// Whose twin `address` is in.
     pub(crate) fn original(&self, address: u64) -> Option<Original> {
-        let offset = address.checked_sub(TWINS.start)? as u32;
+        if !TWINS.contains(&address) {
+            return None;
+        }
+        let offset = (address - TWINS.start) as u32;
         let places = self.places.borrow();
         let after = places.partition_point(|(start, _)| *start <= offset);
         let (start, original) = *places.get(after.checked_sub(1)?)?;
@@ -311,6 +327,10 @@ impl Surroundings for Around<'_> {
     }
 
     fn before(&self, instruction: &iced_x86::Instruction, code: &mut Code) {
+        if dirql_image::uses_extended_state(instruction) {
+            let mut extended = self.recoder.extended.borrow_mut();
+            extended.insert(instruction.ip());
+        }
         let vectors = self.recoder.vectors.get();
         self.recoder
             .watch

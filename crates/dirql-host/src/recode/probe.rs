@@ -3,6 +3,8 @@
 use std::arch::naked_asm;
 use std::panic::AssertUnwindSafe;
 
+use dirql_kernel::{Ddi, Kernel};
+
 use crate::run::{self, LinuxPlatform};
 
 /// Where the gate of probes leads. On the stack are the address in the twin to go on at and,
@@ -121,19 +123,33 @@ pub(super) unsafe extern "C" fn enter_with_vectors() {
 extern "win64" fn probe(instruction: u64, stack_pointer: u64) {
     let platform = run::platform();
     // What the kernel does needs more of the stack than the driver has left.
-    if !platform.strands.is_used_up(stack_pointer) {
-        stand_before(platform, instruction, stack_pointer);
+    if platform.strands.is_used_up(stack_pointer) {
+        return;
+    }
+    let recoder = platform.space.recoder();
+    if recoder.is_some_and(|recoder| recoder.stops_at(instruction)) {
+        stand_before(platform, instruction, stack_pointer, Kernel::attend);
+    }
+    if recoder.is_some_and(|recoder| recoder.is_extended(instruction)) {
+        stand_before(platform, instruction, stack_pointer, |kernel| {
+            kernel.use_extended_state(instruction)
+        });
     }
 }
 
 #[inline(never)]
-fn stand_before(platform: &LinuxPlatform, instruction: u64, stack_pointer: u64) {
+fn stand_before(
+    platform: &LinuxPlatform,
+    instruction: u64,
+    stack_pointer: u64,
+    attend: impl FnOnce(&Kernel) -> Ddi<()>,
+) {
     let kernel = run::current_kernel();
     platform.end_records(kernel);
     let driver = platform.leave_driver();
     let outer = platform.stand_at(instruction, stack_pointer);
     kernel.come_to(instruction);
-    let result = std::panic::catch_unwind(AssertUnwindSafe(|| kernel.attend()));
+    let result = std::panic::catch_unwind(AssertUnwindSafe(|| attend(kernel)));
     match result {
         Ok(Ok(())) => {}
         Ok(Err(stop)) => run::stop(kernel, stop),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use dirql_image::uses_extended_state;
 use iced_x86::{Code as Opcode, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, Register};
 
 use super::emit::{Code, RAX, RCX, memory_operand};
@@ -37,7 +38,7 @@ pub enum Stops {
 }
 
 impl Stops {
-    fn has(&self, address: u64) -> bool {
+    pub(super) fn has(&self, address: u64) -> bool {
         match self {
             Self::Nowhere => false,
             Self::At(addresses) => addresses.contains(&address),
@@ -50,22 +51,27 @@ impl Watch {
     /// Adds what is to happen before `instruction`. `vectors` says whether the driver uses
     /// vector registers of more than 128 bits.
     pub(super) fn before(&self, instruction: &Instruction, code: &mut Code, vectors: bool) {
-        if self.stops.has(instruction.ip()) {
-            // A stack that has no room for the probe overflows here, where it is the driver's.
-            for bytes in if vectors {
-                &ROOM_FOR_VECTORS[..]
-            } else {
-                &ROOM[..]
-            } {
-                code.store_below_stack(*bytes);
-            }
-            code.push_address(instruction.ip());
-            code.call_to(if vectors { PROBE_WITH_VECTORS } else { PROBE });
+        if self.stops.has(instruction.ip()) || uses_extended_state(instruction) {
+            probe(instruction.ip(), code, vectors);
         }
         if self.record {
             record(instruction, code);
         }
     }
+}
+
+/// Comes to the kernel before the instruction at `address`.
+fn probe(address: u64, code: &mut Code, vectors: bool) {
+    // A stack that has no room for the probe overflows here, where it is the driver's.
+    for bytes in if vectors {
+        &ROOM_FOR_VECTORS[..]
+    } else {
+        &ROOM[..]
+    } {
+        code.store_below_stack(*bytes);
+    }
+    code.push_address(address);
+    code.call_to(if vectors { PROBE_WITH_VECTORS } else { PROBE });
 }
 
 /// Notes the memory operands of `instruction`. The stack accesses of calls, returns, pushes

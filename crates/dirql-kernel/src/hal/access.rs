@@ -129,7 +129,7 @@ impl Kernel {
                 port: true,
                 width,
                 value,
-                instruction: self.report.instruction(),
+                instruction: self.instruction(),
             });
         }
         value
@@ -144,7 +144,7 @@ impl Kernel {
                 port: true,
                 width,
                 value,
-                instruction: self.report.instruction(),
+                instruction: self.instruction(),
             });
         }
         self.ke.patience.device_is_written();
@@ -162,7 +162,7 @@ impl Kernel {
                 port: false,
                 width,
                 value,
-                instruction: self.report.instruction(),
+                instruction: self.instruction(),
             });
         }
         value
@@ -177,7 +177,7 @@ impl Kernel {
                 port: false,
                 width,
                 value,
-                instruction: self.report.instruction(),
+                instruction: self.instruction(),
             });
         }
         self.ke.patience.device_is_written();
@@ -225,7 +225,7 @@ impl Kernel {
     }
 
     fn note_write(&self, device: DeviceId) {
-        let instruction = self.report.instruction();
+        let instruction = self.instruction();
         let place = match instruction {
             0 => self.here(),
             instruction => self.here_at(instruction),

@@ -33,6 +33,26 @@ impl Kernel {
         self.check_extended_state("KeRestoreExtendedProcessorState")
     }
 
+    /// Driver code uses registers beyond those of SSE in the instruction at `instruction`, which is
+    /// next.
+    ///
+    /// Findings: DQ0577 an ISR does. One at PASSIVE_LEVEL is part of a thread.
+    ///
+    /// # Errors
+    /// [`crate::Stop::Ended`] if the finding ends the run.
+    pub fn use_extended_state(&self, instruction: u64) -> Ddi<()> {
+        let Some(isr) = self.running_isr().filter(|isr| !isr.passive) else {
+            return Ok(());
+        };
+        let connected = self.connection_place(isr.object);
+        self.find_at(
+            ids::ISR_EXTENDED_STATE,
+            String::from("an ISR uses registers beyond those of SSE, which nobody saves around it"),
+            self.here_at(instruction),
+            connected.map(|place| (String::from("the interrupt was connected here"), place)),
+        )
+    }
+
     fn check_extended_state(&self, routine: &str) -> Ddi<()> {
         if self.irql() <= Irql::DISPATCH {
             return Ok(());

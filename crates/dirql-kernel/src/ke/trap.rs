@@ -46,7 +46,7 @@ impl Kernel {
     pub fn write_cr8(&self, value: u64) {
         self.count_step();
         let to = Irql(value as u8 & 0xF);
-        self.note_raise(to, self.here_at(self.report.instruction()));
+        self.note_raise(to, self.here_at(self.instruction()));
         self.set_irql(to);
         self.forget_raise(to);
     }

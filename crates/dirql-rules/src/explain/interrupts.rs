@@ -100,6 +100,9 @@ super::explanations! {
 576: "Until the ISR is connected nobody can silence the device. On a shared line the others' ISRs are called over and over, and what the device had to say may be lost.",
 "WRITE_REGISTER_ULONG(&Registers->Enable, 1);\nIoConnectInterruptEx(&Connect);",
 "IoConnectInterruptEx(&Connect);\nWRITE_REGISTER_ULONG(&Registers->Enable, 1);";
+577: "The processor's state beyond SSE is not saved around an ISR, and KeSaveExtendedProcessorState is not for its level. What was interrupted finds other values in its registers.",
+"BOOLEAN Isr(...) { CopyWithAvx(Context->Buffer, Registers); ...",
+"BOOLEAN Isr(...) { KeInsertQueueDpc(&Context->Dpc, NULL, NULL); ...";
 578: "The parameter is a leftover: it has to be FALSE on some processors and does nothing on others. An ISR that counts on it has its registers saved by nobody.",
 "IoConnectInterrupt(&Interrupt, Isr, c, NULL, v, l, l, Latched, FALSE, mask, TRUE);",
 "IoConnectInterrupt(&Interrupt, Isr, c, NULL, v, l, l, Latched, FALSE, mask, FALSE);";

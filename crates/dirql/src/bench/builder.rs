@@ -242,7 +242,9 @@ impl Builder {
             }));
         host.kernel().set_chooser(self.chooser);
         host.kernel().let_choose(!self.chooses_later);
-        if let Some(watch) = self.watch {
+        // What ISRs must not use is seen in code that is watched.
+        let extended = waiting.iter().any(Driver::has_extended_code);
+        if let Some(watch) = self.watch.or_else(|| extended.then(Watch::default)) {
             host.kernel().tell_memory(watch.record);
             host.watch(watch)
                 .map_err(|error| BenchError::Watch(error.kind()))?;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dirql_host::native;
+use dirql_image::Image;
 use dirql_image::inf::{self, Inf, RegistryData, RegistryValue};
 use dirql_kernel::WindowsVersion;
 
@@ -23,6 +24,8 @@ pub struct Driver {
     pub(super) directory: Option<PathBuf>,
     /// The files that its image imports from, as it names them.
     imported_files: Vec<String>,
+    /// Whether its code uses registers beyond those of SSE.
+    extended: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -57,6 +60,10 @@ impl Driver {
         })
     }
 
+    pub(super) const fn has_extended_code(&self) -> bool {
+        self.extended
+    }
+
     /// A copy that has nothing in common with this one.
     pub(crate) fn apart(&self) -> Self {
         Self {
@@ -72,6 +79,8 @@ impl Driver {
         Self {
             name: name.into(),
             imported_files: imported_files(&bytes),
+            extended: Image::parse(&bytes)
+                .is_ok_and(|image| dirql_image::has_extended_code(&image)),
             code: Code::Image(bytes),
             inf: None,
             registry: Vec::new(),
@@ -92,6 +101,7 @@ impl Driver {
             pdb: None,
             directory: None,
             imported_files: Vec::new(),
+            extended: false,
         }
     }
 
