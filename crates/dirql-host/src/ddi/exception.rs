@@ -60,6 +60,11 @@ pub(super) const DIRECT: &[Export] = &[
         shim: cpu::capture_context as *const (),
     },
     Export {
+        name: "ExRaiseException",
+        irql: None,
+        shim: raise_record as *const (),
+    },
+    Export {
         name: "RtlRaiseException",
         irql: None,
         shim: raise_record as *const (),

@@ -48,6 +48,7 @@ mod po;
 mod po_framework;
 mod print;
 mod ps;
+mod ps_system;
 mod recent;
 mod rtl;
 mod rtl_memory;
@@ -290,6 +291,7 @@ fn families() -> Vec<&'static [Export]> {
         modern::ROUTINES,
         print::EXPORTS,
         ps::EXPORTS,
+        ps_system::EXPORTS,
         recent::EXPORTS,
         rtl::EXPORTS,
         rtl_memory::EXPORTS,

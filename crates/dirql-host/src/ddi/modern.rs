@@ -43,6 +43,27 @@ exports! {
         = |k| k.ex_wait_for_rundown_protection_release(reference).map(Nothing::from);
     fn ExRundownCompleted(reference: Rundown) -> Nothing = |k| k.ex_rundown_completed(reference).map(Nothing::from);
 
+    fn ExAllocateCacheAwareRundownProtection(pool: u32, tag: u32) -> u64
+        = |k| k.ex_allocate_cache_aware_rundown_protection(pool, tag);
+    fn ExFreeCacheAwareRundownProtection(reference: u64) -> Nothing = |k| k.ex_free_pool(reference).map(Nothing::from);
+    fn ExSizeOfRundownProtectionCacheAware() -> u64 = |k| k.ex_size_of_rundown_protection_cache_aware();
+    fn ExInitializeRundownProtectionCacheAware(reference: Rundown, _bytes: u64) -> Nothing
+        = |k| k.ex_initialize_rundown_protection(reference).map(Nothing::from);
+    fn ExReInitializeRundownProtectionCacheAware(reference: Rundown) -> Nothing
+        = |k| k.ex_initialize_rundown_protection(reference).map(Nothing::from);
+    fn ExAcquireRundownProtectionCacheAware(reference: Rundown) -> u8
+        = |k| k.ex_acquire_rundown_protection(reference, 1);
+    fn ExAcquireRundownProtectionCacheAwareEx(reference: Rundown, count: u32) -> u8
+        = |k| k.ex_acquire_rundown_protection(reference, count);
+    fn ExReleaseRundownProtectionCacheAware(reference: Rundown) -> Nothing
+        = |k| k.ex_release_rundown_protection(reference, 1).map(Nothing::from);
+    fn ExReleaseRundownProtectionCacheAwareEx(reference: Rundown, count: u32) -> Nothing
+        = |k| k.ex_release_rundown_protection(reference, count).map(Nothing::from);
+    fn ExWaitForRundownProtectionReleaseCacheAware(reference: Rundown) -> Nothing
+        = |k| k.ex_wait_for_rundown_protection_release(reference).map(Nothing::from);
+    fn ExRundownCompletedCacheAware(reference: Rundown) -> Nothing
+        = |k| k.ex_rundown_completed(reference).map(Nothing::from);
+
     fn ExAllocateTimer(callback: u64, context: u64, attributes: u32) -> u64
         = |k| k.ex_allocate_timer(callback, context, attributes);
     fn ExSetTimer(timer: u64, due: i64, period: i64, _parameters: u64) -> u8 = |k| k.ex_set_timer(timer, due, period);

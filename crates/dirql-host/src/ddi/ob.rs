@@ -40,6 +40,10 @@ exports! {
         = |k| k.se_capture_security_descriptor(descriptor, mode, pool, capture, captured);
     fn ZwSetSecurityObject(handle: u64, information: u32, descriptor: DriverPtr<SecurityDescriptor>) -> NtStatus
         = |k| k.zw_set_security_object(handle, information, descriptor);
+    fn ZwQueryObject(handle: u64, class: u32, to: u64, room: u32, needed: DriverPtr<u32>) -> NtStatus
+        = |k| k.zw_query_object(handle, class, (to, room), needed);
+    fn ZwWaitForMultipleObjects(count: u32, handles: DriverPtr<u64>, kind: u32, alertable: u8, timeout: DriverPtr<i64>) -> NtStatus
+        = |k| k.zw_wait_for_multiple_objects(count, handles, kind, alertable, timeout);
     fn ZwCreateDirectoryObject(handle: DriverPtr<u64>, access: u32, attributes: Attributes) -> NtStatus
         = |k| k.zw_create_directory_object(handle, access, attributes);
     fn ZwOpenDirectoryObject(handle: DriverPtr<u64>, access: u32, attributes: Attributes) -> NtStatus

@@ -1,20 +1,23 @@
 //! Routines that came with later systems, of several families.
 
 use dirql_abi::NtStatus;
-use dirql_abi::irp::FileObject;
+use dirql_abi::dispatcher::{FastMutex, KDeviceQueue, KDeviceQueueEntry};
+use dirql_abi::irp::{FileObject, Irp};
 use dirql_abi::memory::GeneralLookaside;
 use dirql_abi::processor::GroupAffinity;
+use dirql_abi::resource::CmPartialResourceDescriptor;
 use dirql_abi::string::UnicodeString;
 use dirql_kernel::DriverPtr;
 use dirql_kernel::io::PropertyRoom;
 use dirql_kernel::rtl::CountedString;
 
-use super::{Nothing, exports};
+use super::{Nothing, Signed, exports};
 
 type Str = DriverPtr<CountedString>;
 type Lookaside = DriverPtr<GeneralLookaside>;
 type Key = DriverPtr<[u8; 20]>;
 type Out = DriverPtr<u32>;
+type Descriptor = DriverPtr<CmPartialResourceDescriptor>;
 
 exports! {
     fn KeGenericCallDpc(routine: u64, context: u64) -> Nothing
@@ -32,6 +35,42 @@ exports! {
     fn KeQueryNodeActiveAffinity(node: u16, affinity: DriverPtr<GroupAffinity>, count: DriverPtr<u16>) -> Nothing
         = |k| k.ke_query_node_active_affinity(node, affinity, count).map(Nothing::from);
     fn KeQueryNodeMaximumProcessorCount(node: u16) -> u16 = |k| k.ke_query_node_maximum_processor_count(node);
+    fn KeSetBasePriorityThread(thread: u64, increment: i32) -> Signed
+        = |k| k.ke_set_base_priority_thread(thread, increment).map(Signed);
+    fn KeSetAffinityThread(thread: u64, mask: u64) -> u64 = |k| k.ke_set_affinity_thread(thread, mask);
+    fn KeRemoveByKeyDeviceQueueIfBusy(queue: DriverPtr<KDeviceQueue>, key: u32) -> DriverPtr<KDeviceQueueEntry>
+        = |k| k.ke_remove_by_key_device_queue_if_busy(queue, key);
+    fn RtlCmDecodeMemIoResource(descriptor: Descriptor, start: DriverPtr<u64>) -> u64
+        = |k| k.rtl_cm_decode_mem_io_resource(descriptor, start);
+    fn RtlCmEncodeMemIoResource(descriptor: Descriptor, kind: u8, length: u64, start: u64) -> NtStatus
+        = |k| k.rtl_cm_encode_mem_io_resource(descriptor, kind, length, start);
+    fn RtlFindClosestEncodableLength(length: u64, target: DriverPtr<u64>) -> NtStatus
+        = |k| k.rtl_find_closest_encodable_length(length, target);
+    fn IoSetTopLevelIrp(irp: u64) -> Nothing = |k| k.io_set_top_level_irp(irp).map(Nothing::from);
+    fn IoGetTopLevelIrp() -> u64 = |k| k.io_get_top_level_irp();
+    fn IoIsSystemThread(thread: u64) -> u8 = |k| k.io_is_system_thread(thread);
+    fn IoSetIoPriorityHint(irp: DriverPtr<Irp>, hint: u32) -> NtStatus = |k| k.io_set_io_priority_hint(irp, hint);
+    fn IoGetIoPriorityHint(irp: DriverPtr<Irp>) -> u32 = |k| k.io_get_io_priority_hint(irp);
+    fn ExEnterCriticalRegionAndAcquireFastMutexUnsafe(mutex: DriverPtr<FastMutex>) -> Nothing
+        = |k| {
+            k.ke_enter_critical_region()?;
+            k.ex_acquire_fast_mutex_unsafe(mutex).map(Nothing::from)
+        };
+    fn ExReleaseFastMutexUnsafeAndLeaveCriticalRegion(mutex: DriverPtr<FastMutex>) -> Nothing
+        = |k| {
+            k.ex_release_fast_mutex_unsafe(mutex)?;
+            k.ke_leave_critical_region().map(Nothing::from)
+        };
+    fn RtlAreAllAccessesGranted(granted: u32, desired: u32) -> u8 = |_k| Ok((!granted & desired == 0).into());
+    fn RtlAreAnyAccessesGranted(granted: u32, desired: u32) -> u8 = |_k| Ok((granted & desired != 0).into());
+    fn RtlNumberOfSetBitsUlongPtr(bits: u64) -> u32 = |_k| Ok(bits.count_ones());
+    fn RtlEqualLuid(one: DriverPtr<u64>, other: DriverPtr<u64>) -> u8 = |k| Ok((k.read(one)? == k.read(other)?).into());
+    fn RtlCopyLuid(to: DriverPtr<u64>, from: DriverPtr<u64>) -> Nothing
+        = |k| Ok(Nothing::from(k.write(to, k.read(from)?)?));
+    // There is no kernel debugger that could break in.
+    fn KdPollBreakIn() -> u8 = |_k| Ok(0);
+    // All text is shown, whatever its component and level.
+    fn DbgQueryDebugFilterState(_component: u32, _level: u32) -> NtStatus = |_k| Ok(NtStatus(1));
     // Caches of the simulated computer are coherent, and writes are in order.
     fn KeInvalidateAllCaches() -> u8 = |_k| Ok(1);
     fn KeFlushWriteBuffer() -> Nothing = |_k| Ok(Nothing::from(()));

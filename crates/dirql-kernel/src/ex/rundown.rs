@@ -15,6 +15,9 @@ use crate::{Ddi, DriverPtr, Kernel};
 /// Run-down has begun.
 const BEGUN: u64 = 1;
 
+/// Bytes of a reference whose count is spread: a line of a cache.
+const CACHE_AWARE_BYTES: u64 = 64;
+
 /// One user.
 const USER: u64 = 2;
 
@@ -28,6 +31,35 @@ impl Kernel {
     /// An argument that is not memory.
     pub fn ex_initialize_rundown_protection(&self, reference: DriverPtr<u64>) -> Ddi<()> {
         Ok(self.write(reference, 0)?)
+    }
+
+    /// `PEX_RUNDOWN_REF_CACHE_AWARE ExAllocateCacheAwareRundownProtection(POOL_TYPE, ULONG Tag)`
+    ///
+    /// Makes a reference whose count is spread over processors on Windows. Here it is one word, as
+    /// one processor runs at a time; drivers see its address only.
+    ///
+    /// - IRQL: at or below APC_LEVEL for paged pool, else at or below DISPATCH_LEVEL.
+    /// - Returns: NULL without memory.
+    /// - Source: WDK reference, wdm.ExAllocateCacheAwareRundownProtection.
+    ///
+    /// # Errors
+    /// As [`Kernel::pool_allocate`].
+    pub fn ex_allocate_cache_aware_rundown_protection(&self, pool: u32, tag: u32) -> Ddi<u64> {
+        let reference = self.pool_allocate(pool, CACHE_AWARE_BYTES, tag)?;
+        if reference != 0 {
+            self.ex_initialize_rundown_protection(DriverPtr::new(reference))?;
+        }
+        Ok(reference)
+    }
+
+    /// `SIZE_T ExSizeOfRundownProtectionCacheAware(VOID)`: bytes that
+    /// `ExInitializeRundownProtectionCacheAware` wants. Source: WDK reference,
+    /// wdm.ExSizeOfRundownProtectionCacheAware.
+    ///
+    /// # Errors
+    /// None that a driver can cause.
+    pub fn ex_size_of_rundown_protection_cache_aware(&self) -> Ddi<u64> {
+        Ok(CACHE_AWARE_BYTES)
     }
 
     /// `BOOLEAN ExAcquireRundownProtectionEx(PEX_RUNDOWN_REF, ULONG Count)`
@@ -149,5 +181,22 @@ mod tests {
         assert!(done.get());
         kernel.ex_release_rundown_protection(reference, 1).unwrap();
         assert_eq!(bench.rules(), [ids::RUNDOWN]);
+    }
+
+    #[test]
+    fn a_reference_that_is_spread_is_made_from_pool() {
+        let bench = Bench::new(Config::default());
+        let kernel = &bench.kernel;
+        let address = kernel
+            .ex_allocate_cache_aware_rundown_protection(0x200, 1)
+            .unwrap();
+        let reference = DriverPtr::new(address);
+        assert_eq!(kernel.ex_acquire_rundown_protection(reference, 1), Ok(1));
+        kernel.ex_release_rundown_protection(reference, 1).unwrap();
+        kernel.ex_rundown_completed(reference).unwrap();
+        assert_eq!(kernel.ex_acquire_rundown_protection(reference, 1), Ok(0));
+        assert!(kernel.ex_size_of_rundown_protection_cache_aware().unwrap() >= 8);
+        kernel.ex_free_pool(address).unwrap();
+        assert!(bench.rules().is_empty());
     }
 }

@@ -37,9 +37,15 @@ impl Kernel {
     /// # Errors
     /// An out pointer that is not memory.
     pub fn io_get_stack_limits(&self, low: DriverPtr<u64>, high: DriverPtr<u64>) -> Ddi<()> {
-        let stack = self.current_stack().unwrap_or_default();
+        let stack = self.stack_of_caller();
         self.write(low, stack.start)?;
         Ok(self.write(high, stack.end)?)
+    }
+
+    /// The lowest and the highest address of the current thread's stack.
+    #[must_use]
+    pub fn stack_of_caller(&self) -> core::ops::Range<u64> {
+        self.current_stack().unwrap_or_default()
     }
 
     /// `PVOID IoGetInitialStack(VOID)`

@@ -136,6 +136,21 @@ impl Kernel {
         self.take_entry(queue, chosen)
     }
 
+    /// `PKDEVICE_QUEUE_ENTRY KeRemoveByKeyDeviceQueueIfBusy(PKDEVICE_QUEUE, ULONG SortKey)`: as
+    /// [`Kernel::ke_remove_by_key_device_queue`], for a queue that may be idle; then NULL.
+    ///
+    /// - IRQL: DISPATCH_LEVEL.
+    /// - Source: WDK reference, wdm.KeRemoveByKeyDeviceQueueIfBusy.
+    ///
+    /// # Errors
+    /// As [`Kernel::ke_insert_device_queue`].
+    pub fn ke_remove_by_key_device_queue_if_busy(&self, queue: Queue, key: u32) -> Ddi<Entry> {
+        if self.read(at!(queue, KDeviceQueue, busy))? == 0 {
+            return Ok(Entry::NULL);
+        }
+        self.ke_remove_by_key_device_queue(queue, key)
+    }
+
     fn take_entry(&self, queue: Queue, entry: Option<u64>) -> Ddi<Entry> {
         let Some(entry) = entry else {
             self.write(at!(queue, KDeviceQueue, busy), 0)?;

@@ -26,6 +26,7 @@ mod irp;
 mod legacy_resources;
 mod list;
 mod loaded_modules;
+mod memory_length;
 mod named_event;
 mod notification;
 mod paths;
@@ -44,6 +45,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod timer;
+mod top_level;
 mod user;
 mod verify_device;
 mod wmi;
@@ -87,6 +89,8 @@ pub(crate) struct Io {
     error_log: RefCell<error_log::ErrorLog>,
     /// Devices to verify, by thread.
     to_verify: RefCell<BTreeMap<u64, u64>>,
+    /// The request that each thread works for at the top level.
+    top_level: RefCell<BTreeMap<u64, u64>>,
     wmi_providers: RefCell<BTreeSet<u64>>,
     notifications: notification::Notifications,
     claims: legacy_resources::Claims,

@@ -85,6 +85,24 @@ impl Kernel {
         self.revert_current_thread(Affinity { group, mask })
     }
 
+    /// `KAFFINITY KeSetAffinityThread(PKTHREAD, KAFFINITY)`: from now on the thread runs on these
+    /// processors of group 0 only.
+    ///
+    /// - IRQL: at or below DISPATCH_LEVEL.
+    /// - Returns: where it could run before; 0, and nothing changes, if none of them exists.
+    /// - Source: exported, no page.
+    pub fn ke_set_affinity_thread(&self, kthread: u64, mask: u64) -> Ddi<u64> {
+        let all = self.active_mask(0);
+        let Some(thread) = self.thread_at(kthread).filter(|_| mask & all != 0) else {
+            return Ok(0);
+        };
+        let before = self.affinity_of(thread).map_or(all, |before| before.mask);
+        let mask = mask & all;
+        self.set_affinity(thread, Some(Affinity { group: 0, mask }));
+        self.take_pending()?;
+        Ok(before)
+    }
+
     fn current_affinity(&self) -> Option<Affinity> {
         self.affinity_of(self.current_thread()?)
     }

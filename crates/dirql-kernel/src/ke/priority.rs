@@ -10,7 +10,7 @@
 use dirql_abi::processor::kthread;
 
 use super::processor::asked;
-use super::thread::{HIGH_PRIORITY, State, ThreadId};
+use super::thread::{HIGH_PRIORITY, NORMAL_PRIORITY, State, ThreadId};
 use crate::stop::Ddi;
 use crate::{DriverPtr, Kernel};
 
@@ -25,6 +25,37 @@ impl Kernel {
             .thread_at(kthread)
             .map_or(0, |thread| self.set_priority(thread, priority));
         Ok(i32::from(before))
+    }
+
+    /// `LONG KeSetBasePriorityThread(PKTHREAD, LONG Increment)`
+    ///
+    /// Sets the priority relative to that of the system process, which is 8: within 1..=15, and to one
+    /// of these two for increments of 16 and -16.
+    ///
+    /// - IRQL: at or below DISPATCH_LEVEL.
+    /// - Returns: the increment before.
+    /// - Source: ntifs.h; exported, no page. Win32 documentation, "Scheduling Priorities", for the
+    ///   bounds.
+    pub fn ke_set_base_priority_thread(&self, kthread: u64, increment: i32) -> Ddi<i32> {
+        const PROCESS: i32 = NORMAL_PRIORITY as i32;
+        let Some(thread) = self.thread_at(kthread) else {
+            return Ok(0);
+        };
+        let highest = i32::from(LOW_REALTIME_PRIORITY) - 1;
+        let priority = match increment {
+            16.. => highest,
+            ..=-16 => 1,
+            other => (PROCESS + other).clamp(1, highest),
+        };
+        let before = self.base_priority_of(thread);
+        self.set_priority(thread, priority as u8);
+        Ok(i32::from(before) - PROCESS)
+    }
+
+    fn base_priority_of(&self, thread: ThreadId) -> u8 {
+        let all = self.ke.threads.all.borrow();
+        all.get(thread.0 as usize)
+            .map_or(0, |thread| thread.priority - thread.boost)
     }
 
     /// `KPRIORITY KeQueryPriorityThread(PKTHREAD)`

@@ -3,12 +3,15 @@
 //! Source: WDK reference, wdm.ZwCreateTimer and its relatives, wdm.ZwCreateEvent,
 //! ntifs.ZwWaitForSingleObject; "Object Management".
 
+use alloc::vec::Vec;
+
 use dirql_abi::NtStatus;
-use dirql_abi::dispatcher::{KEvent, KTimer};
+use dirql_abi::dispatcher::{KEvent, KTimer, KWaitBlock, MAXIMUM_WAIT_OBJECTS, wait_type};
 use dirql_abi::irp::FileObject;
 use dirql_abi::object::{ObjectAttributes, object_flags};
 
 use super::ObjectKind;
+use crate::ke::WaitMode;
 use crate::{Ddi, DriverPtr, Kernel, at};
 
 /// Tag of the pool that the objects are in.
@@ -294,8 +297,103 @@ impl Kernel {
         alertable: u8,
         timeout: DriverPtr<i64>,
     ) -> Ddi<NtStatus> {
+        let (body, object) = match self.waitable(handle)? {
+            Ok(found) => found,
+            Err(status) => return Ok(status),
+        };
+        // Nobody closes the handle while it is waited for.
+        self.obf_reference_object(body)?;
+        let status = self.ke_wait_for_single_object(object, 0, 0, alertable, timeout)?;
+        self.obf_dereference_object(body)?;
+        Ok(status)
+    }
+
+    /// `NTSTATUS ZwWaitForMultipleObjects(ULONG Count, HANDLE[], WAIT_TYPE, BOOLEAN Alertable,
+    /// PLARGE_INTEGER Timeout)`
+    ///
+    /// - IRQL: PASSIVE_LEVEL.
+    /// - Returns: as [`Kernel::zw_wait_for_single_object`] and KeWaitForMultipleObjects;
+    ///   INVALID_PARAMETER_1 for no handle or more than 64, INVALID_PARAMETER_3 for another type.
+    /// - Source: Win32 documentation, WaitForMultipleObjects; exported, no page.
+    ///
+    /// # Errors
+    /// An argument that is not memory; as KeWaitForMultipleObjects.
+    pub fn zw_wait_for_multiple_objects(
+        &self,
+        count: u32,
+        handles: DriverPtr<u64>,
+        kind: u32,
+        alertable: u8,
+        timeout: DriverPtr<i64>,
+    ) -> Ddi<NtStatus> {
+        if count == 0 || count > MAXIMUM_WAIT_OBJECTS {
+            return Ok(NtStatus::INVALID_PARAMETER_1);
+        }
+        if kind > wait_type::WaitAny {
+            return Ok(NtStatus::INVALID_PARAMETER_3);
+        }
+        let mut bodies = Vec::new();
+        let mut objects = Vec::new();
+        for index in 0..count as usize {
+            match self.waitable(self.read(handles.element(index))?)? {
+                Ok((body, object)) => {
+                    bodies.push(body);
+                    objects.push(object);
+                }
+                Err(status) => return Ok(status),
+            }
+        }
+        for body in &bodies {
+            self.obf_reference_object(*body)?;
+        }
+        let mode = WaitMode::new(0, alertable);
+        let status = self.wait_for_many(&objects, kind, mode, timeout)?;
+        for body in bodies {
+            self.obf_dereference_object(body)?;
+        }
+        Ok(status)
+    }
+
+    /// Waits with blocks of the system's own.
+    fn wait_for_many(
+        &self,
+        objects: &[u64],
+        kind: u32,
+        mode: WaitMode,
+        timeout: DriverPtr<i64>,
+    ) -> Ddi<NtStatus> {
+        let count = objects.len() as u64;
+        let addresses = self.allocate_zeroed(8 * count, TAG)?;
+        let blocks = self.allocate_zeroed(size_of::<KWaitBlock>() as u64 * count, TAG)?;
+        if addresses == 0 || blocks == 0 {
+            for memory in [addresses, blocks]
+                .into_iter()
+                .filter(|memory| *memory != 0)
+            {
+                self.pool_free(memory, Some(TAG))?;
+            }
+            return Ok(NtStatus::INSUFFICIENT_RESOURCES);
+        }
+        for (index, object) in objects.iter().enumerate() {
+            self.write(DriverPtr::<u64>::new(addresses).element(index), *object)?;
+        }
+        let status = self.ke_wait_for_multiple_objects(
+            count as u32,
+            addresses,
+            kind,
+            mode,
+            timeout,
+            blocks,
+        )?;
+        self.pool_free(addresses, Some(TAG))?;
+        self.pool_free(blocks, Some(TAG))?;
+        Ok(status)
+    }
+
+    /// What a handle is to, and the dispatcher object to wait for.
+    fn waitable(&self, handle: u64) -> Ddi<Result<(u64, u64), NtStatus>> {
         let Some(body) = self.ob_of_handle(handle) else {
-            return Ok(NtStatus::INVALID_HANDLE);
+            return Ok(Err(NtStatus::INVALID_HANDLE));
         };
         let object = match self.ob_kind(body) {
             Some(
@@ -310,13 +408,9 @@ impl Kernel {
                 self.ke_set_event(event, 0, 0)?;
                 event.address()
             }
-            _ => return Ok(NtStatus::OBJECT_TYPE_MISMATCH),
+            _ => return Ok(Err(NtStatus::OBJECT_TYPE_MISMATCH)),
         };
-        // Nobody closes the handle while it is waited for.
-        self.obf_reference_object(body)?;
-        let status = self.ke_wait_for_single_object(object, 0, 0, alertable, timeout)?;
-        self.obf_dereference_object(body)?;
-        Ok(status)
+        Ok(Ok((body, object)))
     }
 }
 
@@ -325,6 +419,37 @@ mod tests {
     use super::*;
     use crate::Config;
     use crate::testing::Bench;
+
+    #[test]
+    fn many_handles_are_waited_for_at_once() {
+        let bench = Bench::new(Config::default());
+        let handles = DriverPtr::<u64>::new(bench.variable(64));
+        let now = DriverPtr::<i64>::new(bench.variable(8));
+        bench.on_thread(move |kernel| {
+            for index in 0..4 {
+                let at = handles.element(index);
+                kernel.zw_create_event(at, 0, DriverPtr::NULL, 1, u8::from(index == 2))?;
+            }
+            let wait =
+                |count, kind| kernel.zw_wait_for_multiple_objects(count, handles, kind, 0, now);
+            assert_eq!(wait(4, 1)?, NtStatus::WAIT_2);
+            assert_eq!(wait(4, 1)?, NtStatus::TIMEOUT, "it was taken");
+            assert_eq!(wait(2, 0)?, NtStatus::TIMEOUT);
+            for index in 0..2 {
+                kernel.zw_change_event(
+                    kernel.read(handles.element(index))?,
+                    true,
+                    DriverPtr::NULL,
+                )?;
+            }
+            assert_eq!(wait(2, 0)?, NtStatus::SUCCESS);
+            assert_eq!(wait(0, 1)?, NtStatus::INVALID_PARAMETER_1);
+            assert_eq!(wait(65, 1)?, NtStatus::INVALID_PARAMETER_1);
+            assert_eq!(wait(2, 2)?, NtStatus::INVALID_PARAMETER_3);
+            assert_eq!(wait(5, 1)?, NtStatus::INVALID_HANDLE);
+            Ok(())
+        });
+    }
 
     #[test]
     fn a_timer_is_set_waited_for_and_cancelled_by_its_handle() {

@@ -49,6 +49,7 @@ impl Kernel {
     /// The object behind a handle.
     pub(crate) fn ob_of_handle(&self, handle: u64) -> Option<u64> {
         match handle {
+            CURRENT_PROCESS => Some(self.current_process()),
             CURRENT_THREAD => Some(self.current_kthread()),
             _ => self
                 .io
@@ -58,6 +59,12 @@ impl Kernel {
                 .get(&handle)
                 .map(|known| known.object),
         }
+    }
+
+    /// The access that a handle grants.
+    pub(super) fn access_of_handle(&self, handle: u64) -> u32 {
+        let handles = self.io.ob.handles.borrow();
+        handles.get(&handle).map_or(0, |known| known.access)
     }
 
     /// `NTSTATUS ZwClose(HANDLE Handle)`
@@ -120,13 +127,7 @@ impl Kernel {
             return Ok(NtStatus::OBJECT_TYPE_MISMATCH);
         }
         if !information.is_null() {
-            let access = self
-                .io
-                .ob
-                .handles
-                .borrow()
-                .get(&handle)
-                .map_or(0, |known| known.access);
+            let access = self.access_of_handle(handle);
             self.write(information, [0, access])?;
         }
         self.obf_reference_object(body)?;

@@ -11,6 +11,7 @@ mod callback;
 mod directory;
 mod dispatcher;
 mod handle;
+mod information;
 mod link;
 mod lookup;
 mod name;

@@ -167,6 +167,13 @@ impl Kernel {
             .map_or(0, |object| object.pointers)
     }
 
+    /// Open handles of an object, and all references to it.
+    pub(super) fn counts_of(&self, body: u64) -> (u32, u32) {
+        let objects = self.io.ob.objects.borrow();
+        let object = objects.get(&body);
+        object.map_or((0, 0), |object| (object.handles, object.pointers))
+    }
+
     /// The full name of an object, if it has one.
     pub(crate) fn ob_name(&self, body: u64) -> Option<String> {
         self.io

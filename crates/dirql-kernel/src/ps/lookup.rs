@@ -131,6 +131,37 @@ impl Kernel {
         Ok(NtStatus::SUCCESS)
     }
 
+    /// `NTSTATUS ZwOpenThread(PHANDLE, ACCESS_MASK, POBJECT_ATTRIBUTES, PCLIENT_ID)`
+    ///
+    /// - IRQL: PASSIVE_LEVEL.
+    /// - Returns: as [`Kernel::zw_open_process`]; a process of 0 in the identifier is any.
+    /// - Source: exported, no page; Win32 documentation, OpenThread.
+    ///
+    /// # Errors
+    /// An argument that is not memory.
+    pub fn zw_open_thread(
+        &self,
+        handle: DriverPtr<u64>,
+        access: u32,
+        attributes: DriverPtr<dirql_abi::object::ObjectAttributes>,
+        client: DriverPtr<[u64; 2]>,
+    ) -> Ddi<NtStatus> {
+        if self.read(attributes)?.object_name != 0 {
+            return Ok(NtStatus::INVALID_PARAMETER_MIX);
+        }
+        if client.is_null() {
+            return Ok(NtStatus::INVALID_PARAMETER);
+        }
+        let [process, thread] = self.read(client)?;
+        let live = thread_number(thread).filter(|number| !self.thread_has_ended(*number));
+        let Some(number) = live.filter(|_| process == 0 || process == SYSTEM_PROCESS_ID) else {
+            return Ok(NtStatus::INVALID_CID);
+        };
+        let value = self.ob_create_filtered_handle(self.kthread_of(number), access)?;
+        self.write(handle, value)?;
+        Ok(NtStatus::SUCCESS)
+    }
+
     /// The system process is an object from the beginning.
     pub(super) fn register_process(&self, process: u64) {
         self.ob_register(process, ObjectKind::Process, ob::keep);
@@ -149,6 +180,7 @@ mod tests {
     fn the_process_and_its_threads_are_found_by_their_numbers() {
         let bench = Bench::new(Config::default());
         let out = DriverPtr::<u64>::new(bench.variable(8));
+        let (client, no_name) = (DriverPtr::new(bench.variable(16)), bench.variable(48));
         let id = bench.on_thread(move |kernel| {
             let id = kernel.ps_get_current_thread_id()?;
             assert_eq!(
@@ -159,6 +191,15 @@ mod tests {
             assert_eq!(thread, kernel.current_kthread());
             assert_eq!(kernel.ps_get_thread_id(thread)?, id);
             kernel.obf_dereference_object(thread)?;
+            let attributes = DriverPtr::new(no_name);
+            kernel.write(client, [4, id])?;
+            let opened = kernel.zw_open_thread(out, 0, attributes, client)?;
+            assert_eq!(opened, NtStatus::SUCCESS);
+            assert_eq!(kernel.ob_of_handle(kernel.read(out)?), Some(thread));
+            kernel.zw_close(kernel.read(out)?)?;
+            kernel.write(client, [8, id])?;
+            let opened = kernel.zw_open_thread(out, 0, attributes, client)?;
+            assert_eq!(opened, NtStatus::INVALID_CID);
             for other in [0, 7, id + 4, u64::MAX] {
                 assert_eq!(
                     kernel.ps_lookup_thread_by_thread_id(other, out)?,

@@ -429,3 +429,24 @@ fn tags_of_a_remove_lock_are_paired() {
         .expect("a variable");
     assert_eq!(bench.rules().len(), 3, "nobody holds it");
 }
+
+#[test]
+fn an_idle_queue_has_nothing_to_be_removed_by_key() {
+    let bench = bench();
+    let kernel = &bench.kernel;
+    let queue = DriverPtr::<KDeviceQueue>::new(bench.variable(40));
+    let entry = entries(&bench, 2);
+    kernel
+        .ke_initialize_device_queue(queue)
+        .expect("a variable");
+    let remove = || kernel.ke_remove_by_key_device_queue_if_busy(queue, 0);
+    assert_eq!(remove(), Ok(Entry::NULL));
+    for one in &entry[..2] {
+        kernel
+            .ke_insert_device_queue(queue, *one)
+            .expect("variables");
+    }
+    assert_eq!(remove(), Ok(entry[1]));
+    assert_eq!(remove(), Ok(Entry::NULL));
+    assert_eq!(kernel.read(at!(queue, KDeviceQueue, busy)), Ok(0));
+}

@@ -152,3 +152,26 @@ fn running_a_queue_down_gives_its_entries_and_ends_the_waits() {
     rig.run();
     assert_eq!(rig.log.take(), ["a ends"]);
 }
+
+#[test]
+fn several_entries_are_removed_at_once_or_a_status_in_place_of_one() {
+    let rig = Rig::new(1);
+    let queue = queue(&rig, 1);
+    let all = [entry(&rig), entry(&rig), entry(&rig)];
+    let (zero, array) = (rig.bench.variable(8), rig.bench.variable(32));
+    let (zero, array) = (DriverPtr::<i64>::new(zero), DriverPtr::<u64>::new(array));
+    rig.bench.on_thread(move |kernel| {
+        for entry in all {
+            kernel.ke_insert_queue(queue, entry, false)?;
+        }
+        let remove = |count| kernel.ke_remove_queue_ex(queue, zero, array, count);
+        assert_eq!(remove(2)?, 2);
+        let got = [kernel.read(array)?, kernel.read(array.element(1))?];
+        assert_eq!(got, all[..2]);
+        assert_eq!(remove(4)?, 1);
+        assert_eq!(kernel.read(array)?, all[2]);
+        assert_eq!(remove(4)?, 1);
+        assert_eq!(kernel.read(array)?, TIMEOUT);
+        Ok(())
+    });
+}

@@ -208,3 +208,38 @@ fn the_current_thread_is_what_gs_says() {
     }
     rig.run();
 }
+
+#[test]
+fn a_base_priority_is_told_relative_to_that_of_the_process() {
+    let rig = Rig::new(1);
+    rig.bench.on_thread(|kernel| {
+        let thread = kernel.current_kthread();
+        let mut before = 0;
+        for (increment, priority) in [(2, 10), (-3, 5), (9, 15), (16, 15), (-16, 1), (0, 8)] {
+            let was = kernel.ke_set_base_priority_thread(thread, increment)?;
+            assert_eq!(was, before);
+            assert_eq!(kernel.ke_query_priority_thread(thread)?, priority);
+            before = priority - 8;
+        }
+        assert_eq!(kernel.ke_set_base_priority_thread(8, 1)?, 0, "no thread");
+        Ok(())
+    });
+}
+
+#[test]
+fn another_thread_is_told_where_it_may_run() {
+    let rig = Rig::new(2);
+    rig.bench.on_thread(|kernel| {
+        let thread = kernel.current_kthread();
+        assert_eq!(kernel.ke_set_affinity_thread(thread, 2)?, 3);
+        assert_eq!(kernel.processor().id.0, 1);
+        assert_eq!(
+            kernel.ke_set_affinity_thread(thread, 4)?,
+            0,
+            "none of these exists"
+        );
+        assert_eq!(kernel.ke_set_affinity_thread(thread, 1)?, 2);
+        assert_eq!(kernel.processor().id.0, 0);
+        Ok(())
+    });
+}
