@@ -68,7 +68,10 @@ impl Strategy {
         };
         match self {
             Self::Random { seeds } => Box::new(Random::new(cut(seeds))),
-            Self::Pct { seeds, depth } => Box::new(Pct::new(cut(seeds), *depth)),
+            Self::Pct { seeds, depth } => {
+                let pct = Pct::new(cut(seeds), *depth);
+                Box::new(if part == 0 { pct } else { pct.not_first() })
+            }
             Self::Bounded { switches } => Box::new(Bounded::new(*switches).shard(part, of)),
             Self::Default if part == 0 => Box::new(strategy::Default::default()),
             Self::Exhaustive if part == 0 => Box::new(Exhaustive::new()),
