@@ -225,7 +225,7 @@ fn a_budget_that_is_used_up_gives_no_verdict() {
 }
 
 /// A search with these arguments says the same if it is killed again and again.
-fn killed_again_and_again(name: &str, search: &[&str]) {
+fn killed_again_and_again(name: &str, kills: usize, search: &[&str]) {
     let directory = format!("dirql-resume-{name}-{}", std::process::id());
     let directory = std::env::temp_dir().join(directory);
     std::fs::create_dir_all(&directory).unwrap();
@@ -240,7 +240,7 @@ fn killed_again_and_again(name: &str, search: &[&str]) {
         text.iter().filter(|byte| **byte == b'\n').count()
     };
     // Each is killed when it has written one more line, or has begun to.
-    for kill in 0..4 {
+    for kill in 0..kills {
         let mut search = Command::new(env!("CARGO_BIN_EXE_dirql"))
             .current_dir(samples())
             .arg("explore")
@@ -269,12 +269,12 @@ fn killed_again_and_again(name: &str, search: &[&str]) {
 
 #[test]
 fn a_search_that_is_killed_again_and_again_says_what_an_undisturbed_one_says() {
-    killed_again_and_again("few", &[REARMED, "--preemptions", "1"]);
+    killed_again_and_again("few", 4, &[REARMED, "--preemptions", "1"]);
 }
 
 #[test]
 fn a_search_of_everything_that_is_killed_says_what_an_undisturbed_one_says() {
-    killed_again_and_again("all", &[ARMED, "--preemptions", "all"]);
+    killed_again_and_again("all", 2, &[ARMED, "--preemptions", "all"]);
 }
 
 /// The first part that finds something is the last one that counts, whoever is done first.
@@ -287,4 +287,52 @@ fn the_number_of_workers_makes_no_difference() {
     let two = search("2");
     assert_eq!(two.2, Some(1), "{}{}", two.0, two.1);
     assert_eq!(search("3"), two);
+}
+
+/// A scenario that says which part of it is explored has fewer orders, and shows in them what it
+/// shows as a whole if that is there.
+#[test]
+fn a_scenario_says_which_part_of_it_is_explored() {
+    let whole = samples().join("../zoo/armed-late/armed-late.toml");
+    let whole = std::fs::read_to_string(whole).unwrap();
+    let image = samples().join("../zoo/armed-late/armed-late.sys");
+    let image = image.canonicalize().unwrap().display().to_string();
+    let whole = whole.replace("armed-late.sys", &image);
+    let write = "  { write = \"edu0\", data = \"0300 0000\" },\n";
+    let open = "  { open = \"edu0\" },\n";
+    let (from, until) = (
+        "  { explore = \"from_here\" },\n",
+        "  { explore = \"until_here\" },\n",
+    );
+    let part = |explored: String| {
+        let name = format!("dirql-part-{}.toml", std::process::id());
+        let file = std::env::temp_dir().join(name);
+        std::fs::write(&file, explored).unwrap();
+        let file_name = file.display().to_string();
+        let (out, err, code) = explore(&[
+            "--scenario",
+            &file_name,
+            &image,
+            "--preemptions",
+            "1",
+            "--keep-going",
+            "--format",
+            "json",
+        ]);
+        std::fs::remove_file(&file).unwrap();
+        assert!(code < Some(2), "{out}{err}");
+        let runs = out.lines().find(|line| line.contains("\"runs\":"));
+        let runs = runs.unwrap().trim_matches(|c: char| !c.is_ascii_digit());
+        (runs.parse::<u64>().unwrap(), code)
+    };
+    let (all, found) = part(whole.clone());
+    assert_eq!(found, Some(1));
+    let the_write = whole.replace(write, &format!("{from}{write}{until}"));
+    let (runs, found) = part(the_write);
+    assert!(runs < all, "{runs} of {all}");
+    assert_eq!(found, Some(1), "the mistake is in the write");
+    let before = whole.replace(open, &format!("{from}{open}{until}"));
+    let (runs, found) = part(before);
+    assert!(runs < all, "{runs} of {all}");
+    assert_eq!(found, Some(0), "the mistake comes later");
 }

@@ -47,8 +47,9 @@ pub(super) fn run(
             unwanted.stream.stop().map_err(wrong)?;
             logs.push(unwanted.log);
         }
-        while (busy.len() as u64) < job.jobs
-            && !(job.clock.is_over() && !done.is_empty())
+        let is_over = job.clock.is_over() && !done.is_empty();
+        while !is_over
+            && (busy.len() as u64) < job.jobs
             && let Some(part) = left.pop()
         {
             let log = logs.pop().map_or_else(SharedLog::new, Ok).map_err(wrong)?;
