@@ -459,6 +459,10 @@ rules! {
         "locks are taken in the same order everywhere",
         "choose an order of the driver's locks, those of its interrupts among them, and keep to it",
         "Preventing Errors and Deadlocks While Using Spin Locks; Driver Verifier, Deadlock Detection", "0xC4 0x1001";
+    REFUSED_CONNECT = 522, Advice,
+        "what is asked for when an interrupt is connected can be given",
+        "compare the arguments with the translated resources and the routine's page",
+        "wdm.IoConnectInterrupt, Parameters; wdm.IoConnectInterruptEx", "STATUS_INVALID_PARAMETER or STATUS_NOT_FOUND";
     PUSH_LOCK = 531, Error,
         "a push lock is acquired with normal kernel APCs disabled, and released by its holder in the manner in which it was acquired",
         "enter a critical region first, and pair the shared and the exclusive routines",

@@ -272,9 +272,11 @@ fn a_passive_isr_may_wait_and_has_no_spin_lock() {
             .presses(2)
             .is("connect SUCCESS, version 1\npassive isr at 0\npassive isr at 0\n");
     }
-    example(10, button())
-        .variant(1)
-        .is("connect INVALID_PARAMETER, version 1\n");
+    let seen = example(10, button()).variant(1).breaks(&["DQ0522"]);
+    assert_eq!(
+        seen.log.as_deref(),
+        Some("connect INVALID_PARAMETER, version 1\n")
+    );
 }
 
 /// "Handling Active-Both Interrupts".

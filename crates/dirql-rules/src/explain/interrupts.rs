@@ -94,6 +94,9 @@ super::explanations! {
 477: "The context is the port's own memory; anything else is taken for it.",
 "Info->FreePort(Extension);",
 "Info->FreePort(Info->Context);";
+522: "Connect refuses it, on every computer: the driver does not start, and why is not to be seen from the status.",
+"IoConnectInterrupt(..., Vector, Irql, PASSIVE_LEVEL, ...);",
+"IoConnectInterrupt(..., Vector, Irql, Irql, ...);   // SynchronizeIrql is at least Irql";
 575: "Paged memory may be on disk, and nothing can be read from there at or above DISPATCH_LEVEL.",
 "PVOID c = ExAllocatePoolWithTag(PagedPool, n, TAG);\nIoConnectInterrupt(&Interrupt, Isr, c, ...);",
 "PVOID c = ExAllocatePoolWithTag(NonPagedPoolNx, n, TAG);\nIoConnectInterrupt(&Interrupt, Isr, c, ...);";

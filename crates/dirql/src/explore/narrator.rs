@@ -88,10 +88,8 @@ impl Chooser for Telling {
         chosen
     }
 
-    /// It tells where what was chosen has led, which is the next place that asks, with one option
-    /// or many.
     fn listens(&self) -> bool {
-        true
+        self.chooser.listens()
     }
 
     fn touched(&self, touch: Touch) {

@@ -8,6 +8,7 @@ use dirql_rules::ids;
 
 use super::Wish;
 use crate::hal::{Source, SourceKind};
+use crate::ke::interrupt::Object;
 use crate::stop::Ddi;
 use crate::{DriverPtr, Kernel};
 
@@ -69,7 +70,78 @@ impl Kernel {
         self.find(ids::NO_PLACE_FOR_RESULT, message, None)
     }
 
-    pub(super) fn check_for_raw_vector(&self, wish: &Wish) -> Ddi<()> {
+    /// The page wants the physical device object: a function device object is none.
+    pub(super) fn check_pdo(&self, pdo: u64) -> Ddi<()> {
+        if self.node(pdo).is_some() {
+            return Ok(());
+        }
+        let why = match pdo {
+            0 => String::from("PhysicalDeviceObject is NULL"),
+            _ => format!("PhysicalDeviceObject is {pdo:#x}, which is no physical device object"),
+        };
+        self.refused_connect(why)
+    }
+
+    /// Says why a connect that no computer could grant is refused.
+    pub(super) fn refused_connect(&self, why: String) -> Ddi<()> {
+        self.find(ids::REFUSED_CONNECT, why, None)
+    }
+
+    /// Says who is in the way of a connect.
+    pub(super) fn refused_share(&self, wish: &Wish, other: &Object) -> Ddi<()> {
+        let why = match (wish.shared, other.shared) {
+            (false, _) => "ShareVector is FALSE",
+            (true, false) => "the other is not shared",
+            (true, true) => "the other has another InterruptMode",
+        };
+        self.find(
+            ids::REFUSED_CONNECT,
+            format!("vector {:#x} is connected already, and {why}", wish.vector),
+            self.connection_place(other.isr.object)
+                .and_then(Self::connected_here),
+        )
+    }
+
+    /// Finds what cannot be right in a wish, whatever there is to connect; `mask` has the
+    /// active ones of its processors. Returns whether there is something.
+    pub(super) fn check_arguments(&self, wish: &Wish, mask: u64) -> Ddi<bool> {
+        let is_a_mode = matches!(
+            wish.mode,
+            interrupt_mode::LevelSensitive | interrupt_mode::Latched
+        );
+        let why = if mask == 0 {
+            format!(
+                "ProcessorEnableMask is {:#x}, which has no active processor",
+                wish.mask
+            )
+        } else if wish.routine == 0 {
+            String::from("there is no service routine")
+        } else if !is_a_mode {
+            format!("InterruptMode is {}, which is no mode", wish.mode)
+        } else if wish.synchronize_irql < wish.irql {
+            format!(
+                "SynchronizeIrql is {}, below Irql, which is {}",
+                wish.synchronize_irql, wish.irql
+            )
+        } else if !wish.synchronize_irql.is_valid() {
+            format!(
+                "SynchronizeIrql is {}, which is no level",
+                wish.synchronize_irql.0
+            )
+        } else if wish.passive && wish.lock != 0 {
+            String::from("a passive-level interrupt is connected with a spin lock")
+        } else {
+            return Ok(false);
+        };
+        // Whoever takes raw resources has a line's number for the level too.
+        if !self.check_for_raw_vector(wish)? {
+            self.refused_connect(why)?;
+        }
+        Ok(true)
+    }
+
+    /// Finds a raw vector in the place of a translated one. Returns whether it is one.
+    pub(super) fn check_for_raw_vector(&self, wish: &Wish) -> Ddi<bool> {
         let raw = self
             .sources()
             .into_iter()
@@ -77,17 +149,17 @@ impl Kernel {
                 SourceKind::Line { gsi, .. } => gsi == wish.vector,
                 SourceKind::Message { .. } => false,
             });
-        if !raw {
-            return Ok(());
+        if raw {
+            self.find(
+                ids::RAW_RESOURCE,
+                format!(
+                    "{:#x} is the raw vector of an assigned interrupt, and no translated one",
+                    wish.vector
+                ),
+                None,
+            )?;
         }
-        self.find(
-            ids::RAW_RESOURCE,
-            format!(
-                "{:#x} is the raw vector of an assigned interrupt, and no translated one",
-                wish.vector
-            ),
-            None,
-        )
+        Ok(raw)
     }
 
     fn check_descriptor(&self, wish: &Wish, source: &Source) -> Ddi<()> {

@@ -1,10 +1,11 @@
 //! `IoConnectInterrupt`, and what all ways of connecting share.
 
 use alloc::collections::BTreeSet;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use dirql_abi::interrupt::{KInterrupt, interrupt_mode};
+use dirql_abi::interrupt::KInterrupt;
 use dirql_abi::{Irql, NtStatus};
 use dirql_chips::Vector;
 
@@ -71,7 +72,8 @@ impl Kernel {
     ///   failure.
     /// - Findings: DQ0101 above PASSIVE_LEVEL; DQ0125, DQ0126, DQ0139 the lock; DQ0133 a raw
     ///   vector; DQ0135 mode or sharing other than the descriptor's; DQ0138 not all processors;
-    ///   DQ0575 a pageable context; DQ0576 the device interrupts already.
+    ///   DQ0522 what can never be connected; DQ0575 a pageable context; DQ0576 the device
+    ///   interrupts already.
     /// - Yields: at its end. A line that is asserted already interrupts before the return.
     /// - Source: WDK reference, wdm.IoConnectInterrupt.
     pub fn io_connect_interrupt(
@@ -108,27 +110,28 @@ impl Kernel {
     /// The inner error is the status of `IoConnectInterruptEx`.
     pub(super) fn place(&self, wish: &Wish) -> Ddi<Result<Place, NtStatus>> {
         let mask = wish.mask & self.active_mask(wish.group);
-        if mask == 0 {
-            return Ok(Err(NtStatus::INVALID_PARAMETER_10));
-        }
-        let is_a_mode = matches!(
-            wish.mode,
-            interrupt_mode::LevelSensitive | interrupt_mode::Latched
-        );
-        let levels = wish.irql <= wish.synchronize_irql && wish.synchronize_irql.is_valid();
-        if wish.routine == 0 || !is_a_mode || !levels || wish.passive && wish.lock != 0 {
-            return Ok(Err(NtStatus::INVALID_PARAMETER));
+        if self.check_arguments(wish, mask)? {
+            return Ok(Err(match mask {
+                0 => NtStatus::INVALID_PARAMETER_10,
+                _ => NtStatus::INVALID_PARAMETER,
+            }));
         }
         let Some((number, source)) = self.wanted_source(wish, mask) else {
-            self.check_for_raw_vector(wish)?;
+            if !self.check_for_raw_vector(wish)? {
+                let why = format!("no device interrupts with vector {:#x}", wish.vector);
+                self.refused_connect(why)?;
+            }
             return Ok(Err(NtStatus::NOT_FOUND));
         };
         if source.passive && !wish.passive {
             // Such an interrupt never arrives above PASSIVE_LEVEL.
+            let why = format!("Irql is {} for a passive-level interrupt", wish.irql);
+            self.refused_connect(why)?;
             return Ok(Err(NtStatus::INVALID_PARAMETER));
         }
         let processors: Vec<ProcessorId> = self.processors_of(wish.group, mask).collect();
-        if !self.may_share(wish, source.vector, &processors) {
+        if let Some(other) = self.in_the_way(wish, source.vector, &processors) {
+            self.refused_share(wish, &other)?;
             return Ok(Err(NtStatus::INVALID_PARAMETER));
         }
         self.check_wish(wish, &source, mask)?;
@@ -171,11 +174,17 @@ impl Kernel {
     }
 
     /// A vector can have several ISRs if all of them say that it is shared and agree on the mode.
-    fn may_share(&self, wish: &Wish, vector: Vector, processors: &[ProcessorId]) -> bool {
+    /// The first for which this is not so.
+    fn in_the_way(
+        &self,
+        wish: &Wish,
+        vector: Vector,
+        processors: &[ProcessorId],
+    ) -> Option<Object> {
         processors
             .iter()
             .flat_map(|processor| self.connected_isrs(*processor, vector))
-            .all(|other| other.shared && wish.shared && other.isr.mode == wish.mode)
+            .find(|other| !other.shared || !wish.shared || other.isr.mode != wish.mode)
     }
 
     /// Makes a connection of one vector: stores the result, then lets the interrupt in.

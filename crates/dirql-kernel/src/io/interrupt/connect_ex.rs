@@ -1,5 +1,7 @@
 //! `IoConnectInterruptEx`.
 
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use dirql_abi::interrupt::{
@@ -40,6 +42,15 @@ impl Assigned {
     }
 }
 
+/// Why a passive-level interrupt is refused.
+pub(super) const NOT_PASSIVE: &str =
+    "a passive-level interrupt is connected with a spin lock or a SynchronizeIrql";
+
+/// Why a SynchronizeIrql is refused.
+pub(super) fn too_low(synchronize_irql: Irql, highest: Irql) -> String {
+    format!("SynchronizeIrql is {synchronize_irql}; the interrupts' highest level is {highest}")
+}
+
 impl Kernel {
     /// `NTSTATUS IoConnectInterruptEx(PIO_CONNECT_INTERRUPT_PARAMETERS)`
     ///
@@ -54,7 +65,8 @@ impl Kernel {
     ///   lock; STATUS_INVALID_PARAMETER_10 for an empty mask; STATUS_NOT_FOUND for a device
     ///   without interrupts or a vector of no device; STATUS_INVALID_DEVICE_REQUEST for a
     ///   line-based connect of several messages; STATUS_INSUFFICIENT_RESOURCES.
-    /// - Findings: as for `IoConnectInterrupt`; DQ0410 no place for the result.
+    /// - Findings: as for `IoConnectInterrupt`, and DQ0522 for a PDO that is none; DQ0410 no
+    ///   place for the result.
     /// - Yields: at its end. A line that is asserted already interrupts before the return.
     /// - Source: WDK reference, iointex.WdmlibIoConnectInterruptEx and
     ///   wdm.IO_CONNECT_INTERRUPT_PARAMETERS; "Using Passive-Level Interrupt Service Routines".
@@ -91,6 +103,7 @@ impl Kernel {
         let result = DriverPtr::new(self.read(at!(block, FullySpecified, interrupt_object))?);
         let pdo = self.read(at!(block, FullySpecified, physical_device_object))?;
         self.check_place_for_result(result)?;
+        self.check_pdo(pdo)?;
         if pdo == 0 || result.is_null() {
             return Ok(NtStatus::INVALID_PARAMETER);
         }
@@ -139,6 +152,7 @@ impl Kernel {
             passive: false,
         };
         self.check_place_for_result(wanted.result)?;
+        self.check_pdo(wanted.pdo)?;
         if !wanted.is_complete() {
             return Ok(NtStatus::INVALID_PARAMETER);
         }
@@ -159,6 +173,7 @@ impl Kernel {
             passive,
         };
         self.check_place_for_result(wanted.result)?;
+        self.check_pdo(wanted.pdo)?;
         if !wanted.is_complete() {
             return Ok(NtStatus::INVALID_PARAMETER);
         }
@@ -220,10 +235,12 @@ impl Kernel {
             return Ok(NtStatus::NOT_FOUND);
         };
         if self.refuses_level(wanted.synchronize_irql, highest) {
+            self.refused_connect(too_low(wanted.synchronize_irql, highest))?;
             return Ok(NtStatus::INVALID_PARAMETER);
         }
         let passive = wanted.passive || highest == Irql::PASSIVE && self.has_passive_interrupts();
         if passive && (wanted.lock != 0 || wanted.synchronize_irql != Irql::PASSIVE) {
+            self.refused_connect(NOT_PASSIVE.into())?;
             return Ok(NtStatus::INVALID_PARAMETER);
         }
         let synchronize_irql = if passive {

@@ -9,7 +9,7 @@ use dirql_abi::{Irql, NtStatus};
 use zerocopy::FromZeros;
 
 use super::connect::Plan;
-use super::connect_ex::Assigned;
+use super::connect_ex::{Assigned, NOT_PASSIVE, too_low};
 use crate::hal::Source;
 use crate::ke::InterruptKind;
 use crate::ke::interrupt::Object;
@@ -52,6 +52,7 @@ impl Kernel {
     ) -> Ddi<NtStatus> {
         self.write(wanted.result, 0)?;
         if wanted.passive && (wanted.lock != 0 || wanted.synchronize_irql != Irql::PASSIVE) {
+            self.refused_connect(NOT_PASSIVE.into())?;
             return Ok(NtStatus::INVALID_PARAMETER);
         }
         let highest = messages
@@ -60,6 +61,7 @@ impl Kernel {
             .max()
             .unwrap_or(Irql::PASSIVE);
         if self.refuses_level(wanted.synchronize_irql, highest) {
+            self.refused_connect(too_low(wanted.synchronize_irql, highest))?;
             return Ok(NtStatus::INVALID_PARAMETER);
         }
         let levels = Levels::new(wanted.lock, wanted.synchronize_irql, highest);

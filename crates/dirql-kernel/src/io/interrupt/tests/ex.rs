@@ -87,6 +87,20 @@ fn invalid_parameter_a_null_pdo() {
     }
 }
 
+/// DQ0522
+#[test]
+fn a_function_device_object_in_place_of_the_physical_one_is_found() {
+    let rig = Rig::new(1);
+    let device = rig.line("a", 5);
+    let isr = rig.isr("isr", device.device);
+    let mut block = fully_specified(&device, isr);
+    block.physical_device_object += 8;
+    connect_ex(&rig, CONNECT_FULLY_SPECIFIED, &block);
+    assert_eq!(rig.findings(), [522]);
+    let answer = connect_ex(&rig, CONNECT_LINE_BASED, &block);
+    assert_eq!(answer.status, NtStatus::NOT_FOUND);
+}
+
 #[test]
 fn invalid_parameter_no_routine_or_no_place_for_the_result() {
     let rig = Rig::new(1);

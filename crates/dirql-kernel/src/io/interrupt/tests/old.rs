@@ -150,7 +150,33 @@ fn invalid_parameter_a_vector_of_no_device() {
         },
         NtStatus::INVALID_PARAMETER,
     );
-    assert_eq!(rig.findings(), []);
+    assert_eq!(rig.findings(), [522]);
+}
+
+/// DQ0522: what no computer can give is told apart from what this one cannot.
+#[test]
+fn what_can_never_be_connected_is_found_and_what_is_taken_is_not() {
+    let refused = |change: fn(&mut ConnectArguments)| {
+        let rig = Rig::new(1);
+        let device = rig.line("a", 5);
+        let isr = rig.isr("isr", device.device);
+        let mut arguments = device.arguments(isr);
+        change(&mut arguments);
+        check(&rig, arguments, NtStatus::INVALID_PARAMETER);
+        rig.findings()
+    };
+    assert_eq!(refused(|a| a.processor_enable_mask = 0b10), [522]);
+    assert_eq!(refused(|a| a.service_routine = 0), [522]);
+    assert_eq!(refused(|a| a.interrupt_mode = 2), [522]);
+    assert_eq!(refused(|a| a.synchronize_irql = Irql(a.irql.0 - 1)), [522]);
+    assert_eq!(refused(|a| a.synchronize_irql = Irql(16)), [522]);
+    // The raw resource's level is the line's number, which is none of a processor's.
+    let raw = |a: &mut ConnectArguments| {
+        a.vector = 5;
+        a.irql = Irql(17);
+        a.synchronize_irql = Irql(17);
+    };
+    assert_eq!(refused(raw), [133]);
 }
 
 #[test]
