@@ -126,6 +126,12 @@ impl Machine for CurrentMachine {
         run::try_platform()?.space.twin_or_make(original)
     }
 
+    fn meet_device(&self, instruction: u64) {
+        if let Some(recoder) = run::platform().space.recoder() {
+            recoder.meet_device(instruction);
+        }
+    }
+
     fn room_for_records(&self, instruction: u64, address: u64) -> Option<u64> {
         if !recode::is_twin(instruction) {
             return None;

@@ -32,6 +32,8 @@ fn explore(arguments: &[&str]) -> (String, String, Option<i32>) {
 }
 
 const REARMED: &str = "../zoo/timer-rearmed/timer-rearmed.sys";
+/// All of its orders are few.
+const ARMED: &str = "../zoo/armed-late/armed-late.sys";
 const LINE: &str = "edu-line-based/edu-line-based.sys";
 const MESSAGE: &str = "edu-message-based/edu-message-based.sys";
 
@@ -154,20 +156,21 @@ fn the_same_search_says_the_same() {
     }
 }
 
-#[test]
-fn shards_merged_are_the_whole() {
-    let directory = std::env::temp_dir().join(format!("dirql-explore-{}", std::process::id()));
+/// Without the number of runs that repeat others: pieces do not know of each other.
+fn without_redundant(json: &str) -> String {
+    let lines = json.lines().filter(|line| !line.contains("\"redundant\":"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// A search with these arguments as a whole, and in four shards that are merged.
+fn shards_are_the_whole(name: &str, search: &[&str]) {
+    let directory = format!("dirql-explore-{name}-{}", std::process::id());
+    let directory = std::env::temp_dir().join(directory);
     std::fs::create_dir_all(&directory).unwrap();
     let part = |name: &str, more: &[&str]| {
         let file = directory.join(name).display().to_string();
-        let mut arguments = vec![
-            REARMED,
-            "--preemptions",
-            "1",
-            "--keep-going",
-            "--output",
-            &file,
-        ];
+        let mut arguments = search.to_vec();
+        arguments.extend(["--keep-going", "--output", &file]);
         arguments.extend(more);
         let (out, err, code) = explore(&arguments);
         assert!(code < Some(2), "{out}{err}");
@@ -189,7 +192,9 @@ fn shards_merged_are_the_whole() {
     };
     let (merged, err, code) = merge(&parts.iter().collect::<Vec<_>>());
     assert_eq!(code, Some(1), "{merged}{err}");
-    assert_eq!(merged, std::fs::read_to_string(&whole).unwrap());
+    let whole = std::fs::read_to_string(&whole).unwrap();
+    assert!(whole.contains("\"complete\": true"), "{whole}");
+    assert_eq!(without_redundant(&merged), without_redundant(&whole));
     let (_, err, code) = merge(&[&parts[0], &parts[0]]);
     assert_eq!(code, Some(2));
     assert!(
@@ -197,6 +202,16 @@ fn shards_merged_are_the_whole() {
         "{err}"
     );
     std::fs::remove_dir_all(&directory).unwrap();
+}
+
+#[test]
+fn shards_merged_are_the_whole() {
+    shards_are_the_whole("few", &[REARMED, "--preemptions", "1"]);
+}
+
+#[test]
+fn shards_of_everything_merged_are_the_whole() {
+    shards_are_the_whole("all", &[ARMED, "--preemptions", "all"]);
 }
 
 #[test]
@@ -209,28 +224,14 @@ fn a_budget_that_is_used_up_gives_no_verdict() {
     );
 }
 
-#[test]
-fn what_does_not_go_together_is_said() {
-    let (_, err, code) = explore(&[REARMED, "--preemptions", "all", "--shard", "1/2"]);
-    assert_eq!(code, Some(2));
-    assert!(err.contains("cannot be cut into parts"), "{err}");
-}
-
-#[test]
-fn a_search_that_is_killed_again_and_again_says_what_an_undisturbed_one_says() {
-    let directory = std::env::temp_dir().join(format!("dirql-resume-{}", std::process::id()));
+/// A search with these arguments says the same if it is killed again and again.
+fn killed_again_and_again(name: &str, kills: usize, search: &[&str]) {
+    let directory = format!("dirql-resume-{name}-{}", std::process::id());
+    let directory = std::env::temp_dir().join(directory);
     std::fs::create_dir_all(&directory).unwrap();
     let journal = directory.join("journal").display().to_string();
-    let arguments = [
-        REARMED,
-        "--preemptions",
-        "1",
-        "--keep-going",
-        "--jobs",
-        "2",
-        "--format",
-        "json",
-    ];
+    let more = ["--keep-going", "--jobs", "2", "--format", "json"];
+    let arguments = [search, &more].concat();
     let (whole, err, code) = explore(&arguments);
     assert_eq!(code, Some(1), "{whole}{err}");
     let resumed = [&arguments[..], &["--resume", &journal]].concat();
@@ -239,7 +240,7 @@ fn a_search_that_is_killed_again_and_again_says_what_an_undisturbed_one_says() {
         text.iter().filter(|byte| **byte == b'\n').count()
     };
     // Each is killed when it has written one more line, or has begun to.
-    for kill in 0..4 {
+    for kill in 0..kills {
         let mut search = Command::new(env!("CARGO_BIN_EXE_dirql"))
             .current_dir(samples())
             .arg("explore")
@@ -257,10 +258,81 @@ fn a_search_that_is_killed_again_and_again_says_what_an_undisturbed_one_says() {
     let done = lines();
     assert!(done > 1);
     let first = explore(&resumed);
-    assert_eq!(first, (whole, err, code));
+    assert_eq!(without_redundant(&first.0), without_redundant(&whole));
+    assert_eq!((&first.1, first.2), (&err, code));
     // Nothing is left to do, and it says the same.
     let all = std::fs::read(&journal).unwrap();
     assert_eq!(explore(&resumed), first);
     assert_eq!(std::fs::read(&journal).unwrap(), all);
     std::fs::remove_dir_all(&directory).unwrap();
+}
+
+#[test]
+fn a_search_that_is_killed_again_and_again_says_what_an_undisturbed_one_says() {
+    killed_again_and_again("few", 4, &[REARMED, "--preemptions", "1"]);
+}
+
+#[test]
+fn a_search_of_everything_that_is_killed_says_what_an_undisturbed_one_says() {
+    killed_again_and_again("all", 2, &[ARMED, "--preemptions", "all"]);
+}
+
+/// The first part that finds something is the last one that counts, whoever is done first.
+#[test]
+fn the_number_of_workers_makes_no_difference() {
+    let search = |jobs| {
+        let common = [ARMED, "--preemptions", "all", "--format", "json"];
+        explore(&[&common[..], &["--jobs", jobs]].concat())
+    };
+    let two = search("2");
+    assert_eq!(two.2, Some(1), "{}{}", two.0, two.1);
+    assert_eq!(search("3"), two);
+}
+
+/// A scenario that says which part of it is explored has fewer orders, and shows in them what it
+/// shows as a whole if that is there.
+#[test]
+fn a_scenario_says_which_part_of_it_is_explored() {
+    let whole = samples().join("../zoo/armed-late/armed-late.toml");
+    let whole = std::fs::read_to_string(whole).unwrap();
+    let image = samples().join("../zoo/armed-late/armed-late.sys");
+    let image = image.canonicalize().unwrap().display().to_string();
+    let whole = whole.replace("armed-late.sys", &image);
+    let write = "  { write = \"edu0\", data = \"0300 0000\" },\n";
+    let open = "  { open = \"edu0\" },\n";
+    let (from, until) = (
+        "  { explore = \"from_here\" },\n",
+        "  { explore = \"until_here\" },\n",
+    );
+    let part = |explored: String| {
+        let name = format!("dirql-part-{}.toml", std::process::id());
+        let file = std::env::temp_dir().join(name);
+        std::fs::write(&file, explored).unwrap();
+        let file_name = file.display().to_string();
+        let (out, err, code) = explore(&[
+            "--scenario",
+            &file_name,
+            &image,
+            "--preemptions",
+            "1",
+            "--keep-going",
+            "--format",
+            "json",
+        ]);
+        std::fs::remove_file(&file).unwrap();
+        assert!(code < Some(2), "{out}{err}");
+        let runs = out.lines().find(|line| line.contains("\"runs\":"));
+        let runs = runs.unwrap().trim_matches(|c: char| !c.is_ascii_digit());
+        (runs.parse::<u64>().unwrap(), code)
+    };
+    let (all, found) = part(whole.clone());
+    assert_eq!(found, Some(1));
+    let the_write = whole.replace(write, &format!("{from}{write}{until}"));
+    let (runs, found) = part(the_write);
+    assert!(runs < all, "{runs} of {all}");
+    assert_eq!(found, Some(1), "the mistake is in the write");
+    let before = whole.replace(open, &format!("{from}{open}{until}"));
+    let (runs, found) = part(before);
+    assert!(runs < all, "{runs} of {all}");
+    assert_eq!(found, Some(0), "the mistake comes later");
 }

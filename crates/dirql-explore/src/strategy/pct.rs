@@ -13,16 +13,23 @@ use crate::{Alternative, Coverage, Random, Run, Strategy};
 /// bug that needs `depth` orders to hold is found with a probability of at least 1 / (n k^(d-1)).
 ///
 /// Deviations: actors are devices, delays and messages as well as processors. The number of points
-/// is that of a run in which nothing is chosen, which comes first and is counted. An actor that has acted 1,000 times in a row while others
-/// could have falls below them, so that a driver that polls comes to an end; what follows then has
-/// no guarantee.
+/// is the highest of some runs that come first, one in which nothing is chosen and some with random
+/// priorities that do not change: the same ones for all seeds, so that what a seed's run is does not
+/// depend on those before it. An actor that has acted 1,000 times in a row while others could have falls below them, so that a
+/// driver that polls comes to an end; what follows then has no guarantee.
 #[derive(Clone, Debug)]
 pub struct Pct {
     next: u64,
     end: u64,
     depth: u32,
-    /// How many points a run has; `None` before the first.
-    points: Option<u64>,
+    /// How many points a run has at most, as far as is known.
+    points: u64,
+    /// Runs that have shown that.
+    learned: u64,
+    /// Whether those are counted.
+    is_first: bool,
+    /// The run is one of those.
+    learns: bool,
     random: Random,
     priorities: BTreeMap<Alternative, u64>,
     /// Points at which priorities change.
@@ -38,6 +45,9 @@ pub struct Pct {
 /// How often one actor acts while others could.
 const PATIENCE: u32 = 1000;
 
+/// Runs that show how many points a run has: the first without a choice.
+const LEARNING: u64 = 6;
+
 /// Priorities at the start are above this; those of who fell are below.
 const HIGH: u64 = 1 << 32;
 
@@ -49,7 +59,10 @@ impl Pct {
             next: seeds.start,
             end: seeds.end,
             depth: depth.max(1),
-            points: None,
+            points: 0,
+            learned: 0,
+            is_first: true,
+            learns: false,
             random: Random::new(0),
             priorities: BTreeMap::new(),
             changes: Vec::new(),
@@ -59,6 +72,13 @@ impl Pct {
             in_a_row: 0,
             runs: 0,
         }
+    }
+
+    /// Does not count the runs that come before those of the seeds: another part does.
+    #[must_use]
+    pub const fn not_first(mut self) -> Self {
+        self.is_first = false;
+        self
     }
 
     fn priority(&mut self, option: Alternative) -> u64 {
@@ -88,27 +108,31 @@ impl Pct {
 
 impl Strategy for Pct {
     fn begin(&mut self) -> bool {
-        if self.next >= self.end {
+        let is_over = self.next >= self.end;
+        self.learns = self.learned < LEARNING && (self.is_first || !is_over);
+        if is_over && !self.learns {
             return false;
         }
-        let Some(points) = self.points else {
-            return true;
-        };
-        self.random = Random::new(self.next);
-        self.next += 1;
+        if self.learns {
+            self.random = Random::new(u64::MAX - self.learned);
+        } else {
+            self.random = Random::new(self.next);
+            self.next += 1;
+        }
         self.priorities.clear();
         self.point = 0;
         self.lowest = HIGH - 1;
         self.latest = None;
         self.in_a_row = 0;
-        self.changes = (1..self.depth)
-            .map(|_| self.random.below(points.max(1)))
+        let changes = if self.learns { 0 } else { self.depth - 1 };
+        self.changes = (0..changes)
+            .map(|_| self.random.below(self.points.max(1)))
             .collect();
         true
     }
 
     fn choose(&mut self, options: &[Alternative]) -> usize {
-        if options.len() == 1 || self.points.is_none() {
+        if options.len() == 1 || self.learns && self.learned == 0 {
             return 0;
         }
         let point = self.point;
@@ -134,12 +158,17 @@ impl Strategy for Pct {
     }
 
     fn finish(&mut self, run: &Run) {
-        self.runs += 1;
-        self.points.get_or_insert(run.options.len() as u64);
+        if self.learns {
+            self.learned += 1;
+            self.points = self.points.max(run.options.len() as u64);
+            self.runs += u64::from(self.is_first);
+        } else {
+            self.runs += 1;
+        }
     }
 
     fn seed(&self) -> Option<u64> {
-        self.next.checked_sub(1)
+        self.next.checked_sub(1).filter(|_| !self.learns)
     }
 
     fn kept(&self) -> Kept {

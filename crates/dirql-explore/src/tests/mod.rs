@@ -228,12 +228,56 @@ fn a_seed_gives_the_same_run_again() {
     assert!((0..20).any(|seed| one(seed) != one(7)));
     let one = |seed: u64| {
         let mut strategy = Pct::new(seed..seed + 1, 3);
-        assert!(strategy.begin());
-        run(&program, &mut strategy);
-        assert!(strategy.begin());
-        run(&program, &mut strategy)
+        let mut last = None;
+        while strategy.begin() {
+            last = Some(run(&program, &mut strategy));
+        }
+        last
     };
+    assert!((0..20).any(|seed| one(seed) != one(7)));
     assert_eq!(one(7), one(7));
+}
+
+/// A run is what its seed says, whatever other seeds were tried before, and the first run of all is
+/// counted once.
+#[test]
+fn seeds_in_parts_are_all_seeds() {
+    let program = vec![vec![Op::Change(1); 9], vec![Op::Change(1); 9]];
+    let all = |mut strategy: Pct| {
+        let mut runs = Vec::new();
+        while strategy.begin() {
+            let run = run(&program, &mut strategy);
+            runs.extend(strategy.seed().map(|seed| (seed, run)));
+        }
+        (runs, strategy.coverage().runs)
+    };
+    let (whole, count) = all(Pct::new(0..20, 3));
+    let (mut parts, one) = all(Pct::new(0..7, 3));
+    let (more, other) = all(Pct::new(7..20, 3).not_first());
+    parts.extend(more);
+    assert!(parts == whole);
+    assert_eq!(one + other, count);
+}
+
+/// Without a choice the first actor ends before the others begin, and nothing is left to choose; in
+/// another order there is.
+#[test]
+fn changes_come_late_in_runs_that_are_longer_than_the_first() {
+    use Op::{Change, Unless};
+    let mut long = vec![Unless(0, 20)];
+    long.extend([Change(1); 20]);
+    // Who acts first decides how long the second one is.
+    let program = vec![vec![Change(0), Change(1)], long];
+    let mut strategy = Pct::new(0..200, 2);
+    let mut latest = 0;
+    while strategy.begin() {
+        let (run, _) = run(&program, &mut strategy);
+        let deviations = run.deviations.iter().map(|deviation| deviation.point);
+        if strategy.seed().is_some() {
+            latest = latest.max(deviations.max().unwrap_or(0));
+        }
+    }
+    assert!(latest > 10, "{latest}");
 }
 
 #[test]

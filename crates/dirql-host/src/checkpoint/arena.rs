@@ -3,6 +3,11 @@
 //!
 //! Where the heap ends and which pieces of it are free is written in the heap itself, so that
 //! putting its pages back puts that back too.
+//!
+//! It has two parts. **Near** is what runs change, **far** what was made before the first mark and
+//! stays as it was then: the fewer pages a run changes, the sooner it is put back. What of the
+//! earlier pieces is near is learned from runs of an earlier life (see [`learn`](super::learn)),
+//! which makes the same pieces in the same order.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -11,8 +16,9 @@ use std::ops::Range;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use dirql_kernel::mm::layout::PAGE;
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap_anonymous, mprotect};
+
+use super::learn;
 
 /// The stack on which a life runs, with its guard, and the heap.
 pub(super) const ARENA: Range<u64> = 0x1FE0_0000_0000..0x1FE0_1000_0000;
@@ -111,8 +117,20 @@ unsafe impl GlobalAlloc for Arena {
 /// What the heap knows of itself.
 #[repr(C)]
 struct Heap {
+    /// Pieces that were made before the first mark.
+    made: u64,
+    /// Whether there is a mark.
+    is_marked: bool,
+    near: Part,
+    far: Part,
+}
+
+/// A part of the heap.
+#[repr(C)]
+struct Part {
     /// Where what was never taken begins.
     next: u64,
+    end: u64,
     /// The first free piece of each class, 0 if there is none; each says which is the next.
     free: [u64; CLASSES],
 }
@@ -121,7 +139,10 @@ struct Heap {
 /// [`GRAIN`] are apart.
 const CLASSES: usize = (SMALL / GRAIN) as usize + 1 + 2 * 64;
 
-const HEAP_START: u64 = HEAP + (size_of::<Heap>() as u64).next_multiple_of(PAGE);
+/// What is near lies beside what the heap knows of itself, which changes too.
+const NEAR: Range<u64> = HEAP + (size_of::<Heap>() as u64).next_multiple_of(64)..FAR.start;
+
+pub(super) const FAR: Range<u64> = ARENA.start + 0x480_0000..ARENA.end;
 
 fn heap() -> *mut Heap {
     ptr::with_exposed_provenance_mut(HEAP as usize)
@@ -145,24 +166,49 @@ fn class(layout: Layout) -> (usize, u64, u64) {
     }
 }
 
+impl Part {
+    /// # Safety
+    /// The part is the heap's, and no other thread uses it.
+    unsafe fn take(&mut self, (class, size, align): (usize, u64, u64)) -> Option<u64> {
+        let free = self.free[class];
+        if free != 0 {
+            let piece = ptr::with_exposed_provenance::<u64>(free as usize);
+            // SAFETY: a free piece holds the address of the next one.
+            self.free[class] = unsafe { piece.read() };
+            return Some(free);
+        }
+        let start = self.next.next_multiple_of(align);
+        if start + size > self.end {
+            return None;
+        }
+        self.next = start + size;
+        Some(start)
+    }
+}
+
 /// # Safety
 /// The arena is there, and no other thread uses it.
 unsafe fn take(layout: Layout) -> *mut u8 {
-    let (class, size, align) = class(layout);
+    let piece = class(layout);
     // SAFETY: the arena's memory is there and nothing else refers to this value.
     let heap = unsafe { &mut *heap() };
-    let free = heap.free[class];
-    if free != 0 {
-        let piece = ptr::with_exposed_provenance_mut::<u8>(free as usize);
-        // SAFETY: a free piece holds the address of the next one.
-        heap.free[class] = unsafe { piece.cast::<u64>().read() };
-        return piece;
-    }
-    let start = heap.next.next_multiple_of(align);
-    if start + size > ARENA.end {
+    let is_near = heap.is_marked || learn::is_warm(heap.made);
+    let (first, second) = if is_near {
+        (&mut heap.near, &mut heap.far)
+    } else {
+        (&mut heap.far, &mut heap.near)
+    };
+    // SAFETY: as above.
+    let start = unsafe { first.take(piece) };
+    // SAFETY: as above.
+    let start = start.or_else(|| unsafe { second.take(piece) });
+    let Some(start) = start else {
         return ptr::null_mut();
+    };
+    if !heap.is_marked {
+        learn::note(heap.made, start, piece.1);
+        heap.made += 1;
     }
-    heap.next = start + size;
     ptr::with_exposed_provenance_mut(start as usize)
 }
 
@@ -172,18 +218,34 @@ unsafe fn give(place: *mut u8, layout: Layout) {
     let (class, ..) = class(layout);
     // SAFETY: as in `take`.
     let heap = unsafe { &mut *heap() };
+    let address = place.expose_provenance() as u64;
+    let part = if NEAR.contains(&address) {
+        &mut heap.near
+    } else if heap.is_marked {
+        // To note that it is free would change what is far.
+        return;
+    } else {
+        &mut heap.far
+    };
     // SAFETY: every piece has room for an address, and this one is not used any more.
-    unsafe { place.cast::<u64>().write(heap.free[class]) };
-    heap.free[class] = place.expose_provenance() as u64;
+    unsafe { place.cast::<u64>().write(part.free[class]) };
+    part.free[class] = address;
 }
 
-/// From now on only memory is taken that never was: what a run needs lies together, and fewer
-/// pages have to be put back. What was free is lost.
-pub(super) fn take_new_pages() {
+/// From now on only memory is taken that never was, near what runs change: what a run needs lies
+/// together, and fewer pages have to be put back. What was free is lost.
+pub(super) fn begin_marks() {
     // SAFETY: the caller has the arena, and nothing else refers to this value.
     let heap = unsafe { &mut *heap() };
-    heap.free = [0; CLASSES];
-    heap.next = heap.next.next_multiple_of(PAGE);
+    heap.is_marked = true;
+    heap.near.free = [0; CLASSES];
+    heap.far.free = [0; CLASSES];
+}
+
+/// How many pieces were made before the first mark.
+pub(super) fn made() -> u64 {
+    // SAFETY: as above.
+    unsafe { (*heap()).made }
 }
 
 /// What is in the heap is used after the life that made it; there are no more lives.
@@ -203,10 +265,24 @@ pub(super) fn clear() {
     if is_kept() {
         return;
     }
-    // SAFETY: as above.
-    let heap = unsafe { &mut *heap() };
-    heap.free = [0; CLASSES];
-    heap.next = HEAP_START;
+    begin();
+}
+
+/// Nothing is in the heap.
+fn begin() {
+    let part = |range: Range<u64>| Part {
+        next: range.start,
+        end: range.end,
+        free: [0; CLASSES],
+    };
+    let empty = Heap {
+        made: 0,
+        is_marked: false,
+        near: part(NEAR),
+        far: part(FAR),
+    };
+    // SAFETY: the caller has the arena, and nothing refers to this value.
+    unsafe { heap().write(empty) };
 }
 
 /// Makes the arena's memory; once in a process.
@@ -237,7 +313,6 @@ fn map() -> io::Result<()> {
     let guard = (STACK.start - ARENA.start) as usize;
     // SAFETY: nothing is in this mapping yet.
     unsafe { mprotect(place, guard, MprotectFlags::empty()) }?;
-    // SAFETY: the mapping was just made and is zero, which is a heap without free pieces.
-    unsafe { (*heap()).next = HEAP_START };
-    Ok(())
+    begin();
+    learn::reserve()
 }

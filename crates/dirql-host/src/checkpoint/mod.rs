@@ -15,6 +15,7 @@
 //!   changed since a mark are forgotten when the computer is put back to it.
 
 mod arena;
+mod learn;
 mod switch;
 mod tracker;
 
@@ -60,6 +61,10 @@ struct Inner {
     is_tracking: Cell<bool>,
     _turn: Turn,
 }
+
+/// As many pages with pieces that could be near may be put back without the life being worth
+/// beginning again.
+const SCATTERED_PAGES: usize = 2;
 
 /// Being the one life of the process: there is one arena.
 struct Turn;
@@ -222,7 +227,7 @@ impl Life {
         };
         let tracker = &self.inner.tracker;
         if !self.inner.is_tracking.get() {
-            arena::take_new_pages();
+            arena::begin_marks();
             let regions = platform.space.regions();
             tracker.begin(&regions);
             for (region, access) in &regions {
@@ -305,6 +310,17 @@ impl Life {
             }
             platform.space.forget_records(mark.accesses);
         }
+    }
+
+    /// Learns from the run that has just come to its end which pieces of the heap runs change, so
+    /// that the next life has them near each other. Whether that is worth beginning another one:
+    /// they are in more pages than they have to be.
+    pub fn learn(&self) -> bool {
+        if !self.inner.is_tracking.get() {
+            return false;
+        }
+        let lines = self.inner.tracker.changed_lines();
+        learn::warm(arena::made(), lines) > SCATTERED_PAGES
     }
 
     /// Ends the watch over pages; there is no place to go back to any more.

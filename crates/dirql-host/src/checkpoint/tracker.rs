@@ -22,6 +22,9 @@ use crate::memory;
 /// What can be put back.
 const WINDOWS: [Range<u64>; 3] = [RAM, USER, ARENA];
 
+/// Bytes that are looked at together.
+pub(super) const LINE: u64 = 64;
+
 /// Pages that can be hot.
 const MOST_HOT: usize = 1 << 16;
 
@@ -168,10 +171,47 @@ impl Tracker {
     }
 
     /// The address of a hot page.
+    #[inline]
     pub(super) fn hot_page(&self, number: usize) -> u64 {
+        self.first_address(number) & !(PAGE - 1)
+    }
+
+    /// The address of the write that made a page hot.
+    #[inline]
+    fn first_address(&self, number: usize) -> u64 {
         debug_assert!(number < self.count.get());
         // SAFETY: so many were noted.
         unsafe { self.hot.start.cast::<u64>().add(number).read() }
+    }
+
+    /// The lines in hot pages of the heap that are not what they were when tracking began, and
+    /// those that were written to first.
+    pub(super) fn changed_lines(&self) -> Vec<u64> {
+        let mut lines = Vec::new();
+        for number in 0..self.hot_pages() {
+            let page = self.hot_page(number);
+            if page < arena::STACK.end || !ARENA.contains(&page) {
+                continue;
+            }
+            lines.push(self.first_address(number) & !(LINE - 1));
+            for line in (page..page + PAGE).step_by(LINE as usize) {
+                let offset = (line - page) as usize;
+                let now = ptr::with_exposed_provenance::<[u64; 8]>(line as usize);
+                // SAFETY: pages of the heap are readable, and nothing writes to it meanwhile.
+                let now = unsafe { now.read() };
+                // SAFETY: the page was saved.
+                let then = unsafe {
+                    self.saved_page(number)
+                        .add(offset)
+                        .cast::<[u64; 8]>()
+                        .read()
+                };
+                if now != then {
+                    lines.push(line);
+                }
+            }
+        }
+        lines
     }
 
     /// What a hot page held when tracking began.
@@ -235,13 +275,14 @@ impl Tracker {
             return false;
         }
         let page = address & !(PAGE - 1);
-        self.heat(page, index);
+        self.heat(address, index);
         memory::apply_protection(&(page..page + PAGE), access(entry));
         true
     }
 
-    /// Saves a page, which is readable.
-    fn heat(&self, page: u64, index: usize) {
+    /// Saves the page of `address`, which is readable.
+    fn heat(&self, address: u64, index: usize) {
+        let page = address & !(PAGE - 1);
         let number = self.count.get();
         if number == MOST_HOT {
             // Nothing could be put back any more, and this can be a handler.
@@ -253,7 +294,7 @@ impl Tracker {
         // SAFETY: the page is readable, the place writable, and they are apart.
         unsafe { ptr::copy_nonoverlapping(from, place, PAGE as usize) };
         // SAFETY: there is room for so many.
-        unsafe { self.hot.start.cast::<u64>().add(number).write(page) };
+        unsafe { self.hot.start.cast::<u64>().add(number).write(address) };
         self.count.set(number + 1);
         self.set(index, self.get(index) | HOT);
     }

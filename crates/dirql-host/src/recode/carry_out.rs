@@ -1,16 +1,18 @@
 //! Instructions that would trap, carried out by a call.
 //!
-//! A trap costs a signal, a call some tens of nanoseconds; drivers read and set CR8 and
-//! access ports in their hottest paths. The instruction itself stands behind the call, for
-//! what the call leaves to the trap handler: values that fault, a stack without room.
+//! A trap costs a signal, a call some tens of nanoseconds; drivers read and set CR8, access ports
+//! and device memory in their hottest paths. The instruction itself stands behind the call, for
+//! what the call leaves to it: values and operands that fault, memory that is no device's, a stack
+//! without room.
 
 use std::arch::naked_asm;
 use std::panic::AssertUnwindSafe;
 
 use dirql_chips::Width;
+use dirql_kernel::mm::layout::{self, PAGE, SHARED_DATA};
 use dirql_kernel::{Ddi, Kernel};
-use iced_x86::{Code as Opcode, Instruction, Register};
 
+use super::carried::{Deed, Port, Value};
 use super::emit::Code;
 use super::gate::CARRY_OUT;
 use crate::run;
@@ -21,93 +23,11 @@ const ROOM: u32 = 0x800;
 const RAX: usize = 0;
 const RDX: usize = 2;
 
-/// What is to be carried out, in a form that fits on the stack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(transparent)]
-struct Order(u64);
-
-impl Order {
-    const READ_CR8: u64 = 0;
-    const WRITE_CR8: u64 = 1;
-    const IN: u64 = 2;
-    const OUT: u64 = 3;
-    /// The port is in `dx`.
-    const DX: u64 = 1 << 32;
-
-    fn new(kind: u64, detail: u64, port: u64, length: usize) -> Self {
-        Self(kind | detail << 8 | port << 16 | (length as u64) << 40)
-    }
-
-    /// `None` for instructions that are left to the trap handler.
-    fn of(instruction: &Instruction) -> Option<Self> {
-        let length = instruction.len();
-        let control = |kind, control: Register, register: Register| {
-            let usable = control == Register::CR8 && register != Register::RSP;
-            usable.then(|| Self::new(kind, register.number() as u64, 0, length))
-        };
-        let port = |kind, bytes, fixed: bool| {
-            let port = if fixed {
-                u64::from(instruction.immediate8())
-            } else {
-                Self::DX >> 16
-            };
-            Some(Self::new(kind, bytes, port, length))
-        };
-        match instruction.code() {
-            Opcode::Mov_r64_cr => control(
-                Self::READ_CR8,
-                instruction.op1_register(),
-                instruction.op0_register(),
-            ),
-            Opcode::Mov_cr_r64 => control(
-                Self::WRITE_CR8,
-                instruction.op0_register(),
-                instruction.op1_register(),
-            ),
-            Opcode::In_AL_imm8 => port(Self::IN, 1, true),
-            Opcode::In_AX_imm8 => port(Self::IN, 2, true),
-            Opcode::In_EAX_imm8 => port(Self::IN, 4, true),
-            Opcode::In_AL_DX => port(Self::IN, 1, false),
-            Opcode::In_AX_DX => port(Self::IN, 2, false),
-            Opcode::In_EAX_DX => port(Self::IN, 4, false),
-            Opcode::Out_imm8_AL => port(Self::OUT, 1, true),
-            Opcode::Out_imm8_AX => port(Self::OUT, 2, true),
-            Opcode::Out_imm8_EAX => port(Self::OUT, 4, true),
-            Opcode::Out_DX_AL => port(Self::OUT, 1, false),
-            Opcode::Out_DX_AX => port(Self::OUT, 2, false),
-            Opcode::Out_DX_EAX => port(Self::OUT, 4, false),
-            _ => None,
-        }
-    }
-
-    fn width(self) -> Width {
-        match self.0 >> 8 & 0xFF {
-            1 => Width::U8,
-            2 => Width::U16,
-            _ => Width::U32,
-        }
-    }
-
-    fn port(self, saved: &Saved) -> u16 {
-        if self.0 & Self::DX == 0 {
-            (self.0 >> 16) as u16
-        } else {
-            saved.general[RDX] as u16
-        }
-    }
-
-    fn length(self) -> u64 {
-        self.0 >> 40 & 0xFF
-    }
-}
-
-/// Puts the call before `instruction`, if it is one of those.
-pub(super) fn call_before(instruction: &Instruction, code: &mut Code) {
-    if let Some(order) = Order::of(instruction) {
-        code.store_below_stack(ROOM);
-        code.push_address(order.0);
-        code.call_to(CARRY_OUT);
-    }
+/// Puts the call before an instruction, `number` being that of what it does.
+pub(super) fn call_before(number: u32, code: &mut Code) {
+    code.store_below_stack(ROOM);
+    code.push_address(number.into());
+    code.call_to(CARRY_OUT);
 }
 
 /// What [`enter`] saves, and what was on the stack before.
@@ -119,7 +39,8 @@ struct Saved {
     flags: u64,
     /// Where the twin goes on: at the instruction, or behind it.
     next: u64,
-    order: Order,
+    /// The number of what is to be carried out, [`Recoder::carried`](super::Recoder::carried).
+    number: u64,
 }
 
 /// Where the gate leads: saves registers, calls [`carry_out`], goes on with what it left.
@@ -207,31 +128,107 @@ extern "win64" fn carry_out(saved: *mut Saved) {
 }
 
 fn perform(kernel: &Kernel, saved: &mut Saved) -> Ddi<()> {
-    let order = saved.order;
-    kernel.come_to(saved.next);
-    let register = (order.0 >> 8 & 15) as usize;
-    match order.0 & 0xFF {
-        Order::READ_CR8 => saved.general[register] = kernel.read_cr8(),
-        Order::WRITE_CR8 if saved.general[register] > 15 => return Ok(()),
-        Order::WRITE_CR8 => kernel.write_cr8(saved.general[register]),
-        Order::IN => {
-            let value = kernel.read_port(order.port(saved), order.width());
-            let rax = &mut saved.general[RAX];
-            *rax = match order.width() {
-                Width::U32 | Width::U64 => value,
-                narrow => *rax & !narrow.ones() | value & narrow.ones(),
-            };
-        }
-        _ => {
-            let value = saved.general[RAX] & order.width().ones();
-            kernel.write_port(order.port(saved), order.width(), value);
-        }
+    let recoder = run::platform().space.recoder();
+    let Some(carried) = recoder.and_then(|recoder| recoder.carried(saved.number)) else {
+        return Ok(());
+    };
+    kernel.come_to(carried.original);
+    if !saved.carry_out(kernel, &carried.deed) {
+        kernel.come_to(0);
+        return Ok(());
     }
-    saved.next += order.length();
+    saved.next += u64::from(carried.length);
     if kernel.needs_attention() {
         kernel.attend()
     } else {
         kernel.come_to(0);
         Ok(())
     }
+}
+
+impl Saved {
+    /// `false` if nothing has happened and the instruction itself has to be executed.
+    fn carry_out(&mut self, kernel: &Kernel, deed: &Deed) -> bool {
+        match *deed {
+            Deed::ReadCr8(register) => *self.register(register) = kernel.read_cr8(),
+            Deed::WriteCr8(register) => {
+                let value = *self.register(register);
+                if value > 15 {
+                    return false;
+                }
+                kernel.write_cr8(value);
+            }
+            Deed::In(port, width) => {
+                let value = kernel.read_port(self.port(port), width);
+                self.set_part(RAX as u8, width, value);
+            }
+            Deed::Out(port, width) => {
+                let value = self.general[RAX] & width.ones();
+                kernel.write_port(self.port(port), width, value);
+            }
+            Deed::Load {
+                from,
+                width,
+                register,
+                part,
+            } => {
+                let Some(value) = load(kernel, from.address(&self.general), width) else {
+                    return false;
+                };
+                self.set_part(register, part, value);
+            }
+            Deed::Store { to, width, value } => {
+                let value = match value {
+                    Value::Register(register) => *self.register(register),
+                    Value::Constant(value) => value,
+                };
+                let Some(physical) = device(to.address(&self.general), width) else {
+                    return false;
+                };
+                kernel.write_device(physical, width, value & width.ones());
+            }
+        }
+        true
+    }
+
+    fn register(&mut self, register: u8) -> &mut u64 {
+        &mut self.general[usize::from(register & 15)]
+    }
+
+    fn port(&self, port: Port) -> u16 {
+        match port {
+            Port::Fixed(port) => port.into(),
+            Port::Dx => self.general[RDX] as u16,
+        }
+    }
+
+    /// As an instruction does that writes so much of a register.
+    fn set_part(&mut self, register: u8, part: Width, value: u64) {
+        let register = self.register(register);
+        *register = match part {
+            Width::U32 | Width::U64 => value,
+            narrow => *register & !narrow.ones() | value & narrow.ones(),
+        };
+    }
+}
+
+/// Reads a device's register or KUSER_SHARED_DATA; `None` if that is not where `address` leads,
+/// or if a device would see several accesses.
+fn load(kernel: &Kernel, address: u64, width: Width) -> Option<u64> {
+    if let Some(physical) = device(address, width) {
+        return Some(kernel.read_device(physical, width));
+    }
+    let offset = address.wrapping_sub(SHARED_DATA);
+    if offset >= PAGE || !offset.is_multiple_of(width.bytes()) {
+        return None;
+    }
+    let mut bytes = [0; 8];
+    kernel.read_shared_data(offset, &mut bytes[..width.bytes() as usize]);
+    Some(u64::from_le_bytes(bytes))
+}
+
+/// The physical address of an access that a device sees as one.
+fn device(address: u64, width: Width) -> Option<u64> {
+    let is_one = layout::DEVICE.contains(&address) && address.is_multiple_of(width.bytes());
+    is_one.then(|| layout::physical(address)).flatten()
 }

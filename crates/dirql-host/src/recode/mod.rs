@@ -20,6 +20,7 @@
 //! - Nothing is borrowed while driver code runs, so the trap handler can call anything here.
 
 mod area;
+mod carried;
 mod carry_out;
 mod emit;
 mod footprints;
@@ -40,6 +41,7 @@ use dirql_kernel::mm::layout::IMAGES;
 use crate::checkpoint;
 pub use area::twins_are_many;
 use area::{Area, TWINS};
+use carried::Carried;
 use emit::Code;
 use footprints::Heads;
 pub use footprints::{Footprints, Role};
@@ -85,6 +87,10 @@ pub(crate) struct Recoder {
     vectors: Cell<bool>,
     /// Instructions with twins that use registers beyond those of SSE.
     extended: RefCell<BTreeSet<u64>>,
+    /// What instructions do that are carried out by a call, by the number that twins have of it.
+    carried: RefCell<Vec<Carried>>,
+    /// Instructions whose twins were made again because they access a device.
+    made_again: RefCell<BTreeSet<u64>>,
 }
 
 /// Whether `address` is in a twin.
@@ -109,6 +115,8 @@ impl Recoder {
             heads: RefCell::default(),
             vectors: Cell::new(false),
             extended: RefCell::default(),
+            carried: RefCell::default(),
+            made_again: RefCell::default(),
         })
     }
 
@@ -188,6 +196,30 @@ impl Recoder {
         if let Some(recorder) = self.recorder.get() {
             recorder.forget(recorded);
         }
+    }
+
+    /// What a call carries out, by its number.
+    #[inline]
+    fn carried(&self, number: u64) -> Option<Carried> {
+        self.carried.borrow().get(number as usize).copied()
+    }
+
+    /// The instruction at `original` has accessed a device's memory, and has trapped. If it does
+    /// that again, its twin is made again, with a call.
+    pub(crate) fn meet_device(&self, original: u64) {
+        checkpoint::outside(|| {
+            if carried::remember(original) || !self.made_again.borrow_mut().insert(original) {
+                return;
+            }
+            let before = |runs: &BTreeMap<u64, u64>| {
+                let (start, end) = runs.range(..=original).next_back()?;
+                Some(*start..*end)
+            };
+            let run = before(&self.runs.borrow());
+            if let Some(run) = run.filter(|run| run.contains(&original)) {
+                self.forget_twins(&run);
+            }
+        });
     }
 
     /// The twin of the instruction at `original`, if there is one.
@@ -337,8 +369,10 @@ impl Surroundings for Around<'_> {
             .borrow()
             .before(instruction, code, vectors);
         self.recoder.heads.borrow().before(instruction.ip(), code);
-        if !vectors {
-            carry_out::call_before(instruction, code);
+        if !vectors && let Some(carried) = Carried::of(instruction) {
+            let mut all = self.recoder.carried.borrow_mut();
+            carry_out::call_before(all.len() as u32, code);
+            all.push(carried);
         }
     }
 }

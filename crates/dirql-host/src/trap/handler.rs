@@ -212,6 +212,9 @@ fn emulate(state: &State, machine: &dyn Machine, registers: &mut Registers<'_>) 
         Ok(next) => next,
         Err(trouble) => return troubled(machine, registers, &entry, trouble),
     };
+    if page_fault {
+        machine.meet_device(rip);
+    }
     if matches!(next, Next::Following | Next::Shadowed) {
         registers.set_rip(rip.wrapping_add(length));
     }

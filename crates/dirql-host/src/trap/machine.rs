@@ -71,6 +71,9 @@ pub(crate) trait Machine {
     /// The twin of the driver's instruction at `original`, which runs in its place; `None` if
     /// the original is to run.
     fn twin(&self, original: u64) -> Option<u64>;
+    /// The instruction at `instruction` has trapped because it accesses what is carried out for
+    /// it, as it may do again.
+    fn meet_device(&self, _instruction: u64) {}
     /// If code of a twin at `instruction` has just found no room for a record at `address`:
     /// where it is to put it.
     fn room_for_records(&self, instruction: u64, address: u64) -> Option<u64>;

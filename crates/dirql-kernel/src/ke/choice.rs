@@ -79,11 +79,12 @@ impl Choice {
 
 /// Says what happens next.
 pub trait Chooser {
-    /// The index of what happens. `options` has at least one; the first happens without a chooser.
-    /// What is out of range counts as the first.
+    /// The index of what happens. `options` has at least one, two if the chooser does not
+    /// [listen](Chooser::listens); the first happens without a chooser. What is out of range counts as the first.
     fn choose(&self, options: &[Choice]) -> usize;
 
-    /// Whether it is told of touches and locks; asked once, when it is set.
+    /// Whether it is told of touches and locks, and asked where there is one option, too; asked
+    /// once, when it is set.
     fn listens(&self) -> bool {
         true
     }
@@ -255,6 +256,9 @@ impl Kernel {
     /// Lets happen what is chosen until this processor is to go on. `away`: another one that has
     /// something to do comes first.
     fn decide(&self, away: bool) -> Ddi<()> {
+        if self.only_this_goes_on() {
+            return self.go_on_unless_ended();
+        }
         let me = self.processor().id;
         loop {
             match self.ask(Place::Point { me, away }) {
@@ -284,6 +288,23 @@ impl Kernel {
             self.go_on_unless_ended()?;
         }
         self.go_on_unless_ended()
+    }
+
+    /// Whether there is one option, that the current processor goes on, and nobody wants to be told
+    /// of that: most choices are such, and to list their option takes longer than to see it.
+    fn only_this_goes_on(&self) -> bool {
+        let choices = &self.ke.choices;
+        let processor = self.processor();
+        let (me, count) = (usize::from(processor.id.0), self.processors().len());
+        !choices.tells_touches.get()
+            && choices.in_flight.borrow().is_empty()
+            && self.ke.clock.alarms.borrow().is_empty()
+            && (processor.spin.get().is_none() || self.is_runnable(processor))
+            && (self.irql() >= Irql::DISPATCH
+                || processor.spin.get().is_some()
+                || !self.has_equal_ready())
+            && self.first_runnable(0..me).is_none()
+            && self.first_runnable(me + 1..count).is_none()
     }
 
     /// A processor is about to take a lock: who else goes first may decide who gets it. One that
@@ -373,7 +394,8 @@ impl Kernel {
         options.clear();
         self.list_options(place, &mut options);
         let chooser = self.ke.choices.chooser.borrow().clone();
-        let chosen = match (chooser, options.len()) {
+        let is_told = |of: usize| of > 1 || self.ke.choices.tells_touches.get();
+        let chosen = match (chooser.filter(|_| is_told(options.len())), options.len()) {
             (_, 0) => None,
             (None, _) => Some(options[0]),
             (Some(chooser), _) => {

@@ -258,7 +258,7 @@ impl Kernel {
 
     /// The first of these processors that has something to do. Those that have nothing to do sleep
     /// from now on.
-    fn first_runnable(&self, processors: Range<usize>) -> Option<ProcessorId> {
+    pub(super) fn first_runnable(&self, processors: Range<usize>) -> Option<ProcessorId> {
         let mut next = self.first_awake(processors.clone());
         while let Some(processor) = next {
             if self.is_runnable(processor) {

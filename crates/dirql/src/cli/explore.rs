@@ -2,6 +2,7 @@
 
 mod journal;
 mod page;
+mod pool;
 mod result;
 pub(super) mod supervisor;
 
@@ -63,8 +64,7 @@ pub(crate) fn explore(args: &Explore, out: &mut Output) -> Result<Exit, Failure>
         _ => None,
     };
     let jobs = match strategy {
-        // One process keeps what these have to remember.
-        Strategy::Default | Strategy::Exhaustive => 1,
+        Strategy::Default => 1,
         _ => u64::from(args.jobs),
     };
     let clock = super::clock::Clock::start(time);
@@ -181,13 +181,7 @@ fn strategy(args: &Explore) -> Result<Strategy, Failure> {
             seeds,
             depth: args.depth,
         },
-        (StrategyName::Exhaustive, Some(Preemptions::All)) => {
-            if args.shard.is_some() {
-                let failure = Failure::usage("a search of all classes cannot be cut into parts");
-                return Err(failure.help("give a bound on the switches, such as --preemptions 3"));
-            }
-            Strategy::Exhaustive
-        }
+        (StrategyName::Exhaustive, Some(Preemptions::All)) => Strategy::Exhaustive,
         (StrategyName::Exhaustive, Some(Preemptions::Most(switches))) => {
             Strategy::Bounded { switches }
         }

@@ -22,8 +22,8 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use dirql::Deviation;
 use dirql::report::{FindingReport, Report};
+use dirql::{Deviation, Piece};
 use rustix::process::{Pid, Signal, WaitOptions};
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +57,8 @@ pub(crate) enum Message {
     Tried(Tried),
     /// Instructions that meet others in memory.
     Met(Vec<u32>),
+    /// Everything, in pieces.
+    Pieces(Vec<Piece>),
     /// A search is over.
     Searched(Box<Part>),
     /// About an audit.

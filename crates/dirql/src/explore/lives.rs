@@ -19,6 +19,10 @@ use super::steering::{Pauses, Steering, Watch};
 /// Choices between two marks, at least: a mark takes as long as some tens of choices.
 const APART: usize = 32;
 
+/// Runs of a search after which it is looked whether the computer can be put back sooner: as many
+/// as take longer than to begin it again, and once more for what shows late.
+const LOOKS: [u64; 2] = if cfg!(test) { [3, 6] } else { [1_000, 8_000] };
+
 thread_local! {
     /// What this thread's runs are of.
     static SHARED: RefCell<Option<Rc<Shared>>> = const { RefCell::new(None) };
@@ -74,6 +78,7 @@ pub(super) struct Lives {
     places: Vec<Place>,
     /// Whether computers are put back.
     goes_back: bool,
+    runs: u64,
 }
 
 /// Stands inside for who chooses outside.
@@ -141,6 +146,7 @@ impl Lives {
             life: None,
             places: Vec::new(),
             goes_back: true,
+            runs: 0,
         }
     }
 
@@ -163,10 +169,13 @@ impl Lives {
 
     /// Makes the next run, and says how it ended; `None` if there is none.
     pub(super) fn next(&mut self) -> Option<End> {
-        if self.life.is_some() && twins_are_many() {
-            // Without room for more of them driver code that is watched could not go on.
+        let is_scattered =
+            LOOKS.contains(&self.runs) && self.life.as_ref().is_some_and(Life::learn);
+        // Without room for more twins driver code that is watched could not go on.
+        if is_scattered || self.life.is_some() && twins_are_many() {
             self.rest();
         }
+        self.runs += 1;
         let shared = self.shared.clone();
         let steering = &shared.steering;
         let from = steering.with(|recorder| recorder.begin(&self.places))??;

@@ -18,7 +18,7 @@ mod test;
 
 pub(crate) use narrator::Narrator;
 pub use plan::{Plan, ReplayError};
-pub use search::{Discovery, Limits, Search, explore_plan, meeting_points};
+pub use search::{Discovery, Limits, Search, explore_plan, meeting_points, pieces};
 pub use survey::survey;
 pub use test::{Explorer, Failed, explore};
 
@@ -53,7 +53,8 @@ impl Strategy {
     /// The strategy itself, or one part of several that are everything together; parts are
     /// counted from 0.
     ///
-    /// [`Strategy::Default`] and [`Strategy::Exhaustive`] are all in part 0.
+    /// [`Strategy::Default`] and [`Strategy::Exhaustive`] are all in part 0; [`pieces`] cuts the
+    /// latter.
     #[must_use]
     pub fn part(&self, part: u64, of: u64) -> Box<dyn dirql_explore::Strategy> {
         use dirql_explore::strategy::{self, Bounded, Exhaustive, Pct, Random, Replay};
@@ -67,7 +68,10 @@ impl Strategy {
         };
         match self {
             Self::Random { seeds } => Box::new(Random::new(cut(seeds))),
-            Self::Pct { seeds, depth } => Box::new(Pct::new(cut(seeds), *depth)),
+            Self::Pct { seeds, depth } => {
+                let pct = Pct::new(cut(seeds), *depth);
+                Box::new(if part == 0 { pct } else { pct.not_first() })
+            }
             Self::Bounded { switches } => Box::new(Bounded::new(*switches).shard(part, of)),
             Self::Default if part == 0 => Box::new(strategy::Default::default()),
             Self::Exhaustive if part == 0 => Box::new(Exhaustive::new()),

@@ -88,8 +88,10 @@ impl Chooser for Telling {
         chosen
     }
 
+    /// It tells where what was chosen has led, which is the next place that asks, with one option
+    /// or many.
     fn listens(&self) -> bool {
-        self.chooser.listens()
+        true
     }
 
     fn touched(&self, touch: Touch) {

@@ -1,6 +1,6 @@
 //! Runs of a plan under a strategy, and what comes out.
 
-use dirql_explore::strategy::{self, Bounded, Random};
+use dirql_explore::strategy::{self, Bounded, Piece, Random, Split};
 use dirql_explore::{Coverage, Deviation, Points, Schedule, Strategy, shrink};
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +86,26 @@ pub fn meeting_points(plan: &Plan) -> Result<Points, BenchError> {
         points = met;
     }
     Ok(points)
+}
+
+/// Cuts everything that a plan can do into at least so many pieces, if there are as many; see
+/// [`dirql_explore::strategy::Piece`]. `each` is told of each run that this takes.
+///
+/// # Errors
+/// A run could not begin.
+pub fn pieces(plan: &Plan, least: usize, each: &mut dyn FnMut()) -> Result<Vec<Piece>, BenchError> {
+    let split = Split::new(least);
+    let result = split.result();
+    let plan = plan.uncovered();
+    let mut lives = plan.lives(Box::new(split));
+    while let Some(end) = lives.next() {
+        if end.is_error {
+            lives.rest();
+            plan.run_deviations(&lives.run().deviations)?;
+        }
+        each();
+    }
+    Ok(result.take())
 }
 
 /// Tells findings apart: the same rule at the same place is the same finding.

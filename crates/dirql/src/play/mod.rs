@@ -22,7 +22,7 @@ use crate::bench::{Addresses, Bench, BenchError, Driver, SETTLE_100NS, with_impo
 use crate::levels::Levels;
 use crate::races::Events;
 use crate::report::{FindingReport, Report};
-use crate::scenario::{DriverSpec, Scenario, ThreadSpec};
+use crate::scenario::{Action, DriverSpec, Explored, Scenario, ThreadSpec};
 
 pub use default::{Found, discover};
 pub use film::Film;
@@ -307,6 +307,10 @@ fn build(
     }
     for driver in drivers {
         builder = builder.driver(driver);
+    }
+    let mut steps = scenario.threads.iter().flat_map(|thread| &thread.steps);
+    if steps.any(|step| step.action == Action::Explore(Explored::FromHere)) {
+        builder = builder.explored_later();
     }
     if let Some(chooser) = settings.chooser {
         builder = builder.chooser(chooser);

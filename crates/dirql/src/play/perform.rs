@@ -14,7 +14,7 @@ use super::prints::Prints;
 use crate::bench::state::{State, stimulus_name};
 use crate::bench::{Bench, BenchError};
 use crate::report::StepReport;
-use crate::scenario::{Action, DeviceRequest, Expect, Expected, Step, Target};
+use crate::scenario::{Action, DeviceRequest, Expect, Expected, Explored, Step, Target};
 
 /// What threads have done so far.
 #[derive(Clone, Debug)]
@@ -228,6 +228,15 @@ impl Thread {
             }
             Action::WaitIdle => {
                 state.wait_idle(kernel)?;
+                self.end(entry, "done", true);
+                Ok(true)
+            }
+            Action::Explore(place) => {
+                if *place == Explored::UntilHere {
+                    // What is on its way could have come before.
+                    state.wait_idle(kernel)?;
+                }
+                kernel.let_choose(*place == Explored::FromHere);
                 self.end(entry, "done", true);
                 Ok(true)
             }
@@ -464,6 +473,8 @@ pub(super) fn describe(action: &Action) -> String {
         Action::ExpectSent { device, .. } => format!("expect_sent {device}"),
         Action::Sleep(duration) => format!("sleep {duration:?}"),
         Action::WaitIdle => "wait_idle".into(),
+        Action::Explore(Explored::FromHere) => "explore from_here".into(),
+        Action::Explore(Explored::UntilHere) => "explore until_here".into(),
         Action::Unload {
             driver: Some(driver),
             ..

@@ -391,7 +391,7 @@ impl Order {
                 let step = text
                     .split_once(": ")
                     .map_or(text.as_str(), |(_, step)| step);
-                if step == "wait_idle" {
+                if matches!(step, "wait_idle" | "explore until_here") {
                     self.wait_for_idle.insert(actor);
                 } else if step.starts_with("signal ") {
                     let until = self.until(actor);

@@ -449,6 +449,15 @@ pub enum DeviceRequest {
     QueryPower(PowerState),
 }
 
+/// A place in what is explored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Explored {
+    /// It begins.
+    FromHere,
+    /// It ends, when nothing else happens any more.
+    UntilHere,
+}
+
 /// What a step does. `device` is always the name of a device, `handle` that of something that was
 /// opened before: the device's, unless the step that opened it gave another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -546,6 +555,9 @@ pub enum Action {
     Sleep(Duration),
     /// The thread waits until nothing else happens, delays of devices included.
     WaitIdle,
+    /// What `dirql explore` tries in other orders begins or ends. With a step that begins it, nothing
+    /// is tried before.
+    Explore(Explored),
     /// A driver is unloaded.
     Unload {
         /// Which; the first one, if none is named.

@@ -199,6 +199,7 @@ fn keys_of(action: &str) -> Vec<String> {
         ("expect_sent", "'e', data = ''"),
         ("sleep", "'1s'"),
         ("wait_idle", "true"),
+        ("explore", "'from_here'"),
         ("unload", "true"),
     ];
     let value = values

@@ -17,7 +17,7 @@ use super::device::{device_names, interrupts, unknown_device};
 use super::expect;
 use super::near::nearest;
 use super::problem::Problem;
-use super::{Action, DeviceRequest, Step, Target};
+use super::{Action, DeviceRequest, Explored, Step, Target};
 
 /// What steps may refer to.
 pub(super) struct Names<'n> {
@@ -32,7 +32,7 @@ pub(super) struct Names<'n> {
 }
 
 /// Keys that say what a step does. A step has exactly one of them.
-const ACTIONS: [&str; 32] = [
+const ACTIONS: [&str; 33] = [
     "start",
     "stop",
     "rebalance",
@@ -63,6 +63,7 @@ const ACTIONS: [&str; 32] = [
     "signal",
     "wait",
     "wait_idle",
+    "explore",
     "unload",
     "flush",
 ];
@@ -204,6 +205,7 @@ impl Reader<'_, '_> {
             }
             "sleep" => self.sleep().map(Action::Sleep),
             "wait_idle" => self.true_only("wait_idle").map(|()| Action::WaitIdle),
+            "explore" => self.explore().map(Action::Explore),
             "unload" => self.unload(),
             // Every name of ACTIONS has its arm; a test reads a step of each.
             _ => None,
@@ -503,6 +505,16 @@ impl Reader<'_, '_> {
                 None
             }
         }
+    }
+
+    fn explore(&self) -> Option<Explored> {
+        let value = self.table.value("explore")?;
+        let places = ["from_here", "until_here"];
+        let place = choice(value, "a place", &places, self.problems)?;
+        Some(match place {
+            "from_here" => Explored::FromHere,
+            _ => Explored::UntilHere,
+        })
     }
 
     fn true_only(&self, key: &'static str) -> Option<()> {

@@ -13,8 +13,8 @@ use snapbox::{assert_data_eq, str};
 
 use super::step::ALL_ACTIONS;
 use super::{
-    Action, DeviceRequest, DeviceSpec, DriverSpec, Expect, Expected, Interrupts, OtherEnd,
-    RegistryData, Scenario, Target,
+    Action, DeviceRequest, DeviceSpec, DriverSpec, Expect, Expected, Explored, Interrupts,
+    OtherEnd, RegistryData, Scenario, Target,
 };
 
 /// A computer with one device of each kind, and these steps.
@@ -461,6 +461,11 @@ fn every_action_is_read() {
         ("sleep = '10ms'", Action::Sleep(Duration::from_millis(10))),
         ("sleep = '0ns'", Action::Sleep(Duration::ZERO)),
         ("wait_idle = true", Action::WaitIdle),
+        ("explore = 'from_here'", Action::Explore(Explored::FromHere)),
+        (
+            "explore = 'until_here'",
+            Action::Explore(Explored::UntilHere),
+        ),
         (
             "unload = true",
             Action::Unload {

@@ -14,6 +14,7 @@ struct Script {
     choices: RefCell<Vec<usize>>,
     seen: RefCell<Vec<Vec<Choice>>>,
     touched: Cell<u32>,
+    asked_for_nothing: Cell<u32>,
     is_deaf: bool,
 }
 
@@ -28,6 +29,7 @@ impl Script {
 impl Chooser for Script {
     fn choose(&self, options: &[Choice]) -> usize {
         if options.len() < 2 {
+            self.asked_for_nothing.set(self.asked_for_nothing.get() + 1);
             return 0;
         }
         self.seen.borrow_mut().push(options.to_vec());
@@ -120,6 +122,27 @@ fn who_does_not_listen_is_told_of_no_touch() {
     });
     assert_eq!(asked_in_part(script.clone()), 1);
     assert_eq!(script.touched.get(), 0);
+}
+
+#[test]
+fn who_does_not_listen_is_asked_where_there_are_two_options() {
+    let asked = |is_deaf| {
+        let script = Rc::new(Script {
+            is_deaf,
+            ..Script::default()
+        });
+        let bench = Bench::new(two());
+        bench.kernel.set_chooser(Some(script.clone()));
+        let body = |kernel: &Kernel| kernel.yield_point();
+        bench
+            .kernel
+            .spawn_thread("test", 8, ThreadBody::Native(alloc::boxed::Box::new(body)));
+        bench.kernel.run_until_idle();
+        (script.seen.borrow().len(), script.asked_for_nothing.get())
+    };
+    let (points, for_nothing) = asked(false);
+    assert!(for_nothing > 0);
+    assert_eq!(asked(true), (points, 0));
 }
 
 #[test]

@@ -1,12 +1,11 @@
 //! Workers, and who starts them and survives them.
 
-use std::collections::BTreeSet;
-use std::sync::mpsc;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dirql::report::FindingReport;
 use dirql::{
-    Deviation, Discovery, Limits, Plan, Points, Schedule, Strategy, WindowsVersion, explore_plan,
-    meeting_points,
+    Deviation, Discovery, Limits, Piece, Pieces, Plan, Points, Schedule, Strategy, WindowsVersion,
+    explore_plan, meeting_points,
 };
 
 use super::super::clock::Clock;
@@ -16,10 +15,11 @@ use super::super::isolate::{
 use super::super::output::Output;
 use super::super::{Exit, Failure, played, run, subject};
 use super::journal::{Journal, PARTS};
+use super::pool;
 use super::result::{Part, SearchResult};
 
 /// Seconds of CPU time that one run may take. Runs take milliseconds.
-const RUN_SECONDS: u32 = 60;
+pub(super) const RUN_SECONDS: u32 = 60;
 
 /// Runs after which a worker says how far it is.
 const TELL: u64 = 64;
@@ -96,89 +96,135 @@ pub(super) fn survey(plan: &Plan, windows: WindowsVersion) -> Result<Part, Failu
 /// Searches with as many workers as were asked for. Also the instructions that met others in
 /// memory.
 ///
-/// With a journal, whose `round`th search this is, the parts are more than the workers, and those
-/// that it has are not done again.
+/// With a journal, whose `round`th search this is, the parts that it has are not done again.
+///
+/// Unless all is to be found, the first part that finds something is the last one that counts, in
+/// the order of parts and not of time: so it makes no difference how many workers there are.
 pub(super) fn search(
     job: &Job<'_>,
     mut journal: Option<&mut Journal>,
     round: u64,
     out: &mut Output,
 ) -> Result<(SearchResult, Vec<u32>), Failure> {
-    let parts = match (&journal, job.strategy) {
-        (None, _) => job.jobs,
-        (Some(_), Strategy::Default | Strategy::Exhaustive) => 1,
-        (Some(_), _) => PARTS,
+    let parts = parts(job, journal.is_some());
+    let of = job.shard.1 * parts;
+    let pieces = match job.strategy {
+        Strategy::Exhaustive if of > 1 => Some(cut(job, of)?),
+        _ => None,
     };
-    let mut done: Vec<Part> = Vec::new();
-    let mut left: Vec<u64> = Vec::new();
+    let mut done: BTreeMap<u64, Part> = BTreeMap::new();
     for part in 0..parts {
-        match journal
+        if let Some(known) = journal
             .as_ref()
             .and_then(|journal| journal.find(round, part))
         {
-            Some(known) => done.push(known.clone()),
-            None => left.push(part),
+            done.insert(part, known.clone());
         }
     }
-    let mut skipped = false;
-    for some in left.chunks(job.jobs as usize) {
-        let found = done.iter().any(|part| !part.discoveries.is_empty());
-        if journal.is_some() && (job.clock.is_over() || found && !job.limits.keep_going) {
-            // Not done, and not asked for once something is found.
-            skipped = true;
-            done.push(Part {
-                limited: job.clock.is_over() && !found,
-                ..Part::default()
-            });
-            break;
+    let work = |part: u64, log: &SharedLog, channel: &mut Channel| {
+        let part = job.shard.0 * parts + part;
+        let strategy: Box<dyn dirql_explore::Strategy> = match &pieces {
+            Some(pieces) => Box::new(Pieces::new(every(pieces, part, of))),
+            None => job.strategy.part(part, of),
+        };
+        work(job, strategy, (part, of), log, channel);
+    };
+    let heard = |part: u64, (result, end, choices): Heard| {
+        let mut result = finish(job, result, end, choices)?;
+        if let Some(failure) = result.failure.take() {
+            return Err(failure);
         }
-        for (part, result) in some.iter().zip(search_parts(job, some, parts, out)?) {
-            if let Some(journal) = &mut journal
-                && !result.stopped
-            {
-                journal.add(round, *part, result.clone())?;
-            }
-            done.push(result);
+        if let Some(journal) = &mut journal
+            && !result.stopped
+        {
+            journal.add(round, part, result.clone())?;
         }
-    }
-    let met: BTreeSet<u32> = done
+        Ok(result)
+    };
+    pool::run(job, parts, &mut done, &work, heard, out)?;
+    let all = done.len() as u64 == parts;
+    let found = pool::first_found(job, &done);
+    let done = done
+        .into_iter()
+        .filter(|(part, _)| found.is_none_or(|found| *part <= found));
+    let mut counted = Vec::new();
+    counted.extend(done.map(|(_, part)| part));
+    let met: BTreeSet<u32> = counted
         .iter()
         .flat_map(|part| part.met.iter().copied())
         .collect();
-    let mut result = SearchResult::new(done);
+    let skipped = counted.len() as u64 != parts;
+    let mut result = SearchResult::new(counted);
     result.complete &= !skipped;
+    result.limited |= !all && found.is_none();
     Ok((result, met.into_iter().collect()))
 }
 
-/// Does some of so many parts, each with a worker of its own.
-fn search_parts(
-    job: &Job<'_>,
-    some: &[u64],
-    parts: u64,
-    out: &mut Output,
-) -> Result<Vec<Part>, Failure> {
+/// Into how many parts a search, or the shard of one, is cut.
+fn parts(job: &Job<'_>, has_journal: bool) -> u64 {
+    match job.strategy {
+        Strategy::Default => 1,
+        _ if has_journal => PARTS,
+        _ if job.jobs == 1 => 1,
+        // Each worker has its share of the runs.
+        _ if job.limits.runs.is_some() => job.jobs,
+        _ => PARTS.max(job.jobs),
+    }
+}
+
+/// Every `of`th piece.
+fn every(pieces: &[Piece], part: u64, of: u64) -> impl Iterator<Item = Piece> {
+    let pieces = pieces.iter().skip(part as usize);
+    pieces.step_by(of as usize).cloned()
+}
+
+/// Pieces for each part, so that parts take about as long as each other; and of all together, which
+/// take a run each.
+const PIECES: u64 = 4;
+const MOST_PIECES: u64 = 4096;
+
+/// Cuts everything into pieces for so many parts, in a process of its own. A driver that destroys
+/// the process is left to the search, which is then in one piece.
+fn cut(job: &Job<'_>, parts: u64) -> Result<Vec<Piece>, Failure> {
     let wrong = |error: std::io::Error| Failure::usage(format!("cannot make a worker: {error}"));
-    let mut workers = Vec::new();
-    for part in some {
-        let log = SharedLog::new().map_err(wrong)?;
-        let part = job.shard.0 * parts + part;
-        let of = job.shard.1 * parts;
-        let started = Worker::start(|channel| work(job, part, of, &log, channel));
-        workers.push((started.map_err(wrong)?, log));
-    }
-    let mut done = Vec::new();
-    for (part, end, choices) in listen(workers, out)? {
-        let mut part = finish(job, part, end, choices)?;
-        if let Some(failure) = part.failure.take() {
-            return Err(failure);
-        }
-        done.push(part);
-    }
-    Ok(done)
+    let least = (parts * PIECES).min(MOST_PIECES) as usize;
+    let worker = Worker::start(|channel| {
+        isolate::limit_time(RUN_SECONDS);
+        let mut runs = 0;
+        let mut each = || {
+            runs += 1;
+            if u64::is_multiple_of(runs, TELL) {
+                isolate::limit_time(RUN_SECONDS);
+                channel.send(&Message::Tried(Tried::default()));
+            }
+        };
+        let message = match dirql::pieces(job.plan, least, &mut each) {
+            Ok(pieces) => Message::Pieces(pieces),
+            Err(error) => Message::Failed(subject::failure(&error, job.windows)),
+        };
+        channel.send(&message);
+    });
+    let mut pieces = vec![Piece::whole()];
+    let mut failed = None;
+    let end = worker
+        .map_err(wrong)?
+        .listen_within(RUN_SECONDS, |message| match message {
+            Message::Pieces(cut) => pieces = cut,
+            Message::Failed(failure) => failed = Some(failure),
+            _ => {}
+        });
+    end.map_err(wrong)?;
+    failed.map_or(Ok(pieces), Err)
 }
 
 /// The part of a worker, in the worker.
-fn work(job: &Job<'_>, part: u64, of: u64, log: &SharedLog, channel: &mut Channel) {
+fn work(
+    job: &Job<'_>,
+    strategy: Box<dyn dirql_explore::Strategy>,
+    (part, of): (u64, u64),
+    log: &SharedLog,
+    channel: &mut Channel,
+) {
     let log_choices = log.again();
     let plan = job
         .plan
@@ -192,7 +238,7 @@ fn work(job: &Job<'_>, part: u64, of: u64, log: &SharedLog, channel: &mut Channe
     limits.runs = limits
         .runs
         .map(|runs| runs * (part + 1) / of - runs * part / of);
-    let searched = explore_plan(&plan, job.strategy.part(part, of), &limits, &mut |search| {
+    let searched = explore_plan(&plan, strategy, &limits, &mut |search| {
         let runs = search.coverage.runs;
         if runs.is_multiple_of(TELL) {
             isolate::limit_time(RUN_SECONDS);
@@ -222,41 +268,8 @@ fn work(job: &Job<'_>, part: u64, of: u64, log: &SharedLog, channel: &mut Channe
     channel.send(&Message::Searched(Box::new(result)));
 }
 
-type Heard = (Option<Part>, WorkerEnd, Vec<Deviation>);
-
-/// Hears all workers to their ends.
-fn listen(workers: Vec<(Worker, SharedLog)>, out: &mut Output) -> Result<Vec<Heard>, Failure> {
-    let (sender, receiver) = mpsc::channel();
-    let mut threads = Vec::new();
-    for (index, (worker, log)) in workers.into_iter().enumerate() {
-        let sender = sender.clone();
-        threads.push(std::thread::spawn(move || {
-            let mut part = None;
-            let end = worker.listen_within(RUN_SECONDS, |message| match message {
-                Message::Searched(done) => part = Some(*done),
-                // Who listens is there as long as this thread.
-                Message::Tried(tried) => drop(sender.send((index, tried))),
-                _ => {}
-            });
-            end.map(|end| (part, end, log.choices()))
-        }));
-    }
-    drop(sender);
-    let mut progress = out.progress(threads.len());
-    for (worker, tried) in receiver {
-        progress.tried(worker, tried);
-    }
-    progress.finish();
-    let mut heard = Vec::new();
-    for thread in threads {
-        let joined = thread.join();
-        let Ok(result) = joined else {
-            return Err(defect("a thread that listens gave up"));
-        };
-        heard.push(result.map_err(|error| Failure::usage(format!("a worker: {error}")))?);
-    }
-    Ok(heard)
-}
+/// What a worker said at its end, how it ended, and what it had chosen in its latest run.
+pub(super) type Heard = (Option<Part>, WorkerEnd, Vec<Deviation>);
 
 fn defect(message: &str) -> Failure {
     Failure {

@@ -5,7 +5,7 @@ use std::io;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::lines::{Clock, End, MOST_BYTES};
-use super::{Channel, Message, Worker, WorkerEnd};
+use super::{Channel, Message, Worker, WorkerEnd, message};
 
 /// How often it is looked who is silent.
 const LOOK: Timespec = Timespec {
@@ -57,11 +57,11 @@ impl Stream {
             if !part.ends_with(b"\n") {
                 continue;
             }
-            match serde_json::from_slice(&self.partial) {
-                Ok(Message::Panicked(by_driver)) => self.panicked = !by_driver,
-                Ok(message) => messages.push(message),
-                // Lines of a destroyed child may be anything.
-                Err(_) => {}
+            self.partial.pop();
+            match message(&self.partial) {
+                Some(Message::Panicked(by_driver)) => self.panicked = !by_driver,
+                Some(message) => messages.push(message),
+                None => {}
             }
             self.partial.clear();
             self.heard = Clock::start(self.worker.patience(self.seconds));
@@ -70,6 +70,12 @@ impl Stream {
             self.end = Some(End::TooMuch);
         }
         Ok(messages)
+    }
+
+    /// Ends the process, whose result nobody wants any more.
+    pub(crate) fn stop(mut self) -> io::Result<()> {
+        self.end = Some(End::Silent);
+        self.end().map(drop)
     }
 
     /// Waits until the process is gone.

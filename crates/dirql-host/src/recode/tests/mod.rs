@@ -1,10 +1,12 @@
 //! A driver cannot tell whether its own code runs or a twin of it.
 
+mod carried;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use dirql_kernel::ke::{RunState, ThreadBody};
-use dirql_kernel::{Access, Config, Kernel, Platform};
+use dirql_kernel::{Access, Config, EventSink, Kernel, Platform};
 use iced_x86::code_asm::*;
 
 use crate::run;
@@ -24,20 +26,25 @@ struct Left {
     steps: u64,
     base: u64,
     buffer: u64,
+    /// Instructions that are known to access devices, and have trapped when they did.
+    trapped: usize,
 }
 
 /// Runs what `write` writes, with the address of its memory as the argument, as `watch` says.
 fn play(watch: Option<Watch>, write: &dyn Fn(&mut CodeAssembler)) -> Left {
-    play_with(watch, None, write)
+    play_with(watch, None, None, write)
 }
 
-/// As [`play`]; it is noted which blocks run, whose image is the one with an empty file.
+/// As [`play`]; it is noted which blocks run, whose image is the one with an empty file, and `sink`
+/// is told what happens.
 fn play_with(
     watch: Option<Watch>,
     prints: Option<&'static Footprints>,
+    sink: Option<Box<dyn EventSink>>,
     write: &dyn Fn(&mut CodeAssembler),
 ) -> Left {
     let host = Host::new(Config::default()).unwrap();
+    host.kernel().set_event_sink(sink);
     if let Some(watch) = watch {
         host.watch(watch).unwrap();
     }
@@ -78,6 +85,10 @@ fn play_with(
         steps,
         base,
         buffer,
+        trapped: run::platform()
+            .space
+            .recoder()
+            .map_or(0, |recoder| recoder.made_again.borrow().len()),
     }
 }
 
@@ -303,7 +314,7 @@ fn random_programs_do_the_same_where_every_byte_may_begin_a_block() {
         let plain = play(None, &write);
         for watch in [None, Some(record()), Some(everywhere())] {
             let prints = Footprints::new([(Vec::new(), (0..0x4000).collect())]).unwrap();
-            let twin = play_with(watch.clone(), Some(prints), &write);
+            let twin = play_with(watch.clone(), Some(prints), None, &write);
             let differs = (0..MEMORY).find(|at| twin.memory[*at] != plain.memory[*at]);
             assert_eq!(differs, None, "seed {seed}, {watch:?}");
             assert_eq!(prints.ran(0, 0), [(Role::Callback, 0)], "seed {seed}");
@@ -314,7 +325,7 @@ fn random_programs_do_the_same_where_every_byte_may_begin_a_block() {
 #[test]
 fn a_block_has_run_at_the_level_that_it_began_at() {
     let prints = Footprints::new([(Vec::new(), (0..0x40).collect())]).unwrap();
-    let _ = play_with(None, Some(prints), &|a| {
+    let _ = play_with(None, Some(prints), None, &|a| {
         let mut over = a.create_label();
         a.mov(eax, 2).unwrap(); // at 0
         a.mov(cr8, rax).unwrap(); // at 5
