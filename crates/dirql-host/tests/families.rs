@@ -52,6 +52,9 @@ behaviours! {
     every_processor_is_called = "calls_every_processor";
     a_call_gets_the_stack_that_it_asks_for = "expands_the_stack";
     a_setting_is_told_to_who_asks = "hears_of_settings";
+    text_is_scanned = "scans_text";
+    procedures_run_in_their_thread_when_its_regions_allow = "runs_apcs";
+    two_seconds_of_looking_at_a_clock_are_few_turns = "waits_by_looking";
     the_library_converts_splits_searches_and_runs_once = "uses_the_library";
 }
 

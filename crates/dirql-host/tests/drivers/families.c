@@ -35,6 +35,13 @@ IMPORT NTSTATUS RtlRunOnceExecuteOnce(void **, ULONG (*)(void *, void *, void **
 IMPORT NTSTATUS PoRegisterPowerSettingCallback(void *, const void *, NTSTATUS (*)(const void *, void *, ULONG, void *),
                                                void *, void **);
 IMPORT NTSTATUS PoUnregisterPowerSettingCallback(void *);
+IMPORT void KeInitializeApc(void *, void *, int, void (*)(void *, void **, void **, void **, void **), void *,
+                            void (*)(void *, void *, void *), char, void *);
+IMPORT UCHAR KeInsertQueueApc(void *, void *, void *, ULONG);
+IMPORT ULONG64 KeQueryPerformanceCounter(ULONG64 *);
+IMPORT ULONG64 KeQueryInterruptTime(void);
+IMPORT ULONG DbgPrint(const char *, ...);
+IMPORT int sscanf_s(const char *, const char *, ...);
 IMPORT int _itoa_s(int, char *, ULONG64, int);
 IMPORT char *strtok_s(char *, const char *, char **);
 IMPORT void *bsearch(const void *, const void *, ULONG64, ULONG64, int (*)(const void *, const void *));
@@ -257,6 +264,80 @@ EXPORT int uses_the_library(void)
         if (RtlRunOnceExecuteOnce(&once, initialise, (void *)16, &context) != 0 || context != (void *)16)
             return 0;
     return trail == 1;
+}
+
+/* numbers and words out of text. */
+EXPORT int scans_text(void)
+{
+    int number = 0;
+    ULONG64 address = 0;
+    char word[4];
+    if (sscanf_s("port 17 at 0x1f0", "%s %d at %llx", word, 4, &number, &address) != 0)
+        return 0; /* There is no room for "port". */
+    return sscanf_s("irq 17 at 0x1f0", "%s %d at %llx", word, 4, &number, &address) == 3 && number == 17
+        && address == 0x1F0 && word[0] == 'i' && word[3] == 0;
+}
+
+/* APCs for the calling thread. */
+static void kernel_routine(void *apc, void **normal, void **context, void **one, void **two)
+{
+    (void)apc;
+    (void)one;
+    (void)two;
+    trail = trail * 10 + (*normal ? 2 : 1);
+    *context = (void *)((ULONG64)*context + 1);
+}
+
+static void normal_routine(void *context, void *one, void *two)
+{
+    trail = trail * 10 + (ULONG)((ULONG64)context + (ULONG64)one + (ULONG64)two);
+}
+
+EXPORT int runs_apcs(void)
+{
+    static __declspec(align(16)) UCHAR special[88], normal[88];
+    void *thread;
+    __asm__ volatile("movq %%gs:0x188, %0" : "=r"(thread));
+    trail = 0;
+    KeInitializeApc(special, thread, 0, kernel_routine, 0, 0, 0, 0);
+    KeInitializeApc(normal, thread, 0, kernel_routine, 0, normal_routine, 0, (void *)1);
+    KeEnterCriticalRegion();
+    if (!KeInsertQueueApc(normal, (void *)2, (void *)3, 0) || KeInsertQueueApc(normal, 0, 0, 0))
+        return 0;
+    if (!KeInsertQueueApc(special, 0, 0, 0) || trail != 1)
+        return 0;
+    KeLeaveCriticalRegion();
+    return trail == 127;
+}
+
+/* two seconds, in some thousand turns of any loop. */
+static ULONG64 shared_time(void) { return *(volatile ULONG64 *)0xFFFFF78000000008ull; }
+
+static ULONG64 printed_time(void)
+{
+    DbgPrint("waiting");
+    return KeQueryPerformanceCounter(0);
+}
+
+static ULONG64 polite_time(void)
+{
+    long long none = 0;
+    KeDelayExecutionThread(0, 0, &none);
+    return KeQueryInterruptTime();
+}
+
+static ULONG64 (*volatile clocks[])(void) = {shared_time, printed_time, polite_time, KeQueryInterruptTime};
+
+EXPORT int waits_by_looking(void)
+{
+    for (int i = 0; i < 4; i++) {
+        ULONG64 start = clocks[i]();
+        int turns = 0;
+        while (clocks[i]() - start < 20000000)
+            if (++turns == 5000)
+                return 0;
+    }
+    return 1;
 }
 
 EXPORT NTSTATUS DriverEntry(void *driver, void *path)

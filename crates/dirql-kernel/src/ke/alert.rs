@@ -82,7 +82,15 @@ pub(crate) struct Alerts {
 
 impl Kernel {
     /// What ends a wait of the current thread before it begins.
+    #[inline]
     pub(super) fn interruption(&self, thread: ThreadId, wait: WaitMode) -> Option<NtStatus> {
+        if wait.mode == Mode::Kernel && !wait.alertable {
+            return None;
+        }
+        self.interruption_of(thread, wait)
+    }
+
+    fn interruption_of(&self, thread: ThreadId, wait: WaitMode) -> Option<NtStatus> {
         let has_user_apcs = wait.mode == Mode::User && self.has_user_apcs(thread);
         let mut all = self.ke.alerts.told.borrow_mut();
         let told = match all.get_mut(&thread.0) {

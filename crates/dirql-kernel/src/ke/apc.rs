@@ -217,7 +217,14 @@ impl Kernel {
     /// A thread begins to run on the current processor.
     #[inline]
     pub(super) fn look_for_apcs(&self, thread: ThreadId) {
-        if self.ke.apcs.any.get() && !self.kernel_apcs_of(thread).is_empty() {
+        if self.ke.apcs.any.get() {
+            self.ask_if_queued(thread);
+        }
+    }
+
+    #[cold]
+    fn ask_if_queued(&self, thread: ThreadId) {
+        if !self.kernel_apcs_of(thread).is_empty() {
             self.processor().ask(asked::APC);
         }
     }

@@ -73,11 +73,11 @@ impl Kernel {
                 None,
             )?;
         }
-        let state = Self::signal_state(event.address());
-        let before = self.read(state)?;
-        self.write(state, 1)?;
+        let mut header = self.header(event.address())?;
+        let before = core::mem::replace(&mut header.signal_state, 1);
+        self.write(Self::signal_state(event.address()), 1)?;
         if before == 0 {
-            self.signal_with(event.address(), increment)?;
+            self.signal_known(event.address(), header, increment)?;
         }
         Ok(before)
     }

@@ -47,6 +47,7 @@ mod timer;
 mod touch;
 mod trap;
 mod wait;
+mod wait_block;
 mod watchdog;
 
 use alloc::boxed::Box;
@@ -92,6 +93,8 @@ pub(crate) struct Ke {
     asleep: [Cell<u64>; 4],
     /// Everything runs until there is nothing left to do: nobody is asked whether it is enough.
     nobody_asks: Cell<bool>,
+    /// The current processor has switched to another thread, and has not gone on with it.
+    switched: Cell<bool>,
     /// The processor whose idle strand came to rest last.
     idled_last: Cell<u16>,
     /// At the end of this turn any thread that is ready may run.

@@ -159,6 +159,11 @@ impl Kernel {
             if self.has_ended() {
                 return RunState::Ended;
             }
+            if self.goes_straight_on() {
+                let strand = self.processor().strand.get();
+                self.platform().resume(strand);
+                continue;
+            }
             if done() {
                 return RunState::Idle;
             }
@@ -189,6 +194,16 @@ impl Kernel {
                 None => return RunState::Idle,
             }
         }
+    }
+
+    /// Whether the processor goes on with a thread that it has just switched to, and nobody wants to
+    /// be asked before that: what the rest of the loop would come to.
+    #[inline]
+    fn goes_straight_on(&self) -> bool {
+        self.ke.switched.take()
+            && self.ke.nobody_asks.get()
+            && !self.ke.give_turn.get()
+            && !self.is_exploring()
     }
 
     fn pass_to_next_delay(&self) -> bool {
@@ -516,7 +531,10 @@ impl Kernel {
     pub(crate) fn leave_thread(&self) {
         self.set_irql(Irql::PASSIVE);
         match self.take_ready_thread() {
-            Some(next) => self.run_thread(next),
+            Some(next) => {
+                self.run_thread(next);
+                self.ke.switched.set(true);
+            }
             None => {
                 let processor = self.processor();
                 processor.thread.set(None);

@@ -90,6 +90,9 @@ pub(super) struct Thread {
     /// A driver has made it.
     of_driver: bool,
     wait: Option<Wait>,
+    /// Its first own wait block is laid out for one object, and its KTHREAD says that the block is
+    /// that of its wait.
+    waits_plainly: bool,
     wait_status: NtStatus,
     exit_status: NtStatus,
     stack: core::ops::Range<u64>,
@@ -134,6 +137,7 @@ impl Kernel {
             of_driver: matches!(body, ThreadBody::Driver { .. }),
             body: Some(body),
             wait: None,
+            waits_plainly: false,
             wait_status: NtStatus::SUCCESS,
             exit_status: NtStatus::SUCCESS,
             stack,
@@ -392,6 +396,15 @@ impl Kernel {
         }
     }
 
+    /// A thread is about to wait for one object with a block of its own, or otherwise. Returns
+    /// whether its last wait was like that.
+    pub(super) fn note_plain_wait(&self, thread: ThreadId, is_plain: bool) -> bool {
+        match self.ke.threads.all.borrow_mut().get_mut(thread.0 as usize) {
+            Some(thread) => core::mem::replace(&mut thread.waits_plainly, is_plain),
+            None => false,
+        }
+    }
+
     /// What a thread waits for.
     pub(crate) fn wait_of(&self, thread: ThreadId) -> Option<Wait> {
         self.ke
@@ -500,6 +513,8 @@ impl Kernel {
             self.event(Event::ThreadEnd(thread.0));
         }
         self.leave_thread();
+        // It is to be buried before anybody goes on.
+        self.ke.switched.set(false);
         Ok(())
     }
 

@@ -1,8 +1,6 @@
 //! Waiting for dispatcher objects.
 //!
-//! An object's signal state is in the driver's memory; who waits for it is kept here. The wait
-//! blocks that hang on the object are laid out as well, for those who look at them: in the
-//! KTHREAD, or in what the caller of a wait for many gave for it.
+//! An object's signal state is in the driver's memory; who waits for it is kept here.
 
 use alloc::format;
 use alloc::rc::Rc;
@@ -12,15 +10,10 @@ use core::cell::RefCell;
 use core::ops::Deref;
 
 use dirql_abi::bugcheck::code;
-use dirql_abi::dispatcher::{
-    DispatcherHeader, KWaitBlock, MAXIMUM_WAIT_OBJECTS, THREAD_WAIT_OBJECTS, object_type, wait_type,
-};
-use dirql_abi::list::ListEntry;
-use dirql_abi::processor::kthread;
+use dirql_abi::dispatcher::{MAXIMUM_WAIT_OBJECTS, THREAD_WAIT_OBJECTS, object_type, wait_type};
 use dirql_abi::{Irql, NtStatus};
 use dirql_rules::{BugCheck, ids};
 
-use crate::at;
 use crate::ke::alert::WaitMode;
 use crate::ke::clock::{Alarm, ClockAction, START_SYSTEM_TIME};
 use crate::ke::thread::ThreadId;
@@ -29,7 +22,7 @@ use crate::{DriverPtr, Event, Kernel};
 
 /// What a thread waits for: mostly one object, for which no memory is allocated.
 #[derive(Clone, Debug)]
-enum Objects {
+pub(super) enum Objects {
     One([u64; 1]),
     Many(Rc<[u64]>),
 }
@@ -47,19 +40,19 @@ impl Deref for Objects {
 
 /// What a wait looks at of an object: the first eight bytes of its header.
 #[derive(Clone, Copy, Debug)]
-struct Header {
+pub(super) struct Header {
     type_: u8,
-    signal_state: i32,
+    pub(super) signal_state: i32,
 }
 
 /// A thread's wait.
 #[derive(Clone, Debug)]
 pub(crate) struct Wait {
-    objects: Objects,
+    pub(super) objects: Objects,
     all: bool,
     timeout: Option<Alarm>,
     /// Address of the first of its wait blocks.
-    blocks: u64,
+    pub(super) blocks: u64,
     /// What else may end it.
     pub(super) mode: WaitMode,
     /// The level at which the thread waits.
@@ -239,86 +232,6 @@ impl Kernel {
         Ok(status)
     }
 
-    /// Hangs a wait block on each object, and returns the address of the first. `blocks` is
-    /// memory of the caller for them; without it the thread has some.
-    fn link_wait_blocks(
-        &self,
-        thread: ThreadId,
-        objects: &[u64],
-        all: bool,
-        blocks: u64,
-    ) -> Ddi<u64> {
-        let kthread = self.kthread_of(thread);
-        let own = kthread + kthread::WAIT_BLOCK as u64;
-        let blocks = if blocks == 0 { own } else { blocks };
-        let first = DriverPtr::<KWaitBlock>::new(blocks);
-        for (index, object) in objects.iter().enumerate() {
-            let block = first.element(index);
-            let next = first.element((index + 1) % objects.len());
-            let head = at!(
-                DriverPtr::<DispatcherHeader>::new(*object),
-                DispatcherHeader,
-                wait_list_head
-            );
-            let last = self.read(head)?.blink;
-            let links = at!(block, KWaitBlock, wait_list_entry);
-            // The members up to NextWaitBlock at once; behind the others, the thread keeps some of
-            // its own.
-            let members = [head.address(), last, kthread, *object, next.address()];
-            self.write(links.cast::<[u64; 5]>(), members)?;
-            self.write(at!(block, KWaitBlock, wait_key), index as u16)?;
-            self.write(at!(block, KWaitBlock, wait_type), u8::from(!all))?;
-            if last == head.address() {
-                self.write(
-                    head,
-                    ListEntry {
-                        flink: links.address(),
-                        blink: links.address(),
-                    },
-                )?;
-            } else {
-                self.write(DriverPtr::<u64>::new(last), links.address())?;
-                self.write(at!(head, ListEntry, blink), links.address())?;
-            }
-        }
-        self.write(
-            DriverPtr::new(kthread + kthread::WAIT_BLOCK_LIST as u64),
-            blocks,
-        )?;
-        Ok(blocks)
-    }
-
-    /// Takes a wait's blocks off their objects. An object or a block whose memory is gone, or
-    /// was laid out again meanwhile, has no list that could be mended.
-    fn unlink_wait_blocks(&self, wait: &Wait) {
-        let first = DriverPtr::<KWaitBlock>::new(wait.blocks);
-        for index in 0..wait.objects.len() {
-            let links = at!(first.element(index), KWaitBlock, wait_list_entry);
-            let Ok(ListEntry { flink, blink }) = self.read(links) else {
-                continue;
-            };
-            let (next, last) = (
-                DriverPtr::<ListEntry>::new(flink),
-                DriverPtr::<ListEntry>::new(blink),
-            );
-            let here = links.address();
-            let Ok(after) = self.read(next) else {
-                continue;
-            };
-            let is_linked = after.blink == here
-                && if flink == blink {
-                    after.flink == here
-                } else {
-                    self.read(last).is_ok_and(|last| last.flink == here)
-                };
-            if is_linked {
-                // Both were just read; memory that can be read but not written stays damaged.
-                let _ = self.write(at!(last, ListEntry, flink), flink);
-                let _ = self.write(at!(next, ListEntry, blink), blink);
-            }
-        }
-    }
-
     /// Bug checks as Driver Verifier gives them (0xC4 with 0x120, 0x121, 0x122).
     fn check_wait_level(&self, objects: &[u64], timeout: Option<u64>) -> Ddi<()> {
         let level = self.irql();
@@ -350,7 +263,24 @@ impl Kernel {
         self.satisfy_for(objects, all, thread)
     }
 
+    /// As [`Kernel::satisfy_for`] for one object, whose header is known.
+    #[inline]
+    fn satisfy_one(&self, object: u64, header: Header, kthread: u64) -> Ddi<Option<NtStatus>> {
+        if !self.is_signaled(object, header, kthread)? {
+            return Ok(None);
+        }
+        let abandoned = self.take(object, header, kthread)?;
+        Ok(Some(if abandoned {
+            NtStatus::ABANDONED_WAIT_0
+        } else {
+            NtStatus::SUCCESS
+        }))
+    }
+
     fn satisfy_for(&self, objects: &[u64], all: bool, kthread: u64) -> Ddi<Option<NtStatus>> {
+        if let [object] = objects {
+            return self.satisfy_one(*object, self.header(*object)?, kthread);
+        }
         if all {
             for object in objects {
                 if !self.is_signaled(*object, self.header(*object)?, kthread)? {
@@ -385,7 +315,7 @@ impl Kernel {
 
     /// The type of an object, and its signal state.
     #[inline]
-    fn header(&self, object: u64) -> Ddi<Header> {
+    pub(super) fn header(&self, object: u64) -> Ddi<Header> {
         let [first, state] = self.read(DriverPtr::<[u32; 2]>::new(object))?;
         Ok(Header {
             // The type is the first byte.
@@ -446,17 +376,29 @@ impl Kernel {
 
     /// As [`Kernel::signal`]; `increment` is what the priority of those who go on is raised by.
     pub(crate) fn signal_with(&self, object: u64, increment: i32) -> Ddi<()> {
-        let mut passed = 0;
         if self.ke.waits.waiters.borrow().is_empty() {
             return Ok(());
         }
-        let newest_first = self.is_queue(object)?;
+        let header = self.header(object)?;
+        self.signal_known(object, header, increment)
+    }
+
+    /// As [`Kernel::signal_with`], for an object whose header has just been read.
+    pub(super) fn signal_known(&self, object: u64, header: Header, increment: i32) -> Ddi<()> {
+        let mut passed = 0;
+        let newest_first = header.type_ == object_type::QueueObject;
+        let mut known = Some(header);
         while let Some(thread) = self.ke.waits.waiter(object, passed, newest_first) {
             let Some(wait) = self.wait_of(thread) else {
                 passed += 1;
                 continue;
             };
-            match self.satisfy_for(&wait.objects, wait.all, self.kthread_of(thread))? {
+            let kthread = self.kthread_of(thread);
+            let status = match (known.take(), &wait.objects) {
+                (Some(header), Objects::One(_)) => self.satisfy_one(object, header, kthread)?,
+                _ => self.satisfy_for(&wait.objects, wait.all, kthread)?,
+            };
+            match status {
                 Some(status) => {
                     self.boost(thread, increment);
                     self.forget_wait(thread, &wait, status);
@@ -466,11 +408,6 @@ impl Kernel {
             }
         }
         Ok(())
-    }
-
-    fn is_queue(&self, object: u64) -> Ddi<bool> {
-        let header = DriverPtr::<DispatcherHeader>::new(object);
-        Ok(self.read(at!(header, DispatcherHeader, type_))? == object_type::QueueObject)
     }
 
     /// Ends every wait for an object, as it will be signalled no more.
