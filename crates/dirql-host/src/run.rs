@@ -12,6 +12,7 @@ use dirql_kernel::{Access, BadAddress, CallSite, Kernel, Outcome, Platform, Stop
 use dirql_rules::Context;
 
 use crate::data_exports;
+use crate::enter::call_driver;
 use crate::exception::{self, Active, Crossing, Pending};
 use crate::loader::LoadedImage;
 use crate::memory::{AddressSpace, MemoryError};
@@ -471,53 +472,6 @@ impl Platform for LinuxPlatform {
 /// Whether an address is one for the processor: bits 47 to 63 are alike.
 const fn is_canonical(address: u64) -> bool {
     ((address << 16) as i64 >> 16) as u64 == address
-}
-
-/// Calls `routine` with the Win64 convention. What it leaves behind in control bits that
-/// our own code relies on is put right; in Win64 as here, the x87 control word belongs to
-/// whoever uses x87, and nothing of ours does.
-fn call_driver(routine: u64, arguments: &[u64]) -> u64 {
-    type Four = extern "win64" fn(u64, u64, u64, u64) -> u64;
-    type Twelve =
-        extern "win64" fn(u64, u64, u64, u64, u64, u64, u64, u64, u64, u64, u64, u64) -> u64;
-
-    let argument = |index: usize| arguments.get(index).copied().unwrap_or(0);
-    let code = std::ptr::with_exposed_provenance::<()>(routine as usize);
-    assert!(arguments.len() <= 12, "{} arguments", arguments.len());
-    assert!(
-        !code.is_null(),
-        "the kernel checks that a routine is there before it calls it"
-    );
-    let floats = FloatControl::take();
-    let result = if arguments.len() <= 4 {
-        // SAFETY: a function pointer is an address. That driver code is at it and keeps to the
-        // convention is what a bench cannot know before it has tried: an address that
-        // is not code faults, into our handler.
-        let code = unsafe { std::mem::transmute::<*const (), Four>(code) };
-        code(argument(0), argument(1), argument(2), argument(3))
-    } else {
-        // SAFETY: as above; in this convention the caller removes the arguments, so a callee
-        // that expects fewer is none the wiser.
-        let code = unsafe { std::mem::transmute::<*const (), Twelve>(code) };
-        code(
-            argument(0),
-            argument(1),
-            argument(2),
-            argument(3),
-            argument(4),
-            argument(5),
-            argument(6),
-            argument(7),
-            argument(8),
-            argument(9),
-            argument(10),
-            argument(11),
-        )
-    };
-    // SAFETY: our code wants the flag clear, as it was before the call.
-    unsafe { asm!("cld", options(nomem, nostack)) };
-    floats.give_back();
-    result
 }
 
 /// Makes `platform` this thread's. Null when its computer goes away.

@@ -457,3 +457,16 @@ fn vector_registers_survive_probes() {
         play(None, &write).memory
     );
 }
+
+#[test]
+fn a_routine_is_not_told_where_its_twin_is() {
+    for watch in [None, Some(Watch::default()), Some(everywhere())] {
+        let left = play(watch.clone(), &|a| {
+            a.mov(qword_ptr(rcx), rax).unwrap();
+            a.mov(qword_ptr(rcx + 8), r10).unwrap();
+            a.mov(qword_ptr(rcx + 16), r11).unwrap();
+            a.ret().unwrap();
+        });
+        assert_eq!(left.memory[..24], [0; 24], "{watch:?}");
+    }
+}
