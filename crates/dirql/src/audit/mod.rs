@@ -128,6 +128,9 @@ pub(crate) struct Manner {
     act: Option<Act>,
     /// What the devices do not end themselves is ended by pulling them out.
     pulls_at_end: bool,
+    /// Driver code runs in the form that can be watched, in which a port costs a call in place of
+    /// a trap.
+    in_twins: bool,
 }
 
 impl Manner {
@@ -139,8 +142,7 @@ impl Manner {
             hurried: settings.hurried.filter(|_| self.excuses_haste),
             waits_for_gone: act.is_some_and(|act| act.kind == ActKind::Pulled),
             pulls_at_end: self.pulls_at_end,
-            // Many runs of the same code: a port costs a call then instead of a trap.
-            watch: settings.watch.or(Some(Watch::default())),
+            watch: settings.watch.or(self.in_twins.then(Watch::default)),
             prepare: act.map(|act| Box::new(move |bench: &Bench| act.prepare(bench)) as _),
             threads: life.map(|codes| {
                 Box::new(move |bench: &Bench| life::threads(bench, &codes)) as MakeThreads
@@ -217,6 +219,7 @@ impl Audit {
             life: life.then(|| self.codes.clone()),
             act: trial.act,
             pulls_at_end: trial.device_lies(),
+            in_twins: true,
         };
         let plan = self.plan.varied(|scenario| {
             let machine = &mut scenario.machine;
