@@ -1,6 +1,6 @@
 //! A scenario with everything that a run of it depends on.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
 use dirql_explore::strategy::{Misfit, Replay};
@@ -35,7 +35,8 @@ pub struct Plan {
     scenario: Scenario,
     drivers: Vec<Driver>,
     image: u32,
-    fingerprint: u32,
+    /// The scenario's number, once somebody has asked for it.
+    fingerprint: OnceCell<u32>,
     points: Points,
     levels: Levels,
     /// What driver code has accessed in runs of this plan.
@@ -120,12 +121,11 @@ impl Plan {
         machine.windows = windows.or(machine.windows).or(Some(WindowsVersion::Ten));
         machine.max_steps = max_steps.or(machine.max_steps).or(Some(MOST_STEPS));
         let drivers = read_drivers(&scenario)?;
-        // Those that are there because others import from them are not counted.
-        let named = drivers.get(..scenario.drivers.len()).unwrap_or(&drivers);
-        let images: Vec<&[u8]> = named.iter().map(Driver::image_bytes).collect();
+        let named = named(&scenario, &drivers).iter();
+        let images: Vec<&[u8]> = named.map(Driver::image_bytes).collect();
         Ok(Self {
             image: fingerprint(&images),
-            fingerprint: scenario_fingerprint(&scenario, named),
+            fingerprint: OnceCell::new(),
             scenario,
             drivers,
             points: Points::Usual,
@@ -146,8 +146,7 @@ impl Plan {
     pub(crate) fn varied(&self, vary: impl FnOnce(&mut Scenario)) -> Self {
         let mut plan = self.clone();
         vary(&mut plan.scenario);
-        let named = plan.drivers.get(..plan.scenario.drivers.len());
-        plan.fingerprint = scenario_fingerprint(&plan.scenario, named.unwrap_or(&plan.drivers));
+        plan.fingerprint = OnceCell::new();
         plan.memory = Rc::default();
         plan
     }
@@ -275,8 +274,14 @@ impl Plan {
 
     /// A number for the drivers' images, and one for scenario and settings.
     #[must_use]
-    pub const fn fingerprints(&self) -> (u32, u32) {
-        (self.image, self.fingerprint)
+    pub fn fingerprints(&self) -> (u32, u32) {
+        (self.image, self.fingerprint())
+    }
+
+    fn fingerprint(&self) -> u32 {
+        *self.fingerprint.get_or_init(|| {
+            scenario_fingerprint(&self.scenario, named(&self.scenario, &self.drivers))
+        })
     }
 
     /// Whether something is found in the run with these deviations.
@@ -292,7 +297,7 @@ impl Plan {
     pub fn schedule(&self, deviations: Vec<Deviation>) -> Schedule {
         Schedule {
             image: self.image,
-            scenario: self.fingerprint,
+            scenario: self.fingerprint(),
             points: self.points.clone(),
             deviations,
         }
@@ -395,10 +400,10 @@ impl Plan {
                 driver: self.image,
             });
         }
-        if schedule.scenario != self.fingerprint {
+        if schedule.scenario != self.fingerprint() {
             return Err(ReplayError::Scenario {
                 schedule: schedule.scenario,
-                scenario: self.fingerprint,
+                scenario: self.fingerprint(),
             });
         }
         let mut replay = Replay::new(schedule.deviations.clone());
@@ -492,6 +497,11 @@ fn watch_at(points: &Points) -> Option<dirql_host::Watch> {
         }
     };
     Some(dirql_host::Watch { record, stops })
+}
+
+/// The drivers that a scenario names; others are there because those import from them.
+fn named<'a>(scenario: &Scenario, drivers: &'a [Driver]) -> &'a [Driver] {
+    drivers.get(..scenario.drivers.len()).unwrap_or(drivers)
 }
 
 /// What of a scenario decides how a run goes: not where its files are, nor how it is written.
