@@ -1,8 +1,9 @@
 //! Routines that drivers want called before and after operations on the registry.
 //!
-//! They are called for what drivers do by the `Zw` routines, the one with the highest altitude
-//! first, and afterwards in reverse. What the system itself and the `Rtl` routines do they do not
-//! hear of; nor of handles that are closed. Contexts of key objects are not modelled.
+//! They are called for what drivers do by the `Zw` routines, and by the `Rtl` routines that change a
+//! value, the one with the highest altitude first, and afterwards in reverse. What the system itself
+//! does, and what is only read by `Rtl` routines, they do not hear of; nor of handles that are closed.
+//! Contexts of key objects are not modelled.
 //!
 //! Source: WDK, "Filtering Registry Calls"; wdm.CmRegisterCallbackEx, wdm.CmUnRegisterCallback,
 //! wdm.CmGetCallbackVersion, wdm.EX_CALLBACK_FUNCTION, wdm.REG_NOTIFY_CLASS and the structures
@@ -360,6 +361,35 @@ mod tests {
                 "100 after 0x0"
             ]
         );
+    }
+
+    #[test]
+    fn what_the_run_time_library_changes_is_heard_of() {
+        let bench = Bench::new(Config::default());
+        let log = Log::default();
+        key(&bench);
+        register(&bench, &log, "1", NtStatus::SUCCESS);
+        let kernel = &bench.kernel;
+        let text = |text: &str| {
+            let units: Vec<u16> = text.encode_utf16().chain([0]).collect();
+            let at = bench.variable(2 * units.len() as u64);
+            kernel
+                .write_units(at, &units, crate::rtl::Width::Wide)
+                .unwrap();
+            at
+        };
+        let (path, name) = (text(r"\Registry\Machine\Software\Key"), text("Number"));
+        let data = bench.variable(4);
+        let written = kernel.rtl_write_registry_value(0, path, name, 4, data, 4);
+        assert_eq!(written, Ok(NtStatus::SUCCESS));
+        assert_eq!(log.take(), ["1 before Number", "1 after 0x0"]);
+        let deleted = kernel.rtl_delete_registry_value(0, path, name);
+        assert_eq!(deleted, Ok(NtStatus::SUCCESS));
+        let deleted = kernel.rtl_delete_registry_value(0, path, name);
+        assert_eq!(deleted, Ok(NtStatus::OBJECT_NAME_NOT_FOUND));
+        register(&bench, &log, "2", NtStatus::ACCESS_DENIED);
+        let written = kernel.rtl_write_registry_value(0, path, name, 4, data, 4);
+        assert_eq!(written, Ok(NtStatus::ACCESS_DENIED));
     }
 
     #[test]

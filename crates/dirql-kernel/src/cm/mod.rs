@@ -11,6 +11,7 @@ mod device_key;
 mod driver_key;
 mod handle;
 mod information;
+mod rtl_by_handle;
 mod rtl_query;
 mod rtl_value;
 #[cfg(test)]

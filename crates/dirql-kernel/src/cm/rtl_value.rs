@@ -49,14 +49,9 @@ impl Kernel {
         if relative_to & base::RTL_REGISTRY_HANDLE != 0 {
             return Ok(self.key_of_handle(path));
         }
-        let Some(prefix) = prefix(relative_to & !base::RTL_REGISTRY_OPTIONAL) else {
-            return Ok(Err(NtStatus::INVALID_PARAMETER));
-        };
-        let text = self.wide_text(path)?;
-        let path = if prefix.is_empty() {
-            text
-        } else {
-            format!(r"{prefix}\{text}")
+        let path = match self.rtl_path(relative_to, path)? {
+            Ok(path) => path,
+            Err(status) => return Ok(Err(status)),
         };
         let Some(below) = below_root(&path) else {
             return Ok(Err(NtStatus::OBJECT_PATH_SYNTAX_BAD));
@@ -69,6 +64,19 @@ impl Kernel {
         Ok(tree
             .find(ROOT, below)
             .ok_or(NtStatus::OBJECT_NAME_NOT_FOUND))
+    }
+
+    /// The absolute path that `RelativeTo` and `Path` name.
+    pub(super) fn rtl_path(&self, relative_to: u32, path: u64) -> Ddi<Result<String, NtStatus>> {
+        let Some(prefix) = prefix(relative_to & !base::RTL_REGISTRY_OPTIONAL) else {
+            return Ok(Err(NtStatus::INVALID_PARAMETER));
+        };
+        let text = self.wide_text(path)?;
+        Ok(Ok(if prefix.is_empty() {
+            text
+        } else {
+            format!(r"{prefix}\{text}")
+        }))
     }
 
     /// `NTSTATUS RtlWriteRegistryValue(ULONG RelativeTo, PCWSTR Path, PCWSTR Name, ULONG Type, PVOID Data, ULONG Length)`
@@ -88,6 +96,11 @@ impl Kernel {
         data: u64,
         length: u32,
     ) -> Ddi<NtStatus> {
+        if self.has_registry_callbacks() {
+            return self.by_handle(relative_to, path, name, true, |kernel, handle, name| {
+                kernel.zw_set_value_key(handle, name, 0, value_type, data, length)
+            });
+        }
         let key = match self.rtl_key(relative_to, path, true)? {
             Ok(key) => key,
             Err(status) => return Ok(status),
@@ -121,6 +134,11 @@ impl Kernel {
         path: u64,
         name: u64,
     ) -> Ddi<NtStatus> {
+        if self.has_registry_callbacks() {
+            return self.by_handle(relative_to, path, name, false, |kernel, handle, name| {
+                kernel.zw_delete_value_key(handle, name)
+            });
+        }
         let key = match self.rtl_key(relative_to, path, false)? {
             Ok(key) => key,
             Err(status) => return Ok(status),
