@@ -364,3 +364,25 @@ fn samples_move_their_data_with_fewer_messages_with_a_line_and_with_a_shared_one
         }
     }
 }
+
+/// An INF that knows hardware of every computer by its ACPI name gets it, under that name.
+#[test]
+fn a_serial_port_is_found_by_its_acpi_name() {
+    let place = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("acpi");
+    std::fs::create_dir_all(&place).expect("a directory for the test");
+    let sample = samples().join("serial-16550/serial-16550");
+    let image = place.join("serial.sys");
+    std::fs::copy(sample.with_extension("sys"), &image).expect("the sample is there");
+    let inf = std::fs::read_to_string(sample.with_extension("inf")).expect("its INF, too");
+    let inf = inf.replace(r"DIRQL\uart16550", "*PNP0501");
+    std::fs::write(place.join("serial.inf"), inf).expect("an INF for the test");
+    let image = image.display().to_string();
+    let (out, err, code) = texts(&dirql(&["run", &image, "--format", "json"]));
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    let report: serde_json::Value = serde_json::from_str(&out).expect("a report");
+    let device = &report["devices"][0];
+    assert_eq!(
+        (&device["model"], &device["hardware_id"]),
+        (&"uart16550".into(), &r"ACPI\PNP0501".into())
+    );
+}

@@ -25,11 +25,36 @@ pub(crate) struct Installed {
 pub(super) fn hardware_ids(pci: Option<(u16, u16)>, model: &str) -> Vec<String> {
     match pci {
         Some((vendor, device)) => vec![format!(r"PCI\VEN_{vendor:04X}&DEV_{device:04X}")],
-        None => vec![
-            format!(r"DIRQL\{model}"),
-            format!(r"ROOT\{}", model.to_uppercase()),
-        ],
+        None => {
+            let own = vec![
+                format!(r"DIRQL\{model}"),
+                format!(r"ROOT\{}", model.to_uppercase()),
+            ];
+            [own, acpi_ids(model)].concat()
+        }
     }
+}
+
+/// The IDs under which ACPI reports the device of a model, the device's own first. INFs have them for
+/// hardware that every computer has.
+///
+/// Source: Microsoft's list of device IDs for generic hardware (`devids.txt`); WDK, "Device
+/// Identification Strings" for the forms of an ID.
+fn acpi_ids(model: &str) -> Vec<String> {
+    let number = match model {
+        "parport" => "0400",
+        "uart16550" => "0501",
+        _ => return Vec::new(),
+    };
+    vec![
+        format!(r"ACPI\PNP{number}"),
+        format!("*PNP{number}"),
+        format!(r"ACPI\VEN_PNP&DEV_{number}"),
+    ]
+}
+
+fn is_of_acpi(id: &str) -> bool {
+    id.starts_with(r"ACPI\") || id.starts_with('*')
 }
 
 /// Finds the driver of a device and what its INF says about it.
@@ -172,9 +197,21 @@ fn knows(device: &inf::Device, ids: &[String]) -> bool {
     })
 }
 
+/// The IDs of a device that an INF knows: it is on the bus whose ID the INF has.
+fn ids_on_bus(device: &inf::Device, ids: &[String]) -> Vec<String> {
+    let mut ids = own_ids(ids);
+    let (acpi, others): (Vec<String>, Vec<String>) =
+        ids.iter().cloned().partition(|id| is_of_acpi(id));
+    if knows(device, &acpi) && !knows(device, &others) {
+        // Stable: within each bus the best stays first.
+        ids.sort_by_key(|id| !is_of_acpi(id));
+    }
+    ids
+}
+
 fn installed(device: &inf::Device, ids: &[String], driver: usize) -> Installed {
     let identity = Identity {
-        hardware_ids: own_ids(ids),
+        hardware_ids: ids_on_bus(device, ids),
         description: Some(device.description.clone()).filter(|text| !text.is_empty()),
         installed: true,
     };
