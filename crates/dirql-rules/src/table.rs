@@ -463,6 +463,10 @@ rules! {
         "what is asked for when an interrupt is connected can be given",
         "compare the arguments with the translated resources and the routine's page",
         "wdm.IoConnectInterrupt, Parameters; wdm.IoConnectInterruptEx", "STATUS_INVALID_PARAMETER or STATUS_NOT_FOUND";
+    UNMAPPED_ACCESS = 523, Error,
+        "device registers are accessed while they are mapped",
+        "disconnect the interrupt and wait for DPCs and requests before MmUnmapIoSpace",
+        "wdm.MmUnmapIoSpace", "0x50 PAGE_FAULT_IN_NONPAGED_AREA, 0xD1 DRIVER_IRQL_NOT_LESS_OR_EQUAL";
     PUSH_LOCK = 531, Error,
         "a push lock is acquired with normal kernel APCs disabled, and released by its holder in the manner in which it was acquired",
         "enter a critical region first, and pair the shared and the exclusive routines",

@@ -154,6 +154,7 @@ impl Kernel {
     /// A load from a physical address above RAM. All ones where nothing answers.
     pub fn read_device(&self, physical: u64, width: Width) -> u64 {
         self.begin_access();
+        self.check_mapped(physical);
         let value = self.read_space(Space::Memory, physical, width);
         self.polled(physical, value, DEVICE_ACCESS);
         if self.report.is_recording() {
@@ -171,6 +172,7 @@ impl Kernel {
     /// A store to a physical address above RAM.
     pub fn write_device(&self, physical: u64, width: Width, value: u64) {
         self.begin_access();
+        self.check_mapped(physical);
         if self.report.is_recording() {
             self.event(Event::DeviceWrite {
                 address: physical,

@@ -9,6 +9,7 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use dirql_rules::{Place, ids};
 
@@ -27,6 +28,8 @@ pub(super) struct Mapping {
 #[derive(Debug, Default)]
 pub(super) struct IoSpace {
     mappings: BTreeMap<u64, Vec<Mapping>>,
+    /// What has been mapped and is not any more, with where it was unmapped.
+    gone: Vec<(Range<u64>, Place)>,
     firmware_accessible: bool,
 }
 
@@ -53,13 +56,22 @@ impl IoSpace {
     }
 
     fn covers(&self, address: u64) -> bool {
-        // A page is what can be mapped, so its neighbours inside it come with it.
-        self.live().any(|(start, mapping)| {
-            let first = layout::page_of(start);
-            let pages = layout::pages_spanned(start, mapping.bytes);
-            (first..first + pages * PAGE).contains(&address)
-        })
+        self.live()
+            .any(|(start, mapping)| pages_of(start, mapping.bytes).contains(&address))
     }
+
+    /// Where the page of an address was unmapped, if it was mapped and is not any more.
+    fn unmapped(&self, address: u64) -> Option<&Place> {
+        let mut gone = self.gone.iter();
+        let (_, place) = gone.find(|(range, _)| range.contains(&address))?;
+        (!self.covers(address)).then_some(place)
+    }
+}
+
+/// A page is what can be mapped, so what is beside a range in its pages comes with it.
+fn pages_of(start: u64, bytes: u64) -> Range<u64> {
+    let first = layout::page_of(start);
+    first..first + layout::pages_spanned(start, bytes) * PAGE
 }
 
 impl Kernel {
@@ -115,6 +127,13 @@ impl Kernel {
     /// - Source: WDK reference, wdm.MmUnmapIoSpace.
     pub fn mm_unmap_io_space(&self, address: u64, bytes: u64) -> Ddi<()> {
         let mapping = self.mm.io_space.borrow_mut().unmap(address, bytes);
+        if let Some(mapping) = &mapping {
+            let range = pages_of(address, mapping.bytes);
+            let place = self.here();
+            let mut space = self.mm.io_space.borrow_mut();
+            space.gone.retain(|(other, _)| *other != range);
+            space.gone.push((range, place));
+        }
         match mapping {
             Some(mapping) if mapping.bytes == bytes => Ok(()),
             Some(mapping) => {
@@ -135,6 +154,33 @@ impl Kernel {
         }
     }
 
+    /// Finds an access to registers that a driver has unmapped.
+    pub(crate) fn check_mapped(&self, physical: u64) {
+        let earlier = {
+            let space = self.mm.io_space.borrow();
+            if space.gone.is_empty() {
+                return;
+            }
+            match space.unmapped(layout::PHYSICAL_WINDOW + physical) {
+                Some(place) => place.clone(),
+                None => return,
+            }
+        };
+        let place = match self.instruction() {
+            0 => self.here(),
+            instruction => self.here_at(instruction),
+        };
+        let message =
+            format!("the registers at physical address {physical:#x} are not mapped any more");
+        // The device answers all the same: the run ends only where a finding ends it.
+        let _ = self.find_at(
+            ids::UNMAPPED_ACCESS,
+            message,
+            place,
+            Some((String::from("unmapped here"), earlier)),
+        );
+    }
+
     /// Whether a driver has mapped the page of this virtual address of the device window.
     #[must_use]
     pub fn is_io_space_mapped(&self, address: u64) -> bool {
@@ -144,6 +190,8 @@ impl Kernel {
 
 #[cfg(test)]
 mod tests {
+    use dirql_chips::Width;
+
     use super::*;
     use crate::Config;
     use crate::testing::Bench;
@@ -173,6 +221,26 @@ mod tests {
         space.mappings.insert(0x1FFF, alloc::vec![mapping(2)]);
         assert!(!space.covers(0xFFF) && space.covers(0x1000) && space.covers(0x2FFF));
         assert!(!space.covers(0x3000));
+    }
+
+    #[test]
+    fn an_access_after_unmapping_is_found_until_they_are_mapped_again() {
+        let bench = Bench::new(Config::default());
+        let kernel = &bench.kernel;
+        let physical = 0xFEB0_0000;
+        let first = kernel.mm_map_io_space(physical, 0x100, 0).unwrap();
+        let second = kernel.mm_map_io_space(physical + 0x80, 8, 0).unwrap();
+        kernel.mm_unmap_io_space(first, 0x100).unwrap();
+        kernel.read_device(physical, Width::U32);
+        assert!(bench.rules().is_empty(), "its page is mapped once more");
+        kernel.mm_unmap_io_space(second, 8).unwrap();
+        kernel.read_device(physical + PAGE, Width::U32);
+        assert!(bench.rules().is_empty(), "it never was mapped");
+        kernel.write_device(physical + 4, Width::U32, 0);
+        assert_eq!(bench.rules(), [ids::UNMAPPED_ACCESS]);
+        kernel.mm_map_io_space(physical, 0x100, 0).unwrap();
+        kernel.read_device(physical + 8, Width::U32);
+        assert_eq!(bench.rules(), [ids::UNMAPPED_ACCESS]);
     }
 
     #[test]

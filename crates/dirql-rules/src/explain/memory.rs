@@ -64,6 +64,9 @@ super::explanations! {
 446: "The provider's callback is called when somebody listens to it.",
 "EtwRegister(&Id, OnEnable, NULL, &Handle);\nVOID Unload(PDRIVER_OBJECT d) { }",
 "VOID Unload(PDRIVER_OBJECT d) { EtwUnregister(Handle); }";
+523: "The address belongs to nobody after the call, or to whoever maps something next.",
+"MmUnmapIoSpace(Extension->Registers, Extension->Length);\nIoDisconnectInterrupt(Extension->Interrupt);   // the ISR may still read them",
+"IoDisconnectInterrupt(Extension->Interrupt);\nKeFlushQueuedDpcs();\nMmUnmapIoSpace(Extension->Registers, Extension->Length);";
 531: "An APC that comes while the lock is held may suspend its holder, and everybody waits.",
 "ExAcquirePushLockExclusive(&Lock);",
 "KeEnterCriticalRegion();\nExAcquirePushLockExclusive(&Lock);\n...\nExReleasePushLockExclusive(&Lock);\nKeLeaveCriticalRegion();";

@@ -43,7 +43,11 @@ fn find_scenario(args: &Subject, styled: bool) -> Result<(Scenario, Option<PathB
         return Ok((read(driver, styled)?, Some(driver.clone())));
     }
     if !driver.is_file() {
-        let failure = Failure::usage(format!("{}: there is no such file", driver.display()));
+        let what = match driver.exists() {
+            true => "this is a directory or a device, and no file",
+            false => "there is no such file",
+        };
+        let failure = Failure::usage(format!("{}: {what}", driver.display()));
         return Err(failure.help("give the path of a driver, a .sys file for x64"));
     }
     if let Some(file) = &args.scenario {
