@@ -88,6 +88,9 @@ behaviours! { "crossing.sys":
     a_termination_handler_between_two_kernel_routines_can_raise = "in_finally";
     an_exception_in_a_dispatch_routine_reaches_the_caller_of_the_device = "out_of_dispatch";
     an_exception_in_a_dpc_is_handled_there = "in_dpc";
+    an_exception_passes_three_frames_of_a_dpc_and_none_of_what_it_interrupts = "deep_in_dpc";
+    an_exception_in_a_filter_is_one_in_the_frames_around_it = "out_of_filter";
+    an_exception_that_is_handled_while_unwinding_does_not_end_that = "while_unwinding";
     a_record_of_the_drivers_own_is_raised = "own_record";
     a_context_is_restored = "restores";
     a_jump_without_a_frame_runs_no_handler = "jumps_directly";
@@ -115,13 +118,22 @@ fn nothing_is_undone_when_an_exception_leaves_a_critical_section() {
 
 #[test]
 fn a_dpc_does_not_raise_in_what_it_interrupts() {
+    stops_the_system("unhandled_in_dpc", 0x1E);
+}
+
+#[test]
+fn nor_does_an_apc() {
+    stops_the_system("unhandled_in_apc", 0x7E);
+}
+
+fn stops_the_system(export: &str, code: u32) {
     let host = Host::new(Config::default()).unwrap();
-    let (state, status, _) = run(&host, "crossing.sys", "unhandled_in_dpc");
+    let (state, status, _) = run(&host, "crossing.sys", export);
     assert_eq!((state, status), (RunState::Ended, None));
     let Some(Outcome::BugCheck { bug_check, .. }) = host.kernel().outcome() else {
         panic!("a bug check")
     };
-    assert_eq!(bug_check.code, 0x1E);
+    assert_eq!(bug_check.code, code);
     assert_eq!(bug_check.parameters[0] as u32, 0xC000_0094);
 }
 

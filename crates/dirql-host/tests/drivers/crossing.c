@@ -40,6 +40,9 @@ IMPORT void ExRaiseStatus(NTSTATUS);
 IMPORT void RtlRaiseException(EXCEPTION_RECORD *);
 IMPORT void RtlCaptureContext(void *);
 IMPORT void RtlRestoreContext(void *, void *);
+IMPORT void KeInitializeApc(void *, void *, int, void (*)(void *, void **, void **, void **, void **), void *,
+                            void (*)(void *, void *, void *), char, void *);
+IMPORT UCHAR KeInsertQueueApc(void *, void *, void *, ULONG);
 IMPORT void RtlUnwindEx(void *, void *, EXCEPTION_RECORD *, void *, void *, void *);
 IMPORT int _setjmp(void *, void *) __attribute__((returns_twice));
 IMPORT int _setjmpex(void *, void *) __attribute__((returns_twice));
@@ -604,6 +607,117 @@ EXPORT int consolidated(void)
     if (result == 0)
         consolidate(frame, *(void **)(buffer + 80));
     return result == 77 && trail == 45;
+}
+
+/* in a DPC, through three frames, from a routine of the kernel that raises. */
+static NOINLINE void dpc_frame(void)
+{
+    __try {
+        sorts(raising_compare);
+        step(9);
+    } __finally {
+        step(3);
+    }
+}
+
+static void (*volatile dpc_frames)(void) = dpc_frame;
+
+static void deep_dpc_routine(void *dpc, void *context, void *one, void *two)
+{
+    (void)dpc;
+    (void)context;
+    (void)one;
+    (void)two;
+    __try {
+        dpc_frames();
+    } __except ((NTSTATUS)_exception_code() == STATUS_ONE) {
+        step(4);
+    }
+}
+
+EXPORT int deep_in_dpc(void)
+{
+    static __declspec(align(16)) UCHAR dpc[64];
+    trail = 0;
+    KeInitializeDpc(dpc, deep_dpc_routine, 0);
+    __try {
+        KeInsertQueueDpc(dpc, 0, 0);
+    } __except (EXCEPTION_EXECUTE_HANDLER) {
+        step(9);
+    }
+    return trail == 1234;
+}
+
+/* An exception in a filter is one in the frames around it: the filter is asked about that one, too. */
+static volatile int asked;
+
+static NOINLINE int faulty_filter(void)
+{
+    if (++asked == 1)
+        ExRaiseStatus(STATUS_TWO);
+    return EXCEPTION_EXECUTE_HANDLER;
+}
+
+EXPORT int out_of_filter(void)
+{
+    NTSTATUS code = 0;
+    trail = 0;
+    asked = 0;
+    __try {
+        sorts(raising_compare);
+    } __except (faulty_filter()) {
+        code = (NTSTATUS)_exception_code();
+        step(5);
+    }
+    return asked == 2 && code == STATUS_TWO && trail == 125;
+}
+
+/* A handler two frames out is reached although a __finally on the way has handled one of its own. */
+static NOINLINE void busy_frame(void)
+{
+    __try {
+        sorts(raising_compare);
+    } __finally {
+        sorts_carefully();
+    }
+}
+
+static void (*volatile busy)(void) = busy_frame;
+
+EXPORT int while_unwinding(void)
+{
+    trail = 0;
+    __try {
+        busy();
+    } __except ((NTSTATUS)_exception_code() == STATUS_ONE) {
+        step(6);
+    }
+    return trail == 1246;
+}
+
+/* An APC is no part of what it interrupts. */
+static void bad_apc_routine(void *apc, void **normal, void **context, void **one, void **two)
+{
+    (void)apc;
+    (void)normal;
+    (void)context;
+    (void)one;
+    (void)two;
+    somewhere = 100 / zero;
+}
+
+EXPORT int unhandled_in_apc(void)
+{
+    static __declspec(align(16)) UCHAR apc[88];
+    void *thread;
+    __asm__ volatile("movq %%gs:0x188, %0" : "=r"(thread));
+    KeInitializeApc(apc, thread, 0, bad_apc_routine, 0, 0, 0, 0);
+    __try {
+        KeInsertQueueApc(apc, 0, 0, 0);
+    } __except (EXCEPTION_EXECUTE_HANDLER) {
+        return 1;
+    }
+    return 0;
 }
 
 /* Nobody handles this one. */

@@ -9,6 +9,9 @@
 //! A user APC is for the code of an application, of which there is none here. It ends alertable waits
 //! in user mode and is run down when its thread ends.
 //!
+//! An exception does not leave the routines of an APC for what the APC interrupts. Choice: nothing says
+//! what would come of the level and of the other APCs.
+//!
 //! Which APCs a thread has is kept here; the lists in its KTHREAD stay as they are. Not modelled:
 //! threads that are attached to another process, whose APCs would be held back.
 //!
