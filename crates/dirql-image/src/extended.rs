@@ -10,7 +10,6 @@ use iced_x86::{
     CpuidFeature, Decoder, DecoderOptions, EncodingKind, Instruction, Mnemonic, OpKind,
 };
 
-use crate::blocks::{Block, blocks};
 use crate::image::Image;
 
 /// Whether an instruction uses registers beyond those of SSE.
@@ -36,26 +35,26 @@ pub fn uses_extended_state(instruction: &Instruction) -> bool {
     ) || (0..instruction.op_count()).any(is_vector)
 }
 
-/// Whether code of an image does so.
+/// Whether a function of an image does so. Those without unwind data are left out: where they end,
+/// and what lies between them, is not known for sure.
 #[must_use]
 pub fn has_extended_code(image: &Image) -> bool {
     let Ok(laid_out) = image.lay_out(0) else {
         return false;
     };
-    let uses = |block: &Block| {
-        let code = laid_out
-            .bytes()
-            .get(block.begin as usize..block.end as usize);
-        let decoder = Decoder::new(64, code.unwrap_or_default(), DecoderOptions::NONE);
-        decoder
+    image.functions().iter().any(|function| {
+        let range = function.begin as usize..function.end as usize;
+        let code = laid_out.bytes().get(range).unwrap_or_default();
+        Decoder::new(64, code, DecoderOptions::NONE)
             .into_iter()
             .any(|instruction| uses_extended_state(&instruction))
-    };
-    blocks(image, []).iter().any(uses)
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn uses(bytes: &[u8]) -> bool {
@@ -73,5 +72,26 @@ mod tests {
         assert!(!uses(&[0xC4, 0xE2, 0x78, 0xF2, 0xC0])); // andn eax, eax, eax
         assert!(!uses(&[0x0F, 0xAE, 0xE8])); // lfence
         assert!(!uses(&[0x90]));
+    }
+
+    fn has(path: &str) -> bool {
+        let path = format!("{}/../../{path}", env!("CARGO_MANIFEST_DIR"));
+        let bytes = std::fs::read(path).expect("it is there");
+        has_extended_code(&Image::parse(&bytes).expect("it is an image"))
+    }
+
+    #[test]
+    fn only_images_with_such_code_have_it() {
+        assert!(has("tests/contract/driver/rules.sys"));
+        let samples = format!("{}/../../samples", env!("CARGO_MANIFEST_DIR"));
+        for folder in std::fs::read_dir(samples).expect("they are there") {
+            let name = folder.expect("it can be listed").file_name();
+            let name = name.to_string_lossy();
+            let path = format!("samples/{name}/{name}.sys");
+            let is_there = Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("../..")
+                .join(&path);
+            assert!(!is_there.exists() || !has(&path), "{path}");
+        }
     }
 }

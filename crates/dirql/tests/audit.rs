@@ -7,6 +7,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use dirql::audit::{Audit, Trial};
+use dirql::scenario::Scenario;
+
 /// Runs when nothing else is asked for.
 const RUNS: &str = "24";
 
@@ -121,6 +124,25 @@ fn what_was_planted_is_found_with_its_functions_and_shown_again() {
         assert_eq!(code, Some(1), "{name}\n{shown}");
         assert!(shown.contains(&format!("[{rule}]")), "{name}\n{shown}");
     }
+}
+
+/// Of a long run there is a part.
+#[test]
+fn a_survey_of_a_part_of_a_run_finds_what_is_in_it() {
+    let scenario = root().join("zoo/lost-update-plain/lost-update-plain.toml");
+    let text = std::fs::read_to_string(&scenario).expect("it is there");
+    let scenario = Scenario::parse("lost-update-plain.toml", &text).expect("it is a scenario");
+    let scenario = scenario.in_directory(&root().join("zoo/lost-update-plain"));
+    let audit = Audit::new(scenario, Some(2), None, None).expect("the driver is there");
+    let survey = |cut| {
+        let result = audit.survey(&Trial::default(), cut, |_| {}, &mut |_| true);
+        result.expect("runs begin")
+    };
+    let whole = survey(None);
+    assert!(whole.complete && !whole.found.is_empty());
+    let most = survey(Some(5000));
+    assert_eq!((most.no_verdict, most.complete), (0, false));
+    assert_eq!(most.found.len(), whole.found.len());
 }
 
 #[test]

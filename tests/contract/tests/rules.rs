@@ -197,3 +197,22 @@ fn what_breaks_a_rule_is_reported_with_both_functions_and_what_keeps_it_is_not()
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn a_driver_that_does_not_look_is_found_whatever_a_connect_fails_with() {
+    for keep in [false, true] {
+        let audit = audit(300, keep, With::Nothing);
+        for number in 1..=6 {
+            let trial = format!("fail=connect:{number}").parse().expect("a trial");
+            let report = audit.play(&trial, None, None).expect("it can be played");
+            assert_eq!(
+                report.findings.is_empty(),
+                keep,
+                "{number} {:?}",
+                report.findings
+            );
+            let failed = report.failed.expect("something was made to fail");
+            assert_eq!(failed.what.as_deref(), Some("IoConnectInterruptEx"));
+        }
+    }
+}

@@ -1,7 +1,7 @@
-//! Making something fail once: the n-th allocation of a run, or the n-th call of a routine that
-//! can fail.
+//! Making something fail once: the n-th allocation of a run, the n-th call of a routine that can
+//! fail, or connecting an interrupt, in the n-th way.
 //!
-//! A run counts both; a [`FailurePoint`] in the [`Config`](crate::Config) makes one of them fail.
+//! A run counts each; a [`FailurePoint`] in the [`Config`](crate::Config) makes one of them fail.
 //! The same image, scenario and settings give the same counts, so whoever drives this runs once to
 //! learn them, and then once for each number.
 //!
@@ -9,9 +9,11 @@
 //!   serve it. What depends on it fails as it does when memory is used up.
 //! - A call is one of a routine in the table of `table.rs`. It does nothing and returns what
 //!   its page says for failure.
+//! - A connect fails with each status of its page in turn, in `connect.rs`.
 //!
 //! Not made to fail: what boots the computer, and memory of the user's.
 
+mod connect;
 mod table;
 
 use alloc::string::String;
@@ -23,6 +25,7 @@ use dirql_rules::Place;
 
 use crate::{Ddi, Kernel};
 
+pub(crate) use connect::{EX as CONNECT_EX_FAILURES, OLD as CONNECT_FAILURES};
 pub use table::failure_of;
 
 /// What can be made to fail.
@@ -32,6 +35,8 @@ pub enum FailureKind {
     Allocation,
     /// A driver's call of a routine that can fail.
     Call,
+    /// A driver's connect of an interrupt, with one of its statuses.
+    Connect,
 }
 
 impl FailureKind {
@@ -41,6 +46,7 @@ impl FailureKind {
         match self {
             Self::Allocation => "allocation",
             Self::Call => "call",
+            Self::Connect => "connect",
         }
     }
 }
@@ -62,7 +68,7 @@ impl fmt::Display for FailurePoint {
 
 /// The text is no failure point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not something that can fail; use allocation:N or call:N, with N from 1")]
+#[error("not something that can fail; use allocation:N, call:N or connect:N, with N from 1")]
 pub struct UnknownFailurePoint;
 
 impl FromStr for FailurePoint {
@@ -70,9 +76,12 @@ impl FromStr for FailurePoint {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (name, number) = text.split_once(':').ok_or(UnknownFailurePoint)?;
-        let kind = [FailureKind::Allocation, FailureKind::Call]
-            .into_iter()
-            .find(|kind| kind.name() == name);
+        let kinds = [
+            FailureKind::Allocation,
+            FailureKind::Call,
+            FailureKind::Connect,
+        ];
+        let kind = kinds.into_iter().find(|kind| kind.name() == name);
         match (kind, number.parse()) {
             (Some(kind), Ok(number)) if number > 0 => Ok(Self { kind, number }),
             _ => Err(UnknownFailurePoint),
@@ -87,6 +96,8 @@ pub struct FailureCounts {
     pub allocations: u64,
     /// Calls of routines that can fail.
     pub calls: u64,
+    /// Connects of interrupts, each once for every status.
+    pub connects: u64,
 }
 
 /// The state of this part of the kernel.
@@ -150,10 +161,10 @@ impl Kernel {
         }
         let place = self.here();
         let what = match (kind, place.ddi) {
-            (FailureKind::Call, Some(name)) => String::from(name),
+            (FailureKind::Call | FailureKind::Connect, Some(name)) => String::from(name),
             (FailureKind::Allocation, Some(name)) => alloc::format!("the allocation in {name}"),
             (FailureKind::Allocation, None) => String::from("an allocation of the system's"),
-            (FailureKind::Call, None) => String::from("a call"),
+            (FailureKind::Call | FailureKind::Connect, None) => String::from("a call"),
         };
         *self.failures.happened.borrow_mut() = Some((what, place));
         true
@@ -177,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_point_is_written_as_it_is_read() {
-        for text in ["allocation:1", "call:18446744073709551615"] {
+        for text in ["allocation:1", "call:18446744073709551615", "connect:7"] {
             let point: FailurePoint = text.parse().expect("a failure point");
             assert_eq!(point.to_string(), text);
         }

@@ -16,8 +16,8 @@ pub struct Effort {
     pub runs: u64,
     /// Switches of an order at most.
     pub switches: u32,
-    /// Steps of a run at most whose orders are searched, and whose accesses to memory are looked
-    /// at: there are too many of a longer one.
+    /// Steps of a run at most whose orders are searched: there are too many of a longer one. Of its
+    /// accesses to memory so many steps are looked at.
     pub hunted: u64,
     /// The first seed of devices that lie.
     pub first_seed: u64,
@@ -94,8 +94,8 @@ pub struct Facts {
 pub enum Case {
     /// One run.
     Run(Trial),
-    /// A look at what a few runs share in memory.
-    Survey(Trial),
+    /// A look at what a few runs share in memory, in so many of their steps.
+    Survey(Trial, Option<u64>),
     /// A search.
     Hunt(Hunt),
 }
@@ -151,6 +151,11 @@ pub fn battery(
             "every call that can fail fails in turn",
             |facts| facts.calls,
             |number| failing(FailureKind::Call, number),
+        ),
+        battery.each(
+            "connecting fails with each status that its page has",
+            |facts| facts.connects,
+            |number| failing(FailureKind::Connect, number),
         ),
     ];
     for (title, kind) in [
@@ -213,13 +218,15 @@ impl Battery {
             life,
             ..Trial::default()
         };
+        // Of a longer run there is a part.
         let most = self.effort.hunted;
-        let bases = self.bases.iter();
-        let bases = bases.filter(|(_, facts)| facts.steps <= most);
+        let survey = |(life, facts): &(bool, RunFacts)| {
+            Case::Survey(trial(*life), (facts.steps > most).then_some(most))
+        };
         Group {
             title: "accesses to memory that nothing orders",
             of: None,
-            cases: bases.map(|(life, _)| Case::Survey(trial(*life))).collect(),
+            cases: self.bases.iter().map(survey).collect(),
         }
     }
 
@@ -390,6 +397,7 @@ mod tests {
             steps: 100,
             allocations: 3,
             calls: 7,
+            connects: 6,
             messages: 4,
             line: false,
             ended: true,
@@ -409,17 +417,18 @@ mod tests {
             .collect();
         // Three other counts of processors, seven other versions, the line and 1 and 2 messages.
         assert_eq!(
-            counts[..6],
+            counts[..7],
             [
                 (2, None),
                 (6, Some(6)),
                 (14, Some(14)),
                 (6, Some(6)),
                 (6, Some(6)),
-                (14, Some(14))
+                (14, Some(14)),
+                (12, Some(12))
             ]
         );
-        assert_eq!(counts[6], (40, Some(200)));
+        assert_eq!(counts[7], (40, Some(200)));
     }
 
     #[test]
@@ -430,7 +439,7 @@ mod tests {
         };
         let groups = battery(&facts, WindowsVersion::Ten, 2, Effort::QUICK);
         let lives = |case: &Case| match case {
-            Case::Run(trial) | Case::Survey(trial) => trial.life,
+            Case::Run(trial) | Case::Survey(trial, _) => trial.life,
             Case::Hunt(hunt) => hunt.trial.life,
         };
         assert!(groups.iter().flat_map(|group| &group.cases).all(lives));

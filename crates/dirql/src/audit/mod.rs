@@ -27,11 +27,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::bench::{Bench, BenchError, Driver};
 use crate::explore::{
-    Discovery, Limits, Narrator, Plan, ReplayError, Strategy, explore_plan, meeting_points, survey,
+    Limits, Narrator, Plan, ReplayError, Search, Strategy, explore_plan, meeting_points, survey,
 };
 use crate::levels::Levels;
 use crate::play::{MakeSink, MakeThreads, Progress, Settings};
-use crate::report::{FindingReport, Report, ResourceReport, Verdict};
+use crate::report::{Report, ResourceReport, Verdict};
 use crate::scenario::{DeviceSpec, Interrupts, Scenario};
 
 pub use act::{Act, ActKind};
@@ -76,6 +76,8 @@ pub struct RunFacts {
     pub allocations: u64,
     /// Calls that could fail.
     pub calls: u64,
+    /// Connects that could fail, each once for every status.
+    pub connects: u64,
     /// The most messages that a device was given.
     pub messages: u16,
     /// Whether a device was given a line.
@@ -107,6 +109,7 @@ impl RunFacts {
             steps: report.step_count,
             allocations: report.failure_points.allocations,
             calls: report.failure_points.calls,
+            connects: report.failure_points.connects,
             messages: messages.max().unwrap_or(0),
             line: resources().any(|resource| {
                 matches!(resource, ResourceReport::Interrupt { message: false, .. })
@@ -279,7 +282,7 @@ impl Audit {
     }
 
     /// Tells what is wrong with memory that several contexts share from a few runs of a trial,
-    /// whether or not it went wrong in them. `each` is told after every run and says whether to go
+    /// whether or not it went wrong in them; `cut` is after how many steps they end. `each` is told after every run and says whether to go
     /// on.
     ///
     /// # Errors
@@ -287,17 +290,21 @@ impl Audit {
     pub fn survey(
         &self,
         trial: &Trial,
+        cut: Option<u64>,
         watch: impl Fn(Option<Deviation>) + 'static,
-        each: &mut dyn FnMut() -> bool,
+        each: &mut dyn FnMut(&TrialResult) -> bool,
     ) -> Result<TrialResult, BenchError> {
-        let plan = self.plan(trial).watched(watch).shrinking(SHRINKING);
-        let survey = survey(&plan, &mut |_| each())?;
+        let mut plan = self.plan(trial).watched(watch).shrinking(SHRINKING);
+        if let Some(steps) = cut {
+            plan = plan.cut(steps);
+        }
+        let survey = survey(&plan, &mut |search| each(&so_far(search, trial)))?;
+        let result = so_far(&survey, trial);
         Ok(TrialResult {
-            runs: survey.coverage.runs,
-            no_verdict: survey.no_verdict,
-            complete: true,
-            left: 0,
-            found: shown(survey.discoveries, trial),
+            complete: cut.is_none(),
+            // Runs that are cut have none.
+            no_verdict: if cut.is_none() { result.no_verdict } else { 0 },
+            ..result
         })
     }
 
@@ -334,7 +341,7 @@ impl Audit {
         hunt: &Hunt,
         points: Points,
         watch: impl Fn(Option<Deviation>) + 'static,
-        each: &mut dyn FnMut(u64) -> bool,
+        each: &mut dyn FnMut(&TrialResult) -> bool,
     ) -> Result<TrialResult, BenchError> {
         if points == Points::Before(Vec::new()) {
             return Ok(TrialResult {
@@ -354,28 +361,28 @@ impl Audit {
             ..Limits::default()
         };
         let search = explore_plan(&plan, strategy.part(part, of), &limits, &mut |search| {
-            each(search.coverage.runs)
+            each(&so_far(search, &hunt.trial))
         })?;
-        Ok(TrialResult {
-            runs: search.coverage.runs,
-            no_verdict: search.no_verdict,
-            complete: search.coverage.complete,
-            left: search.coverage.left,
-            found: shown(search.discoveries, &hunt.trial),
-        })
+        Ok(so_far(&search, &hunt.trial))
     }
 }
 
-/// What was found in runs of a trial, each with the trial in whose order it is seen.
-fn shown(discoveries: Vec<Discovery>, trial: &Trial) -> Vec<(FindingReport, String)> {
-    let shown = discoveries.into_iter().map(|discovery| {
+/// What runs of a trial have brought, each finding with the trial in whose order it is seen.
+fn so_far(search: &Search, trial: &Trial) -> TrialResult {
+    let shown = search.discoveries.iter().map(|discovery| {
         let trial = Trial {
             order: discovery.schedule.parse().ok(),
             ..trial.clone()
         };
-        (discovery.finding, trial.to_string())
+        (discovery.finding.clone(), trial.to_string())
     });
-    shown.collect()
+    TrialResult {
+        runs: search.coverage.runs,
+        no_verdict: search.no_verdict,
+        complete: search.coverage.complete,
+        left: search.coverage.left,
+        found: shown.collect(),
+    }
 }
 
 /// What a run's report says of a trial.

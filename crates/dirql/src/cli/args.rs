@@ -138,7 +138,7 @@ pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) subject: Subject,
 
-    /// Make one thing fail, counted from 1: allocation:N or call:N. Expectations of the scenario
+    /// Make one thing fail, counted from 1: allocation:N, call:N or connect:N. Expectations of the scenario
     /// do not count then; the report of a run without it says how many there are (--verbose)
     #[arg(long, value_name = "KIND:N")]
     pub(crate) fail: Option<FailurePoint>,

@@ -51,6 +51,8 @@ pub struct Plan {
     footprints: Option<&'static Footprints>,
     /// Runs that making one finding's order shorter may take.
     pub(super) shrinking: usize,
+    /// Steps after which every run ends.
+    most_steps: Option<u64>,
 }
 
 /// Who tells of a run's switches.
@@ -138,6 +140,7 @@ impl Plan {
             narrator: None,
             footprints: None,
             shrinking: usize::MAX,
+            most_steps: None,
         })
     }
 
@@ -242,6 +245,13 @@ impl Plan {
     #[must_use]
     pub fn at(mut self, points: Points) -> Self {
         self.points = points;
+        self
+    }
+
+    /// Ends every run after so many steps.
+    #[must_use]
+    pub(crate) const fn cut(mut self, steps: u64) -> Self {
+        self.most_steps = Some(steps);
         self
     }
 
@@ -368,6 +378,7 @@ impl Plan {
             // One of many runs, whose files nobody asked for.
             outputs: Some(Box::new(|_, _| Ok(()))),
             races: self.races && matches!(self.points, Points::Before(_)),
+            max_steps: self.most_steps,
             ..Settings::default()
         }
     }

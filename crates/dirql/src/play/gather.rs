@@ -96,8 +96,16 @@ fn missing_imports(bench: &Bench) -> Vec<ImportReport> {
 }
 
 fn failure_points(bench: &Bench) -> FailurePointsReport {
-    let FailureCounts { allocations, calls } = bench.kernel().failure_counts();
-    FailurePointsReport { allocations, calls }
+    let FailureCounts {
+        allocations,
+        calls,
+        connects,
+    } = bench.kernel().failure_counts();
+    FailurePointsReport {
+        allocations,
+        calls,
+        connects,
+    }
 }
 
 fn failed(bench: &Bench) -> Option<FailureReport> {

@@ -88,8 +88,8 @@ fn write_summary(out: &mut dyn Write, report: &Report, detail: Detail) -> io::Re
         let points = report.failure_points;
         writeln!(
             out,
-            "\nCould have been made to fail: allocations 1 to {}, calls 1 to {}",
-            points.allocations, points.calls
+            "\nCould have been made to fail: allocations 1 to {}, calls 1 to {}, connects 1 to {}",
+            points.allocations, points.calls, points.connects
         )?;
         write_calls(out, report)?;
     }

@@ -123,6 +123,9 @@ pub struct FailurePointsReport {
     pub allocations: u64,
     /// Calls of routines that can fail.
     pub calls: u64,
+    /// Connects of interrupts, each once for every status that its page has.
+    #[serde(default)]
+    pub connects: u64,
 }
 
 /// What was made to fail.

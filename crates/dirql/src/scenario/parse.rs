@@ -147,14 +147,18 @@ impl<'t> Reader<'t> {
 
     fn fail(&self, value: &'t Value<'t>) -> Option<FailurePoint> {
         let table = Table::of(value, "[fail]", self.problems)?;
-        let kinds = [FailureKind::Allocation, FailureKind::Call];
+        let kinds = [
+            FailureKind::Allocation,
+            FailureKind::Call,
+            FailureKind::Connect,
+        ];
         let mut points = kinds.into_iter().filter_map(|kind| {
             let number = table.number(kind.name(), 1..=u64::MAX)?;
             Some(FailurePoint { kind, number })
         });
         let (first, second) = (points.next(), points.next());
         if second.is_some() || !kinds.iter().any(|kind| table.has(kind.name())) {
-            let title = "one thing fails: `allocation` or `call`";
+            let title = "one thing fails: `allocation`, `call` or `connect`";
             self.problems
                 .add(Problem::new(title, value.span(), "expected one of them"));
         }

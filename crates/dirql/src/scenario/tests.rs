@@ -600,7 +600,7 @@ fn one_thing_can_be_made_to_fail() {
         Some("allocation:3".parse().unwrap())
     );
     assert_eq!(fail("call = 1"), Some("call:1".parse().unwrap()));
-    let one = "one thing fails: `allocation` or `call`";
+    let one = "one thing fails: `allocation`, `call` or `connect`";
     for (text, title) in [
         ("", one),
         ("allocation = 1\ncall = 1", one),

@@ -10,6 +10,7 @@ use dirql_abi::{Irql, NtStatus};
 use dirql_chips::Vector;
 
 use super::Wish;
+use crate::failure::CONNECT_FAILURES;
 use crate::hal::Source;
 use crate::ke::interrupt::{Connection, Isr, Object};
 use crate::ke::{ConnectionId, InterruptKind, ProcessorId};
@@ -82,6 +83,9 @@ impl Kernel {
         arguments: ConnectArguments,
     ) -> Ddi<NtStatus> {
         self.write(result, 0)?;
+        if let Some(status) = self.connect_fails(CONNECT_FAILURES) {
+            return Ok(status);
+        }
         let wish = Wish {
             routine: arguments.service_routine,
             context: arguments.service_context,

@@ -13,6 +13,7 @@ use dirql_abi::{Irql, NtStatus};
 use super::Wish;
 use super::connect::Plan;
 use crate::at;
+use crate::failure::CONNECT_EX_FAILURES;
 use crate::hal::Source;
 use crate::ke::InterruptKind;
 use crate::ke::interrupt::Object;
@@ -81,6 +82,10 @@ impl Kernel {
             )?;
             return Ok(NtStatus::INVALID_PARAMETER_1);
         }
+        if let Some(status) = self.connect_fails(CONNECT_EX_FAILURES) {
+            self.fail_connect(parameters, status)?;
+            return Ok(status);
+        }
         match version {
             connect_version::CONNECT_LINE_BASED => self.connect_line_based(parameters),
             connect_version::CONNECT_MESSAGE_BASED => self.connect_message_based(parameters, false),
@@ -89,6 +94,22 @@ impl Kernel {
             }
             _ => self.connect_fully_specified(parameters, version),
         }
+    }
+
+    /// What a connect that is made to fail leaves in the block: no result, or, where it does not
+    /// know the Version, the one that is known everywhere.
+    fn fail_connect(&self, parameters: Parameters, status: NtStatus) -> Ddi<()> {
+        if status == NtStatus::INVALID_PARAMETER_1 {
+            let version = at!(parameters, IoConnectInterruptParameters, version);
+            return Ok(self.write(version, connect_version::CONNECT_FULLY_SPECIFIED)?);
+        }
+        // The member is at the same place in all of them.
+        let block = Self::block::<LineBased>(parameters);
+        let result = DriverPtr::<u64>::new(self.read(at!(block, LineBased, interrupt_object))?);
+        if !result.is_null() {
+            self.write(result, 0)?;
+        }
+        Ok(())
     }
 
     /// The address of the block that follows Version.

@@ -153,8 +153,8 @@ fn all(
         && longest > effort.hunted
     {
         report.notes.push(format!(
-            "a run has {longest} steps; orders and accesses of runs with more than {} are looked at with --deep only",
-            effort.hunted
+            "a run has {longest} steps; without --deep, orders of runs with more than {most} are not searched, and their accesses to memory are looked at in the first {most}",
+            most = effort.hunted
         ));
     }
     let ends = supervisor.all(&groups, out)?;

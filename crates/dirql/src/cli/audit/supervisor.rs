@@ -41,6 +41,8 @@ pub(crate) enum AuditMessage {
     Points(Vec<u32>),
     /// A search has done so many more runs.
     Searching(u64),
+    /// A search or a survey has brought so much, more than before.
+    Found(TrialResult),
     /// A case is over.
     Ended(usize, TrialResult),
     /// What happens at the switches of an order.
@@ -79,6 +81,8 @@ struct Busy {
     at: usize,
     /// Where its orders can differ.
     points: Points,
+    /// What a search has brought so far.
+    known: TrialResult,
 }
 
 impl<'a> Supervisor<'a> {
@@ -174,7 +178,11 @@ impl<'a> Supervisor<'a> {
                     continue;
                 };
                 match message {
-                    AuditMessage::Begun(at) => busy[index].at = at,
+                    AuditMessage::Begun(at) => {
+                        busy[index].at = at;
+                        busy[index].known = TrialResult::default();
+                    }
+                    AuditMessage::Found(known) => busy[index].known = known,
                     AuditMessage::Points(points) => {
                         busy[index].points = Points::Before(points);
                     }
@@ -243,6 +251,7 @@ impl<'a> Supervisor<'a> {
             at: batch.start,
             batch,
             points: Points::Usual,
+            known: TrialResult::default(),
         })
     }
 
@@ -258,7 +267,9 @@ impl<'a> Supervisor<'a> {
             tell(AuditMessage::Begun(at));
             let ended = match cases[at] {
                 Case::Run(trial) => self.audit.try_out(trial),
-                Case::Survey(trial) => self.survey(trial, log, &mut tell).map_err(Into::into),
+                Case::Survey(trial, cut) => {
+                    self.survey(trial, *cut, log, &mut tell).map_err(Into::into)
+                }
                 Case::Hunt(hunt) => self.hunt(hunt, log, &mut tell).map_err(Into::into),
             };
             tell(match ended {
@@ -272,13 +283,16 @@ impl<'a> Supervisor<'a> {
     fn survey(
         &self,
         trial: &Trial,
+        cut: Option<u64>,
         log: &SharedLog,
         tell: &mut dyn FnMut(AuditMessage),
     ) -> Result<TrialResult, BenchError> {
         tell(AuditMessage::Points(Vec::new()));
         let log = log.again();
         let watch = move |choice| log.add(choice);
-        self.audit.survey(trial, watch, &mut || {
+        let mut found = 0;
+        self.audit.survey(trial, cut, watch, &mut |known| {
+            tell_found(&mut found, known, tell);
             self.limit_time();
             !self.clock.is_over()
         })
@@ -295,9 +309,11 @@ impl<'a> Supervisor<'a> {
         if let Points::Before(instructions) = &points {
             tell(AuditMessage::Points(instructions.clone()));
         }
+        let mut found = 0;
         self.audit
-            .hunt(hunt, points, move |choice| log.add(choice), &mut |runs| {
-                if runs.is_multiple_of(TELL) {
+            .hunt(hunt, points, move |choice| log.add(choice), &mut |known| {
+                tell_found(&mut found, known, tell);
+                if known.runs.is_multiple_of(TELL) {
                     self.limit_time();
                     tell(AuditMessage::Searching(TELL));
                 }
@@ -317,14 +333,16 @@ impl<'a> Supervisor<'a> {
         let trial = self.trial_of(cases[busy.at], busy.points, choices);
         let result = match ended {
             WorkerEnd::Finished => return Ok(None),
-            WorkerEnd::Destroyed(how) => Ended::Result(bad_end(
-                Vec::new(),
-                destroyed(&format!("the process ended {how}")),
-                &trial,
-            )),
-            WorkerEnd::TooLong if self.clock.is_over() => Ended::NotTried,
+            WorkerEnd::Destroyed(how) => {
+                let last = destroyed(&format!("the process ended {how}"));
+                Ended::Result(added(busy.known, bad_end(Vec::new(), last, &trial)))
+            }
+            WorkerEnd::TooLong if self.clock.is_over() && busy.known.found.is_empty() => {
+                Ended::NotTried
+            }
+            WorkerEnd::TooLong if self.clock.is_over() => Ended::Result(busy.known),
             // How fast this computer is says nothing about the driver.
-            WorkerEnd::TooLong => Ended::Result(without_end(Vec::new(), &trial)),
+            WorkerEnd::TooLong => Ended::Result(added(busy.known, without_end(Vec::new(), &trial))),
             WorkerEnd::Panicked => Ended::Defect(trial.to_string()),
         };
         set(ends, busy.at, result);
@@ -336,9 +354,31 @@ impl<'a> Supervisor<'a> {
     fn trial_of(&self, case: &Case, points: Points, choices: Vec<Deviation>) -> Trial {
         match case {
             Case::Run(trial) => trial.clone(),
-            Case::Survey(trial) => self.audit.trial_of(trial, points, choices),
+            Case::Survey(trial, _) => self.audit.trial_of(trial, points, choices),
             Case::Hunt(hunt) => self.audit.trial_of(&hunt.trial, points, choices),
         }
+    }
+}
+
+/// Tells what a search has brought if it has found something since. It may not come to its end.
+fn tell_found(told: &mut usize, known: &TrialResult, tell: &mut dyn FnMut(AuditMessage)) {
+    if known.found.len() > *told {
+        *told = known.found.len();
+        tell(AuditMessage::Found(TrialResult {
+            complete: false,
+            ..known.clone()
+        }));
+    }
+}
+
+/// What a search had brought, and the run that has ended it.
+fn added(known: TrialResult, last: TrialResult) -> TrialResult {
+    TrialResult {
+        runs: known.runs + last.runs,
+        no_verdict: known.no_verdict + last.no_verdict,
+        found: [known.found, last.found].concat(),
+        complete: last.complete,
+        ..known
     }
 }
 
@@ -409,4 +449,44 @@ fn bad_end(mut known: Vec<FindingReport>, last: FindingReport, trial: &Trial) ->
 
 fn no_worker(error: &std::io::Error) -> Failure {
     Failure::usage(format!("cannot make a worker: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(found: usize) -> TrialResult {
+        TrialResult {
+            runs: 7,
+            complete: true,
+            found: vec![(destroyed("something"), "life".into()); found],
+            ..TrialResult::default()
+        }
+    }
+
+    #[test]
+    fn a_search_tells_of_what_is_new_before_its_end() {
+        let mut told = 0;
+        let mut messages = Vec::new();
+        for found in [0, 1, 1, 3] {
+            tell_found(&mut told, &known(found), &mut |message| {
+                messages.push(message)
+            });
+        }
+        let counts: Vec<(usize, bool)> = messages
+            .iter()
+            .map(|message| match message {
+                AuditMessage::Found(known) => (known.found.len(), known.complete),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(counts, [(1, false), (3, false)]);
+    }
+
+    #[test]
+    fn what_was_found_before_the_process_ended_is_kept() {
+        let last = bad_end(Vec::new(), destroyed("it ended"), &Trial::life());
+        let all = added(known(2), last);
+        assert_eq!((all.runs, all.found.len()), (8, 3));
+    }
 }
