@@ -11,8 +11,10 @@
 //!   and DPC routines that begin later;
 //! - releasing a remove lock, and the return of waiting until all have;
 //! - an interlocked access, and the next one to the same word;
-//! - routines that hand something on from one context to another (events, requests, pool, queues,
-//!   work items, threads): they count as one object, and so does the end of a wait;
+//! - routines that hand something on from one context to another (events, requests, queues, work
+//!   items, threads): they count as one object, and so does the end of a wait. Those that signal and
+//!   complete only give, those that wait only take;
+//! - freeing pool, and allocating some later;
 //! - what a thread does while nothing else can happen, and all that comes later;
 //! - everything, and what a scenario's thread does when it has waited for an idle computer.
 //!
@@ -95,6 +97,28 @@ const LOCAL: &[&str] = &[
     "vDbgPrint",
 ];
 
+/// Routines that give something to whoever takes it, and take nothing: how their names begin.
+const GIVES: &[&str] = &[
+    "IoCompleteRequest",
+    "IoQueueWorkItem",
+    "IofCompleteRequest",
+    "KeReleaseSemaphore",
+    "KeSetEvent",
+];
+
+/// Routines that take, and give nothing.
+const TAKES: &[&str] = &["KeWaitFor"];
+
+/// Those that give memory back, and those that hand it out: of the same memory, nothing is known
+/// of what it was used for before.
+const FREES: &[&str] = &[
+    "ExFreePool",
+    "ExFreeToLookasideList",
+    "ExFreeToNPaged",
+    "ExFreeToPaged",
+];
+const ALLOCATES: &[&str] = &["ExAllocatePool", "ExAllocateFrom"];
+
 /// What is known of an actor.
 #[derive(Clone, Debug)]
 pub(super) struct Doing {
@@ -136,6 +160,8 @@ pub(super) struct Order {
     timers: Clock,
     /// What routines of the kernel hand on.
     kernel: Clock,
+    /// What those hand on that give memory back.
+    pool: Clock,
     /// Accesses to devices, and those that made one interrupt.
     devices: Clock,
     interrupts: Clock,
@@ -414,12 +440,26 @@ impl Order {
     }
 
     fn hand_on(&mut self, actor: usize, name: &str) {
-        if LOCAL.iter().any(|local| name.starts_with(local)) {
+        let is_of = |names: &[&str]| names.iter().any(|start| name.starts_with(start));
+        if is_of(LOCAL) {
             return;
         }
-        self.doing[actor].after(&self.kernel);
-        let until = self.until(actor);
-        self.kernel.join(&until);
+        if is_of(FREES) {
+            let until = self.until(actor);
+            self.pool.join(&until);
+            return;
+        }
+        if is_of(ALLOCATES) {
+            self.doing[actor].after(&self.pool);
+            return;
+        }
+        if !is_of(GIVES) {
+            self.doing[actor].after(&self.kernel);
+        }
+        if !is_of(TAKES) {
+            let until = self.until(actor);
+            self.kernel.join(&until);
+        }
     }
 
     /// `actor` interrupts a processor.

@@ -140,6 +140,46 @@ fn what_is_set_under_the_lock_of_everybody_was_not_decided_before_it() {
         .is_clean();
 }
 
+/// ONE calls a routine after it has changed the value, TWO another one before it does.
+fn between(first: &'static str, second: &'static str) -> Vec<String> {
+    let caller = IMAGES.start;
+    let mut run = Run::new();
+    // A thread that is new comes after who has made it.
+    let name = "DbgPrint";
+    run.event(TWO, Event::DdiEnter { name, caller }).add(ONE);
+    for (context, name) in [(ONE, first), (TWO, second)] {
+        run.event(context, Event::DdiEnter { name, caller })
+            .event(context, Event::DdiLeave { name, result: 0 });
+    }
+    run.add(TWO).found()
+}
+
+#[test]
+fn what_is_signalled_comes_before_what_waits_for_it() {
+    assert_eq!(between("KeSetEvent", "KeWaitForSingleObject"), [""; 0]);
+    assert_eq!(
+        between("IofCompleteRequest", "KeWaitForSingleObject"),
+        [""; 0]
+    );
+    assert_eq!(between("ExFreePoolWithTag", "ExAllocatePool2"), [""; 0]);
+    assert_eq!(between("IoCsqInsertIrp", "IoCsqRemoveNextIrp"), [""; 0]);
+}
+
+#[test]
+fn who_only_signals_or_allocates_comes_after_nobody() {
+    assert_eq!(between("KeSetEvent", "KeSetEvent").len(), 1);
+    assert_eq!(between("IofCompleteRequest", "KeSetEvent").len(), 1);
+    assert_eq!(between("IofCompleteRequest", "ExAllocatePool2").len(), 1);
+    assert_eq!(
+        between("KeWaitForSingleObject", "KeWaitForSingleObject").len(),
+        1
+    );
+    assert_eq!(
+        between("ExFreePoolWithTag", "KeWaitForSingleObject").len(),
+        1
+    );
+}
+
 #[test]
 fn users_of_a_remove_lock_are_in_no_order() {
     let call = |run: &mut Run, context, name| {
