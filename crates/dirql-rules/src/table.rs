@@ -511,7 +511,7 @@ rules! {
         "what the system uses at or above DISPATCH_LEVEL is in memory that is always there",
         "keep DPCs, timers, locks, events and what an ISR is given in the device extension or in nonpaged pool",
         "wdm.KeInitializeDpc, Remarks; wdm.IoConnectInterrupt, Parameters; Driver Verifier, Force IRQL Checking", "0xD1, 0xE1; 0xC4 0xE1 and 0xC7 at times";
-    SILENT_BEFORE_CONNECT = 576, Error,
+    SILENT_BEFORE_CONNECT = 576, Advice,
         "a device that can be told is silent until its interrupt is connected",
         "mask interrupts at the device, and clear what is pending, before the connect; let it interrupt afterwards",
         "wdm.IoConnectInterruptEx, Remarks; Registering an ISR", "0xF2 HARDWARE_INTERRUPT_STORM where others are on the line";
