@@ -33,7 +33,7 @@ pub(crate) mod register {
 /// A device with as many interrupt sources as one likes. `Press` and `Release` drive the first,
 /// `Pin` drives any; `Interrupt` sends one edge or message of any.
 #[derive(Clone, Debug, Default)]
-struct Sources {
+pub(crate) struct Sources {
     done: bool,
 }
 

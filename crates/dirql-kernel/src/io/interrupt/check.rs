@@ -180,9 +180,12 @@ impl Kernel {
                 None,
             )?;
         }
-        // Pages contradict each other on whether messages are shared; nothing hangs on it.
+        // Pages contradict each other on whether messages are shared; nothing hangs on it. A driver
+        // that found its hardware by itself, by HalGetInterruptVector, has no descriptor that says
+        // so.
         let is_line = matches!(source.kind, SourceKind::Line { .. });
-        if is_line && wish.shared != source.shared {
+        let is_described = self.pdo_of_device(source.device).is_some();
+        if is_line && is_described && wish.shared != source.shared {
             let (is, says) = if wish.shared {
                 ("exclusive", "TRUE")
             } else {

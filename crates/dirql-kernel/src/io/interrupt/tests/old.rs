@@ -548,6 +548,60 @@ fn a_line_that_nothing_is_wired_to_may_be_connected_in_either_mode() {
     assert_eq!(rig.findings(), [], "there is no descriptor to differ from");
 }
 
+/// DQ0135 compares with a descriptor, and who asks HalGetInterruptVector has been given none.
+#[test]
+fn a_driver_that_found_its_hardware_by_itself_may_keep_its_line_to_itself() {
+    let rig = Rig::new(1);
+    let kernel = rig.kernel();
+    let line = crate::hal::LineWish {
+        gsi: Some(9),
+        trigger: Trigger::Level,
+        shared: true,
+    };
+    let plug = crate::hal::Plug {
+        name: "old".into(),
+        socket: crate::hal::Socket::Legacy {
+            device: alloc::boxed::Box::new(crate::hal::testing::Sources::default()),
+            windows: alloc::vec![],
+            lines: alloc::vec![line],
+        },
+        interrupts: crate::hal::MessageWish::Line,
+        gsi: None,
+    };
+    kernel.plug(plug).unwrap();
+    let (irql, affinity) = (
+        DriverPtr::new(rig.bench.variable(1)),
+        DriverPtr::new(rig.bench.variable(8)),
+    );
+    let vector = kernel
+        .hal_get_interrupt_vector(isa(9), irql, affinity)
+        .unwrap();
+    let level = kernel.read(irql).map(Irql).unwrap();
+    let arguments = ConnectArguments {
+        service_routine: rig.refusing_isr("isr"),
+        service_context: 0,
+        spin_lock: 0,
+        vector,
+        irql: level,
+        synchronize_irql: level,
+        interrupt_mode: interrupt_mode::LevelSensitive,
+        share_vector: 0,
+        processor_enable_mask: 1,
+    };
+    let (status, object) = rig.connect(arguments);
+    assert!(status.is_success());
+    assert_eq!(rig.findings(), []);
+    rig.bench
+        .on_thread(move |kernel| kernel.io_disconnect_interrupt(object));
+    // What it is wired as is the same for everybody.
+    let latched = ConnectArguments {
+        interrupt_mode: interrupt_mode::Latched,
+        ..arguments
+    };
+    rig.connect(latched);
+    assert_eq!(rig.findings(), [135]);
+}
+
 #[test]
 fn hal_get_interrupt_vector_returns_0_for_a_line_that_is_none() {
     let rig = Rig::new(1);
