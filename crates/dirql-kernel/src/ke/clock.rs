@@ -112,6 +112,7 @@ impl Kernel {
     /// Arranges for `action` to happen at `due_100ns`; a time that has passed means at the
     /// next opportunity.
     pub(crate) fn set_alarm(&self, due_100ns: u64, action: ClockAction) -> Alarm {
+        self.touch_time();
         let clock = &self.ke.clock;
         let number = clock.numbers.get() + 1;
         clock.numbers.set(number);
@@ -234,6 +235,7 @@ impl Kernel {
 
     fn ring(&self, alarm: Alarm, action: ClockAction) {
         self.touch_kernel();
+        self.touch_time();
         if self.report.is_recording() {
             self.event(Event::DelayOver(action));
         }

@@ -76,6 +76,7 @@ const NO_DELAY: u64 = u64::MAX - 1;
 impl Kernel {
     /// A driver looks at a clock.
     pub(crate) fn look_at_clock(&self) {
+        self.touch_time();
         self.pass_time(LOOK_AT_CLOCK);
         self.polled(CLOCK, 0, LOOK_AT_CLOCK);
     }

@@ -22,6 +22,7 @@ impl Kernel {
     pub fn ke_stall_execution_processor(&self, microseconds: u32) -> Ddi<()> {
         self.check_long_interrupt(microseconds)?;
         self.ke.patience.looks();
+        self.spend_time();
         self.pass_time(u64::from(microseconds) * 10);
         self.check_dpc_watchdog()?;
         self.yield_point()

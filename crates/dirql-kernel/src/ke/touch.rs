@@ -3,7 +3,9 @@
 //! Two parts of a run that touch nothing in common have the same effect in either order. What a
 //! driver's code does between two yield points is not known: all of it counts as touching one
 //! object. So does what routines of the kernel do, except for those that are known to touch
-//! less. Where the accesses of driver code are recorded, those that meet others' count instead.
+//! less. The time is an object of its own: looking at it, setting an alarm and a delay's end can not
+//! change places, and neither can one of them and code that waits on purpose. That each access to
+//! a device takes some time, too, counts for nothing. Where the accesses of driver code are recorded, those that meet others' count instead.
 //! Interrupts are told apart by processor and level: a processor at a level does not see
 //! what is pending below it.
 
@@ -40,6 +42,7 @@ pub enum Access {
 mod object {
     pub(super) const DRIVER: u64 = 1;
     pub(super) const KERNEL: u64 = 2;
+    pub(super) const TIME: u64 = 3;
     pub(super) const INTERRUPTS: u64 = 0x1_0000;
     pub(super) const DEVICE: u64 = 0x2_0000;
 }
@@ -136,6 +139,19 @@ impl Kernel {
     #[inline]
     pub(crate) fn look_at_kernel(&self) {
         self.touch(object::KERNEL, u64::MAX, Access::Look);
+    }
+
+    /// The time is looked at, or what is due at which time is changed.
+    #[inline]
+    pub(crate) fn touch_time(&self) {
+        self.touch(object::TIME, u64::MAX, Access::Change);
+    }
+
+    /// A processor waits for some time. Two that do so can do it in either order: the time after both
+    /// is the same.
+    #[inline]
+    pub(crate) fn spend_time(&self) {
+        self.touch(object::TIME, u64::MAX, Access::Look);
     }
 
     /// A routine of the kernel runs for a driver.
