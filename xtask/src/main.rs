@@ -46,6 +46,7 @@ Usage: cargo xtask COMMAND
   picture             takes the picture of a timeline that the README shows
   zoo                 measures what each strategy finds of the zoo, and prints a table
   zoo --audit         the same of audits; fails if nothing is found in a driver, or something in a twin
+  zoo --replays       has each finding of the zoo shown 100 times from its string, by a process each
   fuzz [TARGET [SECONDS]]
                       fuzzes one of the entry functions of dirql-fuzz with libFuzzer: connect for 60 s
   examples [--bless]  runs the commands that README and book show; with --bless takes their output
@@ -85,6 +86,7 @@ fn run(arguments: &[&str]) -> Option<Result<()>> {
         ["pages", "--check"] => problem::none(book::pages::check(&tree)),
         ["zoo"] => zoo::table(&tree),
         ["zoo", "--audit"] => zoo::audits(&tree),
+        ["zoo", "--replays"] => zoo::replays(&tree),
         ["picture"] => book::picture::take(&tree),
         ["fuzz"] => fuzz::run(&tree, fuzz::USUAL),
         ["fuzz", target] => fuzz::run(&tree, (target, fuzz::USUAL.1)),

@@ -109,6 +109,69 @@ pub(crate) fn audits(tree: &Tree) -> Result<()> {
     Ok(())
 }
 
+/// How often each finding is shown again.
+const REPLAYS: usize = 100;
+
+/// Has each finding of each driver shown again by processes that know nothing but its string.
+///
+/// # Errors
+/// The program cannot be built or run; or it finds nothing in a driver; or it does not say the same
+/// of a finding every time.
+pub(crate) fn replays(tree: &Tree) -> Result<()> {
+    let program = program(tree)?;
+    let zoo = tree.root().join("zoo");
+    let mut total = 0;
+    for name in names(&zoo)? {
+        let mut schedules = Vec::new();
+        for granularity in ["ddi", "access"] {
+            let (result, _) = result_of(
+                Command::new(&program)
+                    .current_dir(&zoo)
+                    .arg("explore")
+                    .arg(format!("{name}/{name}.sys"))
+                    .args(["--format", "json", "--granularity", granularity])
+                    .args(["--preemptions", "2", BUDGET]),
+                &name,
+            )?;
+            let found = result["discoveries"].as_array().context("no discoveries")?;
+            let strings = found.iter().filter_map(|found| found["schedule"].as_str());
+            schedules.extend(strings.map(str::to_owned));
+        }
+        ensure!(!schedules.is_empty(), "{name}: nothing is found");
+        for schedule in &schedules {
+            let again = || replay(&program, &zoo, &name, schedule);
+            let first = again()?;
+            for number in 1..REPLAYS {
+                ensure!(again()? == first, "{name}: replay {number} of {schedule}");
+            }
+        }
+        println!(
+            "{name}: {} findings, {REPLAYS} replays each",
+            schedules.len()
+        );
+        total += schedules.len() * REPLAYS;
+    }
+    println!("{total} replays, all the same as the first of their finding");
+    Ok(())
+}
+
+/// What a process says that is given a schedule.
+fn replay(program: &Path, zoo: &Path, name: &str, schedule: &str) -> Result<(Vec<u8>, Vec<u8>)> {
+    let output = Command::new(program)
+        .current_dir(zoo)
+        .arg("replay")
+        .arg(schedule)
+        .arg(format!("{name}/{name}.sys"))
+        .arg(format!("--scenario={name}/{name}.toml"))
+        .output()
+        .context("cannot run dirql")?;
+    ensure!(
+        output.status.code() == Some(1),
+        "{name}: a replay of {schedule} shows nothing"
+    );
+    Ok((output.stdout, output.stderr))
+}
+
 /// What an audit has found.
 struct Audited {
     rules: Vec<String>,
