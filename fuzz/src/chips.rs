@@ -190,6 +190,7 @@ impl Due {
         for effect in effects {
             match effect {
                 Effect::Timer { token, .. } if self.timers.len() < 64 => self.timers.push(token),
+                Effect::StopTimer { token } => self.timers.retain(|other| *other != token),
                 Effect::DmaRead { token, length, .. } if self.reads.len() < 64 => {
                     self.reads.push((token, length));
                 }
@@ -292,6 +293,7 @@ fn pci_function(function: &mut Function, input: &mut Input<'_>) {
             .into_iter()
             .filter_map(|output| match output {
                 Output::Timer { after_100ns, token } => Some(Effect::Timer { after_100ns, token }),
+                Output::StopTimer { token } => Some(Effect::StopTimer { token }),
                 Output::DmaRead {
                     address,
                     length,

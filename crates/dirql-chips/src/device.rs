@@ -88,6 +88,11 @@ pub enum Effect {
         /// Handed back.
         token: u32,
     },
+    /// The delays with this token will not be over any more.
+    StopTimer {
+        /// What [`Effect::Timer`] had.
+        token: u32,
+    },
     /// Bytes that leave at the device's other end, for example on a serial wire.
     Output(Vec<u8>),
     /// Something other than bytes leaves a serial port.

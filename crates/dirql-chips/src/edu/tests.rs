@@ -62,6 +62,7 @@ fn script(steps: &str) -> String {
                     )
                 }
                 Effect::Output(_) => String::from(" output"),
+                Effect::StopTimer { token } => format!(" no timer {token}"),
                 Effect::Serial(_) => String::from(" serial"),
             };
         }

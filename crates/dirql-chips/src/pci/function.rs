@@ -61,6 +61,11 @@ pub enum Output {
         /// Handed back.
         token: u32,
     },
+    /// [`Function::timer`] is not to be called with this token any more.
+    StopTimer {
+        /// What [`Output::Timer`] had.
+        token: u32,
+    },
     /// Bytes leave at the device's other end.
     Sent(Vec<u8>),
     /// What else leaves a serial port, see [`Effect::Serial`].
@@ -321,6 +326,7 @@ impl Function {
                 Effect::Timer { after_100ns, token } => {
                     out.push(Output::Timer { after_100ns, token });
                 }
+                Effect::StopTimer { token } => out.push(Output::StopTimer { token }),
                 Effect::Output(bytes) => out.push(Output::Sent(bytes)),
                 Effect::Serial(serial) => out.push(Output::Serial(serial)),
             }

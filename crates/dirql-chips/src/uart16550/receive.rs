@@ -29,6 +29,8 @@ pub(super) struct Receiver {
     last: u8,
     /// Which time-out counts: older ones are void.
     generation: u32,
+    /// The one that is running.
+    timing: Option<u32>,
     /// The time-out interrupt is pending.
     pub(super) has_timed_out: bool,
 }
@@ -41,6 +43,7 @@ impl Receiver {
             received: VecDeque::new(),
             last: 0,
             generation: 0,
+            timing: None,
             has_timed_out: false,
         }
     }
@@ -70,6 +73,9 @@ impl Receiver {
     }
 
     pub(super) fn time_out(&mut self, token: u32) {
+        if self.timing == Some(token) {
+            self.timing = None;
+        }
         if token == self.timeout_token() && !self.received.is_empty() {
             self.has_timed_out = true;
         }
@@ -173,12 +179,14 @@ impl Uart16550 {
     /// The time-out counts four character times from the last character that came or was read.
     fn restart_timeout(&mut self, out: &mut Effects) {
         self.receiver.stop_timeout();
+        if let Some(token) = self.receiver.timing.take() {
+            out.push(Effect::StopTimer { token });
+        }
         if self.has_fifos && !self.receiver.received.is_empty() {
             let after_100ns = self.duration(4 * self.character_halves());
-            out.push(Effect::Timer {
-                after_100ns,
-                token: self.receiver.timeout_token(),
-            });
+            let token = self.receiver.timeout_token();
+            self.receiver.timing = Some(token);
+            out.push(Effect::Timer { after_100ns, token });
         }
     }
 }

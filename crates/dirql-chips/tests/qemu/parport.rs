@@ -51,6 +51,9 @@ impl Port {
         for effect in out {
             match effect {
                 Effect::Timer { token, .. } => self.delay = Some(token),
+                Effect::StopTimer { token } => {
+                    self.delay = self.delay.filter(|other| *other != token)
+                }
                 Effect::Output(bytes) => self.printed.extend(bytes),
                 // QEMU's follow another rule.
                 Effect::Interrupt { .. } => {}

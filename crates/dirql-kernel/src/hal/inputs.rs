@@ -187,6 +187,7 @@ impl Kernel {
             Output::Timer { after_100ns, token } => {
                 self.start_device_timer(device, after_100ns, token)
             }
+            Output::StopTimer { token } => self.stop_device_timer(device, token),
             Output::Sent(ref bytes) => self.sent(device, bytes),
             Output::Serial(serial) => self.sent_serial(device, serial),
             // A function that may not be a bus master is not heard; that is its driver's doing.
@@ -208,6 +209,7 @@ impl Kernel {
             Effect::Timer { after_100ns, token } => {
                 self.start_device_timer(device, after_100ns, token)
             }
+            Effect::StopTimer { token } => self.stop_device_timer(device, token),
             Effect::Output(ref bytes) => self.sent(device, bytes),
             Effect::Serial(serial) => self.sent_serial(device, serial),
         }
@@ -222,6 +224,11 @@ impl Kernel {
                 token,
             },
         );
+    }
+
+    fn stop_device_timer(&self, device: DeviceId, token: u32) {
+        let device = device.0;
+        self.cancel_alarms(ClockAction::Device { device, token });
     }
 
     /// A device's source drives its line.

@@ -151,7 +151,9 @@ impl Host {
                 Effect::Timer { after_100ns, token } => {
                     self.timers.push((self.now + after_100ns, token));
                 }
-                other @ (Effect::Output(_) | Effect::Serial(_)) => panic!("{other:?}"),
+                other @ (Effect::Output(_) | Effect::Serial(_) | Effect::StopTimer { .. }) => {
+                    panic!("{other:?}")
+                }
             }
         }
     }
