@@ -19,66 +19,66 @@ pub(crate) struct CurrentMachine;
 
 impl Machine for CurrentMachine {
     fn read_cr8(&self) -> u64 {
-        run::current_kernel().read_cr8()
+        kernel().read_cr8()
     }
 
     fn write_cr8(&self, value: u64) {
-        let kernel = run::current_kernel();
+        let kernel = kernel();
         run::platform().end_records(kernel);
         kernel.write_cr8(value);
         run::platform().follow();
     }
 
     fn come_to(&self, instruction: u64) {
-        run::current_kernel().come_to(instruction);
+        kernel().come_to(instruction);
     }
 
     fn read_port(&self, port: u16, width: Width) -> u64 {
-        run::current_kernel().read_port(port, width)
+        kernel().read_port(port, width)
     }
 
     fn write_port(&self, port: u16, width: Width, value: u64) {
-        run::current_kernel().write_port(port, width, value);
+        kernel().write_port(port, width, value);
     }
 
     fn read_device(&self, physical: u64, width: Width) -> u64 {
-        run::current_kernel().read_device(physical, width)
+        kernel().read_device(physical, width)
     }
 
     fn write_device(&self, physical: u64, width: Width, value: u64) {
-        run::current_kernel().write_device(physical, width, value);
+        kernel().write_device(physical, width, value);
     }
 
     fn set_interrupt_flag(&self, enabled: bool) {
-        run::current_kernel().set_interrupt_flag(enabled);
+        kernel().set_interrupt_flag(enabled);
     }
 
     fn interrupt_flag(&self) -> bool {
-        run::current_kernel().interrupt_flag()
+        kernel().interrupt_flag()
     }
 
     fn read_msr(&self, register: u32) -> Option<u64> {
-        run::current_kernel().read_msr(register)
+        kernel().read_msr(register)
     }
 
     fn write_msr(&self, register: u32, value: u64) -> bool {
-        run::current_kernel().write_msr(register, value)
+        kernel().write_msr(register, value)
     }
 
     fn read_shared_data(&self, offset: u64, into: &mut [u8]) {
-        run::current_kernel().read_shared_data(offset, into);
+        kernel().read_shared_data(offset, into);
     }
 
     fn time_stamp_counter(&self) -> u64 {
-        run::current_kernel().time_stamp_counter()
+        kernel().time_stamp_counter()
     }
 
     fn halt(&self) {
-        run::current_kernel().halt();
+        kernel().halt();
     }
 
     fn needs_attention(&self) -> bool {
-        run::current_kernel().needs_attention()
+        kernel().needs_attention()
     }
 
     fn read(&self, address: u64, into: &mut [u8]) -> Result<(), BadAddress> {
@@ -90,8 +90,10 @@ impl Machine for CurrentMachine {
     }
 
     fn touch(&self, address: u64) -> bool {
-        let kernel = run::try_current_kernel();
-        kernel.is_some_and(|kernel| kernel.touch_pageable(address))
+        run::try_current_kernel().is_some_and(|kernel| {
+            kernel.end_passing();
+            kernel.touch_pageable(address)
+        })
     }
 
     fn copy_fixup(&self, instruction: u64) -> Option<u64> {
@@ -218,6 +220,13 @@ fn fatal(kernel: &Kernel, rule: RuleId, instruction: u64, message: String) -> St
     let _ = kernel.find_at(rule, message, place, None);
     kernel.end(dirql_kernel::Outcome::Finding);
     Stop::Ended
+}
+
+/// The kernel, entered for an instruction that is carried out.
+fn kernel() -> &'static Kernel {
+    let kernel = run::current_kernel();
+    kernel.end_passing();
+    kernel
 }
 
 /// Runs part of the kernel between a driver's instructions; a panic cannot go through the

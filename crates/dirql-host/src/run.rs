@@ -269,6 +269,7 @@ impl LinuxPlatform {
     /// The driver has left its code, for now: its accesses belong to what `kernel` runs.
     #[inline]
     pub(crate) fn end_records(&self, kernel: &Kernel) {
+        kernel.end_passing();
         if let Some(recoder) = self.space.recoder() {
             recoder.end_records(kernel);
         }

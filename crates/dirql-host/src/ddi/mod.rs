@@ -353,6 +353,7 @@ pub(crate) fn enter_directly<R>(body: impl FnOnce(&Kernel, CallSite) -> Result<R
     // The kernel calls a driver's language handler, which may be one of these.
     let site = platform.entry_site();
     let kernel = run::current_kernel();
+    kernel.end_passing();
     let driver = platform.leave_driver();
     let answer = match std::panic::catch_unwind(AssertUnwindSafe(|| body(kernel, site))) {
         Ok(Ok(answer)) => answer,

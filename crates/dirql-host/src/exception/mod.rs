@@ -195,6 +195,7 @@ fn unhandled(kernel: &Kernel, record: &ExceptionRecord) -> Stop {
 /// Called by `capture`, with what it saved.
 pub(crate) unsafe extern "sysv64" fn arrive(cpu: *mut Cpu) {
     let (platform, kernel) = (run::platform(), run::current_kernel());
+    kernel.end_passing();
     let driver = platform.leave_driver();
     let (pending, return_address) = platform
         .pending

@@ -26,6 +26,10 @@ pub(super) const SLOT_RECORD: u32 = 0xF30;
 /// Where prints of blocks go; see [`super::footprints`].
 pub(super) const SLOT_ROW: u32 = 0xF38;
 
+/// Where it is counted how many probes may still be passed by, 0 if that was never said; see
+/// [`super::probe`].
+pub(super) const SLOT_QUIET: u32 = 0xF40;
+
 /// Offset of the gate for a target in [`SLOT_ORIGINAL`].
 pub(super) const LOOK_UP: u32 = 0x40;
 
@@ -36,10 +40,13 @@ pub(super) const LOOK_UP_RAX: u32 = 0x80;
 pub(super) const PROBE: u32 = 0x100;
 
 /// Offset of the gate to [`probe::enter_with_vectors`].
-pub(super) const PROBE_WITH_VECTORS: u32 = 0x120;
+pub(super) const PROBE_WITH_VECTORS: u32 = 0x140;
+
+/// Offset of the same for a probe that is never passed by.
+pub(super) const PROBE_ALWAYS: u32 = 0x180;
 
 /// Offset of the gate to [`carry_out::enter`].
-pub(super) const CARRY_OUT: u32 = 0x140;
+pub(super) const CARRY_OUT: u32 = 0x1A0;
 
 /// The first page of the twins' area.
 pub(super) fn code() -> Vec<u8> {
@@ -74,10 +81,34 @@ pub(super) fn code() -> Vec<u8> {
     code.land(none);
     code.jump_to(outside);
     code.pad_to(PROBE);
+    pass_by(&mut code);
     code.jump_far(probe::enter as *const () as u64);
     code.pad_to(PROBE_WITH_VECTORS);
+    pass_by(&mut code);
+    code.jump_far(probe::enter_with_vectors as *const () as u64);
+    code.pad_to(PROBE_ALWAYS);
     code.jump_far(probe::enter_with_vectors as *const () as u64);
     code.pad_to(CARRY_OUT);
     code.jump_far(carry_out::enter as *const () as u64);
     code.into_bytes()
+}
+
+/// Goes back to where a probe was called, and counts that, if it may be passed by.
+fn pass_by(code: &mut Code) {
+    code.bytes(&[0x51]); // push rcx
+    code.bytes(&[0x50]); // push rax
+    code.load_slot(RCX, SLOT_QUIET);
+    let unknown = code.short_if_rcx_zero();
+    code.bytes(&[0x48, 0x89, 0xC8]); // mov rax, rcx
+    code.bytes(&[0x48, 0x8B, 0x08]); // mov rcx, [rax]
+    let none = code.short_if_rcx_zero();
+    code.bytes(&[0x48, 0x8D, 0x49, 0xFF]); // lea rcx, [rcx - 1]
+    code.bytes(&[0x48, 0x89, 0x08]); // mov [rax], rcx
+    code.bytes(&[0x58]); // pop rax
+    code.bytes(&[0x59]); // pop rcx
+    code.bytes(&[0xC2, 0x08, 0x00]); // ret 8
+    code.land(unknown);
+    code.land(none);
+    code.bytes(&[0x58]); // pop rax
+    code.bytes(&[0x59]); // pop rcx
 }

@@ -233,6 +233,11 @@ impl Recoder {
         self.watch.borrow().stops.has(original)
     }
 
+    /// Whether accesses are recorded.
+    fn is_recording(&self) -> bool {
+        self.recorder.get().is_some()
+    }
+
     /// Whether the instruction at `original` uses registers beyond those of SSE.
     fn is_extended(&self, original: u64) -> bool {
         self.extended.borrow().contains(&original)

@@ -1,10 +1,15 @@
 //! From a twin to the kernel and back, before an instruction.
+//!
+//! Until the kernel is entered some other way nothing can become different for the probes that
+//! follow one: as many as the kernel says are passed by in the [gate](super::gate).
 
-use std::arch::naked_asm;
+use std::arch::{asm, naked_asm};
 use std::panic::AssertUnwindSafe;
 
 use dirql_kernel::{Ddi, Kernel};
 
+use super::Recoder;
+use super::gate::SLOT_QUIET;
 use crate::run::{self, LinuxPlatform};
 
 /// Where the gate of probes leads. On the stack are the address in the twin to go on at and,
@@ -122,18 +127,40 @@ pub(super) unsafe extern "C" fn enter_with_vectors() {
 /// `stack_pointer`: something else may happen first.
 extern "win64" fn probe(instruction: u64, stack_pointer: u64) {
     let platform = run::platform();
-    // What the kernel does needs more of the stack than the driver has left.
+    // What the kernel does needs more of the stack than the driver has left. A step it is, as if
+    // the gate had passed it by.
     if platform.strands.is_used_up(stack_pointer) {
+        run::current_kernel().count_step();
         return;
     }
     let recoder = platform.space.recoder();
     if recoder.is_some_and(|recoder| recoder.stops_at(instruction)) {
         stand_before(platform, instruction, stack_pointer, Kernel::attend);
+        pass_next_by(platform, run::current_kernel());
     }
     if recoder.is_some_and(|recoder| recoder.is_extended(instruction)) {
         stand_before(platform, instruction, stack_pointer, |kernel| {
             kernel.use_extended_state(instruction)
         });
+    }
+}
+
+/// Has the gate pass by the probes that come next and do nothing. What is recorded is taken at each.
+fn pass_next_by(platform: &LinuxPlatform, kernel: &Kernel) {
+    if platform.space.recoder().is_none_or(Recoder::is_recording) {
+        return;
+    }
+    if let Some(count) = kernel.let_pass() {
+        // SAFETY: `gs` points at a KPCR, which has this slot, beside those of the gates, in a page
+        // that stays open.
+        unsafe {
+            asm!(
+                "mov gs:[{slot}], {}",
+                in(reg) count.as_ptr(),
+                slot = const SLOT_QUIET,
+                options(nostack, preserves_flags),
+            );
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use dirql_image::uses_extended_state;
 use iced_x86::{Code as Opcode, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, Register};
 
 use super::emit::{Code, RAX, RCX, memory_operand};
-use super::gate::{PROBE, PROBE_WITH_VECTORS, SLOT_RAX, SLOT_RCX, SLOT_RECORD};
+use super::gate::{PROBE, PROBE_ALWAYS, PROBE_WITH_VECTORS, SLOT_RAX, SLOT_RCX, SLOT_RECORD};
 use super::record::meta;
 
 /// How far [`probe`](super::probe) writes below the driver's stack pointer, in steps of less
@@ -51,8 +51,19 @@ impl Watch {
     /// Adds what is to happen before `instruction`. `vectors` says whether the driver uses
     /// vector registers of more than 128 bits.
     pub(super) fn before(&self, instruction: &Instruction, code: &mut Code, vectors: bool) {
-        if self.stops.has(instruction.ip()) || uses_extended_state(instruction) {
-            probe(instruction.ip(), code, vectors);
+        if uses_extended_state(instruction) {
+            probe(instruction.ip(), code, &ROOM_FOR_VECTORS, PROBE_ALWAYS);
+        } else if self.stops.has(instruction.ip()) {
+            if vectors {
+                probe(
+                    instruction.ip(),
+                    code,
+                    &ROOM_FOR_VECTORS,
+                    PROBE_WITH_VECTORS,
+                );
+            } else {
+                probe(instruction.ip(), code, &ROOM, PROBE);
+            }
         }
         if self.record {
             record(instruction, code);
@@ -60,18 +71,15 @@ impl Watch {
     }
 }
 
-/// Comes to the kernel before the instruction at `address`.
-fn probe(address: u64, code: &mut Code, vectors: bool) {
+/// Comes to the kernel by `gate` before the instruction at `address`, with so much `room` below
+/// the stack pointer.
+fn probe(address: u64, code: &mut Code, room: &[u32], gate: u32) {
     // A stack that has no room for the probe overflows here, where it is the driver's.
-    for bytes in if vectors {
-        &ROOM_FOR_VECTORS[..]
-    } else {
-        &ROOM[..]
-    } {
+    for bytes in room {
         code.store_below_stack(*bytes);
     }
     code.push_address(address);
-    code.call_to(if vectors { PROBE_WITH_VECTORS } else { PROBE });
+    code.call_to(gate);
 }
 
 /// Notes the memory operands of `instruction`. The stack accesses of calls, returns, pushes

@@ -292,7 +292,7 @@ impl Kernel {
 
     /// Whether there is one option, that the current processor goes on, and nobody wants to be told
     /// of that: most choices are such, and to list their option takes longer than to see it.
-    fn only_this_goes_on(&self) -> bool {
+    pub(super) fn only_this_goes_on(&self) -> bool {
         let choices = &self.ke.choices;
         let processor = self.processor();
         let (me, count) = (usize::from(processor.id.0), self.processors().len());

@@ -31,6 +31,7 @@ mod processor;
 mod processor_change;
 mod query;
 mod queue;
+mod quiet;
 mod reader_writer_lock;
 mod ready;
 mod region;
@@ -86,7 +87,7 @@ const MOST_PROCESSORS: u16 = 256;
 pub(crate) struct Ke {
     processors: Box<[Processor]>,
     current: Cell<u16>,
-    steps: Cell<u64>,
+    steps: quiet::Steps,
     turn_started: Cell<u64>,
     give_turn: Cell<bool>,
     /// Processors that have had nothing to do since they were last woken, by group; a bit each.

@@ -78,7 +78,7 @@ impl Kernel {
 
     /// A trapped instruction is a step too.
     #[inline]
-    pub(crate) fn count_step(&self) {
+    pub fn count_step(&self) {
         self.ke.steps.set(self.step() + 1);
     }
 
@@ -86,6 +86,12 @@ impl Kernel {
     pub(crate) fn turn_is_over(&self) -> bool {
         // A turn that was given up before the first TURN steps began before step 0.
         self.step().wrapping_sub(self.ke.turn_started.get()) >= TURN
+    }
+
+    /// Yield points that are passed before this turn is over.
+    pub(super) fn points_of_turn(&self) -> u64 {
+        let passed = self.step().wrapping_sub(self.ke.turn_started.get());
+        (TURN - 1).saturating_sub(passed)
     }
 
     /// The turn is over at the next yield point.

@@ -426,6 +426,26 @@ fn each_instruction_is_a_yield_point_if_that_is_wanted() {
 }
 
 #[test]
+fn probes_that_are_passed_by_are_steps_as_those_that_record() {
+    let rounds = |a: &mut CodeAssembler| {
+        let mut again = a.create_label();
+        a.mov(ecx, 1000).unwrap();
+        a.set_label(&mut again).unwrap();
+        a.nop().unwrap();
+        a.dec(ecx).unwrap();
+        a.jnz(again).unwrap();
+        a.ret().unwrap();
+    };
+    let recording = Watch {
+        record: true,
+        ..everywhere()
+    };
+    let [steps, recorded] = [everywhere(), recording].map(|watch| play(Some(watch), &rounds).steps);
+    assert!(steps > 3000, "{steps}");
+    assert_eq!(steps, recorded);
+}
+
+#[test]
 fn chosen_instructions_are_yield_points() {
     let plain = play(None, &three_accesses);
     let chosen = Stops::At([plain.base + 4, plain.base + 9].into());

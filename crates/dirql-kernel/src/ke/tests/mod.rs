@@ -11,6 +11,7 @@ mod irql;
 mod lock_order;
 mod nudge;
 mod queue;
+mod quiet;
 mod spin_lock;
 mod synchronize;
 mod threaded_dpc;
