@@ -102,6 +102,20 @@ fn every_client_of_the_port_runs_clean_on_every_windows() {
     }
 }
 
+/// What a scenario expects holds in every order, not only in the one that it was written in.
+#[test]
+fn random_orders_of_every_sample_are_clean() {
+    // An order of the serial port's has a hundred thousand steps.
+    let quick = SAMPLES.iter().filter(|sample| **sample != "serial-16550");
+    for sample in quick.chain(&CLIENTS) {
+        let file = file(sample);
+        let random = ["explore", "--strategy", "random", "--budget", "24", &file];
+        let (out, err, code) = texts(&dirql(&random));
+        assert_eq!(code, Some(4), "{out}{err}");
+        assert!(out.contains("24 interleavings, no finding"), "{out}{err}");
+    }
+}
+
 #[test]
 fn a_printer_prints_to_a_file() {
     let directory = std::env::temp_dir().join(format!("dirql-printer-{}", std::process::id()));
