@@ -43,7 +43,6 @@ impl Kernel {
 
     /// `VOID KeInitializeMutant(PRKMUTANT, BOOLEAN InitialOwner)`
     pub fn ke_initialize_mutant(&self, mutant: DriverPtr<KMutant>, owned: u8) -> Ddi<()> {
-        self.check_resident(mutant.address(), "the mutex")?;
         if owned == 0 {
             return self.initialize_mutant(mutant, 0, 0);
         }
@@ -56,6 +55,7 @@ impl Kernel {
         owner: u64,
         apc_disable: u8,
     ) -> Ddi<()> {
+        self.check_resident(mutant.address(), "the mutex")?;
         let free = i32::from(owner == 0);
         self.write_header(
             mutant.address(),

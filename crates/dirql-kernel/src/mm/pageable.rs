@@ -104,3 +104,42 @@ impl Kernel {
         self.mm.sections.borrow().pageable()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dirql_rules::RuleId;
+
+    use super::*;
+    use crate::testing::Bench;
+    use crate::{Config, DriverPtr};
+
+    type Initialize = fn(&Kernel, u64) -> Ddi<()>;
+
+    const NONPAGED: u32 = 0;
+    const PAGED: u32 = 1;
+
+    fn found(pool: u32, initialize: Initialize) -> Vec<RuleId> {
+        let bench = Bench::new(Config::default());
+        bench.on_thread(move |kernel| {
+            let address = kernel.pool_allocate(pool, 256, 1)?;
+            initialize(kernel, address)
+        });
+        bench.rules()
+    }
+
+    #[test]
+    fn what_the_system_uses_above_apc_level_is_not_pageable() {
+        let all: [Initialize; 6] = [
+            |kernel, at| kernel.ke_initialize_event(DriverPtr::new(at), 0, 0),
+            |kernel, at| kernel.ke_initialize_timer_ex(DriverPtr::new(at), 0),
+            |kernel, at| kernel.ke_initialize_semaphore(DriverPtr::new(at), 0, 1),
+            |kernel, at| kernel.ke_initialize_mutex(DriverPtr::new(at)),
+            |kernel, at| kernel.ke_initialize_dpc(DriverPtr::new(at), 1, 0),
+            |kernel, at| kernel.ke_initialize_spin_lock(at),
+        ];
+        for (index, initialize) in all.into_iter().enumerate() {
+            assert_eq!(found(PAGED, initialize), [ids::NOT_RESIDENT], "{index}");
+            assert_eq!(found(NONPAGED, initialize), [], "{index}");
+        }
+    }
+}
