@@ -217,8 +217,14 @@ impl Strands {
     /// Whether a driver that calls the kernel with this stack pointer has used up its stack.
     #[inline]
     pub(crate) fn is_used_up(&self, stack_pointer: u64) -> bool {
+        self.is_used_up_after(stack_pointer, 0)
+    }
+
+    /// The same when it has taken `bytes` more.
+    #[inline]
+    pub(crate) fn is_used_up_after(&self, stack_pointer: u64, bytes: u64) -> bool {
         // Another stack, of an in-process driver, is far away.
-        stack_pointer.wrapping_sub(self.bottom.get()) < ROOM_FOR_KERNEL
+        stack_pointer.wrapping_sub(self.bottom.get()) < ROOM_FOR_KERNEL + bytes
     }
 
     /// Eight bytes of the running strand's stack; `None` elsewhere.

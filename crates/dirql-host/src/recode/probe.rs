@@ -12,6 +12,10 @@ use super::Recoder;
 use super::gate::SLOT_QUIET;
 use crate::run::{self, LinuxPlatform};
 
+/// Bytes of stack that driver code takes at most between two calls of the kernel in the same turn:
+/// a frame of more than a page calls `__chkstk`.
+const STRETCH: u64 = 0x1_0000;
+
 /// Where the gate of probes leads. On the stack are the address in the twin to go on at and,
 /// above it, that of the driver's instruction; both are removed.
 ///
@@ -127,16 +131,14 @@ pub(super) unsafe extern "C" fn enter_with_vectors() {
 /// `stack_pointer`: something else may happen first.
 extern "win64" fn probe(instruction: u64, stack_pointer: u64) {
     let platform = run::platform();
-    // What the kernel does needs more of the stack than the driver has left. A step it is, as if
-    // the gate had passed it by.
+    // What the kernel does needs more of the stack than the driver has left.
     if platform.strands.is_used_up(stack_pointer) {
-        run::current_kernel().count_step();
         return;
     }
     let recoder = platform.space.recoder();
     if recoder.is_some_and(|recoder| recoder.stops_at(instruction)) {
         stand_before(platform, instruction, stack_pointer, Kernel::attend);
-        pass_next_by(platform, run::current_kernel());
+        pass_next_by(platform, stack_pointer);
     }
     if recoder.is_some_and(|recoder| recoder.is_extended(instruction)) {
         stand_before(platform, instruction, stack_pointer, |kernel| {
@@ -145,12 +147,15 @@ extern "win64" fn probe(instruction: u64, stack_pointer: u64) {
     }
 }
 
-/// Has the gate pass by the probes that come next and do nothing. What is recorded is taken at each.
-fn pass_next_by(platform: &LinuxPlatform, kernel: &Kernel) {
-    if platform.space.recoder().is_none_or(Recoder::is_recording) {
+/// Has the gate pass by the probes that come next and do nothing. What is recorded is taken at each,
+/// and where the stack may be used up before the last of them each looks whether it is.
+fn pass_next_by(platform: &LinuxPlatform, stack_pointer: u64) {
+    if platform.space.recoder().is_none_or(Recoder::is_recording)
+        || platform.strands.is_used_up_after(stack_pointer, STRETCH)
+    {
         return;
     }
-    if let Some(count) = kernel.let_pass() {
+    if let Some(count) = run::current_kernel().let_pass() {
         // SAFETY: `gs` points at a KPCR, which has this slot, beside those of the gates, in a page
         // that stays open.
         unsafe {

@@ -78,7 +78,7 @@ impl Kernel {
 
     /// A trapped instruction is a step too.
     #[inline]
-    pub fn count_step(&self) {
+    pub(crate) fn count_step(&self) {
         self.ke.steps.set(self.step() + 1);
     }
 
