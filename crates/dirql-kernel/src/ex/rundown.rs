@@ -43,7 +43,7 @@ impl Kernel {
     /// - Source: WDK reference, wdm.ExAllocateCacheAwareRundownProtection.
     ///
     /// # Errors
-    /// As [`Kernel::pool_allocate`].
+    /// As ExAllocatePoolWithTag.
     pub fn ex_allocate_cache_aware_rundown_protection(&self, pool: u32, tag: u32) -> Ddi<u64> {
         let reference = self.pool_allocate(pool, CACHE_AWARE_BYTES, tag)?;
         if reference != 0 {

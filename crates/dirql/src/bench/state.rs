@@ -15,7 +15,7 @@ use dirql_kernel::cm::DeviceKeyKind;
 use dirql_kernel::hal::{Assignment, DeviceId};
 use dirql_kernel::io::Request;
 use dirql_kernel::io::pnp::{Node, NodeState};
-use dirql_kernel::ke::ThreadBody;
+use dirql_kernel::ke::{ThreadBody, WaitMode};
 use dirql_kernel::{Ddi, DriverPtr, Kernel};
 
 use super::error::BenchError;
@@ -547,25 +547,18 @@ impl State {
 
     /// The events of threads that wait for an idle computer.
     pub(crate) fn take_idle_waiters(&self) -> Vec<u64> {
-        self.idle_waiters
-            .take()
-            .into_iter()
-            .map(|(event, _)| event)
-            .collect()
+        let waiters = self.idle_waiters.take();
+        waiters.into_iter().map(|(event, _)| event).collect()
     }
 
     /// Sleeps in virtual time; at least one unit of 100 ns.
     pub(crate) fn sleep(&self, kernel: &Kernel, duration: Duration) -> Ddi<()> {
-        let units = i64::try_from(duration.as_nanos().div_ceil(100))
-            .unwrap_or(i64::MAX)
-            .max(1);
-        let interval = kernel.allocate_system(8);
-        kernel.write(DriverPtr::new(interval), -units)?;
-        kernel.ke_delay_execution_thread(
-            dirql_kernel::ke::WaitMode::KERNEL,
-            DriverPtr::new(interval),
-        )?;
-        Ok(())
+        let units = duration.as_nanos().div_ceil(100).max(1);
+        let units = i64::try_from(units).unwrap_or(i64::MAX);
+        let interval = DriverPtr::new(kernel.allocate_system(8));
+        kernel.write(interval, -units)?;
+        let slept = kernel.ke_delay_execution_thread(WaitMode::KERNEL, interval);
+        slept.map(|_| ())
     }
 }
 
