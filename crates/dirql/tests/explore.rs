@@ -224,6 +224,24 @@ fn a_budget_that_is_used_up_gives_no_verdict() {
     );
 }
 
+/// Runs that repeat others count for a budget, and not as interleavings.
+#[test]
+fn a_budget_that_is_used_up_by_runs_that_repeat_others_gives_no_verdict() {
+    let fixed = ARMED.replace(".sys", "-fixed.sys");
+    let scenario = ARMED.replace(".sys", ".toml");
+    let (out, err, code) = explore(&[
+        &fixed,
+        "--scenario",
+        &scenario,
+        "--preemptions",
+        "all",
+        "--budget",
+        "150",
+    ]);
+    assert!(out.contains("repeated what others had done"), "{out}{err}");
+    assert_eq!(code, Some(4), "{out}{err}");
+}
+
 /// A search with these arguments says the same if it is killed again and again.
 fn killed_again_and_again(name: &str, kills: usize, search: &[&str]) {
     let directory = format!("dirql-resume-{name}-{}", std::process::id());

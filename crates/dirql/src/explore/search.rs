@@ -52,6 +52,9 @@ pub struct Search {
     pub no_verdict: u64,
     /// Yield points of all runs together.
     pub steps: u64,
+    /// A limit was reached. Runs that repeat others count for it, and are no part of the coverage's
+    /// runs.
+    pub is_at_limit: bool,
 }
 
 /// Seeds of the runs that show which instructions meet, beside the one that happens by itself.
@@ -136,6 +139,7 @@ pub fn explore_plan(
         let at_limit = limits.runs.is_some_and(|most| runs >= most)
             || limits.steps.is_some_and(|most| search.steps >= most);
         if at_limit {
+            search.is_at_limit = true;
             break;
         }
         let Some(end) = lives.next() else { break };

@@ -255,9 +255,8 @@ fn work(
         Ok(search) => {
             result.cover(search.coverage);
             result.no_verdict = search.no_verdict;
-            let at_limit = limits.runs.is_some_and(|most| search.coverage.runs >= most);
             result.stopped = stopped;
-            result.limited = stopped || at_limit && !search.coverage.complete;
+            result.limited = stopped || search.is_at_limit && !search.coverage.complete;
             result.discoveries = search.discoveries;
             if let Points::Before(met) = plan.met() {
                 result.met = met;
