@@ -14,9 +14,9 @@ const TURNS: usize = 5;
 /// A name, a driver, and what `dirql explore` is told: searches of some seconds.
 const SEARCHES: &[(&str, &str, &[&str])] = &[
     (
-        "at most 2 switches",
+        "at most 4 switches",
         "samples/edu-message-based/edu-message-based.sys",
-        &["--preemptions", "2"],
+        &["--preemptions", "4"],
     ),
     (
         "random",
@@ -30,10 +30,10 @@ const SEARCHES: &[(&str, &str, &[&str])] = &[
     ),
     (
         "one of each class",
-        "zoo/torn-read/torn-read-fixed.sys",
+        "zoo/event-initialised-late/event-initialised-late-fixed.sys",
         &[
             "--scenario",
-            "zoo/torn-read/torn-read.toml",
+            "zoo/event-initialised-late/event-initialised-late.toml",
             "--preemptions",
             "all",
         ],
