@@ -11,6 +11,7 @@ mod claims;
 pub(crate) mod clock;
 mod dispatch;
 mod dpc;
+mod end;
 mod event;
 mod extended_state;
 mod fault;
