@@ -10,6 +10,7 @@
 use core::cell::Cell;
 
 use crate::Kernel;
+use crate::ke::scheduler::TURN;
 
 /// How many yield points were passed.
 #[derive(Debug, Default)]
@@ -58,6 +59,18 @@ impl Kernel {
         let more = self.points_of_turn().min(before_intrusion);
         self.ke.steps.let_pass(more);
         (more > 0).then_some(&self.ke.steps.left)
+    }
+
+    /// Yield points that are passed before this turn is over.
+    fn points_of_turn(&self) -> u64 {
+        let passed = self.step().wrapping_sub(self.ke.turn_started.get());
+        (TURN - 1).saturating_sub(passed)
+    }
+
+    /// A trapped instruction is a step too.
+    #[inline]
+    pub(crate) fn count_step(&self) {
+        self.ke.steps.set(self.step() + 1);
     }
 
     /// The kernel is entered: what happens at the next yield point is to be asked.

@@ -20,7 +20,7 @@ use crate::{Event, Kernel, Outcome};
 
 /// Yield points after which a processor lets another one have its turn, when nothing else
 /// makes it: long enough to be cheap, short enough that a polling loop sees progress.
-const TURN: u64 = 256;
+pub(super) const TURN: u64 = 256;
 
 /// Virtual time that such a turn takes, 100 ns units. A driver that polls with calls into the
 /// kernel would wait for a timer for ever otherwise.
@@ -75,22 +75,10 @@ impl Kernel {
         }
     }
 
-    /// A trapped instruction is a step too.
-    #[inline]
-    pub(crate) fn count_step(&self) {
-        self.ke.steps.set(self.step() + 1);
-    }
-
     #[inline]
     pub(crate) fn turn_is_over(&self) -> bool {
         // A turn that was given up before the first TURN steps began before step 0.
         self.step().wrapping_sub(self.ke.turn_started.get()) >= TURN
-    }
-
-    /// Yield points that are passed before this turn is over.
-    pub(super) fn points_of_turn(&self) -> u64 {
-        let passed = self.step().wrapping_sub(self.ke.turn_started.get());
-        (TURN - 1).saturating_sub(passed)
     }
 
     /// The turn is over at the next yield point.
