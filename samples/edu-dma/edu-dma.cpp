@@ -242,6 +242,7 @@ private:
     void StartNext();
     void StartRequest(PIRP irp);
     void StartElement();
+    void Transfer(bool toMemory, ULONGLONG memory, ULONG offset, ULONG bytes);
     void EndRequest(NTSTATUS status, ULONG_PTR information);
     void EndJob();
     void FlushQueue(PFILE_OBJECT file, NTSTATUS status);
@@ -264,6 +265,7 @@ private:
     KSPIN_LOCK interruptLock_;
     ULONG causes_;
     KDPC dpc_;
+    LONG transfers_; /* the device does, so that an interrupt may say that it has */
 
     PDMA_ADAPTER adapter_;
     ULONG mapRegisters_;
@@ -477,7 +479,7 @@ bool EduDevice::Control(PIRP irp)
         return EndRequest(STATUS_INVALID_DEVICE_REQUEST, 0), false;
     }
     isSaved_ = false;
-    registers_.Transfer(toMemory_, commonAddress_.QuadPart, 0, kDeviceBytes);
+    Transfer(toMemory_, commonAddress_.QuadPart, 0, kDeviceBytes);
     return true;
 }
 
@@ -530,15 +532,23 @@ void EduDevice::StartElement()
     const SCATTER_GATHER_ELEMENT &element = list_->Elements[element_];
 
     chunk_ = min(element.Length - elementOffset_, length_ - done_);
-    registers_.Transfer(toMemory_, element.Address.QuadPart + elementOffset_, offset_ + done_, chunk_);
+    Transfer(toMemory_, element.Address.QuadPart + elementOffset_, offset_ + done_, chunk_);
+}
+
+void EduDevice::Transfer(bool toMemory, ULONGLONG memory, ULONG offset, ULONG bytes)
+{
+    InterlockedExchange(&transfers_, 1);
+    registers_.Transfer(toMemory, memory, offset, bytes);
 }
 
 VOID NTAPI EduDevice::DmaDpc(PKDPC, PVOID context, PVOID, PVOID)
 {
     EduDevice *edu = static_cast<EduDevice *>(context);
 
-    if (!KeSynchronizeExecution(edu->interrupt_.Object(), TakeCauses, edu))
+    /* An interrupt can come before connecting has returned, and for no reason. */
+    if (!edu->transfers_ || !KeSynchronizeExecution(edu->interrupt_.Object(), TakeCauses, edu))
         return;
+    InterlockedExchange(&edu->transfers_, 0);
     switch (edu->job_) {
     case Job::None:
         break;
@@ -908,7 +918,7 @@ NTSTATUS EduDevice::DevicePower(PIRP irp)
         if (state_ == State::Asleep) {
             job_ = Job::Save;
             KeClearEvent(&idle_);
-            registers_.Transfer(true, commonAddress_.QuadPart, 0, kDeviceBytes);
+            Transfer(true, commonAddress_.QuadPart, 0, kDeviceBytes);
             return STATUS_PENDING;
         }
     }
@@ -960,7 +970,7 @@ NTSTATUS NTAPI EduDevice::PoweredUp(PDEVICE_OBJECT, PIRP irp, PVOID context)
             edu->job_ = Job::Restore;
             edu->powerIrp_ = irp;
             KeClearEvent(&edu->idle_);
-            edu->registers_.Transfer(false, edu->commonAddress_.QuadPart, 0, kDeviceBytes);
+            edu->Transfer(false, edu->commonAddress_.QuadPart, 0, kDeviceBytes);
         }
     }
     if (restores)

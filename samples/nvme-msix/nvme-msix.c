@@ -352,6 +352,32 @@ static PNV_SLOT NvTakeSlot(PNV_EXTENSION Nv)
     return found;
 }
 
+/* Whether the controller may be used; if so it is kept until NvLeave. */
+static BOOLEAN NvEnter(PNV_EXTENSION Nv)
+{
+    BOOLEAN open;
+    KIRQL irql;
+
+    KeAcquireSpinLock(&Nv->Lock, &irql);
+    open = Nv->Open;
+    if (open) {
+        Nv->Busy++;
+        KeClearEvent(&Nv->Idle);
+    }
+    KeReleaseSpinLock(&Nv->Lock, irql);
+    return open;
+}
+
+static VOID NvLeave(PNV_EXTENSION Nv)
+{
+    KIRQL irql;
+
+    KeAcquireSpinLock(&Nv->Lock, &irql);
+    if (--Nv->Busy == 0)
+        KeSetEvent(&Nv->Idle, IO_NO_INCREMENT, FALSE);
+    KeReleaseSpinLock(&Nv->Lock, irql);
+}
+
 static VOID NvFreeSlot(PNV_SLOT Slot)
 {
     PNV_EXTENSION nv = Slot->Nv;
@@ -849,9 +875,14 @@ static NTSTATUS NTAPI PAGED NvDeviceControl(PDEVICE_OBJECT DeviceObject, PIRP Ir
     switch (stack->Parameters.DeviceIoControl.IoControlCode) {
     case IOCTL_NV_IDENTIFY:
         count = min(length, PAGE_SIZE);
-        status = nv->Open ? NvIdentify(nv, 1) : STATUS_DEVICE_NOT_READY;
+        if (!NvEnter(nv)) {
+            status = STATUS_DEVICE_NOT_READY;
+            break;
+        }
+        status = NvIdentify(nv, 1);
         if (NT_SUCCESS(status))
             RtlCopyMemory(Irp->AssociatedIrp.SystemBuffer, nv->Shared->Identify, count);
+        NvLeave(nv);
         break;
     case IOCTL_NV_LENGTH:
         count = sizeof(ULONGLONG);
@@ -1000,6 +1031,23 @@ static NTSTATUS NTAPI NvPoweredUp(PDEVICE_OBJECT DeviceObject, PIRP Irp, PVOID C
     return STATUS_CONTINUE_COMPLETION;
 }
 
+/* The controller falls asleep where one may wait; then the request goes on its way. */
+static VOID NTAPI NvSleepWorker(PDEVICE_OBJECT DeviceObject, PVOID Context)
+{
+    PNV_EXTENSION nv = DeviceObject->DeviceExtension;
+    PIRP irp = nv->PowerIrp;
+
+    UNREFERENCED_PARAMETER(Context);
+    nv->PowerIrp = NULL;
+    if (nv->Registers != NULL)
+        NvSleep(nv);
+    PoSetPowerState(DeviceObject, DevicePowerState, IoGetCurrentIrpStackLocation(irp)->Parameters.Power.State);
+    PoStartNextPowerIrp(irp);
+    IoCopyCurrentIrpStackLocationToNext(irp);
+    PoCallDriver(nv->Lower, irp);
+    IoReleaseRemoveLock(&nv->RemoveLock, irp);
+}
+
 static NTSTATUS NTAPI NvPower(PDEVICE_OBJECT DeviceObject, PIRP Irp)
 {
     PNV_EXTENSION nv = DeviceObject->DeviceExtension;
@@ -1018,10 +1066,10 @@ static NTSTATUS NTAPI NvPower(PDEVICE_OBJECT DeviceObject, PIRP Irp)
             PoCallDriver(nv->Lower, Irp);
             return STATUS_PENDING;
         }
-        /* DO_POWER_PAGABLE: this is at PASSIVE_LEVEL. */
-        if (nv->Registers != NULL)
-            NvSleep(nv);
-        PoSetPowerState(DeviceObject, DevicePowerState, stack->Parameters.Power.State);
+        IoMarkIrpPending(Irp);
+        nv->PowerIrp = Irp;
+        IoQueueWorkItem(nv->WorkItem, NvSleepWorker, DelayedWorkQueue, NULL);
+        return STATUS_PENDING;
     }
     PoStartNextPowerIrp(Irp);
     IoSkipCurrentIrpStackLocation(Irp);

@@ -152,6 +152,8 @@ typedef struct _SER_EXTENSION {
     FAST_MUTEX Mutex;
     BOOLEAN IsStarted;
     BOOLEAN IsOpen;
+    volatile LONG Users; /* of a port that is started */
+    KEVENT Unused;       /* maybe nobody uses it any more */
 
     PKINTERRUPT Interrupt;
     SER_HARDWARE Hw;
@@ -1342,16 +1344,38 @@ static NTSTATUS SerControl(PSER_EXTENSION Ser, PIRP Irp)
     return SerComplete(Irp, status, NT_SUCCESS(status) ? SerSizes[i].Out : 0);
 }
 
-/* Lets a request in if the port is started; the caller drops the remove lock later. */
+static VOID SerEndUse(PSER_EXTENSION Ser)
+{
+    if (InterlockedDecrement(&Ser->Users) == 0)
+        KeSetEvent(&Ser->Unused, IO_NO_INCREMENT, FALSE);
+}
+
+/* Whether the port is started; if it is, its interrupt stays connected until SerEndUse. */
+static BOOLEAN SerUse(PSER_EXTENSION Ser)
+{
+    InterlockedIncrement(&Ser->Users);
+    if (Ser->IsStarted)
+        return TRUE;
+    SerEndUse(Ser);
+    return FALSE;
+}
+
+/* Lets a request in if the port is started, until SerLeave. */
 static NTSTATUS SerEnter(PSER_EXTENSION Ser, PIRP Irp)
 {
     NTSTATUS status = IoAcquireRemoveLock(&Ser->RemoveLock, Irp);
 
-    if (NT_SUCCESS(status) && !Ser->IsStarted) {
+    if (NT_SUCCESS(status) && !SerUse(Ser)) {
         IoReleaseRemoveLock(&Ser->RemoveLock, Irp);
         status = STATUS_DEVICE_NOT_READY;
     }
     return status;
+}
+
+static VOID SerLeave(PSER_EXTENSION Ser, PIRP Irp)
+{
+    SerEndUse(Ser);
+    IoReleaseRemoveLock(&Ser->RemoveLock, Irp);
 }
 
 static NTSTATUS NTAPI SerReadWrite(PDEVICE_OBJECT DeviceObject, PIRP Irp)
@@ -1373,7 +1397,7 @@ static NTSTATUS NTAPI SerReadWrite(PDEVICE_OBJECT DeviceObject, PIRP Irp)
             SerServeWrites(ser);
         status = STATUS_PENDING;
     }
-    IoReleaseRemoveLock(&ser->RemoveLock, Irp);
+    SerLeave(ser, Irp);
     return status;
 }
 
@@ -1385,7 +1409,7 @@ static NTSTATUS NTAPI SerDeviceControl(PDEVICE_OBJECT DeviceObject, PIRP Irp)
     if (!NT_SUCCESS(status))
         return SerComplete(Irp, status, 0);
     status = SerControl(ser, Irp);
-    IoReleaseRemoveLock(&ser->RemoveLock, Irp);
+    SerLeave(ser, Irp);
     return status;
 }
 
@@ -1416,7 +1440,7 @@ static NTSTATUS NTAPI SerFlushBuffers(PDEVICE_OBJECT DeviceObject, PIRP Irp)
             KeDelayExecutionThread(KernelMode, FALSE, &pause);
     }
     SerComplete(Irp, status, 0);
-    IoReleaseRemoveLock(&ser->RemoveLock, Irp);
+    SerLeave(ser, Irp);
     return status;
 }
 
@@ -1573,6 +1597,8 @@ static VOID PAGED SerStop(PSER_EXTENSION Ser, NTSTATUS Status)
     SerSetStarted(Ser, FALSE);
     if (!was)
         return;
+    while (Ser->Users != 0)
+        KeWaitForSingleObject(&Ser->Unused, Executive, KernelMode, FALSE, NULL);
     SerFlush(&Ser->Reads, NULL, Status);
     SerFlush(&Ser->Writes, NULL, Status);
     SerFlush(&Ser->Waits, NULL, Status);
@@ -1676,8 +1702,11 @@ static NTSTATUS NTAPI SerPoweredUp(PDEVICE_OBJECT DeviceObject, PIRP Irp, PVOID 
     PSER_EXTENSION ser = Context;
 
     UNREFERENCED_PARAMETER(DeviceObject);
-    if (NT_SUCCESS(Irp->IoStatus.Status) && ser->IsStarted && ser->IsOpen)
-        SerChange(ser, CHANGE_ON, NULL, NULL);
+    if (NT_SUCCESS(Irp->IoStatus.Status) && SerUse(ser)) {
+        if (ser->IsOpen)
+            SerChange(ser, CHANGE_ON, NULL, NULL);
+        SerEndUse(ser);
+    }
     PoStartNextPowerIrp(Irp);
     if (Irp->PendingReturned)
         IoMarkIrpPending(Irp);
@@ -1708,8 +1737,10 @@ static NTSTATUS NTAPI SerPower(PDEVICE_OBJECT DeviceObject, PIRP Irp)
             return STATUS_PENDING;
         }
         PoSetPowerState(DeviceObject, DevicePowerState, state);
-        if (ser->IsStarted)
+        if (SerUse(ser)) {
             SerChange(ser, CHANGE_OFF, NULL, NULL);
+            SerEndUse(ser);
+        }
     }
     PoStartNextPowerIrp(Irp);
     IoSkipCurrentIrpStackLocation(Irp);
@@ -1745,6 +1776,7 @@ static NTSTATUS NTAPI PAGED SerAddDevice(PDRIVER_OBJECT DriverObject, PDEVICE_OB
     ser->Pdo = Pdo;
     IoInitializeRemoveLock(&ser->RemoveLock, SER_TAG, 0, 0);
     ExInitializeFastMutex(&ser->Mutex);
+    KeInitializeEvent(&ser->Unused, SynchronizationEvent, FALSE);
     KeInitializeTimer(&ser->ReadTimer);
     KeInitializeTimer(&ser->IntervalTimer);
     KeInitializeTimer(&ser->WriteTimer);

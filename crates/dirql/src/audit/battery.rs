@@ -36,7 +36,7 @@ impl Effort {
     /// A few seconds: below ten on one core of a usual machine.
     pub const QUICK: Self = Self::of_steps(80_000, 2);
     /// About a minute.
-    pub const USUAL: Self = Self::of_steps(1_200_000, 2);
+    pub const USUAL: Self = Self::of_steps(6_000_000, 2);
     /// Until everything was tried.
     pub const DEEP: Self = Self {
         hunted: u64::MAX,
