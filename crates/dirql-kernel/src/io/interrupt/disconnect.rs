@@ -115,13 +115,16 @@ impl Kernel {
         }
     }
 
-    /// A finding if a device asserts a line that nobody is going to serve.
+    /// A finding if a device asserts a line that nobody is going to serve. One that is gone is not
+    /// to be touched any more, so its driver cannot silence what it had asserted by then.
     pub(super) fn check_silent(&self, connection: &Connection, when: &str) -> Ddi<()> {
-        if !connection
-            .sources
-            .iter()
-            .any(|source| self.source_is_asserted(*source))
-        {
+        let is_asserted = connection.sources.iter().any(|number| {
+            self.source_is_asserted(*number)
+                && self
+                    .source(*number)
+                    .is_some_and(|source| !self.is_surprise_removed(source.device))
+        });
+        if !is_asserted {
             return Ok(());
         }
         self.find(

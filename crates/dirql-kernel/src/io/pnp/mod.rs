@@ -370,6 +370,14 @@ impl Kernel {
             .map(|(physical_device, _)| *physical_device)
     }
 
+    /// Whether the drivers of a device know, or are being told, that it is gone.
+    pub(crate) fn is_surprise_removed(&self, device: DeviceId) -> bool {
+        let nodes = self.io.pnp.nodes.borrow();
+        nodes
+            .values()
+            .any(|node| node.device == Some(device) && node.state == NodeState::SurpriseRemoved)
+    }
+
     /// Whether a device is, or was until now, in a stack that IRP_MN_REMOVE_DEVICE is on its way
     /// through.
     pub(crate) fn is_being_removed(&self, device: u64) -> bool {

@@ -3,7 +3,6 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use dirql_abi::NtStatus;
 use dirql_abi::device::device_property as property;
 use dirql_abi::guid::{
     GUID_BUS_INTERFACE_STANDARD, GUID_BUS_TYPE_PCI, GUID_PNP_LOCATION_INTERFACE, Guid,
@@ -22,10 +21,13 @@ use dirql_abi::stack_parameters::{
     StackParametersFilterResourceRequirements, StackParametersQueryId,
     StackParametersQueryInterface, StackParametersReadWriteConfig, StackParametersStartDevice,
 };
+use dirql_abi::{Irql, NtStatus};
+use dirql_chips::Stimulus;
 use dirql_chips::models::{self, PluggedDevice};
 use dirql_rules::ids;
 
 use super::{Log, below, bench, complete, driver, function_driver, on, pass, stack};
+use crate::hal::testing::Rig;
 use crate::hal::{LegacyWindow, LineWish, MessageWish, Plug, Socket};
 use crate::io::pnp::{Agreed, Identity, NodeState, PnpError};
 use crate::io::{DriverImage, RequestOutcome};
@@ -546,6 +548,33 @@ fn a_surprise_removed_device_is_gone_after_its_removal() {
     assert!(bench.kernel.node(physical_device).is_none());
     assert!(!bench.kernel.is_device(physical_device));
     assert!(bench.rules().is_empty(), "{:?}", bench.kernel.findings());
+}
+
+/// DQ0134 is for a device that its driver can still silence.
+#[test]
+fn a_driver_need_not_silence_a_device_that_is_gone() {
+    for is_gone in [false, true] {
+        let rig = Rig::new(1);
+        let plugged = rig.line("a", 5);
+        let driver = function_driver(&rig.bench, "a", &Log::default());
+        start(&rig.bench, plugged.pdo, driver).expect("it starts");
+        let device = rig.restart(plugged.device, plugged.pdo);
+        let (_, object) = rig.connect(device.arguments(rig.refusing_isr("isr")));
+        rig.bench.on_thread(move |kernel| {
+            let old = kernel.ke_raise_irql(Irql::HIGH.0)?;
+            kernel.stimulate(device.device, &Stimulus::Press);
+            // As if nothing had been taken in between.
+            kernel.set_irql(Irql(old));
+            if is_gone {
+                kernel
+                    .surprise_remove_device(device.pdo)?
+                    .expect("it is started");
+            }
+            kernel.io_disconnect_interrupt(object)
+        });
+        let expected: &[u16] = if is_gone { &[] } else { &[134] };
+        assert_eq!(rig.findings(), expected);
+    }
 }
 
 #[test]
