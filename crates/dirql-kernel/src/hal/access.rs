@@ -238,14 +238,18 @@ impl Kernel {
     /// Where a driver wrote to the registers of a device last; `None` if none has, or if they do
     /// not say whether the device interrupts.
     pub(crate) fn last_write(&self, device: DeviceId) -> Option<Place> {
+        self.with_slot(device, |slot| slot.written.clone())
+            .flatten()
+            .filter(|_| self.can_be_silenced(device))
+    }
+
+    /// Whether a device's registers say when it may interrupt.
+    pub(crate) fn can_be_silenced(&self, device: DeviceId) -> bool {
         let mut can_be_silenced = false;
         self.input(device, |target, _, _| {
             can_be_silenced = target.can_be_silenced()
         });
-        let written = self
-            .with_slot(device, |slot| slot.written.clone())
-            .flatten();
-        written.filter(|_| can_be_silenced)
+        can_be_silenced
     }
 
     fn read_controller(&self, address: u64, width: Width) -> Option<u64> {

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 
 use dirql_abi::interrupt::interrupt_mode;
+use dirql_chips::button::Button;
 use dirql_chips::pci::{self, Bar, Description, Function, Identity, IntPin, MsiOffer, MsixOffer};
 use dirql_chips::{Device, Effect, Effects, Level, Region, Stimulus, Trigger, Width};
 
@@ -178,6 +179,22 @@ impl Rig {
 
     /// Plugs in a device with these lines, each a number and a trigger.
     pub(crate) fn lines(&self, name: &str, lines: &[(u32, Trigger)], shared: bool) -> Started {
+        self.legacy(name, Box::new(Sources::default()), lines, shared)
+    }
+
+    /// A device that has nothing to silence it, with one shared, level-sensitive line.
+    pub(crate) fn button(&self, name: &str, gsi: u32) -> Started {
+        let lines = [(gsi, Trigger::Level)];
+        self.legacy(name, Box::new(Button::new()), &lines, true)
+    }
+
+    fn legacy(
+        &self,
+        name: &str,
+        device: Box<dyn Device>,
+        lines: &[(u32, Trigger)],
+        shared: bool,
+    ) -> Started {
         let wishes = lines.iter().map(|(gsi, trigger)| LineWish {
             gsi: Some(*gsi),
             trigger: *trigger,
@@ -189,7 +206,7 @@ impl Rig {
             size: 0x1000,
         };
         let socket = Socket::Legacy {
-            device: Box::new(Sources::default()),
+            device,
             windows: alloc::vec![window],
             lines: wishes.collect(),
         };

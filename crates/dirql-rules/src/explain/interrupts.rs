@@ -25,7 +25,7 @@ super::explanations! {
 133: "Raw numbers are those of the bus: the line is no vector, and no processor knows it.",
 "d = stack->Parameters.StartDevice.AllocatedResources->List[0]...;",
 "d = stack->Parameters.StartDevice.AllocatedResourcesTranslated->List[0]...;";
-134: "A device that still interrupts when nobody is connected asserts a line that nobody drops. On a shared line the other devices' ISRs run for ever. After IRP_MN_SURPRISE_REMOVAL a driver leaves the device alone, and nothing is told.",
+134: "A device that still interrupts when nobody is connected asserts a line that nobody drops. On a shared line the other devices' ISRs run for ever. Nothing is told of a device that has no registers to silence it, nor after IRP_MN_SURPRISE_REMOVAL, when a driver leaves the device alone.",
 "IoDisconnectInterrupt(Interrupt);\nWRITE_REGISTER_ULONG(Registers->InterruptMask, 0);",
 "WRITE_REGISTER_ULONG(Registers->InterruptMask, 0);\nIoDisconnectInterrupt(Interrupt);";
 135: "A level-sensitive source that is connected as latched loses interrupts, the reverse repeats them, and an exclusive connect fails where another is.",

@@ -115,14 +115,15 @@ impl Kernel {
         }
     }
 
-    /// A finding if a device asserts a line that nobody is going to serve. One that is gone is not
-    /// to be touched any more, so its driver cannot silence what it had asserted by then.
+    /// A finding if a device asserts a line that nobody is going to serve, and its driver could
+    /// have silenced it: one without registers for that asserts it when it likes, and one that is
+    /// gone is not to be touched any more.
     pub(super) fn check_silent(&self, connection: &Connection, when: &str) -> Ddi<()> {
         let is_asserted = connection.sources.iter().any(|number| {
             self.source_is_asserted(*number)
-                && self
-                    .source(*number)
-                    .is_some_and(|source| !self.is_surprise_removed(source.device))
+                && self.source(*number).is_some_and(|source| {
+                    self.can_be_silenced(source.device) && !self.is_surprise_removed(source.device)
+                })
         });
         if !is_asserted {
             return Ok(());

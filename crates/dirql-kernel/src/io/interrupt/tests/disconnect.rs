@@ -139,17 +139,29 @@ fn a_messages_object_is_not_what_connect_returned() {
 fn a_device_that_still_asserts_its_line_is_told() {
     let rig = Rig::new(1);
     let device = rig.line("a", 5);
+    disconnect_while_asserted(&rig, &device);
+    assert_eq!(rig.findings(), [134]);
+}
+
+#[test]
+fn a_device_that_cannot_be_silenced_may_assert_its_line() {
+    let rig = Rig::new(1);
+    let device = rig.button("a", 5);
+    disconnect_while_asserted(&rig, &device);
+    assert_eq!(rig.findings(), []);
+}
+
+fn disconnect_while_asserted(rig: &Rig, device: &Started) {
     let isr = rig.refusing_isr("isr");
     let (_, object) = rig.connect(device.arguments(isr));
     let id = device.device;
     rig.bench.on_thread(move |kernel| {
         let old = kernel.ke_raise_irql(Irql::HIGH.0)?;
-        kernel.stimulate(id, &Stimulus::Press);
+        assert!(kernel.stimulate(id, &Stimulus::Press));
         // As if nothing had been taken in between.
         kernel.set_irql(Irql(old));
         kernel.io_disconnect_interrupt(object)
     });
-    assert_eq!(rig.findings(), [134]);
 }
 
 /// On a shared line it is the other device's business.
