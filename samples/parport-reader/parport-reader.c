@@ -41,6 +41,11 @@ typedef struct _READER_BATCH {
     ULONG Count; /* in: room in Buffer; out: bytes moved there */
 } READER_BATCH, *PREADER_BATCH;
 
+typedef struct _READER_CONNECTED {
+    PREADER Reader;
+    PARALLEL_INTERRUPT_INFORMATION Information;
+} READER_CONNECTED, *PREADER_CONNECTED;
+
 /* {97F76EF0-F883-11D0-AF1F-0000F800845C} */
 static const GUID PortInterface =
     {0x97f76ef0, 0xf883, 0x11d0, {0xaf, 0x1f, 0x00, 0x00, 0xf8, 0x00, 0x84, 0x5c}};
@@ -73,6 +78,17 @@ static BOOLEAN ReaderIsOffered(PREADER Reader)
     return (PortGet(&Reader->Port, PORT_STATUS) & STATUS_NOT_FAULT) == 0;
 }
 
+/*
+ * The ISR can be called before the request to connect has returned: nAck may interrupt for
+ * another client.
+ */
+static BOOLEAN ReaderTryPort(PREADER Reader)
+{
+    PPARALLEL_TRY_ALLOCATE_ROUTINE try = Reader->Interrupt.TryAllocatePortAtInterruptLevel;
+
+    return try != NULL && try(Reader->Interrupt.Context);
+}
+
 static BOOLEAN NTAPI ReaderIsr(PKINTERRUPT Interrupt, PVOID Context)
 {
     PREADER reader = Context;
@@ -80,7 +96,7 @@ static BOOLEAN NTAPI ReaderIsr(PKINTERRUPT Interrupt, PVOID Context)
     UNREFERENCED_PARAMETER(Interrupt);
     if (!ReaderIsOffered(reader))
         return FALSE; /* the answer to a byte that another client sent */
-    if (!reader->Interrupt.TryAllocatePortAtInterruptLevel(reader->Interrupt.Context)) {
+    if (!ReaderTryPort(reader)) {
         reader->Missed = TRUE;
         return TRUE;
     }
@@ -96,12 +112,20 @@ static VOID NTAPI ReaderCheck(PVOID Context)
 
     if (!reader->Missed)
         return;
-    if (!reader->Interrupt.TryAllocatePortAtInterruptLevel(reader->Interrupt.Context))
+    if (!ReaderTryPort(reader))
         return; /* another client's check was first; there will be a next time */
     reader->Missed = FALSE;
     if (ReaderIsOffered(reader))
         ReaderTake(reader);
     reader->Interrupt.FreePortFromInterruptLevel(reader->Interrupt.Context);
+}
+
+static BOOLEAN NTAPI ReaderSynchConnected(PVOID Context)
+{
+    PREADER_CONNECTED connected = Context;
+
+    connected->Reader->Interrupt = connected->Information;
+    return TRUE;
 }
 
 static BOOLEAN NTAPI ReaderSynchAny(PVOID Context)
@@ -285,15 +309,18 @@ static VOID PAGED ReaderService(PREADER Reader, PORT_CONNECTION *Connection)
 
 static NTSTATUS PAGED ReaderConnect(PREADER Reader)
 {
+    READER_CONNECTED connected;
     PORT_CONNECTION connection;
     NTSTATUS status;
 
     ReaderService(Reader, &connection);
     status = PortAsk(&Reader->Port, IOCTL_INTERNAL_PARALLEL_CONNECT_INTERRUPT, &connection,
                      sizeof(connection.Service), sizeof(connection.Information));
-    /* nAck does not interrupt before ReaderEnable, so the ISR has not needed this yet. */
-    if (NT_SUCCESS(status))
-        Reader->Interrupt = connection.Information;
+    if (!NT_SUCCESS(status))
+        return status;
+    connected.Reader = Reader;
+    connected.Information = connection.Information;
+    KeSynchronizeExecution(connected.Information.InterruptObject, ReaderSynchConnected, &connected);
     return status;
 }
 

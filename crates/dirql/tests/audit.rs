@@ -172,6 +172,23 @@ fn a_trial_that_is_none_is_a_usage_error() {
     assert!(out.contains("`spurius=3` is no part of a trial"), "{out}");
 }
 
+/// Around its request to connect, also before that has given it the callbacks of an ISR.
+#[test]
+fn a_port_client_bears_an_interrupt_before_it_knows_that_it_is_connected() {
+    let sample = "samples/parport-reader/parport-reader";
+    let (image, scenario) = (format!("{sample}.sys"), format!("{sample}.toml"));
+    let mut calls = 0;
+    for step in 96..108 {
+        let trial = format!("caused={step}");
+        let arguments = ["audit", &image, "--scenario", &scenario, "--trial", &trial];
+        let (out, code) = dirql(&[&arguments[..], &["--trace", "-"]].concat());
+        assert_eq!(code, Some(0), "{trial}: {out}");
+        let before = out.split("KeSynchronizeExecution called").next();
+        calls += usize::from(before.is_some_and(|before| before.contains("ClientIsr")));
+    }
+    assert_ne!(calls, 0, "no interrupt came between");
+}
+
 #[test]
 fn a_trial_can_be_looked_at() {
     let image = "samples/edu-line-based/edu-line-based.sys";
