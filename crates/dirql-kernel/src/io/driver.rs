@@ -1,4 +1,4 @@
-//! Driver objects: loading, adding devices, unloading.
+//! Driver objects: loading, adding devices, what a driver leaves behind.
 //!
 //! Source: WDK, "Writing a DriverEntry Routine", "Writing an AddDevice Routine", "Writing an
 //! Unload Routine"; wdm.DRIVER_OBJECT.
@@ -32,17 +32,6 @@ pub struct DriverImage {
     pub entry: u64,
 }
 
-/// Why a driver was not unloaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UnloadError {
-    /// No driver object is at this address.
-    #[error("{0:#x} is not a driver object")]
-    NoDriver(u64),
-    /// The driver has no Unload routine, so Windows never unloads it.
-    #[error("the driver has no Unload routine")]
-    NoRoutine,
-}
-
 /// What is kept about a driver object.
 pub(super) struct Driver {
     image: DriverImage,
@@ -55,11 +44,6 @@ pub(super) struct Driver {
     started: bool,
     reinitialize: Vec<(u64, u64)>,
 }
-
-/// How often, and how long each time, in 100 ns units, an unload waits for devices that are still
-/// referenced.
-const PATIENCE: u32 = 100;
-const MILLISECOND_100NS: u64 = 10_000;
 
 impl Kernel {
     /// Makes the driver object of an image. Nothing of the driver runs yet.
@@ -241,56 +225,8 @@ impl Kernel {
         Ok(status)
     }
 
-    /// Unloads a driver: Unload, then the search for what it left.
-    ///
-    /// A device that was deleted and is still referenced, as by a work item that is on its way
-    /// back from the driver, is waited for: the driver object counts it as a device until then.
-    ///
-    /// - Findings: devices, symbolic links, interrupts, DPCs, timers and memory left.
-    /// - Source: WDK, "Writing an Unload Routine".
-    ///
-    /// # Errors
-    /// The run's end.
-    pub fn unload_driver(&self, driver: u64) -> Ddi<Result<(), UnloadError>> {
-        if self.with_driver(driver, |_| ()).is_none() {
-            return Ok(Err(UnloadError::NoDriver(driver)));
-        }
-        let object = DriverPtr::<DriverObject>::new(driver);
-        let routine = self.read(at!(object, DriverObject, driver_unload))?;
-        if routine == 0 {
-            return Ok(Err(UnloadError::NoRoutine));
-        }
-        let flags = self.read(at!(object, DriverObject, flags))?;
-        self.write(
-            at!(object, DriverObject, flags),
-            flags | driver_flags::DRVO_UNLOAD_INVOKED,
-        )?;
-        self.wait_for_references(driver)?;
-        self.call_at_same_level("DriverUnload", routine, &[driver])?;
-        self.check_nothing_left(driver, "the driver was unloaded")?;
-        self.forget_driver(driver)?;
-        Ok(Ok(()))
-    }
-
-    /// Waits until the last references to devices of a driver that it has deleted are gone, and
-    /// cancel routines have returned; not for ever, because a reference may be the driver's own.
-    fn wait_for_references(&self, driver: u64) -> Ddi<()> {
-        if self.current_thread().is_none() {
-            return Ok(());
-        }
-        for _ in 0..PATIENCE {
-            if !self.has_deleted_devices(driver) && !self.io.requests.cancelling.is_under_way() {
-                break;
-            }
-            let event = self.take_event()?;
-            self.wait_for(event, Some(MILLISECOND_100NS))?;
-            self.give_event(event);
-        }
-        Ok(())
-    }
-
     /// Findings for what a driver that goes away has left behind.
-    fn check_nothing_left(&self, driver: u64, what: &str) -> Ddi<()> {
+    pub(super) fn check_nothing_left(&self, driver: u64, what: &str) -> Ddi<()> {
         for device in self.devices_of_driver(driver) {
             let created = self.with_device(device, |d| d.created.clone());
             self.find(
@@ -322,7 +258,7 @@ impl Kernel {
         self.check_driver_left(driver)
     }
 
-    fn forget_driver(&self, driver: u64) -> Ddi<()> {
+    pub(super) fn forget_driver(&self, driver: u64) -> Ddi<()> {
         self.withdraw_claims_of(driver);
         let record = self.io.drivers.borrow_mut().remove(&driver);
         if let Some(record) = record {

@@ -46,6 +46,7 @@ pub(crate) mod testing;
 mod tests;
 mod timer;
 mod top_level;
+mod unload;
 mod user;
 mod verify_device;
 mod wmi;
@@ -57,13 +58,14 @@ use core::cell::RefCell;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
-pub use driver::{DriverImage, UnloadError};
+pub use driver::DriverImage;
 pub use error_log::ErrorLogEntry;
 pub use hardware_description::DescriptionWish;
 pub use legacy_resources::ResourceListArgument;
 pub use loaded_modules::SystemModule;
 pub use property_data::PropertyRoom;
 pub use request::{FileHandle, Outcome as RequestOutcome, Request, RequestKind};
+pub use unload::UnloadError;
 pub(crate) use work_item::Job;
 pub use zw_file::{Completion, CreateRequest};
 

@@ -100,6 +100,8 @@ pub(super) struct Requests {
     last: Cell<u64>,
     pending: RefCell<BTreeMap<Request, Pending>>,
     by_irp: RefCell<BTreeMap<u64, Request>>,
+    /// Files of the requests whose dispatch routine has not returned, also if they are complete.
+    dispatching: RefCell<Vec<u64>>,
     pub(super) cancelling: Cancelling,
 }
 
@@ -241,6 +243,18 @@ impl Kernel {
             .get(&request)
             .filter(|pending| pending.outcome.is_none())
             .map(|pending| pending.irp)
+    }
+
+    /// The files of requests that are under way, or whose dispatch routine has not returned.
+    pub(super) fn files_in_use(&self) -> Ddi<Vec<u64>> {
+        let mut files = self.io.requests.dispatching.borrow().clone();
+        for request in self.requests_under_way() {
+            if let Some(irp) = self.irp_under_way(request) {
+                let irp = DriverPtr::<Irp>::new(irp);
+                files.push(self.read(at!(irp, Irp, original_file_object))?);
+            }
+        }
+        Ok(files)
     }
 
     /// Sends a request and waits until it is complete. On a thread.
@@ -406,8 +420,15 @@ impl Kernel {
                 at!(DriverPtr::<Irp>::new(irp), Irp, original_file_object),
                 file,
             )?;
+            self.io.requests.dispatching.borrow_mut().push(file);
         }
         self.iof_call_driver(device, irp)?;
+        if let Some(file) = file {
+            let mut dispatching = self.io.requests.dispatching.borrow_mut();
+            if let Some(at) = dispatching.iter().position(|other| *other == file) {
+                dispatching.swap_remove(at);
+            }
+        }
         Ok(())
     }
 

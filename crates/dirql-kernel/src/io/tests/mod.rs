@@ -11,6 +11,7 @@ mod queue;
 mod request;
 mod resources;
 mod system;
+mod unload;
 mod wmilib;
 
 use alloc::format;
