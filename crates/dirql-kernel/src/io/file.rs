@@ -63,6 +63,8 @@ pub(super) struct File {
     /// Opened: cleanup and close are due.
     opened: bool,
     cleaned_up: bool,
+    /// The last reference is gone. The device is held until IRP_MJ_CLOSE has returned.
+    closing: bool,
 }
 
 impl Kernel {
@@ -194,6 +196,7 @@ impl Kernel {
                 device,
                 opened: false,
                 cleaned_up: false,
+                closing: false,
             },
         );
         Ok(file)
@@ -269,19 +272,25 @@ impl Kernel {
     }
 
     fn close_and_free(&self, file: u64) -> Ddi<()> {
-        let Some(record) = self.io.files.borrow_mut().remove(&file) else {
+        let begin = |record: &mut File| {
+            let begins = !core::mem::replace(&mut record.closing, true);
+            begins.then_some((record.device, record.opened))
+        };
+        let begun = self.io.files.borrow_mut().get_mut(&file).and_then(begin);
+        let Some((opened, is_due)) = begun else {
             return Ok(());
         };
-        if record.opened {
-            let top = self.top_of_stack(record.device);
+        if is_due {
+            let top = self.top_of_stack(opened);
             self.send_request(top, Some(file), |stack| {
                 stack.major_function = major::IRP_MJ_CLOSE
             })?;
         }
-        let device = DriverPtr::<DeviceObject>::new(record.device);
+        self.io.files.borrow_mut().remove(&file);
+        let device = DriverPtr::<DeviceObject>::new(opened);
         let references = at!(device, DeviceObject, reference_count);
         self.write(references, self.read(references)?.wrapping_sub(1))?;
-        self.obf_dereference_object(record.device)?;
+        self.obf_dereference_object(opened)?;
         self.pool_free(file, None)
     }
 

@@ -113,6 +113,21 @@ pub(super) fn device(bench: &Bench, driver: u64, name: &str) -> u64 {
     device
 }
 
+/// A driver that can be opened and closed.
+pub(super) fn opens_and_closes(bench: &Bench) -> u64 {
+    let driver = driver(bench, "a");
+    for function in [
+        major::IRP_MJ_CREATE,
+        major::IRP_MJ_CLEANUP,
+        major::IRP_MJ_CLOSE,
+    ] {
+        on(bench, driver, function, |kernel, _, irp| {
+            complete(kernel, irp, NtStatus::SUCCESS, 0)
+        });
+    }
+    driver
+}
+
 /// Completes a request.
 pub(super) fn complete(
     kernel: &Kernel,

@@ -11,7 +11,7 @@ use dirql_abi::memory::Mdl;
 use dirql_abi::stack_parameters::{StackParametersDeviceIoControl, StackParametersReadWrite};
 use dirql_rules::ids;
 
-use super::{Log, bench, complete, device, driver, on, stack};
+use super::{Log, bench, complete, device, driver, on, opens_and_closes, stack};
 use crate::io::{RequestKind, RequestOutcome};
 use crate::ke::ThreadBody;
 use crate::mm::layout::USER;
@@ -24,16 +24,7 @@ fn openable(
     flags: u32,
     code: impl Fn(&Kernel, u64, u64) -> Ddi<NtStatus> + 'static,
 ) -> u64 {
-    let driver = driver(bench, "a");
-    for function in [
-        major::IRP_MJ_CREATE,
-        major::IRP_MJ_CLEANUP,
-        major::IRP_MJ_CLOSE,
-    ] {
-        on(bench, driver, function, |kernel, _, irp| {
-            complete(kernel, irp, NtStatus::SUCCESS, 0)
-        });
-    }
+    let driver = opens_and_closes(bench);
     let code = alloc::rc::Rc::new(code);
     for function in [
         major::IRP_MJ_READ,

@@ -4,7 +4,7 @@ use dirql_abi::NtStatus;
 use dirql_abi::device::DriverObject;
 use dirql_abi::irp::major;
 
-use super::{Log, bench, complete, device, driver, on};
+use super::{Log, bench, complete, device, on, opens_and_closes};
 use crate::io::RequestKind;
 use crate::ke::ThreadBody;
 use crate::testing::Bench;
@@ -23,16 +23,7 @@ fn readable(
     log: &Log,
     read: impl Fn(&Kernel, u64) -> Ddi<NtStatus> + 'static,
 ) -> u64 {
-    let driver = driver(bench, "a");
-    for function in [
-        major::IRP_MJ_CREATE,
-        major::IRP_MJ_CLEANUP,
-        major::IRP_MJ_CLOSE,
-    ] {
-        on(bench, driver, function, |kernel, _, irp| {
-            complete(kernel, irp, NtStatus::SUCCESS, 0)
-        });
-    }
+    let driver = opens_and_closes(bench);
     on(bench, driver, major::IRP_MJ_READ, move |kernel, _, irp| {
         read(kernel, irp)
     });
@@ -58,7 +49,7 @@ fn an_unload_waits_for_a_request_in_the_driver() {
     let told = log.clone();
     let driver = readable(&bench, &log, move |kernel, irp| {
         sleep(kernel, 3 * SECOND_100NS)?;
-        told.add("the read ends");
+        told.add("the request ends");
         complete(kernel, irp, NtStatus::SUCCESS, 0)
     });
     read_and_unload(&bench, &log, driver);
@@ -72,9 +63,30 @@ fn an_unload_waits_for_a_dispatch_routine_that_has_completed_its_request() {
     let driver = readable(&bench, &log, move |kernel, irp| {
         complete(kernel, irp, NtStatus::SUCCESS, 0)?;
         sleep(kernel, 3 * SECOND_100NS)?;
-        told.add("the read ends");
+        told.add("the request ends");
         Ok(NtStatus::SUCCESS)
     });
+    read_and_unload(&bench, &log, driver);
+}
+
+#[test]
+fn an_unload_waits_for_a_close_in_the_driver() {
+    let bench = bench();
+    let log = Log::default();
+    let told = log.clone();
+    let driver = readable(&bench, &log, |kernel, irp| {
+        complete(kernel, irp, NtStatus::SUCCESS, 0)
+    });
+    on(
+        &bench,
+        driver,
+        major::IRP_MJ_CLOSE,
+        move |kernel, _, irp| {
+            sleep(kernel, 3 * SECOND_100NS)?;
+            told.add("the request ends");
+            complete(kernel, irp, NtStatus::SUCCESS, 0)
+        },
+    );
     read_and_unload(&bench, &log, driver);
 }
 
@@ -111,7 +123,7 @@ fn read_and_unload(bench: &Bench, log: &Log, driver: u64) {
         [
             "the read begins",
             "the unload begins",
-            "the read ends",
+            "the request ends",
             "unloaded"
         ]
     );
