@@ -116,15 +116,98 @@ impl Exhaustive {
     }
 }
 
-/// Cuts everything into pieces: its runs are for that alone.
+/// Searches that follow each other.
+pub trait Series {
+    /// The next one, `done` being the one before it.
+    fn next(&mut self, done: Option<Exhaustive>) -> Option<Exhaustive>;
+
+    /// How much has been tried, with the search that goes on.
+    fn coverage(&self, current: Option<&Exhaustive>) -> Coverage;
+}
+
+/// Tries one search after the other.
 #[derive(Clone, Debug)]
-pub struct Split {
+pub struct OneByOne<S> {
+    series: S,
+    current: Option<Exhaustive>,
+}
+
+impl<S> OneByOne<S> {
+    const fn of(series: S) -> Self {
+        Self {
+            series,
+            current: None,
+        }
+    }
+}
+
+impl<S: Series> Strategy for OneByOne<S> {
+    fn begin(&mut self) -> bool {
+        loop {
+            if let Some(current) = &mut self.current
+                && current.begin()
+            {
+                return true;
+            }
+            let done = self.current.take();
+            self.current = self.series.next(done);
+            if self.current.is_none() {
+                return false;
+            }
+        }
+    }
+
+    fn choose(&mut self, options: &[Alternative]) -> usize {
+        let choose = |current: &mut Exhaustive| current.choose(options);
+        self.current.as_mut().map_or(0, choose)
+    }
+
+    fn touched(&mut self, touch: Touch) {
+        if let Some(current) = &mut self.current {
+            current.touched(touch);
+        }
+    }
+
+    fn wants(&mut self, actor: u64, lock: u64) {
+        if let Some(current) = &mut self.current {
+            current.wants(actor, lock);
+        }
+    }
+
+    fn finish(&mut self, run: &Run) {
+        if let Some(current) = &mut self.current {
+            current.finish(run);
+        }
+    }
+
+    /// A search that has just begun has nothing in common with what ran before.
+    fn kept(&self) -> Kept {
+        let current = self.current.as_ref();
+        current.map_or(Kept::Choices(0), Strategy::kept)
+    }
+
+    fn skip(&mut self, choices: usize) {
+        if let Some(current) = &mut self.current {
+            current.skip(choices);
+        }
+    }
+
+    fn coverage(&self) -> Coverage {
+        self.series.coverage(self.current.as_ref())
+    }
+}
+
+/// Cuts everything into pieces: its runs are for that alone.
+pub type Split = OneByOne<Cutting>;
+
+/// What has been cut, and is to be cut.
+#[derive(Clone, Debug)]
+pub struct Cutting {
     least: usize,
     /// Those that can be cut once more, those that were cut least often first.
     left: VecDeque<Piece>,
     /// Those of one run.
     runs: Vec<Piece>,
-    current: Option<Exhaustive>,
     result: Rc<RefCell<Vec<Piece>>>,
 }
 
@@ -132,22 +215,23 @@ impl Split {
     /// Into at least so many, if there are as many.
     #[must_use]
     pub fn new(least: usize) -> Self {
-        Self {
+        Self::of(Cutting {
             least,
             left: VecDeque::from([Piece::whole()]),
             runs: Vec::new(),
-            current: None,
             result: Rc::default(),
-        }
+        })
     }
 
     /// Where the pieces are found when nothing is left to do: all together everything, no class in
     /// two of them.
     #[must_use]
     pub fn result(&self) -> Rc<RefCell<Vec<Piece>>> {
-        self.result.clone()
+        self.series.result.clone()
     }
+}
 
+impl Cutting {
     /// Takes what was cut out of a piece.
     fn take(&mut self, done: Exhaustive) {
         for piece in done.cut.unwrap_or_default().pieces {
@@ -160,77 +244,39 @@ impl Split {
     }
 }
 
-impl Strategy for Split {
-    fn begin(&mut self) -> bool {
-        loop {
-            if let Some(current) = &mut self.current
-                && current.begin()
-            {
-                return true;
-            }
-            if let Some(done) = self.current.take() {
-                self.take(done);
-            }
-            let next = if self.runs.len() + self.left.len() < self.least {
-                self.left.pop_front()
-            } else {
-                None
-            };
-            let Some(piece) = next else {
-                let all = self.runs.iter().chain(&self.left).cloned();
-                *self.result.borrow_mut() = all.collect();
-                return false;
-            };
-            self.current = Some(Exhaustive {
-                cut: Some(Cut::default()),
-                ..Exhaustive::of(piece)
-            });
+impl Series for Cutting {
+    fn next(&mut self, done: Option<Exhaustive>) -> Option<Exhaustive> {
+        if let Some(done) = done {
+            self.take(done);
         }
+        let next = if self.runs.len() + self.left.len() < self.least {
+            self.left.pop_front()
+        } else {
+            None
+        };
+        let Some(piece) = next else {
+            let all = self.runs.iter().chain(&self.left).cloned();
+            *self.result.borrow_mut() = all.collect();
+            return None;
+        };
+        Some(Exhaustive {
+            cut: Some(Cut::default()),
+            ..Exhaustive::of(piece)
+        })
     }
 
-    fn choose(&mut self, options: &[Alternative]) -> usize {
-        let choose = |current: &mut Exhaustive| current.choose(options);
-        self.current.as_mut().map_or(0, choose)
-    }
-
-    fn touched(&mut self, touch: Touch) {
-        if let Some(current) = &mut self.current {
-            current.touched(touch);
-        }
-    }
-
-    fn wants(&mut self, actor: u64, lock: u64) {
-        if let Some(current) = &mut self.current {
-            current.wants(actor, lock);
-        }
-    }
-
-    fn finish(&mut self, run: &Run) {
-        if let Some(current) = &mut self.current {
-            current.finish(run);
-        }
-    }
-
-    fn kept(&self) -> Kept {
-        kept(self.current.as_ref())
-    }
-
-    fn skip(&mut self, choices: usize) {
-        if let Some(current) = &mut self.current {
-            current.skip(choices);
-        }
-    }
-
-    fn coverage(&self) -> Coverage {
+    fn coverage(&self, _current: Option<&Exhaustive>) -> Coverage {
         Coverage::default()
     }
 }
 
 /// Tries one piece after the other.
+pub type Pieces = OneByOne<Queue>;
+
+/// Pieces that are tried one after the other.
 #[derive(Clone, Debug)]
-pub struct Pieces {
+pub struct Queue {
     left: VecDeque<Piece>,
-    current: Option<Exhaustive>,
     /// Of those that are done.
     done: Coverage,
 }
@@ -239,71 +285,27 @@ impl Pieces {
     /// Nothing has been tried.
     #[must_use]
     pub fn new(pieces: impl IntoIterator<Item = Piece>) -> Self {
-        Self {
+        Self::of(Queue {
             left: pieces.into_iter().collect(),
-            current: None,
             done: Coverage {
                 complete: true,
                 ..Coverage::default()
             },
-        }
+        })
     }
 }
 
-impl Strategy for Pieces {
-    fn begin(&mut self) -> bool {
-        loop {
-            if let Some(current) = &mut self.current
-                && current.begin()
-            {
-                return true;
-            }
-            if let Some(done) = self.current.take() {
-                self.done = join(self.done, done.coverage());
-            }
-            let Some(piece) = self.left.pop_front() else {
-                return false;
-            };
-            self.current = Some(Exhaustive::of(piece));
+impl Series for Queue {
+    fn next(&mut self, done: Option<Exhaustive>) -> Option<Exhaustive> {
+        if let Some(done) = done {
+            self.done = join(self.done, done.coverage());
         }
+        self.left.pop_front().map(Exhaustive::of)
     }
 
-    fn choose(&mut self, options: &[Alternative]) -> usize {
-        let choose = |current: &mut Exhaustive| current.choose(options);
-        self.current.as_mut().map_or(0, choose)
-    }
-
-    fn touched(&mut self, touch: Touch) {
-        if let Some(current) = &mut self.current {
-            current.touched(touch);
-        }
-    }
-
-    fn wants(&mut self, actor: u64, lock: u64) {
-        if let Some(current) = &mut self.current {
-            current.wants(actor, lock);
-        }
-    }
-
-    fn finish(&mut self, run: &Run) {
-        if let Some(current) = &mut self.current {
-            current.finish(run);
-        }
-    }
-
-    fn kept(&self) -> Kept {
-        kept(self.current.as_ref())
-    }
-
-    fn skip(&mut self, choices: usize) {
-        if let Some(current) = &mut self.current {
-            current.skip(choices);
-        }
-    }
-
-    fn coverage(&self) -> Coverage {
+    fn coverage(&self, current: Option<&Exhaustive>) -> Coverage {
         let mut coverage = self.done;
-        if let Some(current) = &self.current {
+        if let Some(current) = current {
             coverage = join(coverage, current.coverage());
         }
         let left = self.left.len() as u64;
@@ -311,11 +313,6 @@ impl Strategy for Pieces {
         coverage.complete &= left == 0;
         coverage
     }
-}
-
-/// A piece that has just begun has nothing in common with what ran before.
-fn kept(current: Option<&Exhaustive>) -> Kept {
-    current.map_or(Kept::Choices(0), Strategy::kept)
 }
 
 fn join(one: Coverage, other: Coverage) -> Coverage {
