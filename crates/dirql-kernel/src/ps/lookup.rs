@@ -117,14 +117,10 @@ impl Kernel {
         attributes: DriverPtr<dirql_abi::object::ObjectAttributes>,
         client: DriverPtr<[u64; 2]>,
     ) -> Ddi<NtStatus> {
-        if self.read(attributes)?.object_name != 0 {
-            return Ok(NtStatus::INVALID_PARAMETER_MIX);
-        }
-        if client.is_null() {
-            return Ok(NtStatus::INVALID_PARAMETER);
-        }
-        if self.read(client)?[0] != SYSTEM_PROCESS_ID {
-            return Ok(NtStatus::INVALID_CID);
+        match self.client_id(attributes, client)? {
+            Ok([SYSTEM_PROCESS_ID, _]) => {}
+            Ok(_) => return Ok(NtStatus::INVALID_CID),
+            Err(status) => return Ok(status),
         }
         let value = self.ob_create_filtered_handle(self.current_process(), access)?;
         self.write(handle, value)?;
@@ -146,13 +142,10 @@ impl Kernel {
         attributes: DriverPtr<dirql_abi::object::ObjectAttributes>,
         client: DriverPtr<[u64; 2]>,
     ) -> Ddi<NtStatus> {
-        if self.read(attributes)?.object_name != 0 {
-            return Ok(NtStatus::INVALID_PARAMETER_MIX);
-        }
-        if client.is_null() {
-            return Ok(NtStatus::INVALID_PARAMETER);
-        }
-        let [process, thread] = self.read(client)?;
+        let [process, thread] = match self.client_id(attributes, client)? {
+            Ok(client) => client,
+            Err(status) => return Ok(status),
+        };
         let live = thread_number(thread).filter(|number| !self.thread_has_ended(*number));
         let Some(number) = live.filter(|_| process == 0 || process == SYSTEM_PROCESS_ID) else {
             return Ok(NtStatus::INVALID_CID);
@@ -160,6 +153,21 @@ impl Kernel {
         let value = self.ob_create_filtered_handle(self.kthread_of(number), access)?;
         self.write(handle, value)?;
         Ok(NtStatus::SUCCESS)
+    }
+
+    /// The identifiers by which something without a name is to be opened, or what is wrong.
+    fn client_id(
+        &self,
+        attributes: DriverPtr<dirql_abi::object::ObjectAttributes>,
+        client: DriverPtr<[u64; 2]>,
+    ) -> Ddi<Result<[u64; 2], NtStatus>> {
+        if self.read(attributes)?.object_name != 0 {
+            return Ok(Err(NtStatus::INVALID_PARAMETER_MIX));
+        }
+        if client.is_null() {
+            return Ok(Err(NtStatus::INVALID_PARAMETER));
+        }
+        Ok(Ok(self.read(client)?))
     }
 
     /// The system process is an object from the beginning.
