@@ -513,9 +513,8 @@ fn hal_get_interrupt_vector_gives_what_a_connect_takes() {
     assert!(rig.connect(arguments).0.is_success());
 }
 
-#[test]
-fn a_line_that_nothing_is_wired_to_may_be_connected_in_either_mode() {
-    let rig = Rig::new(1);
+/// As a driver connects that asks for line 9 and keeps it to itself.
+fn found_by_itself(rig: &Rig) -> ConnectArguments {
     let (irql, affinity) = (
         DriverPtr::new(rig.bench.variable(1)),
         DriverPtr::new(rig.bench.variable(8)),
@@ -525,20 +524,31 @@ fn a_line_that_nothing_is_wired_to_may_be_connected_in_either_mode() {
         .hal_get_interrupt_vector(isa(9), irql, affinity)
         .unwrap();
     let level = kernel.read(irql).map(Irql).unwrap();
+    ConnectArguments {
+        service_routine: rig.refusing_isr("isr"),
+        service_context: 0,
+        spin_lock: 0,
+        vector,
+        irql: level,
+        synchronize_irql: level,
+        interrupt_mode: interrupt_mode::LevelSensitive,
+        share_vector: 0,
+        processor_enable_mask: 1,
+    }
+}
+
+#[test]
+fn a_line_that_nothing_is_wired_to_may_be_connected_in_either_mode() {
+    let rig = Rig::new(1);
+    let found = found_by_itself(&rig);
     for (mode, share_vector) in [
         (interrupt_mode::LevelSensitive, 1),
         (interrupt_mode::Latched, 1),
     ] {
         let arguments = ConnectArguments {
-            service_routine: rig.refusing_isr("isr"),
-            service_context: 0,
-            spin_lock: 0,
-            vector,
-            irql: level,
-            synchronize_irql: level,
             interrupt_mode: mode,
             share_vector,
-            processor_enable_mask: 1,
+            ..found
         };
         let (status, object) = rig.connect(arguments);
         assert!(status.is_success());
@@ -569,25 +579,7 @@ fn a_driver_that_found_its_hardware_by_itself_may_keep_its_line_to_itself() {
         gsi: None,
     };
     kernel.plug(plug).unwrap();
-    let (irql, affinity) = (
-        DriverPtr::new(rig.bench.variable(1)),
-        DriverPtr::new(rig.bench.variable(8)),
-    );
-    let vector = kernel
-        .hal_get_interrupt_vector(isa(9), irql, affinity)
-        .unwrap();
-    let level = kernel.read(irql).map(Irql).unwrap();
-    let arguments = ConnectArguments {
-        service_routine: rig.refusing_isr("isr"),
-        service_context: 0,
-        spin_lock: 0,
-        vector,
-        irql: level,
-        synchronize_irql: level,
-        interrupt_mode: interrupt_mode::LevelSensitive,
-        share_vector: 0,
-        processor_enable_mask: 1,
-    };
+    let arguments = found_by_itself(&rig);
     let (status, object) = rig.connect(arguments);
     assert!(status.is_success());
     assert_eq!(rig.findings(), []);
