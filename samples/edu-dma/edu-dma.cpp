@@ -276,6 +276,7 @@ private:
     KSPIN_LOCK lock_;
     IO_CSQ csq_;
     LIST_ENTRY irps_;
+    ULONG arrived_; /* requests that have ever been queued */
     State state_;
     Job job_;
     PIRP current_;
@@ -335,6 +336,7 @@ NTSTATUS NTAPI EduDevice::CsqInsert(PIO_CSQ csq, PIRP irp, PVOID)
     if (edu->state_ == State::Stopped)
         return STATUS_DEVICE_NOT_READY;
     InsertTailList(&edu->irps_, &irp->Tail.Overlay.ListEntry);
+    edu->arrived_++;
     return STATUS_SUCCESS;
 }
 
@@ -410,6 +412,7 @@ void EduDevice::StartNext()
 {
     for (;;) {
         PIRP irp;
+        ULONG arrived;
 
         {
             SpinLockHolder hold(lock_);
@@ -417,6 +420,7 @@ void EduDevice::StartNext()
             if (state_ != State::Running || job_ != Job::None)
                 return;
             job_ = Job::Request;
+            arrived = arrived_;
             KeClearEvent(&idle_);
         }
         irp = IoCsqRemoveNextIrp(&csq_, nullptr);
@@ -424,7 +428,8 @@ void EduDevice::StartNext()
             EndJob();
             SpinLockHolder hold(lock_);
 
-            if (IsListEmpty(&irps_))
+            /* One that is being cancelled may be in the queue still, and is not handed out. */
+            if (arrived_ == arrived)
                 return;
             continue; /* one came meanwhile, and its sender saw a busy device */
         }

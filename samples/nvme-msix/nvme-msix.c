@@ -144,6 +144,7 @@ typedef struct _NV_EXTENSION {
     KEVENT Idle;
     IO_CSQ Waiting;
     LIST_ENTRY Irps;
+    ULONG Arrived; /* Lock */
 
     FAST_MUTEX AdminMutex;
     KEVENT AdminDone;
@@ -279,6 +280,7 @@ static NTSTATUS NTAPI NvCsqInsert(PIO_CSQ Csq, PIRP Irp, PVOID Context)
     if (!NvOf(Csq)->Started)
         return STATUS_DEVICE_NOT_READY;
     InsertTailList(&NvOf(Csq)->Irps, &Irp->Tail.Overlay.ListEntry);
+    NvOf(Csq)->Arrived++;
     return STATUS_SUCCESS;
 }
 
@@ -471,6 +473,18 @@ static VOID NvSendFlush(PNV_SLOT Slot)
     KeReleaseSpinLock(&Slot->Nv->Lock, irql);
 }
 
+/* How many requests have ever been queued. */
+static ULONG NvArrived(PNV_EXTENSION Nv)
+{
+    ULONG arrived;
+    KIRQL irql;
+
+    KeAcquireSpinLock(&Nv->Lock, &irql);
+    arrived = Nv->Arrived;
+    KeReleaseSpinLock(&Nv->Lock, irql);
+    return arrived;
+}
+
 /* Gives free slots to requests that wait. */
 static VOID NvStartRequests(PNV_EXTENSION Nv)
 {
@@ -478,18 +492,14 @@ static VOID NvStartRequests(PNV_EXTENSION Nv)
     PIRP irp;
 
     while ((slot = NvTakeSlot(Nv)) != NULL) {
+        ULONG arrived = NvArrived(Nv);
         NTSTATUS status;
 
         irp = IoCsqRemoveNextIrp(&Nv->Waiting, NULL);
         if (irp == NULL) {
-            BOOLEAN more;
-            KIRQL irql;
-
             NvFreeSlot(slot);
-            KeAcquireSpinLock(&Nv->Lock, &irql);
-            more = !IsListEmpty(&Nv->Irps);
-            KeReleaseSpinLock(&Nv->Lock, irql);
-            if (!more)
+            /* One that is being cancelled may be in the queue still, and is not handed out. */
+            if (NvArrived(Nv) == arrived)
                 return;
             continue; /* it came while the slot was taken */
         }
