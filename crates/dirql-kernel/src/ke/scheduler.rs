@@ -512,8 +512,22 @@ impl Kernel {
     /// The current thread stops running; the processor goes on with the next one or idles.
     /// Returns when the thread runs again.
     pub(crate) fn switch_away(&self) {
+        self.sleep_after(Kernel::leave_thread);
+    }
+
+    /// As [`Kernel::switch_away`], to `next`, which is on no list any more.
+    pub(crate) fn switch_to(&self, next: ThreadId) {
+        self.sleep_after(|kernel| {
+            kernel.set_irql(Irql::PASSIVE);
+            kernel.run_thread(next);
+        });
+    }
+
+    /// Has the processor `leave` the current thread; returns when that runs again, at its own level.
+    #[inline]
+    fn sleep_after(&self, leave: impl FnOnce(&Self)) {
         let (context, irql) = (self.context(), self.irql());
-        self.leave_thread();
+        leave(self);
         self.hand_over(false);
         self.processor().context.set(context);
         self.set_irql(irql);

@@ -381,10 +381,7 @@ impl Kernel {
         let next = self.ke.threads.ready.borrow_mut().take(place);
         self.make_ready(thread);
         if let Some(next) = next {
-            let context = self.context();
-            self.run_thread(next);
-            self.hand_over(false);
-            self.processor().context.set(context);
+            self.switch_to(next);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Priorities and preemption.
 
 use alloc::boxed::Box;
+use alloc::format;
 
 use super::others;
 use crate::hal::testing::Rig;
@@ -76,6 +77,25 @@ fn a_thread_of_the_same_priority_does_not_preempt_but_gets_its_turn() {
     });
     rig.run();
     assert_eq!(rig.log.take(), ["first goes on", "second", "first ends"]);
+}
+
+#[test]
+fn a_level_below_dispatch_level_belongs_to_the_thread() {
+    let rig = Rig::new(1);
+    for level in [1, 0] {
+        let log = rig.log.clone();
+        spawn(&rig, 8, move |kernel| {
+            kernel.ke_raise_irql(level)?;
+            for _ in 0..3 {
+                others(kernel)?;
+                log.add(format!("raised to {level}, at {}", kernel.irql().0));
+            }
+            kernel.ke_lower_irql(0)
+        });
+    }
+    rig.run();
+    let expected = ["raised to 1, at 1", "raised to 0, at 0"].repeat(3);
+    assert_eq!(rig.log.take(), expected);
 }
 
 #[test]
