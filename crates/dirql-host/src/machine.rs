@@ -96,6 +96,14 @@ impl Machine for CurrentMachine {
         })
     }
 
+    fn make_executable(&self, address: u64) -> bool {
+        run::try_current_kernel().is_some_and(|kernel| kernel.make_pool_executable(address))
+    }
+
+    fn caller_of_nowhere(&self, address: u64, stack_pointer: u64) -> Option<u64> {
+        run::try_platform()?.caller_of_nowhere(address, stack_pointer)
+    }
+
     fn copy_fixup(&self, instruction: u64) -> Option<u64> {
         memory::copy_fixup(instruction)
     }

@@ -184,6 +184,7 @@ impl LinuxPlatform {
                     address: routine,
                     access: FaultAccess::Execute,
                     instruction: routine,
+                    caller: 0,
                     kind: FaultKind::GeneralProtection,
                 }),
             )

@@ -2,7 +2,7 @@
 
 mod entry;
 
-use dirql_host::Host;
+use dirql_host::{Host, Stops, Watch};
 use dirql_kernel::{Config, Outcome};
 
 /// The rules that were broken, and how the run ended: with what the export returned, or with a bug
@@ -19,7 +19,7 @@ fn run(export: &str, special_pool: bool) -> String {
     all.push(match host.kernel().outcome() {
         None => format!("returned {:#x}", status.unwrap().0),
         Some(Outcome::BugCheck { bug_check, place }) => {
-            assert!((entry..entry + 128).contains(&place.address), "{place:?}");
+            assert!((entry..entry + 0x100).contains(&place.address), "{place:?}");
             format!("stopped with {:#x}", bug_check.code)
         }
         other => panic!("{other:?}"),
@@ -48,5 +48,18 @@ outcomes! {
     // Ordinary pool tells a write when the block is looked at, at the latest when the driver goes.
     writes_after_the_free: "DQ0302 stopped with 0xd5", "returned 0x1";
     reads_after_the_free: "DQ0302 stopped with 0xd5", "returned 0xdd";
+    runs_what_it_wrote: "returned 0x1", "returned 0x1";
+    runs_what_is_not_code: "stopped with 0xfc", "stopped with 0xfc";
     frees_twice: "DQ0151 stopped with 0xc2", "DQ0151 stopped with 0xc2";
+}
+
+#[test]
+fn code_that_a_driver_wrote_goes_on_in_a_driver_that_is_watched() {
+    for record in [false, true] {
+        let host = Host::new(Config::default()).unwrap();
+        let stops = Stops::Everywhere;
+        host.watch(Watch { record, stops }).unwrap();
+        let (_, status, _) = entry::run(&host, "pool.sys", "runs_what_it_wrote");
+        assert_eq!(status.unwrap().0, 1, "{:?}", host.kernel().outcome());
+    }
 }

@@ -147,17 +147,30 @@ fn a_call_through_a_null_pointer_is_told_as_such() {
         (ended.code(), ended.bug_check.unwrap().parameters[1]),
         (Some(0x7E), 0)
     );
+    assert!(ended.is_in_export(ended.address), "{ended:?}");
+}
+
+/// The place is that of the call: no line is where it leads.
+#[test]
+fn a_call_of_nothing_is_told_where_it_is_made() {
+    let ended = run("jumps_raised");
+    assert_eq!(
+        (ended.code(), ended.bug_check.unwrap().parameters),
+        (Some(0xD1), [0, 2, 8, 0])
+    );
+    assert!(ended.is_in_export(ended.address), "{ended:?}");
+}
+
+#[test]
+fn a_call_of_nothing_is_an_exception_of_the_caller() {
+    is_right("catches_a_jump");
 }
 
 #[test]
 fn data_is_not_run() {
     let ended = run("runs_data");
-    // Windows tells this from a page that is missing, 0xFC; the kernel does not yet.
-    let [address, access, instruction, _] = ended.bug_check.unwrap().parameters;
-    assert_eq!(
-        (ended.code(), address, access),
-        (Some(0x50), instruction, 8)
-    );
+    assert_eq!(ended.code(), Some(0xFC));
+    assert!(ended.is_in_export(ended.address), "{ended:?}");
 }
 
 #[test]

@@ -175,9 +175,6 @@ pub enum ImageError {
     /// The image holds code for the common language runtime.
     #[error("the COM descriptor directory is present: .NET code does not run in the kernel")]
     Managed,
-    /// The image has thread-local storage.
-    #[error("the TLS directory is present: the kernel has no thread-local storage for drivers")]
-    ThreadLocalStorage,
     /// A name is longer than any real one, or not ended.
     #[error("{part}: {field} at RVA {rva:#x} does not end within {limit} bytes")]
     NameTooLong {

@@ -45,7 +45,6 @@ impl Directory {
     pub(crate) const SECURITY: usize = 4;
     pub(crate) const RELOCATION: usize = 5;
     pub(crate) const DEBUG: usize = 6;
-    pub(crate) const TLS: usize = 9;
     pub(crate) const LOAD_CONFIG: usize = 10;
     pub(crate) const DELAY_IMPORT: usize = 13;
     pub(crate) const COM_DESCRIPTOR: usize = 14;
@@ -167,9 +166,6 @@ impl Headers {
         }
         if self.directory(Directory::COM_DESCRIPTOR).is_present() {
             return Err(ImageError::Managed);
-        }
-        if self.directory(Directory::TLS).is_present() {
-            return Err(ImageError::ThreadLocalStorage);
         }
         if self.characteristics & EXECUTABLE_IMAGE == 0 {
             let allowed = Allowed::Rule("must have EXECUTABLE_IMAGE (0x2) set: did it link?");

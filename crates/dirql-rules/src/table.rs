@@ -495,6 +495,10 @@ rules! {
         "a pure virtual function is not called",
         "do not call virtual functions from a base class's constructor or destructor, and use no object that was destroyed",
         "C++ reference, _purecall; Virtual functions", "the system stops, or goes on with garbage";
+    TIMER_INITIALISED_SET = 538, Error,
+        "a timer is not initialised while it is set",
+        "initialise it once; cancel it, and flush DPCs if it has one, before its memory is used for another",
+        "wdm.KeInitializeTimerEx; Bug check 0xC7, parameter 1 of 0", "0xC7 TIMER_OR_DPC_INVALID, or a list of timers that is damaged";
     LOST_UPDATE = 555, Error,
         "a value that several contexts change is changed by one at a time",
         "hold one lock from the read to the write everywhere (KeSynchronizeExecution where an ISR takes part), or use an Interlocked routine on all sides",

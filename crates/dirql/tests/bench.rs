@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use dirql::scenario::{DeviceSpec, Interrupts, RegistryData};
 use dirql::{Bench, BenchError, Builder, Driver, WindowsVersion};
 use dirql_abi::NtStatus;
+use dirql_chips::Width;
 use dirql_kernel::Event;
 use dirql_kernel::cm::DeviceKeyKind;
 use dirql_kernel::hal::Resource;
@@ -311,6 +312,26 @@ fn operations_in_the_wrong_order_are_errors() {
     bench.unload().unwrap();
     assert!(bench.unload().is_err(), "it is unloaded");
     assert_eq!(bench.findings(), []);
+}
+
+#[test]
+fn nobody_answers_where_a_device_was_that_was_pulled_out() {
+    let bench = started(
+        Bench::builder()
+            .device(DeviceSpec::new("edu0", "edu").line(20))
+            .driver(sample("edu-line-based")),
+        "edu0",
+    );
+    let memory = bench.resources("edu0").unwrap().into_iter();
+    let window = memory.filter_map(|resource| match resource {
+        Resource::Memory { base, .. } => Some(base),
+        _ => None,
+    });
+    let base = window.last().expect("a window of registers");
+    let identification = || bench.kernel().read_device(base, Width::U32);
+    assert_eq!(identification(), 0x0100_00ED);
+    bench.surprise_remove("edu0").unwrap();
+    assert_eq!(identification(), 0xFFFF_FFFF);
 }
 
 #[test]

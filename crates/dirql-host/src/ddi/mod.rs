@@ -371,6 +371,7 @@ fn stack_overflow(kernel: &Kernel, site: CallSite) -> Stop {
         address: site.stack_pointer,
         access: FaultAccess::Write,
         instruction: site.return_address,
+        caller: 0,
         kind: FaultKind::StackOverflow,
     })
 }

@@ -9,7 +9,7 @@ use dirql_kernel::{Kernel, Stop};
 
 use crate::exception::cpu::Cpu;
 use crate::exception::frames::{Walk, addresses};
-use crate::exception::{Active, unhandled};
+use crate::exception::{Active, unhandled, unhandled_at};
 use crate::run::LinuxPlatform;
 
 /// Offers the exception to the handlers of the frames from `cpu` outwards. Returns if one of
@@ -71,7 +71,12 @@ pub(super) fn dispatch(
         walk.leave(&frame);
     }
     kernel.note_stack(addresses(platform, cpu));
-    Err(unhandled(kernel, record))
+    let caller = match platform.has_frames(cpu.rip) {
+        true => None,
+        false => platform.caller_of_nowhere(cpu.rip, cpu.rsp()),
+    };
+    let instruction = caller.map_or(record.exception_address, |caller| caller - 1);
+    Err(unhandled_at(kernel, record, instruction))
 }
 
 /// Calls a language handler, which is driver code, for the exception `active`.

@@ -33,6 +33,8 @@ pub(super) struct Walk<'a> {
     /// How many scopes of the next frame have had their termination handlers called.
     scope_index: u32,
     left: u32,
+    /// Whether the frame so far was that of code in no image.
+    from_leaf: bool,
 }
 
 /// One frame of a driver. It owns nothing, because a handler may not return.
@@ -65,6 +67,7 @@ impl<'a> Walk<'a> {
             left_crossing: None,
             scope_index: 0,
             left: MOST_FRAMES,
+            from_leaf: false,
         }
     }
 
@@ -76,6 +79,7 @@ impl<'a> Walk<'a> {
         let image = loop {
             match self.platform.image_at(self.cpu.rip) {
                 Some(image) if image.image().is_some() => break image,
+                _ if self.leave_leaf().is_some() => self.from_leaf = true,
                 _ if !self.outer.is_null() => {
                     self.leave_handler()?;
                     nested = true;
@@ -116,6 +120,21 @@ impl<'a> Walk<'a> {
     pub(super) fn leave(&mut self, frame: &DriverFrame) {
         self.cpu = frame.caller;
         self.scope_index = 0;
+        self.from_leaf = false;
+    }
+
+    /// Code in no image has no unwind data, so that it is taken for a function without a frame:
+    /// nothing at all, which a call through a bad pointer leads to, or what a driver has written
+    /// itself. `None` if it is code of this program, or if no driver is where it returns to.
+    fn leave_leaf(&mut self) -> Option<()> {
+        let caller = self
+            .platform
+            .caller_of_nowhere(self.cpu.rip, self.cpu.rsp())?;
+        let mut registers = self.cpu.registers();
+        registers.set_gpr(Gpr::RSP, self.cpu.rsp() + 8);
+        registers.rip = caller;
+        self.cpu.set_registers(&registers);
+        Some(())
     }
 
     /// The kernel called this code because a driver had called the kernel: goes on there.
@@ -262,13 +281,26 @@ pub(super) fn addresses(platform: &LinuxPlatform, cpu: &Cpu) -> Vec<u64> {
             addresses.push(INTERRUPTED);
             continue;
         };
-        addresses.push(frame.cpu.rip);
+        // The first is that of an instruction: the call's, which ends there.
+        let is_call = walk.from_leaf && addresses.is_empty();
+        addresses.push(frame.cpu.rip - u64::from(is_call));
         walk.leave(&frame);
     }
     addresses
 }
 
 impl LinuxPlatform {
+    /// Where a call came from that led to `address`, which is no code of a driver's, as the stack
+    /// has it: the address after the call. `None` for code of this program, and if no driver is
+    /// there.
+    pub(crate) fn caller_of_nowhere(&self, address: u64, stack_pointer: u64) -> Option<u64> {
+        if self.is_own_code(address) {
+            return None;
+        }
+        let caller = self.strands.read_stack(stack_pointer)?;
+        self.has_frames(caller).then_some(caller)
+    }
+
     /// Whether the code at `address` is in an image whose frames can be walked.
     pub(super) fn has_frames(&self, address: u64) -> bool {
         self.image_at(address)
@@ -312,6 +344,7 @@ impl LinuxPlatform {
             left_crossing: None,
             scope_index: 0,
             left: 1,
+            from_leaf: false,
         };
         let Some(found) = walk.frame().filter(|found| found.base == base) else {
             return Err(Stop::Exception {

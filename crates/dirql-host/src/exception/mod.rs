@@ -177,12 +177,17 @@ fn record(code: NtStatus, parameters: [u64; 4], address: u64) -> ExceptionRecord
 
 /// Ends the run for an exception that nobody handled.
 fn unhandled(kernel: &Kernel, record: &ExceptionRecord) -> Stop {
+    unhandled_at(kernel, record, record.exception_address)
+}
+
+/// As [`unhandled`], with the instruction that a reader wants to see.
+fn unhandled_at(kernel: &Kernel, record: &ExceptionRecord, instruction: u64) -> Stop {
     let [p0, p1, p2, p3, ..] = record.exception_information;
     let mut bug_check = kernel.unhandled_exception(record.exception_code, [p0, p1, p2, p3]);
     bug_check.parameters[1] = record.exception_address;
     let place = match kernel.here() {
-        here if here.address == record.exception_address => here,
-        _ => kernel.here_at(record.exception_address),
+        here if here.address == instruction => here,
+        _ => kernel.here_at(instruction),
     };
     kernel.end(Outcome::BugCheck { bug_check, place });
     Stop::Ended

@@ -68,6 +68,7 @@ pub(super) fn fault_at(
         address,
         access,
         instruction: registers.rip(),
+        caller: 0,
         kind,
     }
 }

@@ -12,7 +12,7 @@ use super::fault::{FLOATING_POINT, FaultAccess, FaultKind, Trouble, fault_at};
 use super::install::pass_on;
 use super::machine::Machine;
 use super::operation::Operation;
-use super::registers::{RAX, RCX, Registers};
+use super::registers::{RAX, RCX, RSP, Registers};
 use super::state::{self, State};
 use super::stub::NoStub;
 use super::trampoline::{Reason, redirect};
@@ -109,6 +109,9 @@ fn decide(
     }
     match exception {
         exception::PAGE if is_fetch(registers, address) && machine.twin(address).is_some() => {
+            Decision::Resume
+        }
+        exception::PAGE if is_fetch(registers, address) && machine.make_executable(address) => {
             Decision::Resume
         }
         exception::PAGE if emulate::is_carried_out(address, registers.error()) => {
@@ -407,5 +410,11 @@ fn fault(
     if !jump && !machine.is_driver_code(registers.rip()) {
         return Decision::NotOurs;
     }
-    Decision::Leave(Reason::Fault(fault_at(registers, address, access, kind)))
+    let mut fault = fault_at(registers, address, access, kind);
+    if jump {
+        fault.caller = machine
+            .caller_of_nowhere(address, registers.get(RSP))
+            .unwrap_or(0);
+    }
+    Decision::Leave(Reason::Fault(fault))
 }

@@ -59,6 +59,16 @@ pub(crate) trait Machine {
     /// Whether an access to `address` that faulted can be tried again, because it was only
     /// inaccessible for a time.
     fn touch(&self, address: u64) -> bool;
+    /// Whether the code at `address`, which could not be fetched, may run after all: memory that a
+    /// driver may execute is given that access when it does so first.
+    fn make_executable(&self, _address: u64) -> bool {
+        false
+    }
+    /// Where the call came from that led to `address`, which is no code, with this stack pointer:
+    /// the address after the call, if it is a driver's.
+    fn caller_of_nowhere(&self, _address: u64, _stack_pointer: u64) -> Option<u64> {
+        None
+    }
     /// If `instruction` belongs to the host's checked copy: where it goes on after a
     /// fault, with the faulting address in `rax`.
     fn copy_fixup(&self, instruction: u64) -> Option<u64>;

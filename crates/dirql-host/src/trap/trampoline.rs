@@ -147,6 +147,7 @@ fn without_stack(reason: Reason, registers: &Registers<'_>) -> Reason {
             address: registers.get(RSP),
             access: FaultAccess::Write,
             instruction: registers.rip(),
+            caller: 0,
             kind: FaultKind::StackOverflow,
         }),
         other => other,

@@ -81,6 +81,39 @@ EXPORT int frees_twice(void)
     return 1;
 }
 
+static int answer(int number) { return number - 41; }
+
+/* A thunk as drivers write them: it reads the IRQL, which traps, and goes on in the image. */
+static int (*thunk(volatile UCHAR *code))(int)
+{
+    static const UCHAR head[] = {0x44, 0x0F, 0x20, 0xC0, 0x85, 0xC0, 0x74, 0x01, 0xC3, 0x48, 0xB8};
+    int (*volatile target)(int) = answer;
+    ULONG64 address = (ULONG64)target;
+    for (ULONG i = 0; i < sizeof head; i++)
+        code[i] = head[i];
+    for (ULONG i = 0; i < 8; i++)
+        code[sizeof head + i] = (UCHAR)(address >> 8 * i);
+    code[sizeof head + 8] = 0xFF;
+    code[sizeof head + 9] = 0xE0;
+    return (int (*)(int))(ULONG64)code;
+}
+
+EXPORT int runs_what_it_wrote(void)
+{
+    volatile UCHAR *block = allocate(48);
+    int sum = 0;
+    for (int i = 0; i < 3; i++)
+        sum += thunk(block)(42);
+    release(block);
+    return sum == 3;
+}
+
+/* NonPagedPoolNx */
+EXPORT int runs_what_is_not_code(void)
+{
+    return thunk(ExAllocatePoolWithTag(0x200, 48, TAG))(42) + 1;
+}
+
 int DriverEntry(void *driver, void *path)
 {
     (void)driver;

@@ -134,6 +134,23 @@ EXPORT NTSTATUS jumps(void)
     return routine() + 1;
 }
 
+EXPORT NTSTATUS jumps_raised(void)
+{
+    NTSTATUS (*volatile routine)(void) = 0;
+    write_cr8(2);
+    return routine() + 1;
+}
+
+EXPORT NTSTATUS catches_a_jump(void)
+{
+    NTSTATUS (*volatile routine)(void) = 0;
+    __try {
+        return routine() + 2;
+    } __except (EXCEPTION_EXECUTE_HANDLER) {
+        return 1;
+    }
+}
+
 static UCHAR data[16] = {0xC3};
 
 EXPORT NTSTATUS runs_data(void)

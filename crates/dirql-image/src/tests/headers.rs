@@ -106,9 +106,15 @@ fn a_program_is_no_driver() {
 }
 
 #[test]
-fn managed_code_and_thread_local_storage_are_refused() {
+fn managed_code_is_refused() {
     assert!(error(|pe| pe.directories[14] = (0x2000, 72)).contains(".NET"));
-    assert!(error(|pe| pe.directories[9] = (0x2000, 40)).contains("TLS"));
+}
+
+/// The system's loader of drivers does not look at it, as a compiler's run-time library may bring one.
+#[test]
+fn thread_local_storage_is_passed_over() {
+    let image = driver(|pe| pe.directories[9] = (0x2000, 40));
+    assert_eq!(image.entry_point(), Some(0x1000));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use alloc::format;
 
 use dirql_abi::bugcheck::code;
 use dirql_abi::{Irql, NtStatus};
-use dirql_rules::{BugCheck, ids};
+use dirql_rules::{BugCheck, Place, ids};
 
 use crate::mm::layout;
 use crate::stop::{BadAddress, Stop};
@@ -51,6 +51,9 @@ pub struct Fault {
     pub access: FaultAccess,
     /// Address of the instruction.
     pub instruction: u64,
+    /// For a jump to where no code is: the address after the call that led there, as the stack
+    /// has it; 0 if the stack has none.
+    pub caller: u64,
     /// What kind.
     pub kind: FaultKind,
 }
@@ -68,10 +71,10 @@ impl Kernel {
     /// What a fault in driver code comes to: an exception that its `__except` may handle, or
     /// a bug check.
     ///
-    /// Source: Bug Check Code Reference, 0x0A, 0xD1, 0x50, 0x7F, 0x139; 0xD5 and 0xD6, which pool
-    /// with pages of its own gives.
+    /// Source: Bug Check Code Reference, 0x0A, 0xD1, 0x50, 0x7F, 0xFC, 0x139; 0xD5 and 0xD6, which
+    /// pool with pages of its own gives.
     pub fn fault(&self, fault: &Fault) -> Stop {
-        let place = self.here_at(fault.instruction);
+        let place = self.place_of(fault);
         let bug_check = match fault.kind {
             FaultKind::Page => match self.page_fault(fault) {
                 Ok(bug_check) => bug_check,
@@ -130,6 +133,15 @@ impl Kernel {
         Stop::Ended
     }
 
+    /// Where a fault happened. No line of the driver is where a call through a bad pointer leads;
+    /// the line is that of the call. Its instruction ends one byte before the return address.
+    fn place_of(&self, fault: &Fault) -> Place {
+        self.here_at(match fault.caller {
+            0 => fault.instruction,
+            caller => caller - 1,
+        })
+    }
+
     /// What a call through a null pointer comes to, made for a driver by the kernel.
     pub(crate) fn call_of_nothing(&self) -> Stop {
         let (address, access) = (0, FaultAccess::Execute);
@@ -137,20 +149,27 @@ impl Kernel {
             address,
             access,
             instruction: 0,
+            caller: 0,
             kind: FaultKind::Page,
         })
     }
 
     fn page_fault(&self, fault: &Fault) -> Result<BugCheck, Stop> {
         let irql = self.irql();
-        let place = self.here_at(fault.instruction);
-        if let Some(code) = self.find_in_pool(fault.address, place) {
+        if let Some(code) = self.find_in_pool(fault.address, self.place_of(fault)) {
             let access = access_code(fault.access);
             let parameters = [fault.address, access, fault.instruction, 0];
             return Ok(BugCheck::new(code, parameters));
         }
+        let is_code = fault.access == FaultAccess::Execute;
+        let is_of_system = fault.address > layout::HIGHEST_USER_ADDRESS;
+        if is_code && is_of_system && self.platform().read(fault.address, &mut [0]).is_ok() {
+            let code = code::ATTEMPTED_EXECUTE_OF_NOEXECUTE_MEMORY;
+            // The page table entry, which comes second on Windows, is no address's business here.
+            return Ok(BugCheck::new(code, [fault.address, 0, 0, 0]));
+        }
         if irql >= Irql::DISPATCH {
-            self.find_pageable(fault.address, self.here_at(fault.instruction));
+            self.find_pageable(fault.address, self.place_of(fault));
             let parameters = [
                 fault.address,
                 u64::from(irql.0),
@@ -162,7 +181,7 @@ impl Kernel {
                 parameters,
             ));
         }
-        if fault.address > layout::HIGHEST_USER_ADDRESS {
+        if is_of_system {
             let parameters = [
                 fault.address,
                 access_code(fault.access),
@@ -178,7 +197,7 @@ impl Kernel {
     }
 
     /// Says so if what cannot be accessed is a pageable section. The bug check follows.
-    fn find_pageable(&self, address: u64, place: dirql_rules::Place) {
+    fn find_pageable(&self, address: u64, place: Place) {
         if self.is_pageable(address) {
             let message = format!(
                 "{address:#x} is pageable and was touched at {}",
@@ -190,7 +209,7 @@ impl Kernel {
 
     /// Says so if what cannot be accessed is pool that was freed, or lies past the end of a
     /// block. Returns the bug check's code.
-    fn find_in_pool(&self, address: u64, place: dirql_rules::Place) -> Option<u32> {
+    fn find_in_pool(&self, address: u64, place: Place) -> Option<u32> {
         let (block, freed) = self.pool_at(address)?;
         let what = format!(
             "{} bytes of pool at {:#x}, tag {},",

@@ -15,9 +15,26 @@ use crate::{DriverPtr, Kernel, WindowsVersion};
 impl Kernel {
     /// `VOID KeInitializeTimer(PKTIMER)` and `KeInitializeTimerEx(PKTIMER, TIMER_TYPE)`;
     /// `kind` 0 is a notification timer, 1 a synchronization timer.
+    ///
+    /// - IRQL: any level, if the timer is resident.
+    /// - Findings: DQ0538 it is set. Here it is taken off the list first, and never comes.
+    /// - Source: WDK reference, wdm.KeInitializeTimerEx.
+    ///
+    /// # Errors
+    /// A timer that is not memory; [`Stop::Ended`] if a finding ends the run.
     pub fn ke_initialize_timer_ex(&self, timer: DriverPtr<KTimer>, kind: u32) -> Ddi<()> {
         self.check_resident(timer.address(), "the timer")?;
-        self.cancel_timer_alarm(timer.address());
+        if self.cancel_timer_alarm(timer.address()) {
+            let message = format!(
+                "the timer at {:#x} was initialised while it was set",
+                timer.address()
+            );
+            self.find(
+                ids::TIMER_INITIALISED_SET,
+                message,
+                self.memory_from(timer.address()),
+            )?;
+        }
         let type_ = if kind == 0 {
             object_type::TimerNotificationObject
         } else {

@@ -33,6 +33,8 @@ const MAX_BETWEEN: usize = 64 + 64 + FENCE as usize;
 const RAISE_IF_ALLOCATION_FAILURE: u32 = 16;
 /// Base types 4 to 6: begin a cache line.
 const CACHE_ALIGNED: u32 = 4;
+/// `POOL_NX_ALLOCATION`, by which `NonPagedPoolNx` differs from `NonPagedPool`.
+const NO_EXECUTE: u32 = 0x200;
 /// `PROTECTED_POOL`: the top bit of a tag, which the freeing tag must have too.
 const PROTECTED: u32 = 0x8000_0000;
 
@@ -458,6 +460,26 @@ impl Kernel {
     #[must_use]
     pub fn pool_at(&self, address: u64) -> Option<(PoolBlock, Option<Place>)> {
         self.mm.pools.borrow().covering(address)
+    }
+
+    /// Gives the pages of the block at `address` the right to be executed, if it is of the kind of
+    /// nonpaged pool that has it, NonPagedPool as opposed to NonPagedPoolNx. Done when a driver
+    /// first executes what is there, as hardly any does; blocks that share a page get it too.
+    ///
+    /// Source: WDK, "NX and Execute Pool Types".
+    pub fn make_pool_executable(&self, address: u64) -> bool {
+        let Some((block, None)) = self.pool_at(address) else {
+            return false;
+        };
+        let end = block.address + block.bytes;
+        let is_executable =
+            Kind::of_type(block.pool_type) == Kind::NonPaged && block.pool_type & NO_EXECUTE == 0;
+        if !is_executable || !(block.address..end).contains(&address) {
+            return false;
+        }
+        let pages = layout::page_of(block.address)..end.next_multiple_of(PAGE);
+        self.platform().protect(pages, Access::ReadWriteExecute);
+        true
     }
 
     /// A pool tag as people read it, in quotes.

@@ -177,6 +177,7 @@ impl Kernel {
             address: instruction,
             access,
             instruction,
+            caller: 0,
             kind,
         }))
     }

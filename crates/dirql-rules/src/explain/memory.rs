@@ -88,4 +88,7 @@ super::explanations! {
 537: "While the part of a base class is made or destroyed, the object's virtual functions are those of that class.",
 "Base::Base() { Start(); }              // Start is pure virtual in Base",
 "NTSTATUS Derived::Create() { return Start(); }";
+538: "The links that the system's list of timers goes through are overwritten, and the timer that was set never comes, or comes twice.",
+"KeSetTimer(&Extension->Timer, Due, &Extension->Dpc);\n/* the next request */\nKeInitializeTimer(&Extension->Timer);   // it is perhaps still set\nKeSetTimer(&Extension->Timer, Due, &Extension->Dpc);",
+"KeInitializeTimer(&Extension->Timer);   // once, in AddDevice\n/* each request: a timer that is set is set anew */\nKeSetTimer(&Extension->Timer, Due, &Extension->Dpc);";
 }

@@ -439,7 +439,13 @@ impl State {
             DeviceRequest::Remove => kernel.remove_device(physical)?,
             DeviceRequest::QueryRemove => kernel.query_remove_device(physical)?,
             DeviceRequest::CancelRemove => kernel.cancel_remove_device(physical)?,
-            DeviceRequest::SurpriseRemove => kernel.surprise_remove_device(physical)?,
+            DeviceRequest::SurpriseRemove => {
+                // Nobody answers where it was by the time that drivers hear of it.
+                if let Some(device) = device.as_ref().filter(|_| kernel.is_running(physical)) {
+                    kernel.pull_device(device.id);
+                }
+                kernel.surprise_remove_device(physical)?
+            }
             DeviceRequest::Power(state) => kernel.set_power(physical, state)?,
             DeviceRequest::QueryPower(state) => kernel.query_power(physical, state)?,
         };

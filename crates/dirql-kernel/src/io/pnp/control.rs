@@ -455,6 +455,13 @@ impl Kernel {
         }
     }
 
+    /// Whether drivers are told when a device goes: it was started, and may be stopped meanwhile.
+    #[must_use]
+    pub fn is_running(&self, physical_device: u64) -> bool {
+        let node = self.node(physical_device);
+        node.is_some_and(|node| matches!(node.state, NodeState::Started | NodeState::Stopped))
+    }
+
     /// The device is gone: IRP_MN_SURPRISE_REMOVAL. IRP_MN_REMOVE_DEVICE follows with
     /// [`Kernel::remove_device`], when all handles are closed.
     ///
@@ -464,7 +471,7 @@ impl Kernel {
         let Some(node) = self.node(physical_device) else {
             return Ok(Err(PnpError::NoDevice(physical_device)));
         };
-        if !matches!(node.state, NodeState::Started | NodeState::Stopped) {
+        if !self.is_running(physical_device) {
             return Ok(Err(PnpError::State(node.state)));
         }
         self.lose_children(physical_device)?;

@@ -422,3 +422,17 @@ fn a_timers_header_has_its_size_until_server_2003() {
         assert_eq!((header.type_, header.size), (8, size), "{windows}");
     }
 }
+
+#[test]
+fn a_timer_that_is_set_is_not_initialised_again() {
+    let rig = Rig::new(1);
+    let timer = DriverPtr::<KTimer>::new(rig.bench.variable(size_of::<KTimer>() as u64));
+    rig.bench.on_thread(move |kernel| {
+        kernel.ke_initialize_timer_ex(timer, 0)?;
+        kernel.ke_initialize_timer_ex(timer, 1)?;
+        kernel.ke_set_timer_ex(timer, -10_000, 0, DriverPtr::NULL)?;
+        kernel.ke_initialize_timer_ex(timer, 0)?;
+        kernel.ke_initialize_timer_ex(timer, 0)
+    });
+    assert_eq!(rig.findings(), [538]);
+}
