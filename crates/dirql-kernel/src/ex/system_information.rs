@@ -1,6 +1,7 @@
 //! What the system tells about itself.
 //!
-//! Source: Microsoft, winternl.NtQuerySystemInformation; public headers for the structures.
+//! Source: Microsoft, winternl.NtQuerySystemInformation; public headers for the structures; for
+//! pool, wdm.h's inline `ExInitializeDriverRuntime`, which asks in `DriverEntry`.
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -9,13 +10,14 @@ use dirql_abi::NtStatus;
 use dirql_rules::ids;
 
 use crate::mm::layout;
-use crate::{Ddi, DriverPtr, Kernel};
+use crate::{Ddi, DriverPtr, Kernel, WindowsVersion};
 
 /// `SYSTEM_INFORMATION_CLASS`, as far as it is served.
 const BASIC: u32 = 0;
 const TIME_OF_DAY: u32 = 3;
 const MODULES: u32 = 11;
 const KERNEL_DEBUGGER: u32 = 35;
+const POOL_ZEROING: u32 = 227;
 
 /// Allocation granularity and the lowest address of a user.
 const GRANULARITY: u32 = 0x1_0000;
@@ -24,10 +26,12 @@ impl Kernel {
     /// `NTSTATUS ZwQuerySystemInformation(SYSTEM_INFORMATION_CLASS, PVOID, ULONG Length, PULONG Needed)`
     ///
     /// Serves `SystemBasicInformation`, `SystemTimeOfDayInformation`,
-    /// `SystemModuleInformation` and `SystemKernelDebuggerInformation` (there is none).
+    /// `SystemModuleInformation`, `SystemKernelDebuggerInformation` (there is none) and
+    /// `SystemPoolZeroingInformation` (blocks of pool are zeroed where there is `ExAllocatePool2`).
     ///
     /// - IRQL: PASSIVE_LEVEL.
-    /// - Returns: SUCCESS; INFO_LENGTH_MISMATCH for a buffer that is too small.
+    /// - Returns: SUCCESS; INFO_LENGTH_MISMATCH for a buffer that is too small; INVALID_INFO_CLASS
+    ///   for a class that this Windows does not have yet.
     /// - Findings: `UNIMPLEMENTED_IMPORT` for another class; the run ends.
     /// - Source: Microsoft, winternl.NtQuerySystemInformation.
     ///
@@ -45,6 +49,10 @@ impl Kernel {
             TIME_OF_DAY => self.time_of_day_information(),
             MODULES => self.module_information()?,
             KERNEL_DEBUGGER => alloc::vec![0, 1],
+            POOL_ZEROING if self.config().windows < WindowsVersion::Ten => {
+                return Ok(NtStatus::INVALID_INFO_CLASS);
+            }
+            POOL_ZEROING => alloc::vec![1],
             _ => {
                 let message = format!("ZwQuerySystemInformation does not serve class {class}");
                 return Err(self.find_fatal(ids::UNIMPLEMENTED_IMPORT, message, None));
@@ -131,6 +139,29 @@ mod tests {
         kernel.ke_query_system_time(DriverPtr::new(buffer)).unwrap();
         let later: u64 = kernel.read(DriverPtr::new(buffer)).unwrap();
         assert!(now <= later && later - now < 10_000_000, "{now} {later}");
+    }
+
+    #[test]
+    fn pool_is_zeroed_from_windows_10_on() {
+        use WindowsVersion::{EightOne, Eleven, Seven, Ten};
+        for (windows, status, zeroed) in [
+            (Seven, NtStatus::INVALID_INFO_CLASS, 0),
+            (EightOne, NtStatus::INVALID_INFO_CLASS, 0),
+            (Ten, NtStatus::SUCCESS, 1),
+            (Eleven, NtStatus::SUCCESS, 1),
+        ] {
+            let bench = Bench::new(Config {
+                windows,
+                ..Config::default()
+            });
+            let buffer = bench.variable(1);
+            let answer =
+                bench
+                    .kernel
+                    .zw_query_system_information(POOL_ZEROING, buffer, 1, DriverPtr::NULL);
+            assert_eq!(answer, Ok(status), "{windows:?}");
+            assert_eq!(bench.kernel.read_bytes(buffer, 1).unwrap(), [zeroed]);
+        }
     }
 
     #[test]
