@@ -325,6 +325,13 @@ impl Kernel {
         own.map(|(device, _)| *device).collect()
     }
 
+    /// The devices that nobody has deleted, in order of address.
+    pub(crate) fn living_devices(&self) -> Vec<u64> {
+        let devices = self.io.devices.borrow();
+        let living = devices.iter().filter(|(_, d)| d.deleted.is_none());
+        living.map(|(device, _)| *device).collect()
+    }
+
     /// Whether the driver has deleted devices to which somebody still refers.
     pub(super) fn has_deleted_devices(&self, driver: u64) -> bool {
         let devices = self.io.devices.borrow();

@@ -45,7 +45,7 @@ impl Kernel {
     /// what its calls asked for, also through routines that allocate on its behalf.
     #[must_use]
     pub fn memory_left_by(&self, image: &Range<u64>) -> Vec<MemoryLeft> {
-        let physical_devices = self.physical_devices();
+        let devices = [self.physical_devices(), self.living_devices()].concat();
         let pools = self.mm.pools.borrow();
         let contiguous = self.mm.contiguous.borrow();
         let io_space = self.mm.io_space.borrow();
@@ -87,9 +87,10 @@ impl Kernel {
             .chain(reserved)
             .filter(|left| image.contains(&left.place.address))
             .filter(|left| {
-                // Plug and play's, although the driver's call made them.
+                // Plug and play's, although the driver's call made them; and devices that were
+                // not deleted, which are told of as devices.
                 let block = left.address..left.address + left.bytes;
-                !physical_devices.iter().any(|device| block.contains(device))
+                !devices.iter().any(|device| block.contains(device))
             })
             .collect()
     }

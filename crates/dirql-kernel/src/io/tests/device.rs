@@ -365,6 +365,32 @@ fn a_failed_driver_entry_that_leaves_a_device_is_found() {
 }
 
 #[test]
+fn the_memory_of_a_device_that_was_left_is_not_told_of_again() {
+    let bench = bench();
+    let entry = bench.routine(|kernel, arguments| {
+        kernel
+            .create_device(arguments[0], 64, None, 0x22, 0, 0)?
+            .expect("memory");
+        kernel.pool_allocate(0, 24, u32::from_le_bytes(*b"Drql"))?;
+        Ok(u64::from(NtStatus::UNSUCCESSFUL))
+    });
+    let image = DriverImage {
+        name: "bad".into(),
+        // The test double's calls come from address 0.
+        base: 0,
+        size: 0x1000,
+        entry,
+    };
+    bench.on_thread(move |kernel| {
+        let driver = kernel.create_driver(&image)?.expect("free");
+        kernel.run_driver_entry(driver)
+    });
+    assert_eq!(bench.rules(), [ids::DEVICE_LEFT, ids::POOL_LEAK]);
+    let leak = &bench.kernel.findings()[1].message;
+    assert!(leak.contains("24 bytes of pool, tag 'Drql'"), "{leak}");
+}
+
+#[test]
 fn two_drivers_of_one_name_do_not_load() {
     let bench = bench();
     driver(&bench, "twin");
