@@ -118,6 +118,12 @@ fn decide(
             emulate(state, machine, registers)
         }
         exception::PAGE => page_fault(machine, registers, address),
+        // Some processors complain of such a jump at its target, others at its instruction.
+        exception::PROTECTION if !is_canonical(registers.rip()) => {
+            let target = registers.rip();
+            let kind = FaultKind::GeneralProtection;
+            fault(machine, registers, target, FaultAccess::Execute, kind)
+        }
         exception::PROTECTION | exception::INVALID_OPCODE => emulate(state, machine, registers),
         exception::BREAKPOINT => {
             registers.set_rip(breakpoint(machine, registers.rip()));
@@ -156,6 +162,11 @@ fn decide(
 fn is_fetch(registers: &Registers<'_>, address: u64) -> bool {
     const FETCH: u64 = 1 << 4;
     registers.error() & FETCH != 0 && address == registers.rip()
+}
+
+/// Whether the processor could look `address` up at all.
+const fn is_canonical(address: u64) -> bool {
+    ((address << 16) as i64 >> 16) as u64 == address
 }
 
 /// Exceptions of code that is prepared for them: the checked copy, and instructions that
@@ -383,9 +394,8 @@ fn protection(state: &State, machine: &dyn Machine, registers: &mut Registers<'_
         }
         _ => None,
     };
-    let canonical = |address: u64| ((address << 16) as i64 >> 16) as u64 == address;
     let address = operand
-        .filter(|address| !canonical(*address))
+        .filter(|address| !is_canonical(*address))
         .unwrap_or(u64::MAX);
     fault(
         machine,
@@ -405,8 +415,9 @@ fn fault(
     kind: FaultKind,
 ) -> Decision {
     // A jump to nowhere is a driver's: none of our own calls goes through its memory.
-    let jump =
-        kind == FaultKind::Page && access == FaultAccess::Execute && address == registers.rip();
+    let jump = matches!(kind, FaultKind::Page | FaultKind::GeneralProtection)
+        && access == FaultAccess::Execute
+        && address == registers.rip();
     if !jump && !machine.is_driver_code(registers.rip()) {
         return Decision::NotOurs;
     }

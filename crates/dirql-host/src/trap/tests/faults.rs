@@ -14,7 +14,7 @@ fn fault_of(runner: &Runner, code: &[u8], rax: u64) -> (FaultKind, FaultAccess, 
         fault.kind,
         fault.access,
         fault.address,
-        fault.instruction - runner.code_address(),
+        fault.instruction.wrapping_sub(runner.code_address()),
     )
 }
 
@@ -166,6 +166,25 @@ fn invalid_instructions_and_divisions_are_told_apart() {
     runner.twin.device.borrow_mut()[..4].fill(0xFF);
     let control = fault_of(&runner, &[0x0F, 0xAE, 0x10], layout::DEVICE.start);
     assert_eq!((control.0, control.3), (FaultKind::GeneralProtection, 0));
+}
+
+#[test]
+fn a_return_to_what_is_no_address_is_a_protection_fault() {
+    let runner = Runner::new();
+    let target = 0x5A5A_5A5A_5A5A_5A5A;
+    // push rax; ret: what is left of a frame that was overrun
+    let code = [0x50, 0xC3];
+    let (kind, access, address, instruction) = fault_of(&runner, &code, target);
+    assert_eq!(kind, FaultKind::GeneralProtection);
+    // Some processors complain at the target, others at the instruction.
+    let at_target = target.wrapping_sub(runner.code_address());
+    match instruction {
+        1 => assert_eq!((access, address), (FaultAccess::Read, u64::MAX)),
+        _ => assert_eq!(
+            (access, address, instruction),
+            (FaultAccess::Execute, target, at_target)
+        ),
+    }
 }
 
 #[test]
