@@ -164,6 +164,40 @@ fn a_driver_without_a_description_of_its_hardware_is_audited() {
     assert!(out.contains("device device0 (hostile)"), "{out}");
 }
 
+/// Its AddDevice refuses; what it made when it was loaded is there all the same.
+#[test]
+fn what_a_driver_named_when_it_was_loaded_is_used() {
+    let image = "crates/dirql/tests/drivers/careless.sys";
+    let (out, code) = dirql(&["audit", image, "--budget", "24"]);
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains("[DQ0460]"), "{out}");
+    assert!(
+        out.contains("note: device0 never started, so most of the driver was not tried: "),
+        "{out}"
+    );
+    let (out, _) = dirql(&["audit", image, "--trial", "life"]);
+    for step in [
+        r"[0] start device0 ",
+        r"[0] open \Device\Careless ",
+        r"[0] read \Device\Careless 4096 bytes",
+        r"[1] open \Device\Careless ",
+        r"[1] read \Device\Careless of another 4096 bytes",
+    ] {
+        assert!(out.contains(step), "{step}\n{out}");
+    }
+}
+
+/// Nothing was tried then, and nothing is clean.
+#[test]
+fn a_driver_that_says_no_when_it_is_loaded_is_not_audited() {
+    let image = "crates/dirql/tests/drivers/hostile.sys";
+    for arguments in [&["--budget", "24"][..], &["--trial", "life"]] {
+        let (out, code) = dirql(&[&["audit", image], arguments].concat());
+        assert_eq!(code, Some(3), "{out}");
+        assert!(out.contains("DriverEntry returned STATUS_"), "{out}");
+    }
+}
+
 #[test]
 fn a_trial_that_is_none_is_a_usage_error() {
     let image = "samples/edu-line-based/edu-line-based.sys";

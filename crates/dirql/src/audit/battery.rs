@@ -401,6 +401,7 @@ mod tests {
             messages: 4,
             line: false,
             ended: true,
+            ..RunFacts::default()
         };
         Facts {
             scenario: Some(run.clone()),

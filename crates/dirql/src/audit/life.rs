@@ -19,40 +19,57 @@ const LENGTHS: [u32; 7] = [0, 1, 3, 4, 16, 512, 4096];
 /// Lengths of input and output of device control requests.
 const SHAPES: [(usize, u32); 6] = [(0, 0), (1, 1), (3, 7), (4, 4), (64, 64), (4096, 4096)];
 
+/// Something that applications open.
+struct Used {
+    /// How steps call it.
+    name: String,
+    target: Target,
+    /// The devices that interrupt while it is open.
+    sources: Vec<String>,
+    /// What its driver says it handles.
+    requests: Vec<RequestKind>,
+}
+
 /// The threads: one that takes devices through their lives, one that uses them beside it.
+///
+/// What drivers made and named when they were loaded is used, too: the devices of a driver that
+/// finds its hardware by itself, and those through which applications control one that does not.
 pub(super) fn threads(bench: &Bench, codes: &[u32]) -> Vec<ThreadSpec> {
-    let devices: Vec<BenchDevice> = {
-        let devices = bench.state().devices.borrow();
-        let own = devices
-            .iter()
-            .filter(|device| default::is_for_a_driver(bench, device));
-        own.cloned().collect()
+    let (own, others): (Vec<BenchDevice>, Vec<BenchDevice>) = {
+        let devices = bench.state().devices.borrow().clone();
+        devices
+            .into_iter()
+            .partition(|device| default::is_for_a_driver(bench, device))
     };
-    if devices.is_empty() {
+    let named = named(bench, &others, codes);
+    if own.is_empty() && named.is_empty() {
         return vec![default::thread(bench)];
     }
     let mut first = Vec::new();
     let mut second = Vec::new();
-    for device in &devices {
+    let mut named = named.iter();
+    for device in &own {
         let name = &device.spec.name;
-        let requests = requests(bench, device, codes);
-        let user = format!("{name} of another");
-        first.extend(beginning(name));
-        second.push(Action::Wait(started(name)));
-        second.push(open(name, &user));
-        second.extend(use_all(name, &user, &requests));
-        second.push(close(&user));
-        second.push(Action::Signal(used(name)));
-        first.extend(use_all(name, name, &requests));
-        first.push(Action::Wait(used(name)));
+        let driver = device.installed.driver;
+        let object = driver.and_then(|index| bench.state().drivers.borrow().get(index)?.object);
+        let used = Used {
+            name: name.clone(),
+            target: Target::Device(name.clone()),
+            sources: vec![name.clone()],
+            requests: requests(bench, object, codes),
+        };
+        first.extend(beginning(&used));
+        share(&used, &mut first, &mut second);
+        // While the first device is there.
+        named
+            .by_ref()
+            .for_each(|named| use_named(named, &mut first, &mut second));
         first.extend(middle(name));
-        first.extend(use_all(
-            name,
-            name,
-            &requests[..requests.len().min(LENGTHS.len())],
-        ));
-        first.extend(end(name));
+        let few = &used.requests[..used.requests.len().min(LENGTHS.len())];
+        first.extend(used.all(name, few));
+        first.extend(end(&used));
     }
+    named.for_each(|named| use_named(named, &mut first, &mut second));
     let drivers = bench.state().drivers.borrow();
     let loaded = drivers
         .iter()
@@ -65,6 +82,46 @@ pub(super) fn threads(bench: &Bench, codes: &[u32]) -> Vec<ThreadSpec> {
     [first, second]
         .map(|actions| ThreadSpec::new(actions.into_iter().map(Step::from).collect()))
         .to_vec()
+}
+
+/// What drivers have made and named so far. The devices that no driver was added to interrupt for
+/// it: a driver from before plug and play may have connected to any of them.
+fn named(bench: &Bench, others: &[BenchDevice], codes: &[u32]) -> Vec<Used> {
+    let sources: Vec<String> = others.iter().map(|other| other.spec.name.clone()).collect();
+    let drivers = bench.state().drivers.borrow();
+    let objects = drivers.iter().filter_map(|driver| driver.object);
+    let names = objects.flat_map(|object| {
+        let names = bench.kernel().device_names(object).into_iter();
+        names.map(move |name| (object, name))
+    });
+    let used = names.map(|(object, name)| Used {
+        target: Target::Path(name.clone()),
+        name,
+        sources: sources.clone(),
+        requests: requests(bench, Some(object), codes),
+    });
+    used.collect()
+}
+
+/// What is there from the beginning is opened, used and closed.
+fn use_named(used: &Used, first: &mut Vec<Action>, second: &mut Vec<Action>) {
+    first.extend([Action::Signal(started(&used.name)), used.open(&used.name)]);
+    first.extend(used.interrupts());
+    share(used, first, second);
+    first.extend([Action::WaitIdle, close(&used.name)]);
+}
+
+/// Both threads use it, the second with a handle of its own.
+fn share(used: &Used, first: &mut Vec<Action>, second: &mut Vec<Action>) {
+    let name = &used.name;
+    let user = format!("{name} of another");
+    second.push(Action::Wait(started(name)));
+    second.push(used.open(&user));
+    second.extend(used.all(&user, &used.requests));
+    second.push(close(&user));
+    second.push(Action::Signal(self::used(name)));
+    first.extend(used.all(name, &used.requests));
+    first.push(Action::Wait(self::used(name)));
 }
 
 fn started(name: &str) -> String {
@@ -83,15 +140,6 @@ fn device(name: &str, request: DeviceRequest) -> Action {
     }
 }
 
-fn open(name: &str, handle: &str) -> Action {
-    Action::Open {
-        target: Target::Device(name.into()),
-        handle: handle.into(),
-        expect: Expect::Any,
-        if_possible: true,
-    }
-}
-
 fn close(handle: &str) -> Action {
     Action::Close {
         handle: handle.into(),
@@ -105,11 +153,12 @@ fn interrupt(name: &str) -> Action {
     }
 }
 
-fn beginning(name: &str) -> Vec<Action> {
+fn beginning(used: &Used) -> Vec<Action> {
+    let name = &used.name;
     vec![
         device(name, DeviceRequest::Start),
         Action::Signal(started(name)),
-        open(name, name),
+        used.open(name),
         interrupt(name),
     ]
 }
@@ -131,14 +180,15 @@ fn middle(name: &str) -> Vec<Action> {
 }
 
 /// It is removed, comes back, and is pulled out.
-fn end(name: &str) -> Vec<Action> {
+fn end(used: &Used) -> Vec<Action> {
+    let name = &used.name;
     vec![
         close(name),
         device(name, DeviceRequest::QueryRemove),
         device(name, DeviceRequest::CancelRemove),
         device(name, DeviceRequest::Remove),
         device(name, DeviceRequest::Start),
-        open(name, name),
+        used.open(name),
         interrupt(name),
         device(name, DeviceRequest::SurpriseRemove),
         close(name),
@@ -146,34 +196,51 @@ fn end(name: &str) -> Vec<Action> {
     ]
 }
 
-/// Sends everything, lets the device interrupt, cancels what is left, and looks at how it ended.
-fn use_all(name: &str, handle: &str, requests: &[RequestKind]) -> Vec<Action> {
-    let called = |index: usize| format!("{handle} {index}");
-    let send = requests
-        .iter()
-        .enumerate()
-        .map(|(index, request)| Action::Send {
+impl Used {
+    fn open(&self, handle: &str) -> Action {
+        Action::Open {
+            target: self.target.clone(),
             handle: handle.into(),
-            request: request.clone(),
+            expect: Expect::Any,
+            if_possible: true,
+        }
+    }
+
+    fn interrupts(&self) -> impl Iterator<Item = Action> {
+        self.sources.iter().map(|source| interrupt(source))
+    }
+
+    /// Sends `requests`, lets the devices interrupt, cancels what is left, and looks at how it
+    /// ended.
+    fn all(&self, handle: &str, requests: &[RequestKind]) -> Vec<Action> {
+        let called = |index: usize| format!("{handle} {index}");
+        let send = requests
+            .iter()
+            .enumerate()
+            .map(|(index, request)| Action::Send {
+                handle: handle.into(),
+                request: request.clone(),
+                name: called(index),
+            });
+        let cancel = (0..requests.len()).map(|index| Action::Cancel(called(index)));
+        let wait = (0..requests.len()).map(|index| Action::Await {
             name: called(index),
+            expected: Expected {
+                status: Expect::Any,
+                ..Expected::default()
+            },
         });
-    let cancel = (0..requests.len()).map(|index| Action::Cancel(called(index)));
-    let wait = (0..requests.len()).map(|index| Action::Await {
-        name: called(index),
-        expected: Expected {
-            status: Expect::Any,
-            ..Expected::default()
-        },
-    });
-    send.chain([interrupt(name), Action::Sleep(Duration::from_millis(5))])
-        .chain(cancel)
-        .chain(wait)
-        .collect()
+        send.chain(self.interrupts())
+            .chain([Action::Sleep(Duration::from_millis(5))])
+            .chain(cancel)
+            .chain(wait)
+            .collect()
+    }
 }
 
-/// The requests that a device's driver says it handles.
-fn requests(bench: &Bench, device: &BenchDevice, codes: &[u32]) -> Vec<RequestKind> {
-    let handles = |function| handles(bench, device, function);
+/// The requests that the driver of this driver object says it handles.
+fn requests(bench: &Bench, driver: Option<u64>, codes: &[u32]) -> Vec<RequestKind> {
+    let handles = |function| handles(bench, driver, function);
     let mut requests = Vec::new();
     if handles(major::IRP_MJ_WRITE) {
         requests.extend(LENGTHS.map(|length| RequestKind::Write {
@@ -208,14 +275,9 @@ fn requests(bench: &Bench, device: &BenchDevice, codes: &[u32]) -> Vec<RequestKi
     requests
 }
 
-/// Whether the driver of a device has put a routine of its own in a slot of its driver object.
-fn handles(bench: &Bench, device: &BenchDevice, function: u8) -> bool {
-    let drivers = bench.state().drivers.borrow();
-    let object = device
-        .installed
-        .driver
-        .and_then(|index| drivers.get(index)?.object);
-    let slot = object.and_then(|object| {
+/// Whether a driver has put a routine of its own in a slot of its driver object.
+fn handles(bench: &Bench, driver: Option<u64>, function: u8) -> bool {
+    let slot = driver.and_then(|object| {
         let object = bench
             .kernel()
             .read(DriverPtr::<DriverObject>::new(object))

@@ -20,6 +20,7 @@ mod trial;
 
 use std::rc::Rc;
 
+use dirql_abi::NtStatus;
 use dirql_explore::{Deviation, Points};
 use dirql_host::{Footprints, Watch};
 use dirql_kernel::WindowsVersion;
@@ -84,6 +85,9 @@ pub struct RunFacts {
     pub line: bool,
     /// Whether it came to its end.
     pub ended: bool,
+    /// The devices that drivers were asked to start and that never did, each with what the first
+    /// answer was.
+    pub never_started: Vec<(String, String)>,
 }
 
 impl RunFacts {
@@ -115,8 +119,22 @@ impl RunFacts {
                 matches!(resource, ResourceReport::Interrupt { message: false, .. })
             }),
             ended: report.verdict != Verdict::NoVerdict && report.ended_early.is_none(),
+            never_started: never_started(report),
         }
     }
+}
+
+fn never_started(report: &Report) -> Vec<(String, String)> {
+    let devices = report.devices.iter().filter_map(|device| {
+        let start = format!("start {}", device.name);
+        let asked = report.steps.iter().filter(|step| step.step == start);
+        let mut answers = asked.filter_map(|step| step.result.as_ref());
+        let first = answers.next()?;
+        let success = NtStatus::SUCCESS.to_string();
+        let has_started = *first == success || answers.any(|answer| *answer == success);
+        (!has_started).then(|| (device.name.clone(), first.clone()))
+    });
+    devices.collect()
 }
 
 /// How a trial is played, beside its scenario.
@@ -124,6 +142,8 @@ impl RunFacts {
 pub(crate) struct Manner {
     /// Expectations do not count, and what is left at the end is ended.
     lenient: bool,
+    /// Nothing is different from what happens by itself, so drivers have to be loaded.
+    must_load: bool,
     /// That devices are slower than a driver waits for is no fault of the driver's.
     excuses_haste: bool,
     /// Lives in place of the scenario's threads, with these control codes.
@@ -142,6 +162,7 @@ impl Manner {
         let (life, act) = (self.life.clone(), self.act);
         Settings {
             lenient: self.lenient,
+            must_load: self.must_load,
             hurried: settings.hurried.filter(|_| self.excuses_haste),
             waits_for_gone: act.is_some_and(|act| act.kind == ActKind::Pulled),
             pulls_at_end: self.pulls_at_end,
@@ -218,6 +239,7 @@ impl Audit {
         let life = trial.life || !self.has_threads();
         let manner = Manner {
             lenient: !trial.is_strict() || life,
+            must_load: *trial == Trial::life(),
             excuses_haste: true,
             life: life.then(|| self.codes.clone()),
             act: trial.act,

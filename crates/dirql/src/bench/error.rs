@@ -85,6 +85,8 @@ pub enum BenchError {
         driver: String,
         /// What it returned.
         status: NtStatus,
+        /// The last line that it printed; empty if it printed nothing.
+        said: String,
     },
     /// The driver's image has no entry point: it is loaded for others, never by itself.
     #[error("{0} has no entry point")]

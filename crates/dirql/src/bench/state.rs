@@ -164,6 +164,7 @@ impl State {
                 return Ok(Err(BenchError::DriverEntry {
                     driver: service,
                     status,
+                    said: String::new(),
                 }));
             }
         }
@@ -189,6 +190,7 @@ impl State {
             return Ok(Err(BenchError::DriverEntry {
                 driver: service,
                 status,
+                said: String::new(),
             }));
         }
         if let Some(host) = self.host.upgrade() {

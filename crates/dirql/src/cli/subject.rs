@@ -161,7 +161,12 @@ pub(crate) fn failure(error: &BenchError, windows: WindowsVersion) -> Failure {
         BenchError::NoEntryPoint(_) => {
             Some("it is a library of drivers; name the driver that uses it".into())
         }
-        BenchError::DriverEntry { .. } => Some("see what it did before: --trace -".into()),
+        BenchError::DriverEntry { said, .. } if said.is_empty() => {
+            Some("see what it did before: --trace -".into())
+        }
+        BenchError::DriverEntry { said, .. } => Some(format!(
+            "it printed `{said}`; see what else it did before: --trace -"
+        )),
         BenchError::NotInInf { .. } => {
             Some("choose a device that the INF is for, or move the INF away".into())
         }

@@ -66,6 +66,8 @@ pub struct Settings {
     pub outputs: Option<WriteOutput>,
     /// Expectations do not count, and what is left at the end is ended as after a failure.
     pub(crate) lenient: bool,
+    /// A driver that says no when it is loaded is an error all the same.
+    pub(crate) must_load: bool,
     /// Whether time has run faster than devices: expectations do not count from then on.
     pub(crate) hurried: Option<Rc<Cell<bool>>>,
     /// A driver that uses up its steps waits for a device that is gone.
@@ -139,6 +141,7 @@ pub(crate) fn play_to<R>(
     let prepare = settings.prepare.take();
     let manner = Manner {
         lenient: settings.lenient || settings.fail.or(scenario.fail).is_some(),
+        must_load: settings.must_load,
         waits_for_gone: settings.waits_for_gone,
         pulls_at_end: settings.pulls_at_end,
         hurried: settings.hurried.take().unwrap_or_default(),
@@ -176,6 +179,7 @@ pub(crate) fn play_to<R>(
 #[derive(Clone, Debug)]
 struct Manner {
     lenient: bool,
+    must_load: bool,
     waits_for_gone: bool,
     pulls_at_end: bool,
     /// Time has run faster than devices.
@@ -210,9 +214,17 @@ fn play_on(
         Err(BenchError::DriverEntry { .. })
             if !bench.findings().is_empty()
                 || bench.kernel().failure().is_some()
-                || manner.lenient =>
+                || manner.lenient && !manner.must_load =>
         {
             return Ok(gather::report(bench, scenario, &nothing_done));
+        }
+        Err(BenchError::DriverEntry { driver, status, .. }) => {
+            let said = prints.lines().pop().unwrap_or_default();
+            return Err(BenchError::DriverEntry {
+                driver,
+                status,
+                said,
+            });
         }
         Err(error) => return Err(error),
     }

@@ -45,6 +45,7 @@ pub(super) fn run(bench: &Bench, scenario: &Scenario, log: Log) -> Log {
     let thread = ThreadSpec::new(steps(bench, scenario));
     let manner = super::Manner {
         lenient: true,
+        must_load: false,
         waits_for_gone: false,
         pulls_at_end: false,
         hurried: Rc::default(),

@@ -157,6 +157,7 @@ fn all(
             most = effort.hunted
         ));
     }
+    report.notes.extend(never_started(&facts));
     let ends = supervisor.all(&groups, out)?;
     for (group, ends) in groups.iter().zip(ends) {
         report_group(&mut report, group, ends);
@@ -179,6 +180,15 @@ fn all(
         found.switches = switches;
     }
     Ok(report)
+}
+
+/// What a reader must know who thinks that a device was tried.
+fn never_started(facts: &Facts) -> impl Iterator<Item = String> {
+    let facts = facts.scenario.as_ref().or(facts.life.as_ref());
+    let devices = facts.into_iter().flat_map(|facts| &facts.never_started);
+    devices.map(|(device, answer)| {
+        format!("{device} never started, so most of the driver was not tried: {answer}")
+    })
 }
 
 fn effort(args: &args::Audit) -> Effort {
