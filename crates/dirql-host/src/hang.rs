@@ -18,6 +18,7 @@ use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::sync::Once;
 
+use dirql_abi::Irql;
 use dirql_kernel::mm::layout::IMAGES;
 use dirql_kernel::{Kernel, Outcome};
 use dirql_rules::ids;
@@ -207,7 +208,12 @@ fn general_registers(context: &libc::ucontext_t) -> [i64; 16] {
 /// Runs on the strand of the driver that hung, instead of it.
 fn hung(kernel: &Kernel, routine: u64) {
     let message = "the routine used up its budget of processor time without calling the kernel or touching a device";
-    let _ = kernel.find_at(ids::HANG, message.into(), kernel.here_at(routine), None);
+    let kept = if kernel.irql() < Irql::DISPATCH {
+        None
+    } else {
+        kernel.kept_from_running()
+    };
+    let _ = kernel.find_at(ids::HANG, message.into(), kernel.here_at(routine), kept);
     kernel.end(Outcome::Finding);
 }
 

@@ -23,6 +23,7 @@ pub mod native;
 
 mod checkpoint;
 mod data_exports;
+mod driver_state;
 mod enter;
 mod exception;
 mod hang;

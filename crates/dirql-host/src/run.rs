@@ -12,6 +12,7 @@ use dirql_kernel::{Access, BadAddress, CallSite, Kernel, Outcome, Platform, Stop
 use dirql_rules::Context;
 
 use crate::data_exports;
+use crate::driver_state;
 use crate::enter::call_driver;
 use crate::exception::{self, Active, Crossing, Pending};
 use crate::loader::LoadedImage;
@@ -463,6 +464,10 @@ impl Platform for LinuxPlatform {
     #[inline]
     fn call_site(&self) -> CallSite {
         self.site.get()
+    }
+
+    fn driver_state(&self, site: CallSite) -> Option<u64> {
+        driver_state::number(self, site)
     }
 
     fn original(&self, address: u64) -> u64 {

@@ -179,7 +179,7 @@ impl Kernel {
             }
         }
         let result = body(self)?;
-        self.report.name_ddi(name);
+        self.report.ddi_is_done(name);
         if self.report.is_recording() {
             self.event(Event::DdiLeave {
                 name,

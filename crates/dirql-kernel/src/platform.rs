@@ -128,6 +128,14 @@ pub trait Platform {
     /// pointer there; zero when there is none.
     fn call_site(&self) -> CallSite;
 
+    /// A number for what the code that called the kernel at `site` goes on with: the registers that a
+    /// call preserves, what of the stack is in use, and the memory that drivers can write to. What the
+    /// kernel alone writes to is left out. `None` if it cannot be told.
+    fn driver_state(&self, site: CallSite) -> Option<u64> {
+        let _ = site;
+        None
+    }
+
     /// The driver's own instruction that runs at `address`, where it may run as a copy.
     fn original(&self, address: u64) -> u64 {
         address

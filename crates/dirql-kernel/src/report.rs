@@ -19,9 +19,21 @@ pub(crate) struct CurrentDdi {
     site: CallSite,
     /// What the processor was running.
     context: Option<Context>,
+    /// It is carried out, and returns.
+    done: bool,
 }
 
 impl CurrentDdi {
+    /// Its name, if a driver has called one.
+    pub(crate) const fn name(self) -> Option<&'static str> {
+        self.name
+    }
+
+    /// The instruction after the call.
+    pub(crate) const fn return_address(self) -> u64 {
+        self.site.return_address
+    }
+
     /// What the processor was running when the driver called; `None` if no driver did.
     pub(crate) const fn context(self) -> Option<Context> {
         self.context
@@ -66,15 +78,34 @@ impl Report {
             name: Some(name),
             site,
             context: Some(context),
+            done: false,
         });
     }
 
-    /// A nested call has overwritten the name; the site is looked up again by need.
-    pub(crate) fn name_ddi(&self, name: &'static str) {
+    /// The routine is carried out. A nested call has overwritten the name; the site is looked up
+    /// again by need.
+    pub(crate) fn ddi_is_done(&self, name: &'static str) {
         self.ddi.set(CurrentDdi {
             name: Some(name),
+            done: true,
             ..self.ddi.get()
         });
+    }
+
+    /// Where the driver goes on, if a routine that it has called is about to return.
+    pub(crate) fn returns_to(&self) -> Option<CallSite> {
+        let ddi = self.ddi.get();
+        ddi.done.then_some(ddi.site)
+    }
+
+    /// Whether a routine that a driver has called is carried out.
+    pub(crate) fn is_in_ddi(&self) -> bool {
+        self.ddi.get().name.is_some()
+    }
+
+    /// The driver's instruction that waits until the kernel has attended to something, or 0.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.waiting.get()
     }
 
     pub(crate) fn leave_ddi(&self) {

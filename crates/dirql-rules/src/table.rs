@@ -527,6 +527,10 @@ rules! {
         "FloatingSave is FALSE",
         "pass FALSE; nothing is saved for it, and an ISR needs no floating point",
         "wdm.IoConnectInterrupt, Parameters", "nothing";
+    LIVELOCK = 579, Error,
+        "a loop at or above DISPATCH_LEVEL does not wait for what cannot run before it ends",
+        "leave the loop when a turn of it has changed nothing; what it waits for needs the processor, or the lock, that the loop holds",
+        "Managing Hardware Priorities; Preventing Errors and Deadlocks While Using Spin Locks", "0x133 DPC_WATCHDOG_VIOLATION, 0x101 CLOCK_WATCHDOG_TIMEOUT";
     SYSTEM_CALL = 600, Error,
         "a driver calls the kernel through its exports",
         "call the Zw routine of the same name; the instruction is for user mode",

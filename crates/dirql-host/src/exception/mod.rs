@@ -33,6 +33,7 @@ use std::panic::AssertUnwindSafe;
 
 use dirql_abi::NtStatus;
 use dirql_abi::exception::{DispatcherContext, ExceptionRecord, MAXIMUM_PARAMETERS};
+use dirql_image::unwind::Registers;
 use dirql_kernel::{CallSite, Kernel, Outcome, Platform, Stop};
 
 use crate::exception::cpu::Cpu;
@@ -87,17 +88,23 @@ pub(crate) struct Crossing {
 
 /// The driver frames below the caller of the kernel routine that runs, from the inside out.
 pub(crate) fn frames_of_caller(platform: &LinuxPlatform) -> Vec<u64> {
+    registers_of_caller(platform).map_or_else(Vec::new, |registers| {
+        frames::addresses(platform, &Cpu::from_registers(&registers))
+    })
+}
+
+/// The registers that a call preserves, as they are in the driver that called the kernel routine
+/// that runs.
+pub(crate) fn registers_of_caller(platform: &LinuxPlatform) -> Option<Registers> {
     let mut registers = own_frames::here();
     let stack = |address| platform.strands.read_stack(address);
     for _ in 0..own_frames::MOST {
-        if own_frames::step(&mut registers, stack).is_none() {
-            break;
-        }
+        own_frames::step(&mut registers, stack)?;
         if platform.has_frames(registers.rip) {
-            return frames::addresses(platform, &Cpu::from_registers(&registers));
+            return Some(registers);
         }
     }
-    Vec::new()
+    None
 }
 
 /// A routine that the driver called at `site` does not return: `stop` says why. If this

@@ -148,6 +148,7 @@ impl Kernel {
             });
         }
         self.ke.patience.device_is_written();
+        self.ke.polls.counts();
         self.write_space(Space::Port, u64::from(port), width, value);
     }
 
@@ -183,6 +184,7 @@ impl Kernel {
             });
         }
         self.ke.patience.device_is_written();
+        self.ke.polls.counts();
         self.write_space(Space::Memory, physical, width, value);
     }
 

@@ -221,6 +221,13 @@ impl Kernel {
         self.ring(alarm, action);
     }
 
+    /// Time has passed that no processor has spent, `by_100ns`.
+    pub(super) fn is_no_processors_time(&self, by_100ns: u64) {
+        let clock = &self.ke.clock;
+        clock.skipped.set(clock.skipped.get() + by_100ns);
+        self.ke.patience.does_not_count(by_100ns);
+    }
+
     /// Whether the code that runs may take until this alarm: at most so much longer than it says,
     /// counted since all processors had nothing to do.
     pub(super) fn code_may_take_until(&self, alarm: Alarm) -> bool {

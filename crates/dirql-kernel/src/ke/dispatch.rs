@@ -68,6 +68,7 @@ impl Kernel {
         let ddi = self.report.suspend_ddi();
         let processor = self.processor();
         let context = processor.context.get();
+        let interrupted = self.interrupt_begins(ddi);
         let level = self.set_irql(Irql(vector.class()));
         if self.report.is_recording() {
             self.event(Event::Delivered(vector));
@@ -88,6 +89,7 @@ impl Kernel {
         }
         self.set_irql(level);
         processor.context.set(context);
+        self.interrupt_is_over(interrupted);
         self.report.resume_ddi(ddi);
         Ok(())
     }

@@ -418,6 +418,7 @@ impl Kernel {
     pub(super) fn run_dpc_routine(&self, address: u64, image: &KDpc, expected: Irql) -> Ddi<()> {
         let routine = image.deferred_routine;
         let outer = self.processor().context.replace(Context::Dpc);
+        self.stretch_begins();
         if self.report.is_recording() {
             self.event(Event::DpcEnter {
                 dpc: address,

@@ -17,8 +17,10 @@ pub trait Intruder {
 }
 
 pub(super) struct Intrusion {
-    /// The step from which on the intruder acts.
+    /// The step from which on somebody is to be asked.
     pub(super) due: Cell<u64>,
+    /// The step from which on the intruder acts.
+    acts: Cell<u64>,
     intruder: RefCell<Option<Rc<dyn Intruder>>>,
 }
 
@@ -26,6 +28,7 @@ impl Default for Intrusion {
     fn default() -> Self {
         Self {
             due: Cell::new(u64::MAX),
+            acts: Cell::new(u64::MAX),
             intruder: RefCell::default(),
         }
     }
@@ -35,16 +38,28 @@ impl Kernel {
     /// From step `first` on, `intruder` acts.
     pub fn set_intruder(&self, first: u64, intruder: Rc<dyn Intruder>) {
         *self.ke.intrusion.intruder.borrow_mut() = Some(intruder);
-        self.ke.intrusion.due.set(first);
+        self.ke.intrusion.acts.set(first);
+        self.ask_at(first);
+    }
+
+    /// Somebody wants to be asked at `step`.
+    pub(super) fn ask_at(&self, step: u64) {
+        let due = &self.ke.intrusion.due;
+        due.set(due.get().min(step));
     }
 
     #[cold]
     pub(super) fn intrude(&self) {
         // What it does is not a step of its own.
-        self.ke.intrusion.due.set(u64::MAX);
-        let intruder = self.ke.intrusion.intruder.borrow().clone();
-        if let Some(intruder) = intruder {
-            self.ke.intrusion.due.set(intruder.intrude(self));
+        let intrusion = &self.ke.intrusion;
+        intrusion.due.set(u64::MAX);
+        let intruder = intrusion.intruder.borrow().clone();
+        if let Some(intruder) = intruder.filter(|_| self.step() >= intrusion.acts.get()) {
+            intrusion.acts.set(intruder.intrude(self));
         }
+        if self.step() >= self.ke.livelock.due.get() {
+            self.look_for_repetition();
+        }
+        self.ask_at(intrusion.acts.get().min(self.ke.livelock.due.get()));
     }
 }

@@ -27,6 +27,9 @@ impl Kernel {
             processor.lapic.borrow_mut().set_tpr_class(to.0);
             if to >= Irql::DISPATCH {
                 self.hide_pageable();
+                if from < Irql::DISPATCH {
+                    self.stretch_begins();
+                }
             }
             if self.report.is_recording() {
                 self.event(Event::Irql { from, to });

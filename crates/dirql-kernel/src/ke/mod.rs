@@ -20,6 +20,8 @@ pub(crate) mod interrupt;
 mod intrude;
 mod ipi;
 mod irql;
+mod kept;
+mod livelock;
 mod lock_order;
 mod mutex;
 mod nmi;
@@ -105,13 +107,14 @@ pub(crate) struct Ke {
     nudge: nudge::Nudge,
     choices: choice::Choices,
     intrusion: intrude::Intrusion,
+    livelock: livelock::Livelock,
     pub(crate) interrupts: interrupt::Interrupts,
     claims: claims::Claims,
     locks: spin_lock::Locks,
     reader_writer_locks: reader_writer_lock::ReaderWriterLocks,
     lock_order: lock_order::LockOrder,
     clock: clock::Clock,
-    polls: poll::Polls,
+    pub(crate) polls: poll::Polls,
     threads: thread::Threads,
     waits: wait::Waits,
     apcs: apc::Apcs,

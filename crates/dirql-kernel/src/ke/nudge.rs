@@ -84,7 +84,7 @@ impl Kernel {
         true
     }
 
-    fn is_any_other_runnable(&self) -> bool {
+    pub(super) fn is_any_other_runnable(&self) -> bool {
         let me = self.processor().id;
         self.processors()
             .iter()

@@ -136,7 +136,12 @@ impl Kernel {
                 looks.saturating_mul(times)
             ),
         };
-        Err(self.find_fatal(ids::HANG, message, None))
+        let kept = if self.irql() < Irql::DISPATCH {
+            None
+        } else {
+            self.kept_from_running()
+        };
+        Err(self.find_fatal(ids::HANG, message, kept))
     }
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct Polls {
     /// Something has happened since, which the driver may have waited for.
     disturbed: Cell<bool>,
     repeats: Cell<u32>,
+    /// How often something has happened, a device or a clock was looked at, or a device written to.
+    events: Cell<u64>,
 }
 
 impl Polls {
@@ -40,6 +42,18 @@ impl Polls {
     #[inline]
     pub(super) fn something_happens(&self) {
         self.disturbed.set(true);
+        self.counts();
+    }
+
+    /// The driver sees or does something outside its memory.
+    #[inline]
+    pub(crate) fn counts(&self) {
+        self.events.set(self.events.get() + 1);
+    }
+
+    /// How often something has happened that is not in the driver's memory.
+    pub(super) fn events(&self) -> u64 {
+        self.events.get()
     }
 
     /// Whether a read brought nothing new, and how many before it did not either.
@@ -91,6 +105,7 @@ impl Kernel {
     /// Unless it looks at a clock, the driver has not spent it: one that reads zeros out of a
     /// buffer does not wait.
     pub(crate) fn polled(&self, what: u64, value: u64, least_100ns: u64) {
+        self.ke.polls.counts();
         let repeats = self.ke.polls.repeats(self.step(), what, value);
         if repeats > 0 {
             self.ke.patience.looks();

@@ -12,6 +12,7 @@ use dirql_rules::{Context, Place};
 
 use crate::ke::dpc::DpcState;
 use crate::ke::interrupt::ChainId;
+use crate::ke::kept::Kept;
 use crate::ke::thread::ThreadId;
 use crate::platform::StrandId;
 use crate::{DriverPtr, Event, Kernel, at};
@@ -128,6 +129,10 @@ pub struct Processor {
     pub(crate) isr: Cell<u64>,
     /// Where a driver has raised the level, while it is as high.
     pub(crate) raised: RefCell<Option<Place>>,
+    /// What it keeps from running.
+    pub(super) kept: Kept,
+    /// Turns that what runs has spent at or above DISPATCH_LEVEL in routines of the kernel.
+    pub(super) high_turns: Cell<u32>,
 }
 
 impl Processor {
@@ -153,6 +158,8 @@ impl Processor {
             taken_in_a_row: Cell::new(0),
             isr: Cell::new(0),
             raised: RefCell::default(),
+            kept: Kept::default(),
+            high_turns: Cell::default(),
         }
     }
 

@@ -90,12 +90,17 @@ impl Kernel {
     pub(super) fn begin_turn(&self, step: u64) -> Ddi<()> {
         self.ke.turn_started.set(step);
         if step > self.config().max_steps {
-            self.end(Outcome::Budget);
-            return Err(Stop::Ended);
+            if !self.may_be_livelock() {
+                self.end(Outcome::Budget);
+                return Err(Stop::Ended);
+            }
+            // It goes on as it does by itself, until it is known whether it ends.
+            self.let_choose(false);
         }
         self.pass_time(TURN_100NS);
         self.check_dpc_watchdog()?;
         self.check_patience()?;
+        self.watch_for_livelock()?;
         let processor = self.processor();
         if !processor.dpc_queue.borrow().is_empty() {
             // What the clock interrupt does for DPCs that nobody has asked to be run at once.
@@ -410,7 +415,9 @@ impl Kernel {
             return Ok(());
         }
         self.processor().spin.set(Some(spin));
+        self.note_wait(true);
         self.hand_over(true);
+        self.note_wait(false);
         self.processor().spin.set(None);
         if self.has_ended() {
             return Err(Stop::Ended);

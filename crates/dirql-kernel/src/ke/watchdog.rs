@@ -86,7 +86,8 @@ impl Kernel {
                 total * TICK / 10_000_000
             ),
         };
-        self.find_at(ids::HANG, message, self.here_at(running.routine), None)?;
+        let kept = self.kept_from_running();
+        self.find_at(ids::HANG, message, self.here_at(running.routine), kept)?;
         Err(BugCheck::new(code::DPC_WATCHDOG_VIOLATION, parameters).into())
     }
 }

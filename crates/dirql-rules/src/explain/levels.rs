@@ -88,6 +88,9 @@ super::explanations! {
 557: "One word is read before the change and the other after it; together they never were.",
 "low = Extension->Low; high = Extension->High;      // the ISR writes both",
 "KeSynchronizeExecution(Extension->Interrupt, CopyBoth, &copy);";
+579: "What has raised its level keeps its processor: the thread that it interrupted, other DPCs and whoever wants its locks wait until it is done. A loop that waits for one of them never is. IoCsqRemoveNextIrp passes over requests that are being cancelled, for example, and the list stays as it is until their cancel routine, which was interrupted, goes on.",
+"while (!IsListEmpty(&Extension->Requests)) {          // in a DPC\n    irp = IoCsqRemoveNextIrp(&Extension->Csq, NULL);\n    if (irp != NULL) Complete(irp);\n}",
+"while ((irp = IoCsqRemoveNextIrp(&Extension->Csq, NULL)) != NULL)\n    Complete(irp);                     // those being cancelled are their cancel routine's";
 605: "Completion routines of the drivers above run inside IoCompleteRequest. They may send the next request, which asks for the same lock.",
 "KeAcquireSpinLock(&Lock, &irql);\nRemoveEntryList(&Irp->Tail.Overlay.ListEntry);\nIoCompleteRequest(Irp, IO_NO_INCREMENT);\nKeReleaseSpinLock(&Lock, irql);",
 "KeAcquireSpinLock(&Lock, &irql);\nRemoveEntryList(&Irp->Tail.Overlay.ListEntry);\nKeReleaseSpinLock(&Lock, irql);\nIoCompleteRequest(Irp, IO_NO_INCREMENT);";

@@ -128,7 +128,7 @@ pub fn badness(finding: &FindingReport) -> (u8, String) {
     let class = match (&*finding.severity, &*finding.rule) {
         // What stops the system, or dirql's process, comes first.
         ("error", "DQ0001" | "DQ0450" | "DQ0301" | "DQ0302") => 0,
-        ("error", "DQ0003" | "DQ0110" | "DQ0111") => 1,
+        ("error", "DQ0003" | "DQ0110" | "DQ0111" | "DQ0579") => 1,
         ("error", "DQ0180") => 3,
         ("error", _) => 2,
         ("warning", _) => 4,
