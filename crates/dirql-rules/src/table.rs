@@ -531,6 +531,30 @@ rules! {
         "a loop at or above DISPATCH_LEVEL does not wait for what cannot run before it ends",
         "leave the loop when a turn of it has changed nothing; what it waits for needs the processor, or the lock, that the loop holds",
         "Managing Hardware Priorities; Preventing Errors and Deadlocks While Using Spin Locks", "0x133 DPC_WATCHDOG_VIOLATION, 0x101 CLOCK_WATCHDOG_TIMEOUT";
+    TABLE_ENTRY = 580, Advice,
+        "an MSI-X table is told of entries and messages that there are",
+        "look at MessageCount, which can be smaller than what the device was asked for, and at GetTableSize",
+        "wdm.PCI_MSIX_SET_ENTRY; wdm.PCI_MSIX_MASKUNMASK_ENTRY", "STATUS_INVALID_PARAMETER";
+    MERGED_MESSAGES = 581, Warning,
+        "an ISR for messages takes all that its device has for it, however few calls there are",
+        "look at the device until it has nothing more, and take no count of messages for a count of events",
+        "Intel SDM volume 3, Interrupt Acceptance for Fixed Interrupts; Using Interrupt Resource Descriptors", "work stays in the device until it interrupts again";
+    ISR_DISOWNS = 582, Warning,
+        "an ISR returns TRUE if its device interrupted",
+        "return TRUE whenever the device had a cause, also if nothing more is to be done for it",
+        "wdm.KSERVICE_ROUTINE, Return value", "other ISRs of the line are called for nothing; a latched line that is shared may be lost";
+    EXCESS_MASK = 583, Advice,
+        "an interrupt is connected on processors of its descriptor's affinity only",
+        "pass u.Interrupt.Affinity as ProcessorEnableMask, not a mask of all processors",
+        "wdm.IoConnectInterrupt, Parameters; wdm.IoConnectInterruptEx", "interrupt objects that are never used; a mask of another group's processors";
+    LATE_WRITE = 584, Warning,
+        "an ISR requests its DPC when it is done with what the DPC looks at",
+        "make IoRequestDpc or KeInsertQueueDpc the last thing that the ISR does: the DPC may be queued already, on another processor, and run at once",
+        "Writing an ISR; wdm.IoRequestDpc, Remarks", "";
+    DPC_TAKEN_FOR_DONE = 585, Error,
+        "a DPC that KeRemoveQueueDpc does not find may be running",
+        "call KeFlushQueuedDpcs after KeRemoveQueueDpc, whatever that returns, and free then",
+        "wdm.KeRemoveQueueDpc, Return value; wdm.KeFlushQueuedDpcs, Remarks", "memory damage";
     SYSTEM_CALL = 600, Error,
         "a driver calls the kernel through its exports",
         "call the Zw routine of the same name; the instruction is for user mode",

@@ -323,11 +323,11 @@ fn nobody_answers_where_a_device_was_that_was_pulled_out() {
         "edu0",
     );
     let memory = bench.resources("edu0").unwrap().into_iter();
-    let window = memory.filter_map(|resource| match resource {
+    let mut window = memory.filter_map(|resource| match resource {
         Resource::Memory { base, .. } => Some(base),
         _ => None,
     });
-    let base = window.last().expect("a window of registers");
+    let base = window.next_back().expect("a window of registers");
     let identification = || bench.kernel().read_device(base, Width::U32);
     assert_eq!(identification(), 0x0100_00ED);
     bench.surprise_remove("edu0").unwrap();

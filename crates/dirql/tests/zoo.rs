@@ -144,6 +144,7 @@ zoo! {
     allocated_twice: "allocated-twice", "DQ0150", 1, "ddi";
     armed_late: "armed-late", "DQ0180", 1, "ddi";
     busy_flag: "busy-flag", "DQ0180", 2, "ddi";
+    cancel_and_drain: "cancel-and-drain", "DQ0579", 2, "ddi";
     dpc_after_free: "dpc-after-free", "DQ0535", 0, "ddi";
     dpc_arguments: "dpc-arguments", "DQ0143", 1, "ddi";
     dpc_initialised_again: "dpc-initialised-again", "DQ0140", 1, "ddi";
@@ -163,7 +164,7 @@ zoo! {
     missed_wakeup: "missed-wakeup", "DQ0180", 1, "ddi";
     reference_count: "reference-count", "DQ0151", 1, "ddi";
     reference_plain: "reference-plain", "DQ0180", 2, "access";
-    remove_queue_dpc: "remove-queue-dpc", "DQ0140", 2, "ddi";
+    remove_queue_dpc: "remove-queue-dpc", "DQ0585", 2, "ddi";
     ring_torn: "ring-torn", "DQ0180", 1, "access";
     state_word: "state-word", "DQ0180", 2, "access";
     stop_and_write: "stop-and-write", "DQ0001", 2, "ddi";

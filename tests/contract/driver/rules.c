@@ -610,6 +610,61 @@ static VOID KeepDescriptor(PDEVICE Device)
     }
 }
 
+/* The mask of all processors there could be. */
+static VOID BreakMaskOfAll(PDEVICE Device)
+{
+    IO_CONNECT_INTERRUPT_PARAMETERS connect;
+
+    FillFully(Device, &connect, 0);
+    connect.FullySpecified.ProcessorEnableMask = (KAFFINITY)-1;
+    if (NT_SUCCESS(IoConnectInterruptEx(&connect))) {
+        Device->Version = connect.Version;
+        Disconnect(Device);
+    }
+}
+
+/* --- 5, 10: a passive-level interrupt has no spin lock ---------------------------- */
+
+static BOOLEAN ConnectPassive(PDEVICE Device, PKSPIN_LOCK Lock)
+{
+    IO_CONNECT_INTERRUPT_PARAMETERS connect;
+
+    FillFully(Device, &connect, 0);
+    connect.FullySpecified.Irql = PASSIVE_LEVEL;
+    connect.FullySpecified.SynchronizeIrql = PASSIVE_LEVEL;
+    connect.FullySpecified.SpinLock = Lock;
+    if (!NT_SUCCESS(IoConnectInterruptEx(&connect)))
+        return FALSE;
+    Device->Version = connect.Version;
+    return TRUE;
+}
+
+static VOID BreakPassiveLock(PDEVICE Device)
+{
+    KIRQL before;
+
+    if (!ConnectPassive(Device, NULL))
+        return;
+    before = KeAcquireInterruptSpinLock(Device->Objects[0]);
+    KeReleaseInterruptSpinLock(Device->Objects[0], before);
+    Disconnect(Device);
+}
+
+static VOID KeepPassiveLock(PDEVICE Device)
+{
+    if (!ConnectPassive(Device, NULL))
+        return;
+    KeSynchronizeExecution(Device->Objects[0], Section, Device);
+    Disconnect(Device);
+}
+
+static VOID BreakLockOfPassive(PDEVICE Device)
+{
+    KeInitializeSpinLock(&Device->InterruptLock);
+    if (ConnectPassive(Device, &Device->InterruptLock))
+        Disconnect(Device);
+}
+
 /* --- 16 to 20, 23: disconnecting ----------------------------------------------- */
 
 static VOID DisconnectFully(PDEVICE Device, ULONG Version)
@@ -838,6 +893,32 @@ static VOID KeepClaim(PDEVICE Device)
     Device->OnStop = Disconnect;
 }
 
+static BOOLEAN NTAPI IsrThatDisowns(PKINTERRUPT Interrupt, PVOID Context)
+{
+    UNREFERENCED_PARAMETER(Interrupt);
+    Silence(Context);
+    return FALSE;
+}
+
+static VOID ServeTwice(PDEVICE Device, PKSERVICE_ROUTINE Routine)
+{
+    if (!Connect(Device, Routine))
+        return;
+    Interrupt(Device);
+    Interrupt(Device);
+    Disconnect(Device);
+}
+
+static VOID BreakDisown(PDEVICE Device)
+{
+    ServeTwice(Device, IsrThatDisowns);
+}
+
+static VOID KeepDisown(PDEVICE Device)
+{
+    ServeTwice(Device, Isr);
+}
+
 static BOOLEAN NTAPI IsrThatOnlyClaims(PKINTERRUPT Interrupt, PVOID Context)
 {
     UNREFERENCED_PARAMETER(Interrupt);
@@ -908,6 +989,113 @@ static VOID BreakFloatingSave(PDEVICE Device)
     if (NT_SUCCESS(ConnectOld(Device, Device->Assigned[0].u.Interrupt.Vector, TRUE)))
         IoDisconnectInterrupt(Device->Objects[0]);
     Device->Objects[0] = NULL;
+}
+
+/* --- 27, 28: messages --------------------------------------------------------------- */
+
+static VOID Wait(VOID)
+{
+    LARGE_INTEGER millisecond;
+
+    millisecond.QuadPart = -10 * 1000;
+    KeDelayExecutionThread(KernelMode, FALSE, &millisecond);
+}
+
+static BOOLEAN ConnectMessagesTo(PDEVICE Device, PKMESSAGE_SERVICE_ROUTINE Routine, PKSPIN_LOCK Lock)
+{
+    IO_CONNECT_INTERRUPT_PARAMETERS connect;
+    ULONG i;
+
+    FillMessages(Device, &connect);
+    connect.MessageBased.MessageServiceRoutine = Routine;
+    connect.MessageBased.SpinLock = Lock;
+    for (i = 0; Lock != NULL && i < Device->Interrupts; i++)
+        if (Device->Assigned[i].u.MessageInterrupt.Translated.Level > connect.MessageBased.SynchronizeIrql)
+            connect.MessageBased.SynchronizeIrql = (KIRQL)Device->Assigned[i].u.MessageInterrupt.Translated.Level;
+    if (!NT_SUCCESS(IoConnectInterruptEx(&connect)))
+        return FALSE;
+    Device->Version = connect.Version;
+    return TRUE;
+}
+
+/* Takes one completion, as if each had a message of its own. */
+static BOOLEAN NTAPI IsrOfOneCompletion(PKINTERRUPT Interrupt, PVOID Context, ULONG Message)
+{
+    UNREFERENCED_PARAMETER(Interrupt);
+    UNREFERENCED_PARAMETER(Message);
+    if (Get(Context, COMPLETIONS(0)) == 0)
+        return FALSE;
+    Set(Context, COMPLETIONS(0), 1);
+    return TRUE;
+}
+
+/* Two messages while none is served. */
+static VOID ServeMerged(PDEVICE Device, PKMESSAGE_SERVICE_ROUTINE Routine)
+{
+    KIRQL old;
+
+    if (!ConnectMessagesTo(Device, Routine, NULL))
+        return;
+    Interrupt(Device);
+    Wait();
+    old = Raise(HIGH_LEVEL);
+    Interrupt(Device);
+    Interrupt(Device);
+    KeLowerIrql(old);
+    Wait();
+    Silence(Device);
+    Disconnect(Device);
+}
+
+static VOID BreakMergedMessages(PDEVICE Device)
+{
+    ServeMerged(Device, IsrOfOneCompletion);
+}
+
+static VOID KeepMergedMessages(PDEVICE Device)
+{
+    ServeMerged(Device, IsrOfMessages);
+}
+
+static BOOLEAN NTAPI IsrThatCounts(PKINTERRUPT Interrupt, PVOID Context, ULONG Message)
+{
+    PDEVICE device = Context;
+    ULONG completions = Get(device, COMPLETIONS(Message));
+
+    UNREFERENCED_PARAMETER(Interrupt);
+    if (completions == 0)
+        return FALSE;
+    Set(device, COMPLETIONS(Message), completions);
+    device->Count += completions;
+    return TRUE;
+}
+
+/* The messages of two queues, on two processors. */
+static VOID ServeTwoQueues(PDEVICE Device, PKSPIN_LOCK Lock)
+{
+    KIRQL old;
+
+    if (!ConnectMessagesTo(Device, IsrThatCounts, Lock))
+        return;
+    Set(Device, REQUESTS(0), 1);
+    KeStallExecutionProcessor(40);
+    old = Raise(HIGH_LEVEL);
+    Set(Device, REQUESTS(1), 1);
+    KeStallExecutionProcessor(40);
+    KeLowerIrql(old);
+    Wait();
+    Disconnect(Device);
+}
+
+static VOID BreakMessagesTogether(PDEVICE Device)
+{
+    ServeTwoQueues(Device, NULL);
+}
+
+static VOID KeepMessagesTogether(PDEVICE Device)
+{
+    KeInitializeSpinLock(&Device->InterruptLock);
+    ServeTwoQueues(Device, &Device->InterruptLock);
 }
 
 /* --- 29, 30: what a connect gave -------------------------------------------------- */
@@ -1086,6 +1274,100 @@ static VOID BreakFlushInDpc(PDEVICE Device)
     KeInsertQueueDpc(&Device->Dpc, NULL, NULL);
 }
 
+static VOID NTAPI DeferredLook(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2)
+{
+    PDEVICE device = Context;
+
+    UNREFERENCED_PARAMETER(Dpc);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    InterlockedExchangeAdd((PLONG)&device->Seen, device->Count);
+}
+
+static BOOLEAN NTAPI IsrThatRequestsFirst(PKINTERRUPT Interrupt, PVOID Context)
+{
+    PDEVICE device = Context;
+
+    UNREFERENCED_PARAMETER(Interrupt);
+    if (!Silence(device))
+        return FALSE;
+    KeInsertQueueDpc(&device->Dpc, NULL, NULL);
+    device->Count++;
+    return TRUE;
+}
+
+static BOOLEAN NTAPI IsrThatRequestsLast(PKINTERRUPT Interrupt, PVOID Context)
+{
+    PDEVICE device = Context;
+
+    UNREFERENCED_PARAMETER(Interrupt);
+    if (!Silence(device))
+        return FALSE;
+    device->Count++;
+    KeInsertQueueDpc(&device->Dpc, NULL, NULL);
+    return TRUE;
+}
+
+static VOID BreakRequestFirst(PDEVICE Device)
+{
+    KeInitializeDpc(&Device->Dpc, DeferredLook, Device);
+    Serve(Device, IsrThatRequestsFirst);
+    KeFlushQueuedDpcs();
+}
+
+static VOID KeepRequestLast(PDEVICE Device)
+{
+    KeInitializeDpc(&Device->Dpc, DeferredLook, Device);
+    Serve(Device, IsrThatRequestsLast);
+    KeFlushQueuedDpcs();
+}
+
+/* Runs until it is told to end. */
+static VOID NTAPI DeferredSlow(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2)
+{
+    PDEVICE device = Context;
+
+    UNREFERENCED_PARAMETER(Dpc);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    InterlockedExchange((PLONG)&device->Seen, 1);
+    while (InterlockedCompareExchange((PLONG)&device->Count, 0, 0) == 0)
+        YieldProcessor();
+}
+
+static VOID RemoveSlow(PDEVICE Device, BOOLEAN Flush)
+{
+    PKDPC dpc = ExAllocatePoolWithTag(NonPagedPool, sizeof(KDPC), TAG);
+
+    if (dpc == NULL)
+        return;
+    Device->Seen = Device->Count = 0;
+    KeInitializeDpc(dpc, DeferredSlow, Device);
+    KeSetTargetProcessorDpc(dpc, KeGetCurrentProcessorNumberEx(NULL) == 0 ? 1 : 0);
+    KeSetImportanceDpc(dpc, HighImportance);
+    KeInsertQueueDpc(dpc, NULL, NULL);
+    while (InterlockedCompareExchange((PLONG)&Device->Seen, 0, 0) == 0)
+        YieldProcessor();
+    KeRemoveQueueDpc(dpc); /* FALSE: it runs */
+    if (Flush) {
+        InterlockedExchange((PLONG)&Device->Count, 1);
+        KeFlushQueuedDpcs();
+    }
+    ExFreePoolWithTag(dpc, TAG);
+    InterlockedExchange((PLONG)&Device->Count, 1);
+    KeFlushQueuedDpcs();
+}
+
+static VOID BreakRemove(PDEVICE Device)
+{
+    RemoveSlow(Device, FALSE);
+}
+
+static VOID KeepRemove(PDEVICE Device)
+{
+    RemoveSlow(Device, TRUE);
+}
+
 static VOID BreakImportance(PDEVICE Device)
 {
     KIRQL old;
@@ -1205,6 +1487,133 @@ static VOID BreakVectorLookup(PDEVICE Device)
     HalGetInterruptVector(Isa, 0, 4, 4, &irql, &affinity);
 }
 
+/* --- 40: the MSI-X table --------------------------------------------------------------- */
+
+/* {1A6A460B-194F-455D-B34B-B84C5B05712B} */
+static const GUID MsixTableInterface =
+    {0x1a6a460b, 0x194f, 0x455d, {0xb3, 0x4b, 0xb8, 0x4c, 0x5b, 0x05, 0x71, 0x2b}};
+
+static NTSTATUS QueryTable(PDEVICE Device, PPCI_MSIX_TABLE_CONFIG_INTERFACE Table)
+{
+    KEVENT done;
+    IO_STATUS_BLOCK answer;
+    PIO_STACK_LOCATION stack;
+    PIRP irp;
+    NTSTATUS status;
+
+    RtlZeroMemory(Table, sizeof(*Table));
+    KeInitializeEvent(&done, NotificationEvent, FALSE);
+    irp = IoBuildSynchronousFsdRequest(IRP_MJ_PNP, Device->Lower, NULL, 0, NULL, &done, &answer);
+    if (irp == NULL)
+        return STATUS_INSUFFICIENT_RESOURCES;
+    irp->IoStatus.Status = STATUS_NOT_SUPPORTED;
+    stack = IoGetNextIrpStackLocation(irp);
+    stack->MinorFunction = IRP_MN_QUERY_INTERFACE;
+    stack->Parameters.QueryInterface.InterfaceType = &MsixTableInterface;
+    stack->Parameters.QueryInterface.Size = sizeof(*Table);
+    stack->Parameters.QueryInterface.Version = PCI_MSIX_TABLE_CONFIG_INTERFACE_VERSION;
+    stack->Parameters.QueryInterface.Interface = (PINTERFACE)Table;
+    status = IoCallDriver(Device->Lower, irp);
+    if (status == STATUS_PENDING) {
+        KeWaitForSingleObject(&done, Executive, KernelMode, FALSE, NULL);
+        status = answer.Status;
+    }
+    return status;
+}
+
+static VOID SetEntry(PDEVICE Device, ULONG Entry, ULONG Message)
+{
+    PCI_MSIX_TABLE_CONFIG_INTERFACE table;
+
+    if (!NT_SUCCESS(QueryTable(Device, &table)))
+        return;
+    if (ConnectMessages(Device)) {
+        table.SetTableEntry(table.Context, Entry, Message);
+        Disconnect(Device);
+    }
+    table.InterfaceDereference(table.Context);
+}
+
+static VOID BreakEntry(PDEVICE Device)
+{
+    SetEntry(Device, WINDOW, 0);
+}
+
+static VOID BreakEntryMessage(PDEVICE Device)
+{
+    SetEntry(Device, 0, Device->Interrupts);
+}
+
+static VOID KeepEntry(PDEVICE Device)
+{
+    SetEntry(Device, 0, Device->Interrupts - 1);
+}
+
+/* --- Loops at DISPATCH_LEVEL ------------------------------------------------------------- */
+
+static VOID BreakEndlessLoop(PDEVICE Device)
+{
+    KEVENT event;
+    KIRQL old;
+
+    UNREFERENCED_PARAMETER(Device);
+    KeInitializeEvent(&event, NotificationEvent, FALSE);
+    old = Raise(DISPATCH_LEVEL);
+    while (KeReadStateEvent(&event) == 0)
+        YieldProcessor();
+    KeLowerIrql(old);
+}
+
+/* As long, and with an end. */
+static VOID KeepLongLoop(PDEVICE Device)
+{
+    KEVENT event;
+    KIRQL old;
+    ULONG i;
+
+    UNREFERENCED_PARAMETER(Device);
+    KeInitializeEvent(&event, NotificationEvent, FALSE);
+    old = Raise(DISPATCH_LEVEL);
+    for (i = 0; i < 40000 && KeReadStateEvent(&event) == 0; i++)
+        YieldProcessor();
+    KeLowerIrql(old);
+}
+
+static VOID NTAPI DeferredLoop(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2)
+{
+    PDEVICE device = Context;
+    KIRQL old;
+    ULONG seen;
+
+    UNREFERENCED_PARAMETER(Dpc);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    do {
+        KeAcquireSpinLock(&device->Lock, &old);
+        seen = device->Seen;
+        KeReleaseSpinLock(&device->Lock, old);
+    } while (seen == 0);
+}
+
+/* The DPC waits for what this does when it is over. */
+static VOID BreakWaitBelow(PDEVICE Device)
+{
+    KeInitializeSpinLock(&Device->Lock);
+    Device->Seen = 0;
+    KeInitializeDpc(&Device->Dpc, DeferredLoop, Device);
+    KeInsertQueueDpc(&Device->Dpc, NULL, NULL);
+    Device->Seen = 1;
+}
+
+static VOID KeepWaitBelow(PDEVICE Device)
+{
+    KeInitializeSpinLock(&Device->Lock);
+    Device->Seen = 1;
+    KeInitializeDpc(&Device->Dpc, DeferredLoop, Device);
+    KeInsertQueueDpc(&Device->Dpc, NULL, NULL);
+    KeFlushQueuedDpcs();
+}
+
 /* --- Requests ------------------------------------------------------------------------ */
 
 static const struct {
@@ -1219,6 +1628,7 @@ static const struct {
     {40, BreakLockLevel, KeepLockLevel},
     {41, BreakLockOldLevel, KeepLockLevel},
     {42, BreakLockNotHeld, KeepLockLevel},
+    {50, BreakPassiveLock, KeepPassiveLock},
     {60, BreakLockTwice, KeepLockTwice},
     {61, BreakNested, KeepLockTwice},
     {70, BreakReportContext, KeepReportLevel},
@@ -1226,12 +1636,14 @@ static const struct {
     {81, BreakLockNotInitialized, KeepLockStorage},
     {82, BreakLockPageable, KeepLockStorage},
     {90, BreakContextPageable, KeepContextPageable},
+    {100, BreakLockOfPassive, KeepPassiveLock},
     {110, BreakOneIsrTwoVectors, KeepOneIsrTwoVectors},
     {120, BreakOneLockTwoLevels, KeepOneIsrTwoVectors},
     {130, BreakTranslated, KeepTranslated},
     {140, BreakMode, KeepDescriptor},
     {141, BreakSharing, KeepDescriptor},
     {150, BreakMask, KeepDescriptor},
+    {151, BreakMaskOfAll, KeepDescriptor},
     {160, BreakDisconnectVersion, KeepDisconnectVersion},
     {170, BreakReturnedVersion, KeepReturnedVersion},
     {180, BreakDisconnectOnce, KeepDisconnectOnce},
@@ -1241,27 +1653,36 @@ static const struct {
     {220, BreakEarlyCall, KeepEarlyCall},
     {230, BreakFailedStart, KeepFailedStart},
     {240, BreakClaim, KeepClaim},
+    {241, BreakDisown, KeepDisown},
     {250, BreakAcknowledge, KeepIsr},
     {260, BreakIsrLevel, KeepIsr},
     {261, BreakAvx, KeepExtendedState},
     {262, BreakX87, KeepExtendedState},
+    {270, BreakMergedMessages, KeepMergedMessages},
+    {280, BreakMessagesTogether, KeepMessagesTogether},
     {290, BreakMessageCount, KeepMessageCount},
     {300, BreakConnectFails, KeepConnectFails},
     {310, BreakDpcInitialized, KeepDpc},
     {311, BreakDpcInitializedAgain, KeepDpc},
     {312, BreakDpcPageable, KeepDpc},
     {320, BreakDpcArguments, KeepDpcArguments},
+    {330, BreakRequestFirst, KeepRequestLast},
     {340, BreakDpcLeft, KeepDpcLeft},
     {350, BreakFlushLevel, KeepDpc},
     {351, BreakFlushInDpc, KeepDpc},
+    {360, BreakRemove, KeepRemove},
     {370, BreakImportance, KeepDpc},
     {371, BreakTarget, KeepDpc},
     {380, BreakThreadedLock, KeepThreaded},
     {381, BreakThreadedWait, KeepThreaded},
     {390, BreakUseAfterDisconnect, KeepSynchronizeLevel},
+    {400, BreakEntry, KeepEntry},
+    {401, BreakEntryMessage, KeepEntry},
     {410, BreakSetPower, KeepSetPower},
     {420, BreakVectorLookup, Forget},
     {430, BreakFloatingSave, KeepTranslated},
+    {900, BreakEndlessLoop, KeepLongLoop},
+    {901, BreakWaitBelow, KeepWaitBelow},
 };
 
 static NTSTATUS Complete(PIRP Irp, NTSTATUS Status, ULONG_PTR Information)

@@ -395,7 +395,9 @@ fn the_entries_of_an_msix_table_are_mapped_and_masked_while_the_device_runs() {
          message 2\nmask SUCCESS\nmessage 2\nunmask SUCCESS\nno such entry INVALID_PARAMETER\n\
          no such message INVALID_PARAMETER\n";
     for windows in [WindowsVersion::Vista, WindowsVersion::Eleven] {
-        example(37, messages(3)).windows(windows).is(log);
+        let seen = example(37, messages(3)).windows(windows);
+        let seen = seen.breaks(&["DQ0580", "DQ0580"]);
+        assert_eq!(seen.log.as_deref(), Some(log));
     }
 }
 
@@ -408,7 +410,8 @@ fn a_device_without_messages_has_no_entries_to_map() {
         .map(|question| format!("{question} {refused}"))
         .collect();
     let log = format!("too small {refused}interface SUCCESS\nversion 1\n{answers}");
-    example(37, line()).is(&log);
+    let seen = example(37, line()).breaks(&["DQ0580"; 5]);
+    assert_eq!(seen.log, Some(log));
     for windows in OLD {
         let log = "too small NOT_SUPPORTED\ninterface NOT_SUPPORTED\n";
         example(37, line()).windows(windows).is(log);

@@ -334,6 +334,13 @@ impl Function {
         if more.is_empty() { effects } else { more }
     }
 
+    /// Whether the device has something for its driver: a source of its is asserted, whatever becomes
+    /// of it.
+    #[must_use]
+    pub fn asserts_anything(&self) -> bool {
+        !self.asserted.is_empty()
+    }
+
     /// A source changed. In the message modes each assertion is a message, also when the source
     /// was asserted already: devices like `edu` say so for each event.
     fn signal(&mut self, source: u16, level: Level, out: &mut Outputs) {

@@ -289,6 +289,13 @@ impl Kernel {
         })
     }
 
+    /// Whether a device asserts any of its sources, over a line or by messages.
+    pub(crate) fn asserts_anything(&self, device: DeviceId) -> bool {
+        let mut asserts = false;
+        self.input(device, |target, _, _| asserts = target.asserts_anything());
+        asserts
+    }
+
     /// How often the device that a source of interrupts was given to has asserted a line.
     pub(crate) fn assertions_of(&self, source: u32) -> u32 {
         let device = self.source(source).map(|source| source.device);
@@ -305,6 +312,14 @@ pub(crate) enum Target<'a> {
 
 /// So that an access has one spelling for both kinds of device.
 impl Target<'_> {
+    fn asserts_anything(&self) -> bool {
+        match self {
+            Self::Pci(function) => function.asserts_anything(),
+            // It has lines only, and they are asked.
+            Self::Legacy(_) => false,
+        }
+    }
+
     pub(super) fn can_be_silenced(&self) -> bool {
         match self {
             Self::Pci(function) => function.device().can_be_silenced(),

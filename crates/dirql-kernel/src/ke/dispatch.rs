@@ -191,7 +191,10 @@ impl Kernel {
         self.ke.polls.something_happens();
         let irql = self.raise_irql(isr.synchronize_irql);
         let generation = self.ke.interrupts.generation();
-        self.acquire_lock_word(isr.lock)?;
+        self.ke.lock_order.acts_for(isr.routine);
+        let acquired = self.acquire_lock_word(isr.lock);
+        self.ke.lock_order.acts_for(0);
+        acquired?;
         // While this processor waited for the lock, another one may have disconnected it or reported
         // it inactive.
         if self.ke.interrupts.generation() != generation
@@ -203,6 +206,7 @@ impl Kernel {
             return Ok(false);
         }
         let asked = self.before_answer(vector, chain, isr);
+        self.message_is_served(isr);
         let claimed = self.enter_isr(vector, isr)?;
         if let Some(asked) = asked {
             self.judge_answer(vector, isr, asked, claimed)?;

@@ -71,6 +71,8 @@ pub(super) struct Running {
 pub(crate) struct Dpcs {
     queued: RefCell<BTreeMap<u64, Queued>>,
     insertions: Cell<u64>,
+    /// The DPC that was asked to be removed last and was not queued, and where.
+    refused: RefCell<Option<(u64, Place)>>,
     /// Threaded DPCs are ordinary ones.
     pub(super) no_threads: Cell<bool>,
 }
@@ -272,6 +274,9 @@ impl Kernel {
         let removed = self.unqueue(dpc.address());
         if removed {
             self.write(at!(dpc, KDpc, dpc_data), 0)?;
+        } else {
+            let refused = (dpc.address(), self.here());
+            *self.ke.dpcs.refused.borrow_mut() = Some(refused);
         }
         Ok(u8::from(removed))
     }
@@ -493,6 +498,19 @@ impl Kernel {
             })
             .map(|processor| processor.id)
             .collect()
+    }
+
+    /// A DPC object in this range whose routine runs on another processor although somebody was told,
+    /// by KeRemoveQueueDpc, that it is not queued; and where.
+    pub(crate) fn dpc_taken_for_done_in(&self, range: &Range<u64>) -> Option<(u64, Place)> {
+        let (dpc, place) = self.ke.dpcs.refused.borrow().clone()?;
+        let me = self.processor().id;
+        let runs = range.contains(&dpc)
+            && self.processors().iter().any(|other| {
+                let running = other.dpc.running.get();
+                other.id != me && running.is_some_and(|running| running.dpc == dpc)
+            });
+        runs.then_some((dpc, place))
     }
 
     fn unqueue(&self, dpc: u64) -> bool {

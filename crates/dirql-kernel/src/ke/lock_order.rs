@@ -12,7 +12,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 
 use dirql_rules::{Place, ids};
 
@@ -24,9 +24,17 @@ use crate::stop::Ddi;
 pub(super) struct LockOrder {
     /// For each lock, those that were taken inside of it, and where.
     inside: RefCell<BTreeMap<u64, BTreeMap<u64, Place>>>,
+    /// The ISR for which the dispatch of an interrupt takes a lock, or 0.
+    acts_for: Cell<u64>,
 }
 
 impl LockOrder {
+    /// The dispatch of an interrupt takes a lock for the ISR at this address, or (0) no longer does.
+    #[inline]
+    pub(super) fn acts_for(&self, routine: u64) {
+        self.acts_for.set(routine);
+    }
+
     /// The memory of a lock is used anew.
     pub(super) fn forget(&self, lock: u64) {
         let mut inside = self.inside.borrow_mut();
@@ -84,10 +92,13 @@ impl Kernel {
     #[cold]
     pub(super) fn note_lock_order(&self, lock: u64) -> Ddi<()> {
         let mut held = self.held_by(self.processor().id);
-        let Some((_, place)) = held.pop() else {
+        let Some((_, mut place)) = held.pop() else {
             return Ok(());
         };
         let order = &self.ke.lock_order;
+        if place.address == 0 {
+            place.address = order.acts_for.get();
+        }
         for (outer, _) in held.into_iter().filter(|(outer, _)| *outer != lock) {
             if !order.add(outer, lock, &place) {
                 continue;

@@ -23,6 +23,7 @@ mod irql;
 mod kept;
 mod livelock;
 mod lock_order;
+mod merged;
 mod mutex;
 mod nmi;
 mod nudge;
@@ -110,6 +111,7 @@ pub(crate) struct Ke {
     livelock: livelock::Livelock,
     pub(crate) interrupts: interrupt::Interrupts,
     claims: claims::Claims,
+    merged: merged::Merged,
     locks: spin_lock::Locks,
     reader_writer_locks: reader_writer_lock::ReaderWriterLocks,
     lock_order: lock_order::LockOrder,

@@ -6,7 +6,7 @@ use core::cell::{Cell, RefCell};
 
 use dirql_abi::Irql;
 use dirql_abi::processor::{KPcr, KPrcb, gs};
-use dirql_chips::lapic::Lapic;
+use dirql_chips::lapic::{Acceptance, Lapic};
 use dirql_chips::{Trigger, Vector};
 use dirql_rules::{Context, Place};
 
@@ -267,7 +267,10 @@ impl Kernel {
             return;
         };
         self.touch_vector(target, vector);
-        processor.lapic.borrow_mut().accept(vector, trigger);
+        let accepted = processor.lapic.borrow_mut().accept(vector, trigger);
+        if accepted == Acceptance::Merged {
+            self.vectors_merge(target, vector);
+        }
         self.wake(target);
         if self.report.is_recording() {
             self.event(Event::Pending {

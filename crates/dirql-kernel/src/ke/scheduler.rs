@@ -205,6 +205,7 @@ impl Kernel {
     }
 
     fn pass_to_next_delay(&self) -> bool {
+        self.look_for_work_left();
         let before = self.time_100ns();
         self.ke.patience.begin(before);
         let passed = if self.is_exploring() {

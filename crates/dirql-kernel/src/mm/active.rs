@@ -22,7 +22,7 @@ impl Kernel {
     /// Reports what the system still uses in memory that is about to be freed; `what` names the
     /// memory.
     ///
-    /// Findings: DQ0535, one for each object.
+    /// Findings: DQ0535, one for each object; DQ0585.
     ///
     /// # Errors
     /// [`crate::Stop::Ended`] if a finding ends the run.
@@ -31,6 +31,13 @@ impl Kernel {
             let message = format!("{what} was freed with {object} at {address:#x} in it");
             let earlier = since.map(|(text, place)| (String::from(text), place));
             self.find(ids::FREED_ACTIVE, message, earlier)?;
+        }
+        if let Some((dpc, place)) = self.dpc_taken_for_done_in(range) {
+            let message = format!(
+                "{what} was freed while the routine of the DPC at {dpc:#x} in it still runs"
+            );
+            let earlier = Some((String::from("KeRemoveQueueDpc returned FALSE here"), place));
+            self.find(ids::DPC_TAKEN_FOR_DONE, message, earlier)?;
         }
         Ok(())
     }

@@ -109,6 +109,24 @@ super::explanations! {
 578: "The parameter is a leftover: it has to be FALSE on some processors and does nothing on others. An ISR that counts on it has its registers saved by nobody.",
 "IoConnectInterrupt(&Interrupt, Isr, c, NULL, v, l, l, Latched, FALSE, mask, TRUE);",
 "IoConnectInterrupt(&Interrupt, Isr, c, NULL, v, l, l, Latched, FALSE, mask, FALSE);";
+580: "The routine refuses, and entries go on sending what they sent. On a computer that gives fewer messages than the device asks for, the driver waits at the wrong message.",
+"table.SetTableEntry(table.Context, queue, queue);       // for every queue of the device",
+"table.SetTableEntry(table.Context, queue, queue % MessageCount);";
+581: "A processor has one bit for a vector that waits: messages that come before the ISR is called are one call. What the ISR does not take stays in the device, which has sent its messages already.",
+"BOOLEAN Isr(PKINTERRUPT i, PVOID c, ULONG message)\n{\n    CompleteOne(c, message);            // each message stands for one\n    return TRUE;",
+"BOOLEAN Isr(PKINTERRUPT i, PVOID c, ULONG message)\n{\n    while (HasCompletion(c, message))\n        CompleteOne(c, message);\n    return TRUE;";
+582: "FALSE says that another device interrupted. The system looks for that one, calls every ISR on the line, and may take the interrupt for one that nobody owns.",
+"if (status == 0) return FALSE;\nWRITE_REGISTER_ULONG(&Registers->Acknowledge, status);\nreturn (status & DONE) != 0;            // FALSE for an error of the device's",
+"if (status == 0) return FALSE;\nWRITE_REGISTER_ULONG(&Registers->Acknowledge, status);\nreturn TRUE;";
+583: "The interrupt is routed to the processors of its affinity. An ISR on others is never called, and where processors have groups the mask means some of another group.",
+"IoConnectInterrupt(..., (KAFFINITY)-1, FALSE);",
+"IoConnectInterrupt(..., Descriptor->u.Interrupt.Affinity, FALSE);";
+584: "A DPC that was queued on another processor can run as soon as the ISR has asked for it. What the ISR writes afterwards it may miss, and nobody asks for it again.",
+"IoRequestDpc(Device, NULL, Extension);\nExtension->Causes |= status;            // the DPC may have looked already",
+"Extension->Causes |= status;\nIoRequestDpc(Device, NULL, Extension);";
+585: "FALSE says that the DPC is on no queue: that it was never queued, or that it has been taken off to be run. On another processor its routine may be in the middle of the memory that is freed.",
+"if (!KeRemoveQueueDpc(&Work->Dpc))\n    ExFreePool(Work);                   // not queued: done",
+"KeRemoveQueueDpc(&Work->Dpc);\nKeFlushQueuedDpcs();\nExFreePool(Work);";
 603: "Set-power requests may come while the disk with the page file sleeps. A routine for PASSIVE_LEVEL may wait for a page that cannot be read until this request is through.",
 "case IRP_MN_SET_POWER:\n    IoDisconnectInterrupt(Extension->Interrupt);",
 "case IRP_MN_SET_POWER:\n    IoReportInterruptInactive(&Extension->Connection);   // keeps it connected";

@@ -12,6 +12,7 @@ const RULES: &[dirql_rules::RuleId] = &[
     dirql_rules::ids::LOST_UPDATE,
     dirql_rules::ids::CHECK_THEN_ACT,
     dirql_rules::ids::TORN_READ,
+    dirql_rules::ids::LATE_WRITE,
 ];
 
 /// Seeds of the runs beside the one that happens by itself.

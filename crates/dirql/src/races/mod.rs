@@ -9,7 +9,8 @@
 //! - a **check then act**: two test a value and then set it, and both can have tested before either
 //!   has set;
 //! - a **torn read**: words that one writes together are read in the same order by another, who
-//!   can get one from before and one from after, and does not read one of them again.
+//!   can get one from before and one from after, and does not read one of them again;
+//! - a [late write](late): an ISR writes what its DPC reads after it has requested the DPC.
 //!
 //! A flag, or an index of a ring, hands on what was written before it. A word whose writes are in
 //! one order counts as such: who reads it comes after who wrote it. (Loads and stores of x64 keep
@@ -30,6 +31,7 @@ mod again;
 mod clock;
 mod flow;
 mod history;
+mod late;
 mod order;
 #[cfg(test)]
 mod tests;
@@ -77,23 +79,25 @@ impl Events {
             accesses: &shared(accesses),
             processors,
         };
-        let (conflicts, contested) = run.look(None);
-        if conflicts.is_empty() {
-            return Vec::new();
-        }
-        let (mut conflicts, _) = run.look(Some(contested));
-        // Of the two sides of one conflict the one that anybody can interrupt says more.
-        conflicts.sort_by_key(Conflict::entry_level);
         let mut findings: Vec<Finding> = Vec::new();
-        for conflict in &conflicts {
-            let Some(finding) = judge(conflict, code) else {
-                continue;
-            };
+        let mut add = |finding: Finding| {
             let pair = pair(&finding);
             if !findings.iter().any(|other| self::pair(other) == pair) {
                 findings.push(finding);
             }
+        };
+        late::writes(&run).into_iter().for_each(&mut add);
+        let (conflicts, contested) = run.look(None);
+        if conflicts.is_empty() {
+            return findings;
         }
+        let (mut conflicts, _) = run.look(Some(contested));
+        // Of the two sides of one conflict the one that anybody can interrupt says more.
+        conflicts.sort_by_key(Conflict::entry_level);
+        conflicts
+            .iter()
+            .filter_map(|conflict| judge(conflict, code))
+            .for_each(add);
         findings
     }
 }

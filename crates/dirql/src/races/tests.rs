@@ -400,3 +400,54 @@ fn no_interrupt_comes_inside_an_instruction() {
     // The thread may run on another processor.
     assert_eq!(build(2).found().len(), 1);
 }
+
+#[test]
+fn what_an_isr_writes_after_it_has_requested_its_dpc_may_be_missed() {
+    const DPC: u64 = 0x9000;
+    let (isr, caller) = (Context::Isr(0x60), IMAGES.start + 0x30);
+    let request = |run: &mut Run| {
+        let name = "KeInsertQueueDpc";
+        run.event(isr, Event::DdiEnter { name, caller })
+            .event(
+                isr,
+                Event::DpcQueued {
+                    dpc: DPC,
+                    target: 0,
+                },
+            )
+            .event(isr, Event::DdiLeave { name, result: 1 });
+    };
+    let build = |last: bool, locked: bool| {
+        let mut run = Run::new();
+        run.isr(|run| {
+            run.event(isr, Event::LockTaken(LOCK));
+            if last {
+                run.access(isr, 5, DATA, "w");
+            }
+            request(run);
+            if !last {
+                run.access(isr, 5, DATA, "w");
+            }
+            run.event(isr, Event::LockReleased(LOCK))
+        });
+        let (dpc, routine) = (Context::Dpc, IMAGES.start);
+        run.event(dpc, Event::DpcEnter { dpc: DPC, routine });
+        if locked {
+            run.locked(dpc, LOCK, |run| run.access(dpc, 0, DATA, "r"));
+        } else {
+            run.access(dpc, 0, DATA, "r");
+        }
+        run.event(dpc, Event::DpcLeave { dpc: DPC });
+        run
+    };
+    let found = build(false, false).found();
+    assert_eq!(found.len(), 1);
+    assert!(found[0].starts_with("DQ0584"), "{found:?}");
+    // In order, and under a lock that the ISR holds.
+    build(true, false).is_clean();
+    build(false, true).is_clean();
+    // On one processor it comes later by itself.
+    let mut run = build(false, false);
+    run.processors = 1;
+    run.is_clean();
+}

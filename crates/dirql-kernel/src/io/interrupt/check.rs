@@ -213,6 +213,16 @@ impl Kernel {
     }
 
     fn check_mask(&self, wish: &Wish, source: &Source, mask: u64) -> Ddi<()> {
+        if wish.mask & !source.affinity != 0 {
+            self.find(
+                ids::EXCESS_MASK,
+                format!(
+                    "ProcessorEnableMask is {:#x}; the interrupt's affinity is {:#x}",
+                    wish.mask, source.affinity
+                ),
+                None,
+            )?;
+        }
         let all = source.affinity & self.active_mask(source.group);
         if mask & all == all {
             return Ok(());

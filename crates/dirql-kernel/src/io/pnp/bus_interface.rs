@@ -98,7 +98,7 @@ impl Kernel {
     /// - IRQL: at or below the device's DIRQL.
     /// - Returns: SUCCESS; INVALID_PARAMETER if the device was not given messages of its table,
     ///   or there is no such entry or message.
-    /// - Findings: DQ0430 called above the device's DIRQL.
+    /// - Findings: DQ0430 called above the device's DIRQL; DQ0580 there is no such entry or message.
     /// - Source: WDK reference, wdm.PCI_MSIX_SET_ENTRY.
     ///
     /// # Errors
@@ -186,7 +186,12 @@ impl Kernel {
             let message = format!("{name} was called at {level}; the device's DIRQL is {highest}");
             self.find(ids::TABLE_IRQL, message, None)?;
         }
-        Ok(change(device))
+        let status = change(device);
+        if status == NtStatus::INVALID_PARAMETER {
+            let message = format!("{name} was called for an entry or a message that there is not");
+            self.find(ids::TABLE_ENTRY, message, None)?;
+        }
+        Ok(status)
     }
 
     /// `InterfaceReference`: keeps the physical device.

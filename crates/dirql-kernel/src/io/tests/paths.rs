@@ -212,7 +212,11 @@ fn a_long_wait_in_a_dpc_is_advice() {
 
 #[test]
 fn the_msix_table_is_changed_at_or_below_the_devices_level() {
-    for (level, found) in [(Irql::DISPATCH, 0), (Irql::HIGH, 1)] {
+    // The device has no messages, so that there is no such entry at any level.
+    for (level, found) in [
+        (Irql::DISPATCH, &[ids::TABLE_ENTRY][..]),
+        (Irql::HIGH, &[ids::TABLE_IRQL, ids::TABLE_ENTRY]),
+    ] {
         let (bench, device) = calls(major::IRP_MJ_READ, 0, "");
         bench.on_thread(move |kernel| {
             kernel.raise_irql(level);
@@ -220,6 +224,6 @@ fn the_msix_table_is_changed_at_or_below_the_devices_level() {
             kernel.lower_irql(Irql::PASSIVE)?;
             masked
         });
-        assert_eq!(bench.rules(), alloc::vec![ids::TABLE_IRQL; found]);
+        assert_eq!(bench.rules(), found);
     }
 }
