@@ -39,3 +39,9 @@ pub struct Rule {
     /// The rule or bug check with which Windows reports it, or `""`.
     pub windows: &'static str,
 }
+
+/// The rule with this ID.
+#[must_use]
+pub fn rule(id: RuleId) -> Option<&'static Rule> {
+    crate::RULES.iter().find(|rule| rule.id == id)
+}

@@ -593,12 +593,6 @@ rules! {
         "Rules ForwardedAtBadIrql and ForwardedAtBadIrqlAllocate; Dispatch Routines and IRQLs", "0xC9, or a page fault in a driver below";
 }
 
-/// The rule with this ID.
-#[must_use]
-pub fn rule(id: RuleId) -> Option<&'static Rule> {
-    RULES.iter().find(|rule| rule.id == id)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
