@@ -76,7 +76,7 @@ pub(crate) fn table(tree: &Tree) -> Result<()> {
 /// The budget is one of seconds, so that the whole zoo comes to its end.
 const AUDITS: &[(&str, &[&str])] = &[
     ("--quick", &["--quick"]),
-    ("--budget 10", &["--budget", "10"]),
+    ("--budget 10s", &["--budget", "10s"]),
 ];
 
 /// Prints what audits find of each driver, and of its twin: rules, runs, seconds.
