@@ -123,9 +123,11 @@ fn writing_through_every_pointer_in_sight_is_found() {
 #[test]
 fn a_store_outside_the_computer_is_found_where_accesses_are_recorded() {
     let explore = ["explore", "--granularity", "access", "--budget", "1"];
-    for name in ["5", "6"] {
-        assert_eq!(attempt(name, &explore), ["DQ0602"], "{name}");
-    }
+    assert_eq!(attempt("6", &explore), ["DQ0602"]);
+    // Accesses are looked at when the kernel is entered next; until then so many stores may have
+    // ended the worker.
+    let found = attempt("5", &explore);
+    assert!(found == ["DQ0450"] || found == ["DQ0602"], "{found:?}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod driver;
 mod error;
 mod handles;
 mod identity;
+pub(crate) mod outside;
 mod plug;
 mod registry;
 mod requests;

@@ -11,7 +11,8 @@ use dirql_kernel::{Ddi, Kernel};
 use dirql_rules::ids;
 
 use super::prints::Prints;
-use crate::bench::state::{State, stimulus_name};
+use crate::bench::outside::stimulus_name;
+use crate::bench::state::State;
 use crate::bench::{Bench, BenchError};
 use crate::report::StepReport;
 use crate::scenario::{Action, DeviceRequest, Expect, Expected, Explored, Step, Target};
