@@ -54,6 +54,7 @@ mod rtl;
 mod rtl_memory;
 mod rtl_string;
 mod rtl_table;
+mod se;
 mod system_routine;
 #[cfg(test)]
 mod testing;
@@ -297,6 +298,7 @@ fn families() -> Vec<&'static [Export]> {
         rtl_memory::EXPORTS,
         rtl_string::EXPORTS,
         rtl_table::EXPORTS,
+        se::EXPORTS,
         print::VARIADIC,
         system_routine::EXPORTS,
         tracing::EXPORTS,

@@ -96,6 +96,7 @@ const FALLIBLE: &[(&str, u64)] = &[
     ("RtlDuplicateUnicodeString", NO_RESOURCES),
     ("RtlQueryRegistryValues", NO_RESOURCES),
     ("RtlWriteRegistryValue", NO_RESOURCES),
+    ("SeQueryInformationToken", NO_RESOURCES),
     ("ZwCreateDirectoryObject", NO_RESOURCES),
     ("ZwCreateEvent", NO_RESOURCES),
     ("ZwCreateFile", NO_RESOURCES),

@@ -104,14 +104,6 @@ impl Kernel {
         self.write(status, NtStatus::SUCCESS)?;
         Ok(1)
     }
-
-    /// The token of the one process.
-    pub(crate) fn system_token(&self) -> u64 {
-        if self.io.ob.token.get() == 0 {
-            self.io.ob.token.set(self.allocate_system(64));
-        }
-        self.io.ob.token.get()
-    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod query;
 mod security;
 #[cfg(test)]
 mod tests;
+mod token;
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;

@@ -47,6 +47,8 @@ pub enum ObjectKind {
     Directory,
     /// A symbolic link that was opened.
     SymbolicLink,
+    /// An access token.
+    Token,
 }
 
 impl ObjectKind {
@@ -65,6 +67,7 @@ impl ObjectKind {
             Self::Process => "PsProcessType",
             Self::Key => "CmKeyObjectType",
             Self::Section => "MmSectionObjectType",
+            Self::Token => "SeTokenObjectType",
             Self::Callback | Self::Controller | Self::Directory | Self::SymbolicLink => {
                 return None;
             }
@@ -90,10 +93,11 @@ impl ObjectKind {
             Self::Controller => "Controller",
             Self::Directory => "Directory",
             Self::SymbolicLink => "SymbolicLink",
+            Self::Token => "Token",
         }
     }
 
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::Device,
         Self::Driver,
         Self::File,
@@ -109,6 +113,7 @@ impl ObjectKind {
         Self::Controller,
         Self::Directory,
         Self::SymbolicLink,
+        Self::Token,
     ];
 }
 
