@@ -5,12 +5,14 @@ mod exhaustive;
 mod pct;
 mod replay;
 mod sampling;
+mod scouted;
 
 pub use bounded::Bounded;
 pub use exhaustive::{Exhaustive, Piece, Pieces, Split};
 pub use pct::Pct;
 pub use replay::{Misfit, Replay};
 pub use sampling::{Default, Random};
+pub use scouted::Scouted;
 
 use crate::{Alternative, Run, Touch};
 

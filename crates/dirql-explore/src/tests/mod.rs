@@ -3,7 +3,7 @@
 mod model;
 mod random;
 
-use crate::strategy::{Bounded, Exhaustive, Pct, Random as AtRandom, Replay};
+use crate::strategy::{Bounded, Exhaustive, Pct, Random as AtRandom, Replay, Scouted};
 use crate::{Coverage, Deviation, Strategy, shrink};
 use model::{Op, Program, all_classes, classes, run};
 
@@ -189,6 +189,61 @@ fn few_deviations_come_first() {
     assert_eq!(counts.last(), Some(&2));
     assert!(strategy.coverage().complete);
     assert_eq!(strategy.coverage().runs, counts.len() as u64);
+}
+
+/// A search of everything comes to the first point last; what needs one switch there is found long
+/// before that.
+#[test]
+fn what_needs_few_switches_is_found_before_everything_is_tried() {
+    let program = vec![vec![Op::Change(1); 40], vec![Op::Change(1); 40]];
+    let first = [Deviation {
+        point: 0,
+        option: 1,
+    }];
+    let found = |mut strategy: Box<dyn Strategy>| {
+        (0..2_000).find(|_| {
+            assert!(strategy.begin());
+            run(&program, &mut strategy).0.deviations == first
+        })
+    };
+    assert_eq!(found(Box::new(Exhaustive::new())), None);
+    // The first batch of the scout begins with the run without a switch.
+    let scouted = found(Box::new(Scouted::new(Exhaustive::new())));
+    assert_eq!(scouted, Some(16 * 8 + 1));
+}
+
+/// The scout's runs are told from those that count, and are few.
+#[test]
+fn a_scout_takes_its_share_and_no_more() {
+    let program = vec![vec![Op::Change(1); 5], vec![Op::Change(1); 5]];
+    let mut strategy = Scouted::new(Exhaustive::new());
+    let (mut runs, mut ends) = (0, 0);
+    while strategy.begin() {
+        run(&program, &mut strategy);
+        runs += 1;
+        let coverage = strategy.coverage();
+        assert_eq!(coverage.runs + coverage.redundant, runs);
+        assert!(coverage.redundant * 16 <= coverage.runs);
+        ends = coverage.redundant;
+    }
+    let coverage = strategy.coverage();
+    assert!(coverage.complete);
+    // 10 steps of which 5 are one actor's.
+    assert_eq!((coverage.runs, ends), (252, 8));
+}
+
+/// Where the scout has nothing left the search of everything goes on alone.
+#[test]
+fn a_scout_that_has_seen_all_few_switches_is_done() {
+    let program = vec![vec![Op::Change(1); 3]; 3];
+    let mut strategy = Scouted::new(Exhaustive::new()).shard(7, 10_000);
+    while strategy.begin() {
+        run(&program, &mut strategy);
+    }
+    let coverage = strategy.coverage();
+    assert!(coverage.complete);
+    // 9 steps, 3 of each of 3 actors. The scout has the run without switches, and no other.
+    assert_eq!((coverage.runs, coverage.redundant), (1_680, 1));
 }
 
 #[test]

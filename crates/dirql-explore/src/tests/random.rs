@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 
 use super::model::{Op, Program, all_classes, class, classes, orders, run};
-use crate::strategy::{Exhaustive, Piece, Pieces, Split};
+use crate::strategy::{Exhaustive, Piece, Pieces, Scouted, Split};
 use crate::{Random, Strategy};
 
 /// The most orders that are tried one by one.
@@ -111,7 +111,8 @@ fn every_class(kind: Kind, seed: u64) {
     for _ in 0..programs() {
         let program = program(&mut random, kind);
         let all = all_classes(&program);
-        let (found, runs, complete) = classes(&program, Exhaustive::new());
+        let scouted = Scouted::new(Exhaustive::new());
+        let (found, runs, complete) = classes(&program, scouted);
         assert!(complete, "{program:?}");
         assert!(
             found == all,

@@ -57,7 +57,7 @@ impl Strategy {
     /// latter.
     #[must_use]
     pub fn part(&self, part: u64, of: u64) -> Box<dyn dirql_explore::Strategy> {
-        use dirql_explore::strategy::{self, Bounded, Exhaustive, Pct, Random, Replay};
+        use dirql_explore::strategy::{self, Bounded, Exhaustive, Pct, Random, Replay, Scouted};
         let of = of.max(1);
         let cut = |seeds: &std::ops::Range<u64>| {
             let at = |part: u64| {
@@ -74,7 +74,7 @@ impl Strategy {
             }
             Self::Bounded { switches } => Box::new(Bounded::new(*switches).shard(part, of)),
             Self::Default if part == 0 => Box::new(strategy::Default::default()),
-            Self::Exhaustive if part == 0 => Box::new(Exhaustive::new()),
+            Self::Exhaustive if part == 0 => Box::new(Scouted::new(Exhaustive::new())),
             Self::Default | Self::Exhaustive => Box::new(Replay::nothing()),
         }
     }
