@@ -139,6 +139,13 @@ impl<S: Strategy> Recorder<S> {
         (self.strategy, self.run)
     }
 
+    /// From now on another strategy is asked, which has not begun. What is known of the latest run
+    /// stays, so that the next one may go on from what it has in common with it.
+    pub fn change(&mut self, strategy: S) {
+        self.only_points = strategy.kept() == Kept::Points;
+        self.strategy = strategy;
+    }
+
     /// The run is over; the recorder can be used for another one.
     pub fn end(&mut self) {
         self.strategy.finish(&self.run);

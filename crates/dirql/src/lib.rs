@@ -21,7 +21,7 @@ pub mod scenario;
 
 pub use bench::{Bench, BenchError, Builder, CodePlace, Completion, Driver, Pending};
 pub use explore::{
-    Discovery, Explorer, Failed, Limits, Plan, ReplayError, Search, Strategy, explore,
+    Discovery, Explorer, Failed, Limits, Plan, ReplayError, Search, Searches, Strategy, explore,
     explore_plan, meeting_points, pieces, survey,
 };
 pub use levels::{Level, Levels};
@@ -29,7 +29,7 @@ pub use play::{
     Film, Found, MakeSink, Progress, Settings, WriteOutput, discover, play, read_drivers,
 };
 
-pub use dirql_explore::strategy::{Piece, Pieces};
+pub use dirql_explore::strategy::{Piece, Pieces, Scouted};
 pub use dirql_explore::{Coverage, Deviation, Points, Schedule, ScheduleError, shrink};
 pub use dirql_host::{Arena, Footprints, MemoryAccess, Role, Stops, Watch};
 pub use dirql_kernel::readings::Reading;

@@ -11,6 +11,7 @@
 
 mod lines;
 mod sandbox;
+mod shared;
 mod stream;
 
 use std::fs::File;
@@ -19,11 +20,11 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use dirql::Piece;
 use dirql::report::{FindingReport, Report};
-use dirql::{Deviation, Piece};
 use rustix::process::{Pid, Signal, WaitOptions};
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,7 @@ use super::explore::Part;
 use lines::{End, Patience, Time, listen};
 
 pub(crate) use sandbox::switch_off as switch_sandbox_off;
+pub(crate) use shared::{SharedLog, SharedQueue};
 pub(crate) use stream::{Stream, next_messages};
 
 /// How far a search is.
@@ -59,6 +61,8 @@ pub(crate) enum Message {
     Met(Vec<u32>),
     /// Everything, in pieces.
     Pieces(Vec<Piece>),
+    /// The search of this part begins.
+    Part(u64),
     /// A search is over.
     Searched(Box<Part>),
     /// About an audit.
@@ -324,89 +328,6 @@ pub(crate) fn limit_time(seconds: u32) {
     // SAFETY: sets this process's timer of CPU time; its signal is not handled, so it ends the
     // process.
     unsafe { libc::setitimer(libc::ITIMER_PROF, &raw const once, std::ptr::null_mut()) };
-}
-
-/// What a worker has chosen in the run under way, where its parent can read it even if the worker
-/// is destroyed.
-#[derive(Debug)]
-pub(crate) struct SharedLog {
-    words: *const AtomicU64,
-}
-
-// SAFETY: the words are atomic, and the mapping is never undone.
-unsafe impl Send for SharedLog {}
-
-/// Words of a shared log: a count, and as many choices as fit.
-const LOG_WORDS: usize = 8192;
-
-impl SharedLog {
-    /// An empty log; processes that are made from now on share it.
-    pub(crate) fn new() -> io::Result<Self> {
-        // SAFETY: a new mapping, of which nobody else knows.
-        let memory = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                LOG_WORDS * 8,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED | libc::MAP_ANONYMOUS,
-                -1,
-                0,
-            )
-        };
-        if memory == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(Self {
-            words: memory.cast::<AtomicU64>(),
-        })
-    }
-
-    /// The same log again.
-    pub(crate) const fn again(&self) -> Self {
-        Self { words: self.words }
-    }
-
-    fn words(&self) -> &[AtomicU64] {
-        // SAFETY: the mapping is page-aligned, has this many words, was zero at first, and stays.
-        unsafe { std::slice::from_raw_parts(self.words, LOG_WORDS) }
-    }
-
-    /// A choice was made; `None`: another run begins.
-    pub(crate) fn add(&self, deviation: Option<Deviation>) {
-        let [count, choices @ ..] = self.words() else {
-            return;
-        };
-        let Some(Deviation { point, option }) = deviation else {
-            count.store(0, Ordering::Release);
-            return;
-        };
-        let at = count.load(Ordering::Relaxed);
-        if let Some(choice) = choices.get(at as usize) {
-            choice.store(
-                u64::from(point) << 16 | u64::from(option),
-                Ordering::Relaxed,
-            );
-            count.store(at + 1, Ordering::Release);
-        }
-    }
-
-    /// What was chosen in the run under way.
-    pub(crate) fn choices(&self) -> Vec<Deviation> {
-        let [count, choices @ ..] = self.words() else {
-            return Vec::new();
-        };
-        let count = (count.load(Ordering::Acquire) as usize).min(choices.len());
-        choices[..count]
-            .iter()
-            .map(|choice| {
-                let choice = choice.load(Ordering::Relaxed);
-                Deviation {
-                    point: (choice >> 16) as u32,
-                    option: choice as u16,
-                }
-            })
-            .collect()
-    }
 }
 
 /// Whether the last panic was in code that a driver had jumped to.

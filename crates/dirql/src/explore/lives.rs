@@ -156,6 +156,18 @@ impl Lives {
         self
     }
 
+    /// From now on another strategy, which has not begun, says what happens. Its first run begins
+    /// where the latest one did; but a computer that was made to tell nothing of touches is of no
+    /// use to one that listens, and the other way round.
+    pub(super) fn change(&mut self, strategy: Box<dyn Strategy>) {
+        let steering = self.shared.steering.clone();
+        let before = steering.listens();
+        steering.with(|recorder| recorder.change(strategy));
+        if steering.listens() != before {
+            self.rest();
+        }
+    }
+
     #[cfg(test)]
     pub(super) const fn goes_back(&self) -> bool {
         self.goes_back

@@ -8,7 +8,7 @@ use dirql_explore::{Points, Run, fingerprint};
 use dirql_kernel::{Event, EventSink, Stamp};
 
 use super::lives::{End, Lives};
-use super::{Explorer, Plan, Strategy, meeting_points};
+use super::{Explorer, Limits, Plan, Search, Searches, Strategy, explore_plan, meeting_points};
 use crate::bench::{Bench, BenchError, Builder, Driver};
 use crate::scenario::{DeviceSpec, Interrupts, Scenario};
 
@@ -125,6 +125,52 @@ fn the_samples_are_the_same_put_back() {
     let is_quick = |file: &PathBuf| !file.ends_with("serial-16550.toml");
     for file in scenarios("samples").into_iter().filter(is_quick).step_by(2) {
         check(&plan(&file), RUNS, &file.display().to_string());
+    }
+}
+
+/// A scout takes turns with a search of everything, and neither goes on from the other's marks
+/// where it must not.
+#[test]
+fn a_search_with_a_scout_is_the_same_put_back() {
+    let file = scenarios("zoo")
+        .into_iter()
+        .find(|file| file.ends_with("lost-update-isr.toml"));
+    let plan = plan(&file.expect("it is in the zoo"));
+    let most = 16 * 8 + 20;
+    let went = |plan: &Plan| went(plan.lives(Strategy::Exhaustive.part(0, 1)), most);
+    let with = went(&plan);
+    assert_eq!(with.len(), most);
+    assert!(with == went(&plan.clone().from_nothing()));
+}
+
+/// What a part of a search says does not depend on what the worker that does it has done before.
+#[test]
+fn searches_that_follow_each_other_say_what_each_says_alone() {
+    let limits = Limits {
+        keep_going: true,
+        runs: Some(30),
+        ..Limits::default()
+    };
+    for file in scenarios("zoo").into_iter().skip(1).step_by(12) {
+        let plan = plan(&file);
+        let all = |search: &mut dyn FnMut(Box<dyn dirql_explore::Strategy>) -> Search| {
+            let parts = [2, 0, 3].into_iter();
+            let each = parts.flat_map(|part| {
+                let strategies = strategies(40).into_iter();
+                strategies.map(move |strategy| strategy.part(part, 4))
+            });
+            each.map(search).collect::<Vec<_>>()
+        };
+        // One after the other: there is one computer at a time.
+        let alone = all(&mut |strategy| {
+            explore_plan(&plan, strategy, &limits, &mut |_| true).expect("it runs")
+        });
+        let mut searches = Searches::new(&plan);
+        let after = all(&mut |strategy| {
+            let search = searches.search(strategy, &limits, &mut |_| true);
+            search.expect("it runs")
+        });
+        assert_eq!(after, alone, "{}", file.display());
     }
 }
 

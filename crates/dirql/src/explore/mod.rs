@@ -18,7 +18,7 @@ mod test;
 
 pub(crate) use narrator::Narrator;
 pub use plan::{Plan, ReplayError};
-pub use search::{Discovery, Limits, Search, explore_plan, meeting_points, pieces};
+pub use search::{Discovery, Limits, Search, Searches, explore_plan, meeting_points, pieces};
 pub use survey::survey;
 pub use test::{Explorer, Failed, explore};
 

@@ -282,6 +282,11 @@ impl Plan {
         Points::Before(self.memory.borrow().met())
     }
 
+    /// Forgets what runs of this plan have shown of memory.
+    pub fn forget_met(&self) {
+        self.memory.take();
+    }
+
     /// A number for the drivers' images, and one for scenario and settings.
     #[must_use]
     pub fn fingerprints(&self) -> (u32, u32) {

@@ -5,7 +5,7 @@ use dirql_explore::{Coverage, Deviation, Points, Schedule, Strategy, shrink};
 use serde::{Deserialize, Serialize};
 
 use super::Plan;
-use super::lives::{self, Found};
+use super::lives::{self, Found, Lives};
 use crate::bench::BenchError;
 use crate::report::{FindingReport, Report};
 
@@ -132,8 +132,57 @@ pub fn explore_plan(
     limits: &Limits,
     each: &mut dyn FnMut(&Search) -> bool,
 ) -> Result<Search, BenchError> {
+    Searches::new(plan).search(strategy, limits, each)
+}
+
+/// Searches of one plan, one after the other: each goes on from where the first run of all began,
+/// and what comes out is what it would be of one alone.
+pub struct Searches<'a> {
+    plan: &'a Plan,
+    lives: Option<Lives>,
+}
+
+impl<'a> Searches<'a> {
+    /// Nothing has run.
+    #[must_use]
+    pub const fn new(plan: &'a Plan) -> Self {
+        Self { plan, lives: None }
+    }
+
+    /// What they are of.
+    #[must_use]
+    pub const fn plan(&self) -> &Plan {
+        self.plan
+    }
+
+    /// As [`explore_plan`].
+    ///
+    /// # Errors
+    /// A run could not begin.
+    pub fn search(
+        &mut self,
+        strategy: Box<dyn Strategy>,
+        limits: &Limits,
+        each: &mut dyn FnMut(&Search) -> bool,
+    ) -> Result<Search, BenchError> {
+        let lives = match self.lives.take() {
+            Some(mut lives) => {
+                lives.change(strategy);
+                lives
+            }
+            None => self.plan.lives(strategy),
+        };
+        search(self.plan, self.lives.insert(lives), limits, each)
+    }
+}
+
+fn search(
+    plan: &Plan,
+    lives: &mut Lives,
+    limits: &Limits,
+    each: &mut dyn FnMut(&Search) -> bool,
+) -> Result<Search, BenchError> {
     let mut search = Search::default();
-    let mut lives = plan.lives(strategy);
     let mut runs = 0;
     loop {
         let at_limit = limits.runs.is_some_and(|most| runs >= most)

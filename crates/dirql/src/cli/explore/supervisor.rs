@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dirql::report::FindingReport;
 use dirql::{
-    Deviation, Discovery, Limits, Piece, Pieces, Plan, Points, Schedule, Strategy, WindowsVersion,
-    explore_plan, meeting_points,
+    Deviation, Discovery, Limits, Piece, Pieces, Plan, Points, Schedule, Scouted, Searches,
+    Strategy, WindowsVersion, meeting_points,
 };
 
 use super::super::clock::Clock;
@@ -15,7 +15,7 @@ use super::super::isolate::{
 use super::super::output::Output;
 use super::super::{Exit, Failure, played, run, subject};
 use super::journal::{Journal, PARTS};
-use super::pool;
+use super::pool::{self, Turn};
 use super::result::{Part, SearchResult};
 
 /// Seconds of CPU time that one run may take. Runs take milliseconds.
@@ -121,13 +121,32 @@ pub(super) fn search(
             done.insert(part, known.clone());
         }
     }
-    let work = |part: u64, log: &SharedLog, channel: &mut Channel| {
-        let part = job.shard.0 * parts + part;
-        let strategy: Box<dyn dirql_explore::Strategy> = match &pieces {
-            Some(pieces) => Box::new(Pieces::new(every(pieces, part, of))),
+    let strategy = |part: u64| -> Box<dyn dirql_explore::Strategy> {
+        match &pieces {
+            Some(pieces) => {
+                let pieces = Pieces::new(every(pieces, part, of));
+                Box::new(Scouted::new(pieces).shard(part, of))
+            }
             None => job.strategy.part(part, of),
-        };
-        work(job, strategy, (part, of), log, channel);
+        }
+    };
+    let first = job.shard.0 * parts;
+    let work = |mut turn: Turn<'_>, log: &SharedLog, channel: &mut Channel| {
+        let log = log.again();
+        let plan = job.plan.clone().watched(move |choice| log.add(choice));
+        let mut searches = Searches::new(&plan);
+        while let Some(part) = turn.next() {
+            channel.send(&Message::Part(part));
+            let part = first + part;
+            let done = work(job, &mut searches, strategy(part), (part, of), channel);
+            // What a part's runs have shown is told of that part alone, whoever does it.
+            let is_last = done.failure.is_some() || done.stopped;
+            plan.forget_met();
+            channel.send(&Message::Searched(Box::new(done)));
+            if is_last {
+                break;
+            }
+        }
     };
     let heard = |part: u64, (result, end, choices): Heard| {
         let mut result = finish(job, result, end, choices)?;
@@ -217,19 +236,14 @@ fn cut(job: &Job<'_>, parts: u64) -> Result<Vec<Piece>, Failure> {
     failed.map_or(Ok(pieces), Err)
 }
 
-/// The part of a worker, in the worker.
+/// One part, in a worker.
 fn work(
     job: &Job<'_>,
+    searches: &mut Searches<'_>,
     strategy: Box<dyn dirql_explore::Strategy>,
     (part, of): (u64, u64),
-    log: &SharedLog,
     channel: &mut Channel,
-) {
-    let log_choices = log.again();
-    let plan = job
-        .plan
-        .clone()
-        .watched(move |choice| log_choices.add(choice));
+) -> Part {
     let mut result = Part::default();
     let mut stopped = false;
     isolate::limit_time(RUN_SECONDS);
@@ -238,7 +252,7 @@ fn work(
     limits.runs = limits
         .runs
         .map(|runs| runs * (part + 1) / of - runs * part / of);
-    let searched = explore_plan(&plan, strategy, &limits, &mut |search| {
+    let searched = searches.search(strategy, &limits, &mut |search| {
         let runs = search.coverage.runs;
         if runs.is_multiple_of(TELL) {
             isolate::limit_time(RUN_SECONDS);
@@ -258,13 +272,13 @@ fn work(
             result.stopped = stopped;
             result.limited = stopped || search.is_at_limit && !search.coverage.complete;
             result.discoveries = search.discoveries;
-            if let Points::Before(met) = plan.met() {
+            if let Points::Before(met) = searches.plan().met() {
                 result.met = met;
             }
         }
         Err(error) => result.failure = Some(subject::failure(&error, job.windows)),
     }
-    channel.send(&Message::Searched(Box::new(result)));
+    result
 }
 
 /// What a worker said at its end, how it ended, and what it had chosen in its latest run.
