@@ -21,6 +21,8 @@ use dirql_rules::Context;
 #[path = "explore/models.rs"]
 mod models;
 
+use models::Needs;
+
 #[global_allocator]
 static ALLOCATOR: dirql::Arena = dirql::Arena;
 
@@ -47,6 +49,13 @@ const LOCKED: [u32; 2] = [20, 100];
 
 /// Executions in which a lost update is looked for.
 const MOST: u64 = 200_000;
+
+/// How long it is looked for with one strategy; a search that has begun before goes on for as long
+/// again at most.
+const CELL: Duration = Duration::from_secs(4);
+
+/// Executions that show how long one takes.
+const PROBE: u64 = 300;
 
 /// Seeds with which it is looked for, to say how many executions that takes in the middle.
 const SEARCHES: u64 = 15;
@@ -272,66 +281,88 @@ fn rates() {
     }
 }
 
-/// The execution that shows the lost update first.
-fn needed(strategy: Strategy, locked: u32) -> Option<u64> {
-    let explorer = Explorer::new(strategy).runs(MOST);
+/// The execution that shows the lost update first; or how many did not.
+fn needed(strategy: Strategy, locked: u32, most: u64) -> Needs {
+    let explorer = Explorer::new(strategy).runs(most);
     let ended = match locked {
         20 => explorer.check_functions(build, test::<{ 20 | UNLOCKED }>),
         _ => explorer.check_functions(build, test::<{ 100 | UNLOCKED }>),
     };
-    ended.err().map(|failed| failed.run)
+    match ended {
+        Ok(coverage) => Err(coverage.runs + coverage.redundant),
+        Err(failed) => Ok(failed.run),
+    }
 }
 
-fn print_needed(name: &str, mut found: Vec<Option<u64>>) {
-    found.sort_by_key(|run| run.unwrap_or(u64::MAX));
-    let middle = found[found.len() / 2];
-    let text = middle.map_or_else(|| format!("more than {MOST}"), |run| run.to_string());
-    println!("{name:<40} {text:>14}");
+/// As many runs of a strategy as fit into the time of a cell.
+fn fit(strategy: Strategy, locked: u32) -> u64 {
+    let start = processor_time();
+    let runs = match needed(strategy, locked, PROBE) {
+        Ok(runs) | Err(runs) => runs.max(1),
+    };
+    let each = (processor_time() - start).as_secs_f64() / runs as f64;
+    ((CELL.as_secs_f64() / each) as u64).clamp(PROBE, MOST)
+}
+
+/// Searches with one seed after the other until the time of the cell is over.
+fn sampled(mut search: impl FnMut(u64) -> Needs) -> Vec<Needs> {
+    let start = processor_time();
+    let in_time = |_: &u64| processor_time() - start < CELL;
+    (0..SEARCHES)
+        .take_while(|seed| *seed == 0 || in_time(seed))
+        .map(&mut search)
+        .collect()
+}
+
+/// What half of the searches need at most. Where the one in the middle has found nothing, it needs
+/// more than the fewest executions after which one was given up.
+fn print_needed(name: &str, mut found: Vec<Needs>) {
+    let given_up = found.iter().filter_map(|needs| needs.err()).min();
+    found.sort_by_key(|needs| needs.unwrap_or(u64::MAX));
+    let text = match (found[found.len() / 2], given_up) {
+        (Ok(run), _) => run.to_string(),
+        (Err(runs), least) => format!("> {}", least.unwrap_or(runs)),
+    };
+    println!("{name:<40} {text:>14} {:>10}", found.len());
 }
 
 /// Who is compared comes last: loom and shuttle keep handlers of signals, which dirql needs.
 fn searches() {
+    let head = |text: &str| println!("{text:<40} {:>14} {:>10}", "executions", "searches");
     for locked in LOCKED {
-        println!("executions to find an update that is lost after {locked} that are not");
+        head(&format!("lost after {locked} that are not, dirql"));
         let seeds = |search: u64| search * MOST..(search + 1) * MOST;
-        let sampled = |strategy: &dyn Fn(std::ops::Range<u64>) -> Strategy| {
-            (0..SEARCHES)
-                .map(|search| needed(strategy(seeds(search)), locked))
-                .collect()
+        let random = |search| Strategy::Random {
+            seeds: seeds(search),
         };
-        print_needed(
-            "dirql, random (median)",
-            sampled(&|seeds| Strategy::Random { seeds }),
-        );
-        print_needed(
-            "dirql, pct of depth 3 (median)",
-            sampled(&|seeds| Strategy::Pct { seeds, depth: 3 }),
-        );
-        print_needed(
-            "dirql, at most 2 switches",
-            vec![needed(Strategy::Bounded { switches: 2 }, locked)],
-        );
-        print_needed(
-            "dirql, exhaustive",
-            vec![needed(Strategy::Exhaustive, locked)],
-        );
+        let pct = |search| Strategy::Pct {
+            seeds: seeds(search),
+            depth: 3,
+        };
+        let most = fit(random(SEARCHES), locked);
+        let found = sampled(|search| needed(random(search), locked, most));
+        print_needed("random (median)", found);
+        let most = fit(pct(SEARCHES), locked);
+        let found = sampled(|search| needed(pct(search), locked, most));
+        print_needed("pct of depth 3 (median)", found);
+        for (name, strategy) in [
+            ("at most 2 switches", Strategy::Bounded { switches: 2 }),
+            ("exhaustive", Strategy::Exhaustive),
+        ] {
+            let most = fit(strategy.clone(), locked);
+            print_needed(name, vec![needed(strategy, locked, most)]);
+        }
     }
+    let bound = (MOST, CELL);
     for locked in LOCKED {
-        println!("the same with {locked}, elsewhere");
-        print_needed(
-            "shuttle, random (median)",
-            (0..SEARCHES)
-                .map(|seed| models::shuttle_random_needs(locked, seed, MOST))
-                .collect(),
-        );
-        print_needed(
-            "shuttle, pct of depth 3 (median)",
-            (0..SEARCHES)
-                .map(|seed| models::shuttle_pct_needs(locked, seed, MOST))
-                .collect(),
-        );
-        print_needed("loom", vec![models::loom_needs(locked, MOST)]);
+        head(&format!("lost after {locked} that are not, elsewhere"));
+        let found = sampled(|seed| models::shuttle_random_needs(locked, seed, bound));
+        print_needed("shuttle, random (median)", found);
+        let found = sampled(|seed| models::shuttle_pct_needs(locked, seed, bound));
+        print_needed("shuttle, pct of depth 3 (median)", found);
+        print_needed("loom", vec![models::loom_needs(locked, bound)]);
     }
+    println!(">: not found in so many executions, at most {MOST} or {CELL:?} for each row");
 }
 
 fn main() {

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{Config, FailurePersistence, Runner};
@@ -52,7 +53,12 @@ fn shuttle_lost(locked: u32) {
 }
 
 fn runner<S: Scheduler + 'static>(scheduler: S) -> Runner<S> {
+    runner_within(scheduler, None)
+}
+
+fn runner_within<S: Scheduler + 'static>(scheduler: S, time: Option<Duration>) -> Runner<S> {
     let mut config = Config::new();
+    config.max_time = time;
     config.failure_persistence = FailurePersistence::None;
     Runner::new(scheduler, config)
 }
@@ -70,8 +76,9 @@ pub(super) fn shuttle_pct(locked: u32, seed: u64, executions: u64) -> u64 {
 }
 
 /// The execution in which shuttle's random strategy finds the lost update.
-pub(super) fn shuttle_random_needs(locked: u32, seed: u64, most: u64) -> Option<u64> {
-    let runner = runner(RandomScheduler::new_from_seed(seed, most as usize));
+pub(super) fn shuttle_random_needs(locked: u32, seed: u64, (most, time): Bound) -> Needs {
+    let scheduler = RandomScheduler::new_from_seed(seed, most as usize);
+    let runner = runner_within(scheduler, Some(time));
     needs(move |count| {
         runner.run(move || {
             count.fetch_add(1, Ordering::Relaxed);
@@ -81,8 +88,9 @@ pub(super) fn shuttle_random_needs(locked: u32, seed: u64, most: u64) -> Option<
 }
 
 /// The execution in which shuttle's PCT finds the lost update.
-pub(super) fn shuttle_pct_needs(locked: u32, seed: u64, most: u64) -> Option<u64> {
-    let runner = runner(PctScheduler::new_from_seed(seed, 3, most as usize));
+pub(super) fn shuttle_pct_needs(locked: u32, seed: u64, (most, time): Bound) -> Needs {
+    let scheduler = PctScheduler::new_from_seed(seed, 3, most as usize);
+    let runner = runner_within(scheduler, Some(time));
     needs(move |count| {
         runner.run(move || {
             count.fetch_add(1, Ordering::Relaxed);
@@ -156,10 +164,11 @@ pub(super) fn loom_many(locked: u32, executions: u64) -> u64 {
 }
 
 /// The execution in which loom finds the lost update.
-pub(super) fn loom_needs(locked: u32, most: u64) -> Option<u64> {
+pub(super) fn loom_needs(locked: u32, (most, time): Bound) -> Needs {
     needs(move |count| {
         let mut builder = loom();
         builder.max_permutations = Some(most as usize);
+        builder.max_duration = Some(time);
         builder.check(move || {
             count.fetch_add(1, Ordering::Relaxed);
             loom_lost(locked);
@@ -167,12 +176,23 @@ pub(super) fn loom_needs(locked: u32, most: u64) -> Option<u64> {
     })
 }
 
+/// The most executions, and the most time.
+pub(super) type Bound = (u64, Duration);
+
+/// The execution that finds it; or how many did not.
+pub(super) type Needs = Result<u64, u64>;
+
 /// How many executions `search` counts before it panics.
-fn needs(search: impl FnOnce(&'static AtomicU64)) -> Option<u64> {
+fn needs(search: impl FnOnce(&'static AtomicU64)) -> Needs {
     let count: &'static AtomicU64 = Box::leak(Box::default());
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
     let ended = catch_unwind(AssertUnwindSafe(|| search(count)));
     std::panic::set_hook(before);
-    ended.err().map(|_| count.load(Ordering::Relaxed))
+    let count = count.load(Ordering::Relaxed);
+    if ended.is_err() {
+        Ok(count)
+    } else {
+        Err(count)
+    }
 }
