@@ -61,10 +61,11 @@ impl Kernel {
         Ok(())
     }
 
-    /// The page's own example of version 3 passes NULL.
-    pub(super) fn check_place_for_result(&self, result: DriverPtr<u64>) -> Ddi<()> {
+    /// Until a connect has succeeded there is NULL where its result belongs. The page's own example
+    /// of version 3 has no place for it.
+    pub(super) fn clear_result(&self, result: DriverPtr<u64>) -> Ddi<()> {
         if !result.is_null() {
-            return Ok(());
+            return Ok(self.write(result, 0)?);
         }
         let message = String::from("the block has NULL where the address of the result belongs");
         self.find(ids::NO_PLACE_FOR_RESULT, message, None)

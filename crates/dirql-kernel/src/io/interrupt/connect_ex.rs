@@ -123,12 +123,11 @@ impl Kernel {
         let block = Self::block::<FullySpecified>(parameters);
         let result = DriverPtr::new(self.read(at!(block, FullySpecified, interrupt_object))?);
         let pdo = self.read(at!(block, FullySpecified, physical_device_object))?;
-        self.check_place_for_result(result)?;
+        self.clear_result(result)?;
         self.check_pdo(pdo)?;
         if pdo == 0 || result.is_null() {
             return Ok(NtStatus::INVALID_PARAMETER);
         }
-        self.write(result, 0)?;
         let group = match version {
             connect_version::CONNECT_FULLY_SPECIFIED_GROUP => {
                 self.read(at!(block, FullySpecified, group))?
@@ -172,7 +171,7 @@ impl Kernel {
             synchronize_irql: block.synchronize_irql,
             passive: false,
         };
-        self.check_place_for_result(wanted.result)?;
+        self.clear_result(wanted.result)?;
         self.check_pdo(wanted.pdo)?;
         if !wanted.is_complete() {
             return Ok(NtStatus::INVALID_PARAMETER);
@@ -193,7 +192,7 @@ impl Kernel {
             synchronize_irql: block.synchronize_irql,
             passive,
         };
-        self.check_place_for_result(wanted.result)?;
+        self.clear_result(wanted.result)?;
         self.check_pdo(wanted.pdo)?;
         if !wanted.is_complete() {
             return Ok(NtStatus::INVALID_PARAMETER);
@@ -203,7 +202,6 @@ impl Kernel {
             return self.connect_messages(wanted, &messages);
         }
         if block.fall_back_service_routine == 0 {
-            self.write(wanted.result, 0)?;
             return Ok(NtStatus::NOT_FOUND);
         }
         wanted.routine = block.fall_back_service_routine;
@@ -242,7 +240,6 @@ impl Kernel {
     /// says; the header calls it invalid, which is a [`Reading`]. Interrupts whose highest level is PASSIVE_LEVEL have
     /// a passive-level ISR, and then there is neither a spin lock nor another level.
     fn connect_lines(&self, wanted: Assigned) -> Ddi<NtStatus> {
-        self.write(wanted.result, 0)?;
         let sources = self.sources_of_pdo(wanted.pdo);
         if sources
             .iter()

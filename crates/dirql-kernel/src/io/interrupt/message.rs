@@ -50,7 +50,6 @@ impl Kernel {
         wanted: Assigned,
         messages: &[(u32, Source)],
     ) -> Ddi<NtStatus> {
-        self.write(wanted.result, 0)?;
         if wanted.passive && (wanted.lock != 0 || wanted.synchronize_irql != Irql::PASSIVE) {
             self.refused_connect(NOT_PASSIVE.into())?;
             return Ok(NtStatus::INVALID_PARAMETER);

@@ -80,10 +80,12 @@ fn invalid_parameter_a_null_pdo() {
         CONNECT_FULLY_SPECIFIED_GROUP,
     ] {
         let answer = connect_ex(&rig, version, &block);
-        assert_eq!(
-            (answer.status, answer.version),
-            (NtStatus::INVALID_PARAMETER, version)
-        );
+        let expected = Answer {
+            status: NtStatus::INVALID_PARAMETER,
+            version,
+            result: 0,
+        };
+        assert_eq!(answer, expected);
     }
 }
 
