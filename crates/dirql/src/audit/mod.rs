@@ -42,6 +42,10 @@ pub use page::write_page;
 pub use result::{AuditFinding, AuditReport, GroupReport, SCHEMA, TrialResult, badness, key};
 pub use trial::{Trial, TrialError, Wish};
 
+/// Steps of a run when nobody says how many: several times what the longest of honest drivers take
+/// with a device that lies, whose answers have them wait for a time-out again and again.
+const MOST_STEPS: u64 = 1_000_000;
+
 /// Runs that making one order shorter may take when few runs were made to find it.
 const SHRINKING: usize = 24;
 
@@ -187,7 +191,8 @@ impl Audit {
         windows: Option<WindowsVersion>,
         max_steps: Option<u64>,
     ) -> Result<Self, BenchError> {
-        let plan = Plan::new(scenario, processors, windows, max_steps)?;
+        let said = max_steps.or(scenario.machine.max_steps);
+        let plan = Plan::new(scenario, processors, windows, said.or(Some(MOST_STEPS)))?;
         let codes = codes::guess(plan.drivers().iter().map(Driver::image_bytes));
         Ok(Self { plan, codes })
     }
