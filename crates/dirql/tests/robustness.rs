@@ -3,24 +3,15 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-const SAMPLES: [&str; 9] = [
-    "button-rust",
-    "edu-dma",
-    "edu-fully-specified",
-    "edu-iointex",
-    "edu-line-based",
-    "edu-message-based",
-    "legacy-two-vectors",
-    "nvme-msix",
-    "serial-16550",
-];
+fn samples() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../samples")
+}
 
 fn run(sample: &str, more: &[&str]) -> Output {
-    let samples = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../samples");
     let file = format!("{sample}/{sample}.sys");
     let mut command = Command::new(env!("CARGO_BIN_EXE_dirql"));
     command
-        .current_dir(samples)
+        .current_dir(samples())
         .args(["run", &file, "--format", "json"])
         .args(more)
         .output()
@@ -75,7 +66,14 @@ macro_rules! robust {
 
         #[test]
         fn no_sample_is_forgotten() {
-            assert_eq!(SAMPLES, [$($sample),*]);
+            let entries = samples().read_dir().expect("they can be listed");
+            let entries = entries.map(|entry| entry.expect("it can be read").path());
+            let mut names: Vec<_> = entries
+                .filter(|path| path.is_dir())
+                .map(|path| path.file_name().unwrap_or_default().to_owned())
+                .collect();
+            names.sort();
+            assert_eq!(names, [$($sample),*]);
         }
     };
 }
@@ -89,5 +87,8 @@ robust! {
     edu_message_based = "edu-message-based";
     legacy_two_vectors = "legacy-two-vectors";
     nvme_msix = "nvme-msix";
+    parport_fifo = "parport-fifo";
+    parport_reader = "parport-reader";
+    parport_rival = "parport-rival";
     serial_16550 = "serial-16550";
 }
