@@ -3,11 +3,12 @@
 //!
 //! Functions are those with unwind data, and those that something leads to: the entry point,
 //! exports, symbols, calls, addresses that code or relocated data hold. A function with unwind
-//! data is read from its start to its end, since what its jump tables lead to is not followed;
-//! one without is read as far as its branches lead.
+//! data is read from its start to its end; one without is read as far as its branches and the
+//! [jump tables](crate::jump_table) of compilers lead.
 //!
-//! A call does not end a block. Left out: what only fills up (`nop`, `int3`), jump tables between
-//! instructions, and functions that are nothing but a jump to an import, which linkers make.
+//! A call does not end a block. Left out: what only fills up (`nop`, `int3`), also in front of a
+//! block, where it makes a jump's target round; jump tables between instructions; and functions
+//! that are nothing but a jump to an import, which linkers make.
 //!
 //! Not known: a branch of another function into the middle of a block; functions without unwind
 //! data whose address is nowhere in the file.
@@ -22,6 +23,7 @@ use iced_x86::{
 use crate::export::ExportTarget;
 use crate::headers::Directory;
 use crate::image::Image;
+use crate::jump_table::JumpTables;
 use crate::relocation::{self, Relocation};
 
 /// A basic block.
@@ -91,7 +93,7 @@ pub fn leads_to(image: &Image, block: &Block) -> Vec<u32> {
     if !leaves(&last) {
         to.push(block.end);
     }
-    to
+    to.into_iter().map(|rva| past_filling(image, rva)).collect()
 }
 
 /// The imports that a block calls, in order, each as its symbol is written.
@@ -138,6 +140,7 @@ impl Finder<'_> {
     fn read_whole(&mut self, range: Range<u32>) {
         let mut code = Code::default();
         let mut tables = BTreeSet::new();
+        let mut jumps = JumpTables::default();
         let mut next = range.start;
         while next < range.end {
             let mut after = None;
@@ -148,6 +151,8 @@ impl Finder<'_> {
                 }
                 tables.extend(data_within(&instruction, &range));
                 after = Some(instruction.next_ip() as u32);
+                code.leaders
+                    .extend(jumps.targets(self.image, &instruction, &range));
                 code.add(instruction, &range);
                 self.note(&instruction);
             }
@@ -171,6 +176,7 @@ impl Finder<'_> {
             return;
         }
         let mut code = Code::default();
+        let mut jumps = JumpTables::default();
         let mut open = BTreeSet::from([root]);
         let mut is_code = true;
         while let Some(start) = open.pop_first() {
@@ -183,13 +189,13 @@ impl Finder<'_> {
                 }
                 is_code &= !is_zeros(&instruction);
                 code.add(instruction, &bounds);
+                let mut targets = jumps.targets(self.image, &instruction, &bounds);
+                code.leaders.extend(&targets);
                 if is_near(&instruction) && !instruction.is_call_near() {
-                    let target = instruction.near_branch_target();
-                    let target = u32::try_from(target).unwrap_or(u32::MAX);
-                    if bounds.contains(&target) && !self.is_known(target) {
-                        open.insert(target);
-                    }
+                    targets.extend(u32::try_from(instruction.near_branch_target()));
                 }
+                targets.retain(|target| bounds.contains(target) && !self.is_known(*target));
+                open.extend(targets);
                 if leaves(&instruction) {
                     has_end = true;
                     break;
@@ -234,25 +240,22 @@ impl Finder<'_> {
 
     /// Cuts code into blocks.
     fn keep(&mut self, function: u32, code: Code) {
-        let mut blocks: Vec<(Block, bool)> = Vec::new();
+        let mut blocks: Vec<Block> = Vec::new();
+        // Whether what has been read since a block ended only fills up.
+        let mut filling = true;
         for (rva, instruction) in &code.instructions {
-            let (rva, end) = (*rva, instruction.next_ip() as u32);
-            let fills = is_filling(instruction);
+            let (begin, end) = (*rva, instruction.next_ip() as u32);
+            let starts = code.leaders.contains(&begin);
             match blocks.last_mut() {
-                Some((block, filling)) if block.end == rva && !code.leaders.contains(&rva) => {
-                    block.end = end;
-                    *filling &= fills;
-                }
+                Some(block) if block.end == begin && !starts && !filling => block.end = end,
+                _ if is_filling(instruction) => filling = true,
                 _ => {
-                    let begin = rva;
-                    blocks.push((
-                        Block {
-                            begin,
-                            end,
-                            function,
-                        },
-                        fills,
-                    ));
+                    filling = false;
+                    blocks.push(Block {
+                        begin,
+                        end,
+                        function,
+                    });
                 }
             }
         }
@@ -266,8 +269,8 @@ impl Finder<'_> {
         if is_thunk {
             return;
         }
-        for (block, filling) in blocks {
-            if !filling && !self.is_known(block.begin) {
+        for block in blocks {
+            if !self.is_known(block.begin) {
                 self.found.insert(block.begin, block);
             }
         }
@@ -340,6 +343,14 @@ fn is_zeros(instruction: &Instruction) -> bool {
         && instruction.op1_register() == Register::AL
         && instruction.memory_displ_size() == 0
         && instruction.memory_index() == Register::None
+}
+
+/// Where the block begins that is entered at `rva`.
+fn past_filling(image: &Image, rva: u32) -> u32 {
+    // Alignment of code is 64 bytes at most.
+    decode(image, rva..rva.saturating_add(64))
+        .find(|instruction| instruction.mnemonic() != Mnemonic::Nop)
+        .map_or(rva, |instruction| instruction.ip() as u32)
 }
 
 fn is_filling(instruction: &Instruction) -> bool {
@@ -493,6 +504,51 @@ mod tests {
             found(&code, 0x21, &[]),
             "0..4 of 0; 4..d of 0; 20..21 of 0; "
         );
+    }
+
+    /// A jump through a table of two offsets at 0x80, counted from the table if `near` is that,
+    /// or from the image.
+    fn switch(near: u32) -> String {
+        let rva = |offset: u32| at::TEXT + offset;
+        let mut code = vec![0x90; 0x88];
+        // lea rdx, [rip + …]; mov ecx, [rdx + rax * 4 + …]; add rcx, rdx; jmp rcx
+        code[..3].copy_from_slice(&[0x48, 0x8D, 0x15]);
+        code[3..7].copy_from_slice(&near.wrapping_sub(rva(7)).to_le_bytes());
+        code[7..10].copy_from_slice(&[0x8B, 0x8C, 0x82]);
+        code[10..14].copy_from_slice(&rva(0x80).wrapping_sub(near).to_le_bytes());
+        code[14..19].copy_from_slice(&[0x48, 0x01, 0xD1, 0xFF, 0xE1]);
+        // xor eax, eax (at 0x20); inc eax (at 0x22); ret
+        code[0x20..0x25].copy_from_slice(&[0x31, 0xC0, 0xFF, 0xC0, 0xC3]);
+        for (index, case) in [0x20, 0x22].into_iter().enumerate() {
+            let entry = 0x80 + 4 * index;
+            code[entry..entry + 4].copy_from_slice(&rva(case).wrapping_sub(near).to_le_bytes());
+        }
+        found(&code, 0x88, &[])
+    }
+
+    #[test]
+    fn what_a_jump_table_leads_to_begins_a_block() {
+        let cases = "0..13 of 0; 20..22 of 0; 22..25 of 0; ";
+        assert_eq!(switch(at::TEXT + 0x80), cases);
+        assert_eq!(switch(0), cases);
+    }
+
+    #[test]
+    fn what_only_fills_up_is_in_front_of_a_block() {
+        // test ecx, ecx; je 8; nop; nop; ret; int3; nop (at 8); xor eax, eax; ret
+        let code = [
+            0x85, 0xC9, 0x74, 0x04, 0x90, 0x90, 0xC3, 0xCC, 0x90, 0x31, 0xC0, 0xC3,
+        ];
+        assert_eq!(found(&code, 12, &[]), "0..4 of 0; 6..7 of 0; 9..c of 0; ");
+        let mut pe = Pe::driver();
+        pe.put(at::TEXT, &code);
+        let image = Image::parse(&pe.build()).unwrap();
+        let first = Block {
+            begin: at::TEXT,
+            end: at::TEXT + 4,
+            function: at::TEXT,
+        };
+        assert_eq!(leads_to(&image, &first), [at::TEXT + 9, at::TEXT + 6]);
     }
 
     #[test]

@@ -45,6 +45,7 @@ mod headers;
 mod image;
 mod import;
 pub mod inf;
+mod jump_table;
 mod layout;
 mod load_config;
 mod names;

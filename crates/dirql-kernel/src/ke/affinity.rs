@@ -24,13 +24,13 @@ impl Kernel {
 
     /// `KAFFINITY KeSetSystemAffinityThreadEx(KAFFINITY)`: as above.
     ///
-    /// - Returns: what was set before, 0 if nothing was, for
-    ///   [`Kernel::ke_revert_to_user_affinity_thread_ex`].
+    /// - Returns: what was set before, for [`Kernel::ke_revert_to_user_affinity_thread_ex`]; 0 if
+    ///   nothing was, or if nothing changes.
     pub fn ke_set_system_affinity_thread_ex(&self, mask: u64) -> Ddi<u64> {
         let before = self.current_affinity();
-        self.bind_current_thread(Affinity { group: 0, mask })?;
+        let is_bound = self.bind_current_thread(Affinity { group: 0, mask })?;
         Ok(before
-            .filter(|before| before.group == 0)
+            .filter(|before| is_bound && before.group == 0)
             .map_or(0, |before| before.mask))
     }
 

@@ -48,7 +48,7 @@ fn a_mask_without_processors_changes_nothing() {
     rig.bench.on_thread(|kernel| {
         kernel.ke_set_system_affinity_thread(0b10)?;
         kernel.ke_set_system_affinity_thread(0b100)?;
-        kernel.ke_set_system_affinity_thread(0)?;
+        assert_eq!(kernel.ke_set_system_affinity_thread_ex(0)?, 0);
         assert_eq!(
             (
                 here(kernel),
