@@ -9,6 +9,8 @@ use crate::ddi::{Nothing, exports, routines};
 
 exports! {
     fn IoAllocateIrp(stack_size: u8, charge_quota: u8) -> u64 = |k| k.io_allocate_irp(stack_size, charge_quota);
+    fn IoAllocateIrpEx(_device: u64, stack_size: u8, charge_quota: u8) -> u64
+        = |k| k.io_allocate_irp(stack_size, charge_quota);
     fn IoInitializeIrp(irp: u64, packet_size: u16, stack_size: u8) -> Nothing
         = |k| k.io_initialize_irp(irp, packet_size, stack_size).map(Nothing::from);
     fn IoReuseIrp(irp: u64, status: u32) -> Nothing = |k| k.io_reuse_irp(irp, status).map(Nothing::from);

@@ -14,6 +14,14 @@ exports! {
         = |k| k.mm_allocate_contiguous_memory_specify_cache(bytes, lowest, highest, boundary, cache);
     fn MmAllocateContiguousNodeMemory(bytes: u64, lowest: u64, highest: u64, boundary: u64, _protect: u32, _node: u32) -> u64
         = |k| k.mm_allocate_contiguous_memory_specify_cache(bytes, lowest, highest, boundary, 1);
+    fn MmAllocateContiguousMemoryEx(
+        bytes: DriverPtr<u64>, lowest: u64, highest: u64, boundary: u64, _node: u32, protect: u32, _partition: u64, _tag: u32,
+        _flags: u32, base: DriverPtr<u64>,
+    ) -> NtStatus = |k| k.mm_allocate_contiguous_memory_ex(bytes, [lowest, highest, boundary], protect, base);
+    fn MmSecureVirtualMemory(address: u64, bytes: u64, mode: u32) -> u64
+        = |k| k.mm_secure_virtual_memory(address, bytes, mode);
+    fn MmUnsecureVirtualMemory(handle: u64) -> Nothing
+        = |k| k.mm_unsecure_virtual_memory(handle).map(Nothing::from);
     fn MmAllocateNonCachedMemory(bytes: u64) -> u64 = |k| k.mm_allocate_non_cached_memory(bytes);
     fn MmFreeContiguousMemory(address: u64) -> Nothing
         = |k| k.mm_free_contiguous_memory(address).map(Nothing::from);
@@ -25,6 +33,7 @@ exports! {
     fn MmGetVirtualForPhysical(physical: u64) -> u64 = |k| k.mm_get_virtual_for_physical(physical);
     fn MmIsAddressValid(address: u64) -> u8 = |k| k.mm_is_address_valid(address);
     fn MmIsDriverVerifying(_driver: u64) -> u32 = |k| k.mm_is_driver_verifying();
+    fn MmIsDriverSuspectForVerifier(_driver: u64) -> u32 = |k| k.mm_is_driver_verifying();
     fn MmIsThisAnNtAsSystem() -> u8 = |k| k.mm_is_this_an_nt_as_system();
     fn MmLockPagableDataSection(address: u64) -> u64 = |k| k.mm_lock_pagable_data_section(address);
     fn MmLockPagableSectionByHandle(handle: u64) -> Nothing

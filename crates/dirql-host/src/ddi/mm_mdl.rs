@@ -36,6 +36,12 @@ exports! {
         = |k| k.mm_map_locked_pages_with_reserved_mapping(address, tag, mdl, cache);
     fn MmProbeAndLockPages(mdl: MdlPtr, mode: u8, operation: u32) -> Nothing
         = |k| k.mm_probe_and_lock_pages(mdl, mode, operation).map(Nothing::from);
+    fn MmProtectMdlSystemAddress(mdl: MdlPtr, protect: u32) -> NtStatus
+        = |k| k.mm_protect_mdl_system_address(mdl, protect);
+    fn MmMapMdl(mdl: MdlPtr, protect: u32, routine: u64, context: u64) -> NtStatus
+        = |k| k.mm_map_mdl(mdl, protect, routine, context);
+    fn MmAllocateMdlForIoSpace(list: DriverPtr<[u64; 2]>, entries: u64, mdl: DriverPtr<u64>) -> NtStatus
+        = |k| k.mm_allocate_mdl_for_io_space(list, entries, mdl);
     fn MmSizeOfMdl(address: u64, length: u64) -> u64 = |k| k.mm_size_of_mdl(address, length);
     fn MmUnlockPages(mdl: MdlPtr) -> Nothing = |k| k.mm_unlock_pages(mdl).map(Nothing::from);
     fn MmUnmapLockedPages(address: u64, mdl: MdlPtr) -> Nothing

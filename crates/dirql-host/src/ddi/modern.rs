@@ -114,6 +114,9 @@ exports! {
         = |k| k.ps_set_create_process_notify_routine(routine, remove);
 
     fn MmGetPhysicalMemoryRanges() -> u64 = |k| k.mm_get_physical_memory_ranges();
+    // There is one partition of memory.
+    fn MmGetPhysicalMemoryRangesEx(_partition: u64) -> u64 = |k| k.mm_get_physical_memory_ranges();
+    fn MmGetPhysicalMemoryRangesEx2(_partition: u64, _flags: u32) -> u64 = |k| k.mm_get_physical_memory_ranges();
     fn MmCopyMemory(target: u64, source: u64, bytes: u64, flags: u32, copied: DriverPtr<u64>) -> NtStatus
         = |k| k.mm_copy_memory(target, source, bytes, flags, copied);
 

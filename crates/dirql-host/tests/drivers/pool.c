@@ -84,7 +84,7 @@ EXPORT int frees_twice(void)
 static int answer(int number) { return number - 41; }
 
 /* A thunk as drivers write them: it reads the IRQL, which traps, and goes on in the image. */
-static int (*thunk(volatile UCHAR *code))(int)
+static __attribute__((noinline)) int (*thunk(volatile UCHAR *code))(int)
 {
     static const UCHAR head[] = {0x44, 0x0F, 0x20, 0xC0, 0x85, 0xC0, 0x74, 0x01, 0xC3, 0x48, 0xB8};
     int (*volatile target)(int) = answer;
@@ -108,9 +108,10 @@ EXPORT int runs_what_it_wrote(void)
     return sum == 3;
 }
 
-/* NonPagedPoolNx */
+/* NonPagedPoolNx, also when code was run in pool before. */
 EXPORT int runs_what_is_not_code(void)
 {
+    thunk(allocate(48))(42);
     return thunk(ExAllocatePoolWithTag(0x200, 48, TAG))(42) + 1;
 }
 

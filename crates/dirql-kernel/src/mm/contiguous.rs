@@ -7,12 +7,13 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 
+use dirql_abi::NtStatus;
 use dirql_rules::{BugCheck, Place, ids};
 
 use super::layout::{self, PAGE, PHYSICAL_END, PHYSICAL_WINDOW};
 use super::page_runs::{Limits, PageRuns};
 use crate::platform::Access;
-use crate::{Ddi, Kernel};
+use crate::{Ddi, DriverPtr, Kernel};
 
 /// Which routine a run of pages is from, and therefore which one frees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,6 +140,15 @@ impl Contiguous {
 }
 
 impl Kernel {
+    /// Whether pages of this kind begin at `address`.
+    pub(super) fn is_run(&self, kind: RunKind, address: u64) -> bool {
+        let contiguous = self.mm.contiguous.borrow();
+        contiguous
+            .live
+            .get(&address)
+            .is_some_and(|run| run.kind == kind)
+    }
+
     /// Takes contiguous pages: accessible and zero. Returns 0 if there are none in `reach`.
     pub(crate) fn allocate_run(&self, kind: RunKind, bytes: u64, reach: Reach) -> u64 {
         if !(reach.boundary == 0 || reach.boundary.is_power_of_two()) {
@@ -221,6 +231,45 @@ impl Kernel {
             boundary,
         };
         Ok(self.allocate_run(RunKind::Contiguous, bytes, reach))
+    }
+
+    /// `NTSTATUS MmAllocateContiguousMemoryEx(PSIZE_T NumberOfBytes, PHYSICAL_ADDRESS Lowest,
+    /// PHYSICAL_ADDRESS Highest, PHYSICAL_ADDRESS Boundary, NODE_REQUIREMENT, ULONG Protect, PVOID
+    /// Partition, ULONG Tag, ULONG Flags, PVOID *BaseAddress)`
+    ///
+    /// As [`Kernel::mm_allocate_contiguous_memory_specify_cache`]; the memory is given back by
+    /// MmFreeContiguousMemory. There is one node and one partition.
+    ///
+    /// - IRQL: at or below DISPATCH_LEVEL.
+    /// - Returns: STATUS_INVALID_PARAMETER for no bytes, STATUS_INVALID_PAGE_PROTECTION,
+    ///   STATUS_INSUFFICIENT_RESOURCES.
+    /// - Source: WDK reference, wdm.MmAllocateContiguousMemoryEx.
+    ///
+    /// # Errors
+    /// The number or the result is not memory.
+    pub fn mm_allocate_contiguous_memory_ex(
+        &self,
+        bytes: DriverPtr<u64>,
+        limits: [u64; 3],
+        protect: u32,
+        base: DriverPtr<u64>,
+    ) -> Ddi<NtStatus> {
+        let bytes = self.read(bytes)?;
+        if bytes == 0 {
+            return Ok(NtStatus::INVALID_PARAMETER);
+        }
+        if super::virtual_memory::access(protect).is_none() {
+            return Ok(NtStatus::INVALID_PAGE_PROTECTION);
+        }
+        let [lowest, highest, boundary] = limits;
+        let address =
+            self.mm_allocate_contiguous_memory_specify_cache(bytes, lowest, highest, boundary, 1)?;
+        self.write(base, address)?;
+        Ok(if address == 0 {
+            NtStatus::INSUFFICIENT_RESOURCES
+        } else {
+            NtStatus::SUCCESS
+        })
     }
 
     /// `PVOID MmAllocateContiguousMemory(SIZE_T, PHYSICAL_ADDRESS Highest)`
@@ -347,5 +396,28 @@ mod tests {
         assert!(kernel.read_bytes(address, 1).is_err());
         assert_eq!(kernel.mm_allocate_non_cached_memory(0), Ok(0));
         assert_eq!(kernel.mm_allocate_non_cached_memory(u64::MAX), Ok(0));
+    }
+
+    #[test]
+    fn the_newest_routine_says_why_there_is_no_memory() {
+        let bench = Bench::new(Config::default());
+        let kernel = &bench.kernel;
+        let (bytes, base) = (
+            DriverPtr::<u64>::new(bench.variable(8)),
+            DriverPtr::<u64>::new(bench.variable(8)),
+        );
+        let allocate = |count: u64, highest: u64, protect: u32| {
+            kernel.write(bytes, count).unwrap();
+            kernel
+                .mm_allocate_contiguous_memory_ex(bytes, [0, highest, 0], protect, base)
+                .unwrap()
+        };
+        assert_eq!(allocate(0, u64::MAX, 4), NtStatus::INVALID_PARAMETER);
+        assert_eq!(allocate(8, u64::MAX, 3), NtStatus::INVALID_PAGE_PROTECTION);
+        assert_eq!(allocate(8, 0, 4), NtStatus::INSUFFICIENT_RESOURCES);
+        assert_eq!(allocate(8, u64::MAX, 0x204), NtStatus::SUCCESS);
+        let address = kernel.read(base).unwrap();
+        kernel.mm_free_contiguous_memory(address).unwrap();
+        assert!(bench.rules().is_empty());
     }
 }

@@ -51,6 +51,7 @@ impl Kernel {
         let io_space = self.mm.io_space.borrow();
         let locked = self.mm.locked.borrow();
         let reserved = self.mm.reserved.borrow();
+        let secured = self.mm.secured.borrow();
         let pool = pools.live().map(|block| MemoryLeft {
             kind: MemoryLeftKind::Pool { tag: block.tag },
             address: block.address,
@@ -81,10 +82,17 @@ impl Kernel {
             bytes,
             place: place.clone(),
         });
+        let secured = secured.live().map(|(address, bytes, place)| MemoryLeft {
+            kind: MemoryLeftKind::Pages("secured memory"),
+            address,
+            bytes,
+            place: place.clone(),
+        });
         pool.chain(pages)
             .chain(mapped)
             .chain(locked)
             .chain(reserved)
+            .chain(secured)
             .filter(|left| image.contains(&left.place.address))
             .filter(|left| {
                 // Plug and play's, although the driver's call made them; and devices that were

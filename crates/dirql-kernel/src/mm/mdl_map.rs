@@ -179,7 +179,7 @@ impl Kernel {
             | mdl_flags::MDL_PARENT_MAPPED_SYSTEM_VA);
         self.write(mdl, value)?;
         self.mm.mapped.borrow_mut().places.remove(&mdl.address());
-        Ok(())
+        self.unprotect_mdl_pages(mdl, &value)
     }
 
     /// `PVOID MmAllocateMappingAddress(SIZE_T, ULONG Tag)`

@@ -20,6 +20,7 @@ mod left;
 mod mdl;
 mod mdl_lock;
 mod mdl_map;
+mod mdl_protect;
 #[cfg(test)]
 mod mdl_tests;
 mod page_runs;
@@ -28,6 +29,7 @@ mod physical;
 mod pool;
 mod pool_memory;
 mod section;
+mod secure;
 mod slab;
 mod system;
 mod view;
@@ -42,6 +44,7 @@ use mdl_lock::Locked;
 use mdl_map::{Mapped, Reserved};
 use pool::Pools;
 use section::Sections;
+use secure::Secured;
 use system::System;
 use view::Views;
 use virtual_memory::ProcessPages;
@@ -67,6 +70,7 @@ pub(crate) struct Mm {
     mapped: RefCell<Mapped>,
     reserved: RefCell<Reserved>,
     sections: RefCell<Sections>,
+    secured: RefCell<Secured>,
     process: RefCell<ProcessPages>,
     views: RefCell<Views>,
     pageable: pageable::Pageable,

@@ -43,6 +43,16 @@ pub(super) enum Kind {
     Paged,
 }
 
+/// `POOL_NX_ALLOCATION`, which makes `NonPagedPoolNx` of `NonPagedPool`.
+const NO_EXECUTE: u32 = 0x200;
+
+/// Whether blocks of a `POOL_TYPE` may hold code. They share pages with none that may not.
+///
+/// Source: WDK, "NX and Execute Pool Types".
+pub(super) fn may_hold_code(pool_type: u32) -> bool {
+    Kind::of_type(pool_type) == Kind::NonPaged && pool_type & NO_EXECUTE == 0
+}
+
 impl Kind {
     /// As told by a `POOL_TYPE`: bit 0 of the base type is set for paged pool.
     pub(super) const fn of_type(pool_type: u32) -> Self {
@@ -384,16 +394,16 @@ impl Pools {
         }
     }
 
-    /// Takes `bytes`. `None` if there is no room.
+    /// Takes `bytes` for a block of a `POOL_TYPE`. `None` if there is no room.
     pub(super) fn allocate(
         &mut self,
-        kind: Kind,
+        pool_type: u32,
         bytes: u64,
         cache_aligned: bool,
     ) -> Option<Grant> {
-        let pool = self.pool(kind);
+        let pool = self.pool(Kind::of_type(pool_type));
         match Cut::for_bytes(bytes, cache_aligned) {
-            Some(cut) => pool.allocate_small(cut),
+            Some(cut) => pool.allocate_small(cut.for_code(may_hold_code(pool_type))),
             None => pool.allocate_large(bytes, 0),
         }
     }
@@ -496,7 +506,7 @@ mod tests {
     }
 
     fn allocate(pools: &mut Pools, bytes: u64) -> u64 {
-        let grant = pools.allocate(Kind::NonPaged, bytes, false).unwrap();
+        let grant = pools.allocate(0, bytes, false).unwrap();
         pools.set_owner(block(grant.address, bytes));
         grant.address
     }
@@ -616,24 +626,30 @@ mod tests {
     fn there_is_no_room_for_more_than_the_region() {
         let mut pools = Pools::default();
         for bytes in [u64::MAX, u64::MAX - PAGE, 512 << 20] {
-            assert!(pools.allocate(Kind::Paged, bytes, false).is_none());
+            assert!(pools.allocate(1, bytes, false).is_none());
         }
-        assert!(
-            pools
-                .allocate(Kind::Paged, (512 << 20) - PAGE, false)
-                .is_some()
-        );
-        assert!(pools.allocate(Kind::Paged, 1, false).is_none());
+        assert!(pools.allocate(1, (512 << 20) - PAGE, false).is_some());
+        assert!(pools.allocate(1, 1, false).is_none());
     }
 
     #[test]
     fn cache_aligned_blocks_begin_cache_lines() {
         let mut pools = Pools::default();
         for bytes in [1, 48, 49, 2000, 4000, 4096] {
-            assert_eq!(
-                pools.allocate(Kind::Paged, bytes, true).unwrap().address % 64,
-                0
-            );
+            assert_eq!(pools.allocate(1, bytes, true).unwrap().address % 64, 0);
+        }
+    }
+
+    #[test]
+    fn pool_for_code_and_pool_for_data_share_no_page() {
+        for aligned in [false, true] {
+            let mut pools = Pools::default();
+            let mut page = |pool_type| {
+                layout::page_of(pools.allocate(pool_type, 24, aligned).unwrap().address)
+            };
+            let (code, data) = (page(0), page(NO_EXECUTE));
+            assert_ne!(code, data);
+            assert_eq!((page(0), page(NO_EXECUTE)), (code, data));
         }
     }
 }

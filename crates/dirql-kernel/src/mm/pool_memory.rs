@@ -11,7 +11,7 @@ use dirql_abi::{Irql, NtStatus};
 use dirql_rules::{BugCheck, Place, ids};
 
 use super::layout::{self, PAGE};
-use super::pool::{BadFree, Extent, Kind, PoolBlock};
+use super::pool::{BadFree, Extent, Kind, PoolBlock, may_hold_code};
 use super::slab::{Cut, FENCE};
 use crate::platform::Access;
 use crate::{Ddi, Kernel, Stop};
@@ -33,8 +33,6 @@ const MAX_BETWEEN: usize = 64 + 64 + FENCE as usize;
 const RAISE_IF_ALLOCATION_FAILURE: u32 = 16;
 /// Base types 4 to 6: begin a cache line.
 const CACHE_ALIGNED: u32 = 4;
-/// `POOL_NX_ALLOCATION`, by which `NonPagedPoolNx` differs from `NonPagedPool`.
-const NO_EXECUTE: u32 = 0x200;
 /// `PROTECTED_POOL`: the top bit of a tag, which the freeing tag must have too.
 const PROTECTED: u32 = 0x8000_0000;
 
@@ -149,7 +147,7 @@ impl Kernel {
         let mut pools = self.mm.pools.borrow_mut();
         let mut bytes = 1 << 30;
         while bytes >= 1 {
-            if pools.allocate(Kind::NonPaged, bytes, false).is_none() {
+            if pools.allocate(0, bytes, false).is_none() {
                 bytes /= 2;
             }
         }
@@ -166,7 +164,7 @@ impl Kernel {
             if self.config().special_pool {
                 pools.allocate_special(kind, bytes, cache_aligned)
             } else {
-                pools.allocate(kind, bytes, cache_aligned)
+                pools.allocate(pool_type, bytes, cache_aligned)
             }
         };
         let Some(grant) = grant else { return Ok(0) };
@@ -464,7 +462,7 @@ impl Kernel {
 
     /// Gives the pages of the block at `address` the right to be executed, if it is of the kind of
     /// nonpaged pool that has it, NonPagedPool as opposed to NonPagedPoolNx. Done when a driver
-    /// first executes what is there, as hardly any does; blocks that share a page get it too.
+    /// first executes what is there, as hardly any does; blocks that share a page are of that kind, too.
     ///
     /// Source: WDK, "NX and Execute Pool Types".
     pub fn make_pool_executable(&self, address: u64) -> bool {
@@ -472,9 +470,7 @@ impl Kernel {
             return false;
         };
         let end = block.address + block.bytes;
-        let is_executable =
-            Kind::of_type(block.pool_type) == Kind::NonPaged && block.pool_type & NO_EXECUTE == 0;
-        if !is_executable || !(block.address..end).contains(&address) {
+        if !may_hold_code(block.pool_type) || !(block.address..end).contains(&address) {
             return false;
         }
         let pages = layout::page_of(block.address)..end.next_multiple_of(PAGE);

@@ -21,6 +21,8 @@ pub(super) struct Cut {
     pub first: u64,
     /// Bytes from one block to the next, fence included.
     pub stride: u64,
+    /// Whether the blocks may hold code: those that may share no page with those that may not.
+    pub may_hold_code: bool,
 }
 
 impl Cut {
@@ -35,8 +37,15 @@ impl Cut {
         let cut = Self {
             first: alignment,
             stride: (bytes.max(1) + FENCE).next_multiple_of(alignment),
+            may_hold_code: false,
         };
         (cut.blocks() > 0).then_some(cut)
+    }
+
+    /// The same cut for blocks that may hold code, or may not.
+    pub(super) const fn for_code(mut self, may_hold_code: bool) -> Self {
+        self.may_hold_code = may_hold_code;
+        self
     }
 
     /// How many blocks a page has.
@@ -51,17 +60,19 @@ impl Cut {
 
     /// The cut's number: its list of free blocks. Below [`CLASSES`].
     pub(super) const fn class(self) -> usize {
-        let list = (self.stride / 16) as usize;
+        let mut list = (self.stride / 16) as usize;
         if self.first == 64 {
-            CLASSES / 2 + list
-        } else {
-            list
+            list += CLASSES / 4;
         }
+        if self.may_hold_code {
+            list += CLASSES / 2;
+        }
+        list
     }
 }
 
 /// Number of lists of free blocks.
-pub(super) const CLASSES: usize = 2 * (PAGE as usize / 16 + 1);
+pub(super) const CLASSES: usize = 4 * (PAGE as usize / 16 + 1);
 
 /// One allocation from pool.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -149,7 +149,7 @@ impl Kernel {
     /// - IRQL: PASSIVE_LEVEL.
     /// - Returns: INVALID_HANDLE, INVALID_PARAMETER_4 for another type; MEMORY_NOT_ALLOCATED for an
     ///   address at which no allocation begins; FREE_VM_NOT_AT_BASE if the size is neither 0 nor
-    ///   that of the whole.
+    ///   that of the whole; INVALID_PAGE_PROTECTION for memory that a driver has secured.
     /// - Source: WDK reference, ntifs.ZwFreeVirtualMemory.
     ///
     /// # Errors
@@ -176,6 +176,9 @@ impl Kernel {
             return Ok(NtStatus::FREE_VM_NOT_AT_BASE);
         }
         let region = address..address + pages * PAGE;
+        if self.mm.secured.borrow().covers(&region) {
+            return Ok(NtStatus::INVALID_PAGE_PROTECTION);
+        }
         self.platform().protect(region.clone(), Access::None);
         self.platform().discard(region);
         if kind == RELEASE {
