@@ -470,6 +470,10 @@ impl Platform for LinuxPlatform {
         driver_state::number(self, site)
     }
 
+    fn stack_of_caller(&self) -> Vec<u64> {
+        exception::frames_of_caller(self)
+    }
+
     fn original(&self, address: u64) -> u64 {
         let original = self.space.original(address);
         original.map_or(address, |original| original.address)
@@ -551,6 +555,7 @@ fn record(kernel: &Kernel, stop: Stop) {
             bug_check,
             place: kernel.here(),
         }),
+        Stop::Refused => kernel.end(Outcome::Finding),
         Stop::Ended => {}
     }
 }

@@ -118,6 +118,8 @@ pub struct Config {
     pub late_100ns: u64,
     /// Whether a finding ends the run.
     pub stop_at_finding: bool,
+    /// Whether the run goes on after the bug check of a routine that can do nothing instead.
+    pub keep_going: bool,
     /// Whether every block of pool has pages of its own, with inaccessible ones behind.
     pub special_pool: bool,
     /// What is made to fail.
@@ -137,6 +139,7 @@ impl Default for Config {
             max_looks: MAX_LOOKS,
             late_100ns: LATE_100NS,
             stop_at_finding: false,
+            keep_going: false,
             special_pool: false,
             fail: None,
             parallel_port: crate::parport::Settings::default(),

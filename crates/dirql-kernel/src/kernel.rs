@@ -154,6 +154,21 @@ impl Kernel {
         irql: Option<&'static IrqlRule>,
         body: impl FnOnce(&Self) -> Ddi<R>,
     ) -> Ddi<R> {
+        self.ddi_or(name, irql, None, body)
+    }
+
+    /// As [`Kernel::ddi`]. `refused` is the answer of a routine that does nothing in place of the
+    /// bug check that Windows has for what it is asked.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn ddi_or<R: Into<u64> + Copy>(
+        &self,
+        name: &'static str,
+        irql: Option<&'static IrqlRule>,
+        refused: Option<R>,
+        body: impl FnOnce(&Self) -> Ddi<R>,
+    ) -> Ddi<R> {
         self.report
             .enter_ddi(name, self.platform.call_site(), self.context());
         if self.report.is_recording() {
@@ -178,7 +193,15 @@ impl Kernel {
                 )?;
             }
         }
-        let result = body(self)?;
+        let entry = self.entry();
+        let result = match (body(self), refused) {
+            (Ok(result), _) => result,
+            (Err(stop), Some(refused)) => {
+                self.outlive_refusal(name, entry, stop)?;
+                refused
+            }
+            (Err(stop), None) => return Err(stop),
+        };
         self.report.ddi_is_done(name);
         if self.report.is_recording() {
             self.event(Event::DdiLeave {

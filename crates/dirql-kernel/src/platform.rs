@@ -1,5 +1,6 @@
 //! What the kernel needs from whatever runs driver code.
 
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use dirql_rules::Context;
@@ -134,6 +135,12 @@ pub trait Platform {
     fn driver_state(&self, site: CallSite) -> Option<u64> {
         let _ = site;
         None
+    }
+
+    /// The driver's code behind the routine that is carried out, from the inside out, 0 before what
+    /// was interrupted; empty if it cannot be told.
+    fn stack_of_caller(&self) -> Vec<u64> {
+        Vec::new()
     }
 
     /// The driver's own instruction that runs at `address`, where it may run as a copy.

@@ -8,6 +8,7 @@ use core::cell::{Cell, RefCell};
 use dirql_rules::{Context, Finding, Place, RuleId};
 
 use crate::event::{Event, EventSink, Stamp};
+use crate::outlived::Outlived;
 use crate::platform::CallSite;
 use crate::stop::{Ddi, Stop};
 use crate::{Kernel, Outcome};
@@ -43,6 +44,7 @@ impl CurrentDdi {
 #[derive(Default)]
 pub(crate) struct Report {
     findings: RefCell<Vec<Finding>>,
+    pub(crate) outlived: RefCell<Vec<Outlived>>,
     sink: RefCell<Option<Box<dyn EventSink>>>,
     recording: Cell<bool>,
     /// Events that the sink was told.

@@ -32,6 +32,9 @@ pub enum Stop {
     },
     /// The system stops.
     BugCheck(BugCheck),
+    /// A routine has found something wrong with what it is asked for, has recorded that, and does
+    /// nothing. Only in runs that go on ([`crate::Config::keep_going`]); elsewhere they have ended.
+    Refused,
     /// The run is over for a reason that is already recorded (a finding that stops,
     /// an exhausted budget, an import that is not implemented).
     Ended,

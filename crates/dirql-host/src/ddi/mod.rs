@@ -84,6 +84,9 @@ pub(crate) trait Answer: Copy + Into<u64> {
     /// What the register holds while an exception is on its way.
     const ZERO: Self;
 
+    /// The answer of a routine that does nothing because of what is wrong with its arguments.
+    const REFUSED: Self = Self::ZERO;
+
     /// The answer that the register holds.
     fn of_register(value: u64) -> Self;
 }
@@ -105,9 +108,17 @@ answers! {
     u16 = 0, |value| value as u16;
     u32 = 0, |value| value as u32;
     u64 = 0, |value| value;
-    NtStatus = NtStatus(0), |value| NtStatus::from_bits(value as u32);
     Signed = Signed(0), |value| Signed(value as i32);
     Nothing = Nothing(0), |value| Nothing(value);
+}
+
+impl Answer for NtStatus {
+    const ZERO: Self = Self(0);
+    const REFUSED: Self = Self::UNSUCCESSFUL;
+
+    fn of_register(value: u64) -> Self {
+        Self::from_bits(value as u32)
+    }
 }
 
 /// A LONG in `rax`.
@@ -332,7 +343,9 @@ pub(crate) fn enter<R: Answer>(
         None => body(kernel),
     };
     // A panic is a defect of ours. It cannot go through the frames of the driver.
-    let answer = match std::panic::catch_unwind(AssertUnwindSafe(|| kernel.ddi(name, irql, body))) {
+    let answer = match std::panic::catch_unwind(AssertUnwindSafe(|| {
+        kernel.ddi_or(name, irql, Some(R::REFUSED), body)
+    })) {
         Ok(Ok(answer)) => {
             kernel.return_to_pageable(site.return_address);
             platform.return_to_twin(site);

@@ -19,9 +19,9 @@ impl Kernel {
         let enabled = self.interrupt_flag();
         self.set_interrupt_flag(false);
         let result = self.acquire_lock_word(lock).and_then(|()| {
-            let result = body()?;
+            let result = body();
             self.release_lock_word(lock)?;
-            Ok(result)
+            result
         });
         self.set_interrupt_flag(enabled);
         result

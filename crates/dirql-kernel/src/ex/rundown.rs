@@ -129,7 +129,7 @@ impl Kernel {
             .insert(reference.address(), event);
         if earlier.is_some() {
             let message = String::from("two threads wait for one run-down");
-            return Err(self.find_fatal(ids::RUNDOWN, message, None));
+            return Err(self.refuse(ids::RUNDOWN, message, None));
         }
         self.wait_for(event, None)?;
         self.ex.rundowns.borrow_mut().remove(&reference.address());

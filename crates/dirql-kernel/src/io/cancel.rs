@@ -46,6 +46,7 @@ impl Kernel {
         let location = self.read(at!(pointer, Irp, current_location))?;
         let count = self.read(at!(pointer, Irp, stack_count))?;
         if i16::from(location) > i16::from(count) + 1 {
+            self.io_release_cancel_spin_lock(level)?;
             return Err(BugCheck::new(0x48, [irp, routine, 0, 0]).into());
         }
         self.write(at!(pointer, Irp, cancel_irql), Irql(level))?;

@@ -190,7 +190,7 @@ impl Kernel {
             let message = format!(
                 "a packet of {packet_size} bytes does not hold {stack_size} stack locations, which take {needed}"
             );
-            return Err(self.find_fatal(ids::IRP_MISUSE, message, None));
+            return Err(self.refuse(ids::IRP_MISUSE, message, None));
         }
         let record = self
             .irp_record(irp)

@@ -338,7 +338,8 @@ impl Kernel {
                 DriverPtr::new(self.kthread_of(thread) + kthread::KERNEL_APC_DISABLE as u64);
             let counts: u32 = self.read(counts)?;
             let parameters = [*apc, counts.into(), self.irql().0.into(), 0];
-            return Err(BugCheck::new(code::KERNEL_APC_PENDING_DURING_EXIT, parameters).into());
+            let bug_check = BugCheck::new(code::KERNEL_APC_PENDING_DURING_EXIT, parameters);
+            return Err(self.stop_system(bug_check));
         }
         let first = |kernel: &Self| {
             let queues = kernel.ke.apcs.queues.borrow();

@@ -70,7 +70,7 @@ impl Kernel {
     /// `VOID KeBugCheckEx(ULONG, ULONG_PTR, ULONG_PTR, ULONG_PTR, ULONG_PTR)`, also behind
     /// `KeBugCheck`: the system stops. Any IRQL. Source: WDK reference, wdm.KeBugCheckEx.
     pub fn ke_bug_check_ex(&self, code: u32, parameters: [u64; 4]) -> Ddi<()> {
-        Err(BugCheck::new(code, parameters).into())
+        Err(self.stop_system(BugCheck::new(code, parameters)))
     }
 
     /// `BOOLEAN KeRegisterBugCheckCallback(PKBUGCHECK_CALLBACK_RECORD, PKBUGCHECK_CALLBACK_ROUTINE,

@@ -271,11 +271,10 @@ impl Kernel {
             }),
         )?;
         let levels = u64::from(now.0) << 16 | u64::from(expected.0) << 8 | 3;
-        Err(BugCheck::new(
+        Err(self.stop_system(BugCheck::new(
             code::IRQL_UNEXPECTED_VALUE,
             [levels, isr.routine, isr.object, 0],
-        )
-        .into())
+        )))
     }
 
     /// A routine that was called with interrupts on must not leave them off.
@@ -327,10 +326,9 @@ impl Kernel {
         } else {
             1
         };
-        BugCheck::new(
+        self.stop_system(BugCheck::new(
             code::HARDWARE_INTERRUPT_STORM,
             [first.routine, first.context, first.object, kind],
-        )
-        .into()
+        ))
     }
 }

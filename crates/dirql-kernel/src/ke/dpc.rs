@@ -262,7 +262,7 @@ impl Kernel {
     fn not_a_dpc(&self, kind: u8) -> crate::Stop {
         let message =
             format!("what is queued as a DPC has the type {kind}; KeInitializeDpc sets 19");
-        self.find_fatal(ids::DPC_NOT_INITIALIZED, message, None)
+        self.refuse(ids::DPC_NOT_INITIALIZED, message, None)
     }
 
     /// `BOOLEAN KeRemoveQueueDpc(PRKDPC)`
@@ -455,7 +455,8 @@ impl Kernel {
             )?;
             let levels = u64::from(level.0) << 16 | u64::from(expected.0) << 8 | 2;
             let parameters = [levels, routine, address, 0];
-            return Err(BugCheck::new(code::IRQL_UNEXPECTED_VALUE, parameters).into());
+            let bug_check = BugCheck::new(code::IRQL_UNEXPECTED_VALUE, parameters);
+            return Err(self.stop_system(bug_check));
         }
         self.processor().context.set(outer);
         Ok(())

@@ -28,6 +28,7 @@ impl Kernel {
                     place: self.here(),
                 });
             }
+            Stop::Refused => self.end(Outcome::Finding),
             Stop::Ended => {}
         }
     }

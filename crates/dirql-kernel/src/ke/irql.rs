@@ -109,7 +109,8 @@ impl Kernel {
                 None,
             )?;
             let parameters = [u64::from(current.0), u64::from(new), 0, 0];
-            return Err(BugCheck::new(code::IRQL_NOT_GREATER_OR_EQUAL, parameters).into());
+            self.outlive(BugCheck::new(code::IRQL_NOT_GREATER_OR_EQUAL, parameters))?;
+            return Ok(current.0);
         }
         self.note_raise(Irql(new), self.here());
         self.set_irql(Irql(new));

@@ -210,9 +210,9 @@ impl Kernel {
                 continue;
             }
             if image.apc_disable != 0 {
-                return Err(
-                    BugCheck::new(THREAD_TERMINATE_HELD_MUTEX, [thread, address, 0, 0]).into(),
-                );
+                let parameters = [thread, address, 0, 0];
+                let bug_check = BugCheck::new(THREAD_TERMINATE_HELD_MUTEX, parameters);
+                return Err(self.stop_system(bug_check));
             }
             self.write(at!(mutex, KMutant, owner_thread), 0)?;
             self.write(at!(mutex, KMutant, abandoned), 1)?;

@@ -102,7 +102,8 @@ impl Kernel {
             handled |= self.call_at_same_level("NmiCallback", callback.routine, &arguments)? as u8;
         }
         if handled == 0 {
-            return Err(BugCheck::new(code::NMI_HARDWARE_FAILURE, [NOT_HANDLED, 0, 0, 0]).into());
+            let bug_check = BugCheck::new(code::NMI_HARDWARE_FAILURE, [NOT_HANDLED, 0, 0, 0]);
+            return Err(self.stop_system(bug_check));
         }
         self.set_irql(level);
         self.report.resume_ddi(ddi);

@@ -144,7 +144,7 @@ impl Kernel {
     }
 
     pub(crate) fn used_after_disconnect(&self, place: dirql_rules::Place) -> Stop {
-        self.find_fatal(
+        self.refuse(
             ids::DISCONNECT_UNKNOWN,
             String::from("the interrupt object is used after it was disconnected"),
             Some((String::from("it was disconnected here"), place)),

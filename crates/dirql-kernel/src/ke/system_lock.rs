@@ -29,7 +29,7 @@ impl Kernel {
         if number < SYSTEM_LOCKS {
             return Ok(self.system_lock(number));
         }
-        Err(self.find_fatal(
+        Err(self.refuse(
             ids::LOCK_NUMBER,
             format!("{number} is not the number of a queued spin lock; there are {SYSTEM_LOCKS}"),
             None,

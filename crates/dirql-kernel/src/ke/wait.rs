@@ -339,7 +339,7 @@ impl Kernel {
             | object_type::TimerNotificationObject
             | object_type::TimerSynchronizationObject => Ok(header.signal_state > 0),
             object_type::QueueObject => self.queue_is_signaled(object),
-            other => Err(self.find_fatal(
+            other => Err(self.refuse(
                 ids::BUG_CHECK,
                 format!(
                     "the driver waits for an object of unknown type {other}; was it initialised?"

@@ -88,6 +88,6 @@ impl Kernel {
         };
         let kept = self.kept_from_running();
         self.find_at(ids::HANG, message, self.here_at(running.routine), kept)?;
-        Err(BugCheck::new(code::DPC_WATCHDOG_VIOLATION, parameters).into())
+        Err(self.stop_system(BugCheck::new(code::DPC_WATCHDOG_VIOLATION, parameters)))
     }
 }

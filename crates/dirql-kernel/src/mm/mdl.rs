@@ -172,7 +172,7 @@ impl Kernel {
                 from.byte_count,
                 virtual_address(&from)
             );
-            return Err(self.find_fatal(ids::MDL_STATE, message, None));
+            return Err(self.refuse(ids::MDL_STATE, message, None));
         };
         to.process = from.process;
         to.start_va = page_of(address);

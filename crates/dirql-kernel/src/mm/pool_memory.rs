@@ -326,7 +326,7 @@ impl Kernel {
             let message = format!("{text} were freed with tag {}", tag_text(tag));
             self.find(ids::BAD_FREE, message, allocated)?;
             let parameters = [0xA, address, owner.into(), tag.into()];
-            return Err(BugCheck::new(0xC2, parameters).into());
+            self.outlive(BugCheck::new(0xC2, parameters))?;
         }
         Ok(())
     }

@@ -172,7 +172,7 @@ impl Kernel {
         let message = format!(
             "{context:#x} is not the context of a parallel port that is there; it is in the structure that has the callback"
         );
-        self.find_fatal(ids::PORT_CONTEXT, message, None)
+        self.refuse(ids::PORT_CONTEXT, message, None)
     }
 
     /// The context of the port whose device object this is.

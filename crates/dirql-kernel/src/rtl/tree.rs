@@ -75,7 +75,7 @@ impl<'k> Links<'k> {
         self.steps.set(self.steps.get() + 1);
         if self.steps.get() > MOST_STEPS {
             let message = format!("the links of a tree lead round in a circle at {address:#x}");
-            return Err(self.kernel.find_fatal(ids::TREE_LINKS, message, None));
+            return Err(self.kernel.refuse(ids::TREE_LINKS, message, None));
         }
         Ok(self.kernel.read(DriverPtr::new(address))?)
     }

@@ -104,6 +104,14 @@ impl Builder {
         self
     }
 
+    /// Goes on after the bug check of a routine that can do nothing instead: it says that it failed,
+    /// and the bug check is a finding.
+    #[must_use]
+    pub const fn keep_going(mut self) -> Self {
+        self.config.keep_going = true;
+        self
+    }
+
     /// Says how the function driver of parallel ports reads what is said in two ways.
     #[must_use]
     pub const fn parallel_port(mut self, settings: dirql_kernel::parport::Settings) -> Self {

@@ -165,6 +165,11 @@ pub(crate) struct Run {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: Vec<PathBuf>,
 
+    /// Go on after a bug check of a routine's own, for what else there is: the routine does nothing and
+    /// says that it failed. A fault, a deadlock and what else nothing can go on after end the run
+    #[arg(long)]
+    pub(crate) keep_going: bool,
+
     /// Seconds of real time after which the run is given up; a last resort, as it makes the
     /// result depend on the machine
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]

@@ -30,6 +30,7 @@ pub(crate) fn replay(args: &Replay, out: &mut Output) -> Result<Exit, Failure> {
     // From here on it is a run like others.
     let like = Run {
         fail: None,
+        keep_going: false,
         subject: args.subject.clone(),
         coverage: Vec::new(),
         trace: args.trace.clone(),

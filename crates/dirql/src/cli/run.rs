@@ -25,6 +25,9 @@ pub(crate) fn run(args: &Run, out: &mut Output) -> Result<Exit, Failure> {
     if let Some(point) = args.fail {
         replay.push_str(&format!(" --fail {point}"));
     }
+    if args.keep_going {
+        replay.push_str(" --keep-going");
+    }
     let windows = subject::windows(&args.subject, &scenario);
     // The process that runs it may not open files.
     let drivers =
@@ -70,6 +73,7 @@ fn settings(args: &Run, drivers: Vec<Driver>) -> Settings {
     settings.processors = args.subject.processors;
     settings.max_steps = args.subject.max_steps;
     settings.fail = args.fail;
+    settings.keep_going = args.keep_going;
     settings.levels = subject::levels(&args.subject);
     settings.drivers = Some(drivers);
     settings

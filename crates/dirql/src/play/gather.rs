@@ -59,6 +59,7 @@ pub(super) fn report(bench: &Bench, scenario: &Scenario, log: &Log) -> Report {
         failure_points: failure_points(bench),
         failed: failed(bench),
         findings,
+        outlived: bench.kernel().outlived().len() as u64,
         step_count: bench.kernel().step(),
         time_100ns: bench.kernel().time_100ns(),
     }
@@ -137,6 +138,11 @@ fn findings(bench: &Bench, outcome: Option<&Outcome>) -> Vec<FindingReport> {
         .iter()
         .map(|finding| FindingReport::new(finding, addresses))
         .collect();
+    for one in bench.kernel().outlived() {
+        let finding = findings.remove(one.finding);
+        let finding = finding.stopped(&one.bug_check, &one.stack, addresses);
+        findings.insert(one.finding, finding);
+    }
     if let Some(Outcome::BugCheck { bug_check, place }) = outcome {
         let finding = Finding {
             rule: ids::BUG_CHECK,

@@ -59,6 +59,8 @@ pub struct Settings {
     pub accesses: Option<Box<dyn FnOnce(Vec<MemoryAccess>)>>,
     /// The scenario's drivers, read before ([`read_drivers`]); else they are read when it is played.
     pub drivers: Option<Vec<Driver>>,
+    /// Goes on after the bug check of a routine that can do nothing instead.
+    pub keep_going: bool,
     /// Rules that are judged otherwise.
     pub levels: Levels,
     /// Given what has left at devices' other ends, for the files that the scenario names; else the
@@ -307,6 +309,9 @@ fn build(
     }
     if scenario.machine.special_pool {
         builder = builder.special_pool();
+    }
+    if settings.keep_going {
+        builder = builder.keep_going();
     }
     builder = builder.parallel_port(scenario.parallel_port);
     builder = builder.readings(scenario.machine.readings.iter().copied());

@@ -417,6 +417,13 @@ fn write_place(out: &mut dyn Write, word: &str, place: &PlaceReport) -> io::Resu
 
 fn write_verdict(out: &mut dyn Write, report: &Report) -> io::Result<()> {
     let (defects, advice) = report.counts();
+    if report.outlived > 0 {
+        let stops = plural(report.outlived as usize, "bug check", "bug checks");
+        writeln!(
+            out,
+            "the run went on after {stops}; what was found after the first may come of it"
+        )?;
+    }
     if let Some(early) = &report.ended_early {
         writeln!(out, "the run ended early: {early}")?;
     }

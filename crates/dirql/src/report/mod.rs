@@ -88,6 +88,9 @@ pub struct Report {
     pub failed: Option<FailureReport>,
     /// What was found.
     pub findings: Vec<FindingReport>,
+    /// Bug checks after which the run went on, because it was asked to.
+    #[serde(default)]
+    pub outlived: u64,
     /// Yield points that were passed.
     pub step_count: u64,
     /// Virtual time that has passed, in 100 ns units.
@@ -247,6 +250,7 @@ impl Report {
             failure_points: FailurePointsReport::default(),
             failed: None,
             findings: Vec::new(),
+            outlived: 0,
             step_count: 0,
             time_100ns: 0,
         }

@@ -222,7 +222,7 @@ impl Kernel {
         let pieces = self.pieces(span)?.filter(|pieces| !pieces.is_empty());
         let Some(mut pieces) = pieces else {
             let message = format!("{bytes:#x} bytes at {address:#x} are not inside the MDL");
-            return Err(self.find_fatal(ids::DMA_TRANSFER, message, None));
+            return Err(self.refuse(ids::DMA_TRANSFER, message, None));
         };
         let known = self.with_adapter(adapter, |state| (state.reach, state.scatter_gather));
         let (reach, gathers) = known.unwrap_or_default();
@@ -236,7 +236,7 @@ impl Kernel {
             _ => {
                 let Some(bounce) = self.bounce(reach, &pieces, is_true(write_to_device)) else {
                     let message = format!("no memory for {mapped:#x} bytes behind map registers");
-                    return Err(self.find_fatal(ids::DMA_TRANSFER, message, None));
+                    return Err(self.refuse(ids::DMA_TRANSFER, message, None));
                 };
                 let logical = bounce.logical();
                 self.with_adapter(adapter, |state| {
@@ -265,7 +265,7 @@ impl Kernel {
         let Some(pieces) = pieces else {
             let (bytes, address) = (span.bytes, span.address);
             let message = format!("{bytes:#x} bytes at {address:#x} are not inside the MDL");
-            return Err(self.find_fatal(ids::DMA_TRANSFER, message, None));
+            return Err(self.refuse(ids::DMA_TRANSFER, message, None));
         };
         let pages = self.pages_of(span)?;
         let known = self.with_adapter(adapter, |state| (state.reach, state.scatter_gather));
@@ -277,7 +277,7 @@ impl Kernel {
         self.count_registers(adapter, base, pages)?;
         let Some((elements, bounces)) = self.elements(&pieces, (reach, gathers), to_device) else {
             let message = format!("no memory behind {pages} map registers");
-            return Err(self.find_fatal(ids::DMA_TRANSFER, message, None));
+            return Err(self.refuse(ids::DMA_TRANSFER, message, None));
         };
         self.with_adapter(adapter, |state| {
             if let Some(set) = state.sets.get_mut(&base) {
@@ -362,7 +362,7 @@ impl Kernel {
         }
         let message =
             format!("{base:#x} is no base of map registers of this adapter, or was freed");
-        Err(self.find_fatal(ids::DMA_ADAPTER, message, None))
+        Err(self.refuse(ids::DMA_ADAPTER, message, None))
     }
 
     /// A number that no driver takes for an address of memory.

@@ -78,7 +78,7 @@ impl Kernel {
             let message = format!(
                 "{address:#x} was freed as a common buffer of an adapter that did not give it"
             );
-            return Err(self.find_fatal(ids::DMA_ADAPTER, message, None));
+            return Err(self.refuse(ids::DMA_ADAPTER, message, None));
         };
         if buffer.bytes != bytes || layout::physical(address) != Some(logical) {
             let message = format!(

@@ -171,7 +171,7 @@ impl Kernel {
         let made = self.elements(&pieces, (reach, gathers), wish.to_device);
         let Some((elements, bounces)) = made else {
             let message = format!("no memory behind {} map registers", wish.registers);
-            return Err(self.find_fatal(ids::DMA_TRANSFER, message, None));
+            return Err(self.refuse(ids::DMA_TRANSFER, message, None));
         };
         let list = wish.buffer;
         self.write_list(list, &elements)?;
@@ -239,7 +239,7 @@ impl Kernel {
         let Some(known) = set.flatten() else {
             let message =
                 format!("{list:#x} is no scatter/gather list of this adapter, or was put");
-            return Err(self.find_fatal(ids::DMA_ADAPTER, message, None));
+            return Err(self.refuse(ids::DMA_ADAPTER, message, None));
         };
         for bounce in known.registers.bounces {
             self.end_bounce(bounce, is_true(write_to_device))?;

@@ -264,7 +264,7 @@ impl Kernel {
             return Ok(());
         }
         let message = format!("{adapter:#x} is not a DMA adapter, or was put");
-        Err(self.find_fatal(ids::DMA_ADAPTER, message, None))
+        Err(self.refuse(ids::DMA_ADAPTER, message, None))
     }
 
     /// Looks at an adapter that [`Kernel::expect_adapter`] has found.

@@ -54,15 +54,16 @@ impl Kernel {
         } = self.read(parameters)?;
         let known = connect_version::CONNECT_FULLY_SPECIFIED
             ..=connect_version::CONNECT_MESSAGE_BASED_PASSIVE;
-        if !known.contains(&version) {
-            return self.wrong_version(version, &format!("Version {version} is no version"), None);
+        let is_known = known.contains(&version);
+        if !is_known {
+            self.wrong_version(version, &format!("Version {version} is no version"), None)?;
         }
         let (id, connection) = self.connection_to_end(connection_context)?;
         match connection.kind {
-            InterruptKind::Ex(returned) if returned == version => {}
+            InterruptKind::Ex(returned) if returned == version || !is_known => {}
             InterruptKind::Ex(returned) => {
                 let message = format!("Version is {version}; connect returned {returned}");
-                return self.wrong_version(version, &message, Some(connection.place));
+                self.wrong_version(version, &message, Some(connection.place.clone()))?;
             }
             InterruptKind::Old => {
                 self.find(
@@ -89,7 +90,7 @@ impl Kernel {
             connected.and_then(Self::connected_here),
         )?;
         let parameters = [TYPE_MISMATCH, u64::from(version), 0, 0];
-        Err(BugCheck::new(code::PNP_DETECTED_FATAL_ERROR, parameters).into())
+        self.outlive(BugCheck::new(code::PNP_DETECTED_FATAL_ERROR, parameters))
     }
 
     fn connection_to_end(&self, handle: u64) -> Ddi<(ConnectionId, Connection)> {
@@ -110,7 +111,7 @@ impl Kernel {
                     }
                     None => "what is disconnected was never connected",
                 };
-                Err(self.find_fatal(ids::DISCONNECT_UNKNOWN, String::from(what), earlier))
+                Err(self.refuse(ids::DISCONNECT_UNKNOWN, String::from(what), earlier))
             }
         }
     }

@@ -498,8 +498,7 @@ fn a_dpc_without_a_routine_is_a_jump_to_nothing() {
         kernel.ke_insert_queue_dpc(object, 0, 0)?;
         kernel.yield_point()
     });
-    assert_eq!(stop, Stop::Ended);
-    assert_eq!(rig.bug_check(), Some((0xD1, [0, 2, 8, 0])));
+    assert_eq!(stop, BugCheck::new(0xD1, [0, 2, 8, 0]).into());
 }
 
 #[test]

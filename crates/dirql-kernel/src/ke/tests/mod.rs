@@ -39,11 +39,14 @@ fn until(kernel: &Kernel, done: impl Fn() -> bool) -> Ddi<()> {
     panic!("it never happens");
 }
 
-/// A thread whose `body` ends the run: why.
+/// A thread whose `body` ends the run: why; a bug check wherever it was raised.
 #[track_caller]
 fn stops(rig: &Rig, body: impl FnOnce(&Kernel) -> Ddi<()> + 'static) -> crate::Stop {
     match rig.bench.try_on_thread(body) {
-        Some(Err(stop)) => stop,
+        Some(Err(stop)) => match rig.kernel().outcome() {
+            Some(crate::Outcome::BugCheck { bug_check, .. }) => bug_check.into(),
+            _ => stop,
+        },
         other => panic!("it went on: {other:?}"),
     }
 }

@@ -85,6 +85,7 @@ impl Run {
         Self {
             subject: audit.subject.clone(),
             fail: None,
+            keep_going: false,
             trace: audit.trace.clone(),
             pictures: Pictures {
                 report: audit.report.clone(),
