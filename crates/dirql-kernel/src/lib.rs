@@ -35,6 +35,7 @@ pub(crate) mod testing;
 
 pub mod cm;
 pub mod ex;
+pub mod fsrtl;
 pub mod hal;
 pub mod io;
 pub mod ke;

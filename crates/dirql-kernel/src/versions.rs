@@ -203,6 +203,7 @@ const SINCE: &[(&str, WindowsVersion)] = &[
     ("PsSetCreateProcessNotifyRoutineEx",     Vista),
     ("PsSetCreateThreadNotifyRoutineEx",      Ten),
     ("PsSetLoadImageNotifyRoutineEx",         Ten),
+    ("RtlCompareUnicodeStrings",               Vista),
     ("RtlCrc32",                              Ten),
     ("RtlCrc64",                              Ten),
     ("RtlDeleteElementGenericTableAvlEx",     Eight),

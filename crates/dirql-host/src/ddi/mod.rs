@@ -23,6 +23,7 @@ mod ex;
 mod ex_lock;
 mod ex_sharing;
 mod exception;
+mod fsrtl;
 mod hal;
 mod hal_dma;
 mod io_bus;
@@ -266,6 +267,7 @@ fn families() -> Vec<&'static [Export]> {
         compiler::DIRECT,
         exception::DIRECT,
         exception::EXPORTS,
+        fsrtl::EXPORTS,
         hal::EXPORTS,
         hal_dma::EXPORTS,
         hal_dma::OPERATIONS,

@@ -27,6 +27,8 @@ exports! {
         = |k| k.rtl_find_bits_and_change(map, number, hint, false);
     fn RtlFindFirstRunClear(map: Map, start: DriverPtr<u32>) -> u32 = |k| k.rtl_find_run_clear(map, 0, start);
     fn RtlFindLeastSignificantBit(set: u64) -> u8 = |k| k.rtl_find_least_significant_bit(set).map(|bit| bit as u8);
+    fn RtlFindClearRuns(map: Map, runs: DriverPtr<[u32; 2]>, room: u32, longest: u8) -> u32
+        = |k| k.rtl_find_clear_runs(map, runs, room, longest);
     fn RtlFindLongestRunClear(map: Map, start: DriverPtr<u32>) -> u32
         = |k| k.rtl_find_longest_run_clear(map, start);
     fn RtlFindMostSignificantBit(set: u64) -> u8 = |k| k.rtl_find_most_significant_bit(set).map(|bit| bit as u8);
@@ -61,6 +63,11 @@ exports! {
         = |k| k.rtl_time_to_seconds_since(time, seconds, 1970);
     fn RtlTimeToSecondsSince1980(time: Time, seconds: DriverPtr<u32>) -> u8
         = |k| k.rtl_time_to_seconds_since(time, seconds, 1980);
+    // The computer's time zone is UTC.
+    fn RtlSystemTimeToLocalTime(system: DriverPtr<u64>, local: DriverPtr<u64>) -> NtStatus
+        = |k| k.ex_system_time_to_local_time(system, local).map(|()| NtStatus::SUCCESS);
+    fn RtlLocalTimeToSystemTime(local: DriverPtr<u64>, system: DriverPtr<u64>) -> NtStatus
+        = |k| k.ex_local_time_to_system_time(local, system).map(|()| NtStatus::SUCCESS);
     fn RtlTimeToTimeFields(time: Time, fields: Fields) -> Nothing
         = |k| k.rtl_time_to_time_fields(time, fields).map(Nothing::from);
 
@@ -68,6 +75,16 @@ exports! {
         = |k| k.rtl_absolute_to_self_relative_sd(from, to, length);
     fn RtlAddAccessAllowedAce(acl: DriverPtr<Acl>, revision: u32, access: u32, sid: u64) -> NtStatus
         = |k| k.rtl_add_access_allowed_ace(acl, revision, access, sid);
+    fn RtlAddAccessAllowedAceEx(acl: DriverPtr<Acl>, revision: u32, flags: u32, access: u32, sid: u64) -> NtStatus
+        = |k| k.rtl_add_access_allowed_ace_ex(acl, revision, flags, access, sid);
+    fn RtlAddAce(acl: DriverPtr<Acl>, revision: u32, index: u32, list: u64, bytes: u32) -> NtStatus
+        = |k| k.rtl_add_ace(acl, revision, index, list, bytes);
+    fn RtlDeleteAce(acl: DriverPtr<Acl>, index: u32) -> NtStatus = |k| k.rtl_delete_ace(acl, index);
+    fn RtlGetAce(acl: DriverPtr<Acl>, index: u32, entry: DriverPtr<u64>) -> NtStatus
+        = |k| k.rtl_get_ace(acl, index, entry);
+    fn RtlConvertSidToUnicodeString(to: DriverPtr<CountedString>, sid: u64, allocate: u8) -> NtStatus
+        = |k| k.rtl_convert_sid_to_unicode_string(to, sid, allocate);
+    fn RtlSubAuthorityCountSid(sid: u64) -> u64 = |k| k.rtl_sub_authority_count_sid(sid);
     fn RtlCopySid(room: u32, to: u64, from: u64) -> NtStatus = |k| k.rtl_copy_sid(room, to, from);
     fn RtlCreateAcl(acl: DriverPtr<Acl>, length: u32, revision: u32) -> NtStatus
         = |k| k.rtl_create_acl(acl, length, revision);

@@ -13,6 +13,7 @@ exports! {
     fn RtlAnsiCharToUnicodeChar(cursor: DriverPtr<u64>) -> u16 = |k| k.rtl_ansi_char_to_unicode_char(cursor);
     fn RtlAnsiStringToUnicodeString(to: Str, from: Str, allocate: u8) -> NtStatus
         = |k| k.rtl_ansi_string_to_unicode_string(to, from, allocate);
+    fn RtlAppendStringToString(to: Str, from: Str) -> NtStatus = |k| k.rtl_append_string_to_string(to, from);
     fn RtlAppendUnicodeStringToString(to: Str, from: Str) -> NtStatus
         = |k| k.rtl_append_unicode_string_to_string(to, from);
     fn RtlAppendUnicodeToString(to: Str, text: u64) -> NtStatus
@@ -23,6 +24,8 @@ exports! {
         = |k| k.rtl_compare_string(one, other, ignore_case, Width::Narrow).map(Signed);
     fn RtlCompareUnicodeString(one: Str, other: Str, ignore_case: u8) -> Signed
         = |k| k.rtl_compare_string(one, other, ignore_case, Width::Wide).map(Signed);
+    fn RtlCompareUnicodeStrings(one: u64, length: u64, other: u64, other_length: u64, ignore_case: u8) -> Signed
+        = |k| k.rtl_compare_unicode_strings((one, length), (other, other_length), ignore_case).map(Signed);
     fn RtlCopyString(to: Str, from: Str) -> Nothing = |k| k.rtl_copy_string(to, from).map(Nothing::from);
     fn RtlCopyUnicodeString(to: Str, from: Str) -> Nothing
         = |k| k.rtl_copy_unicode_string(to, from).map(Nothing::from);
@@ -56,6 +59,21 @@ exports! {
         = |k| k.rtl_multi_byte_to_unicode_n(to, max, written, from, bytes);
     fn RtlMultiByteToUnicodeSize(size: DriverPtr<u32>, _text: u64, bytes: u32) -> NtStatus
         = |k| k.rtl_multi_byte_to_unicode_size(size, bytes);
+    fn RtlOemStringToUnicodeString(to: Str, from: Str, allocate: u8) -> NtStatus
+        = |k| k.rtl_oem_string_to_unicode_string(to, from, allocate);
+    fn RtlUnicodeStringToOemString(to: Str, from: Str, allocate: u8) -> NtStatus
+        = |k| k.rtl_unicode_string_to_oem_string(to, from, allocate);
+    fn RtlOemToUnicodeN(to: u64, max: u32, written: DriverPtr<u32>, from: u64, bytes: u32) -> NtStatus
+        = |k| k.rtl_oem_to_unicode_n(to, max, written, from, bytes);
+    fn RtlUnicodeToOemN(to: u64, max: u32, written: DriverPtr<u32>, from: u64, bytes: u32) -> NtStatus
+        = |k| k.rtl_unicode_to_oem_n(to, max, written, from, bytes);
+    fn RtlFreeOemString(string: Str) -> Nothing = |k| k.rtl_free_unicode_string(string).map(Nothing::from);
+    // Both code pages have one byte for each character.
+    fn RtlxOemStringToUnicodeSize(string: Str) -> u32 = |k| k.rtlx_ansi_string_to_unicode_size(string);
+    fn RtlxUnicodeStringToOemSize(string: Str) -> u32 = |k| k.rtlx_unicode_string_to_ansi_size(string);
+    fn RtlIsValidOemCharacter(unit: DriverPtr<u16>) -> u8 = |k| k.rtl_is_valid_oem_character(unit);
+    fn RtlUpcaseUnicodeStringToAnsiString(to: Str, from: Str, allocate: u8) -> NtStatus
+        = |k| k.rtl_upcase_unicode_string_to_ansi_string(to, from, allocate);
     fn RtlPrefixString(prefix: Str, string: Str, ignore_case: u8) -> u8
         = |k| k.rtl_prefix_string(prefix, string, ignore_case, Width::Narrow);
     fn RtlSuffixUnicodeString(suffix: Str, string: Str, ignore_case: u8) -> u8

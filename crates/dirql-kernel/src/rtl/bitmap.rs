@@ -273,6 +273,38 @@ impl Kernel {
         Ok(bits.run_end(false, first) - first)
     }
 
+    /// `ULONG RtlFindClearRuns(PRTL_BITMAP, PRTL_BITMAP_RUN, ULONG SizeOfRunArray, BOOLEAN LocateLongestRuns)`
+    ///
+    /// Gives runs of clear bits, a beginning and a length each: the longest ones, longest first, or the first ones.
+    ///
+    /// - IRQL: any level, if the memory is resident.
+    /// - Returns: how many there are in the array.
+    /// - Findings: none of its own.
+    /// - Source: WDK reference, wdm.RtlFindClearRuns.
+    pub fn rtl_find_clear_runs(
+        &self,
+        bitmap: DriverPtr<RtlBitmap>,
+        array: DriverPtr<[u32; 2]>,
+        room: u32,
+        longest: u8,
+    ) -> Ddi<u32> {
+        let (_, bits) = self.bits(bitmap)?;
+        let mut runs = Vec::new();
+        let mut from = 0;
+        while let Some(first) = bits.find(false, 1, from, bits.size) {
+            from = bits.run_end(false, first);
+            runs.push([first, from - first]);
+        }
+        if dirql_abi::is_true(longest) {
+            runs.sort_by_key(|[_, length]| core::cmp::Reverse(*length));
+        }
+        runs.truncate(room as usize);
+        for (index, run) in runs.iter().enumerate() {
+            self.write(array.element(index), *run)?;
+        }
+        Ok(runs.len() as u32)
+    }
+
     /// `ULONG RtlFindLongestRunClear(PRTL_BITMAP, PULONG Start)`
     ///
     /// - IRQL: any level, if the memory is resident.
@@ -402,5 +434,28 @@ mod tests {
         assert_eq!(kernel.rtl_find_most_significant_bit(1 << 63 | 1), Ok(63));
         assert_eq!(kernel.rtl_find_least_significant_bit(0), Ok(-1));
         assert_eq!(kernel.rtl_find_least_significant_bit(1 << 63), Ok(63));
+    }
+
+    #[test]
+    fn runs_of_clear_bits_come_first_or_longest_first() {
+        let bench = Bench::new(Config::default());
+        let kernel = &bench.kernel;
+        let (map, buffer) = (DriverPtr::new(bench.variable(16)), bench.variable(4));
+        kernel.rtl_initialize_bit_map(map, buffer, 16).unwrap();
+        kernel
+            .write_bytes(buffer, &0b0010_0001_0000_1101_u16.to_le_bytes())
+            .unwrap();
+        let array = DriverPtr::<[u32; 2]>::new(bench.variable(32));
+        let runs = |room, longest| {
+            let count = kernel
+                .rtl_find_clear_runs(map, array, room, longest)
+                .unwrap();
+            (0..count as usize)
+                .map(|index| kernel.read(array.element(index)).unwrap())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(runs(4, 0), [[1, 1], [4, 4], [9, 4], [14, 2]]);
+        assert_eq!(runs(2, 1), [[4, 4], [9, 4]]);
+        assert_eq!(runs(0, 1), [[0; 2]; 0]);
     }
 }

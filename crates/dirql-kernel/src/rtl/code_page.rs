@@ -32,7 +32,7 @@ pub(super) fn from_unicode(unit: u16) -> u8 {
 
 /// A unit's upper case, as `RtlUpcaseUnicodeChar` has it: one unit for one unit, and nothing
 /// outside ASCII becomes ASCII.
-pub(super) fn upcase(unit: u16) -> u16 {
+pub(crate) fn upcase(unit: u16) -> u16 {
     change_case(unit, |character| {
         let mut upper = character.to_uppercase();
         (upper.next(), upper.next())

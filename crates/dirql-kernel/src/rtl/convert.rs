@@ -194,6 +194,28 @@ impl Kernel {
         })
     }
 
+    /// `NTSTATUS RtlUpcaseUnicodeStringToAnsiString(PANSI_STRING To, PCUNICODE_STRING From, BOOLEAN Allocate)`
+    ///
+    /// Converts the upper case of a text, in a new buffer if asked, with a terminator.
+    ///
+    /// - IRQL: PASSIVE_LEVEL.
+    /// - Returns: SUCCESS; BUFFER_OVERFLOW, INVALID_PARAMETER_2, NO_MEMORY.
+    /// - Findings: none of its own; a new buffer counts as the driver's pool.
+    /// - Source: ntifs.h, which declares it; it has no page.
+    pub fn rtl_upcase_unicode_string_to_ansi_string(
+        &self,
+        to: DriverPtr<CountedString>,
+        from: DriverPtr<CountedString>,
+        allocate: u8,
+    ) -> Ddi<NtStatus> {
+        let units = self.counted_units(from, Width::Wide)?;
+        let upper = units.into_iter().map(code_page::upcase);
+        let bytes: Vec<u16> = upper
+            .map(|unit| code_page::from_unicode(unit).into())
+            .collect();
+        self.give_text(to, &bytes, Width::Narrow, is_true(allocate))
+    }
+
     /// `ULONG RtlxAnsiStringToUnicodeSize(PCANSI_STRING)`
     ///
     /// - IRQL: PASSIVE_LEVEL.
@@ -597,5 +619,18 @@ mod tests {
         ] {
             assert_eq!(guid(&units(wrong)), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_upper_case_of_a_text_is_converted() {
+        let bench = Bench::new(Config::default());
+        let kernel = &bench.kernel;
+        let from = DriverPtr::<CountedString>::new(bench.unicode("a\u{fc}"));
+        let to = DriverPtr::<CountedString>::new(bench.variable(16));
+        kernel
+            .rtl_upcase_unicode_string_to_ansi_string(to, from, 1)
+            .unwrap();
+        let units = kernel.counted_units(to, Width::Narrow).unwrap();
+        assert_eq!(units, [u16::from(b'A'), 0xDC]);
     }
 }

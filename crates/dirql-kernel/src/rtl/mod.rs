@@ -3,6 +3,7 @@
 //! Source: WDK reference, the `Rtl` routines; the page of each is named at its method. The C
 //! routines that the kernel exports are as the C run-time library's reference has them.
 
+mod ace;
 mod bitmap;
 mod code_page;
 mod convert;
@@ -13,6 +14,7 @@ mod image;
 mod memory;
 mod message;
 mod numbers;
+mod oem;
 mod own_string;
 mod path;
 mod print;
@@ -35,6 +37,8 @@ pub use generic_table::{Table, TableKind};
 pub use print::Room;
 pub use security::{Acl, Part, SecurityDescriptor};
 pub use string::CountedString;
+
+pub(crate) use code_page::upcase as upcase_unit;
 
 /// The state of the run-time library.
 pub(crate) struct Rtl {

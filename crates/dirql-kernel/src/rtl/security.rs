@@ -75,7 +75,10 @@ const SELF_RELATIVE: u16 = 0x8000;
 
 /// `STATUS_BAD_DESCRIPTOR_FORMAT` and `STATUS_ALLOTTED_SPACE_EXCEEDED`.
 const BAD_DESCRIPTOR_FORMAT: NtStatus = NtStatus::from_bits(0xC000_00E7);
-const ALLOTTED_SPACE_EXCEEDED: NtStatus = NtStatus::from_bits(0xC000_0099);
+pub(super) const ALLOTTED_SPACE_EXCEEDED: NtStatus = NtStatus::from_bits(0xC000_0099);
+
+/// `VALID_INHERIT_FLAGS`.
+const VALID_INHERIT_FLAGS: u32 = 0x1F;
 
 /// Most parts that a SID has behind its authority.
 const MOST_SUB_AUTHORITIES: u8 = 15;
@@ -511,6 +514,28 @@ impl Kernel {
         access: u32,
         sid: u64,
     ) -> Ddi<NtStatus> {
+        self.rtl_add_access_allowed_ace_ex(acl, revision, 0, access, sid)
+    }
+
+    /// `NTSTATUS RtlAddAccessAllowedAceEx(PACL, ULONG Revision, ULONG AceFlags, ACCESS_MASK, PSID)`
+    ///
+    /// As [`Kernel::rtl_add_access_allowed_ace`], with the flags of inheritance.
+    ///
+    /// - IRQL: at or below APC_LEVEL.
+    /// - Returns: also INVALID_PARAMETER for flags that are none of inheritance.
+    /// - Findings: none of its own.
+    /// - Source: WDK reference, ntifs.RtlAddAccessAllowedAceEx.
+    pub fn rtl_add_access_allowed_ace_ex(
+        &self,
+        acl: DriverPtr<Acl>,
+        revision: u32,
+        flags: u32,
+        access: u32,
+        sid: u64,
+    ) -> Ddi<NtStatus> {
+        if flags & !VALID_INHERIT_FLAGS != 0 {
+            return Ok(NtStatus::INVALID_PARAMETER);
+        }
         if self.rtl_valid_sid(sid)? == 0 {
             return Ok(NtStatus::INVALID_SID);
         }
@@ -527,8 +552,11 @@ impl Kernel {
             return Ok(ALLOTTED_SPACE_EXCEEDED);
         }
         let entry = acl.address().wrapping_add(end.into());
-        // Type 0 allows; no flags.
-        self.write(DriverPtr::<[u16; 2]>::new(entry), [0, bytes])?;
+        // Type 0 allows; the flags are the second byte.
+        self.write(
+            DriverPtr::<[u16; 2]>::new(entry),
+            [(flags as u16) << 8, bytes],
+        )?;
         self.write(DriverPtr::<u32>::new(entry.wrapping_add(4)), access)?;
         self.memmove(entry.wrapping_add(8), sid, sid_bytes.into())?;
         head.count = head.count.wrapping_add(1);
@@ -538,7 +566,7 @@ impl Kernel {
     }
 
     /// Where the next entry of a list goes; `None` if its entries do not fit in it.
-    fn end_of_acl(&self, acl: DriverPtr<Acl>, head: &Acl) -> Ddi<Option<u16>> {
+    pub(super) fn end_of_acl(&self, acl: DriverPtr<Acl>, head: &Acl) -> Ddi<Option<u16>> {
         let mut end = size_of::<Acl>() as u16;
         for _ in 0..head.count {
             let entry = acl.address().wrapping_add(end.into());

@@ -254,6 +254,33 @@ impl Kernel {
         self.append_bytes(to, text, 2 * units)
     }
 
+    /// `NTSTATUS RtlAppendStringToString(PSTRING To, const STRING *From)`
+    ///
+    /// Appends; nothing is terminated.
+    ///
+    /// - IRQL: at or below DISPATCH_LEVEL, if the buffers are resident.
+    /// - Returns: SUCCESS; BUFFER_TOO_SMALL, and nothing is changed.
+    /// - Findings: none of its own.
+    /// - Source: WDK reference, ntifs.RtlAppendStringToString.
+    pub fn rtl_append_string_to_string(
+        &self,
+        to: DriverPtr<CountedString>,
+        from: DriverPtr<CountedString>,
+    ) -> Ddi<NtStatus> {
+        let (source, target) = (self.read(from)?, self.read(to)?);
+        let Some(length) = target
+            .length
+            .checked_add(source.length)
+            .filter(|length| *length <= target.maximum_length)
+        else {
+            return Ok(NtStatus::BUFFER_TOO_SMALL);
+        };
+        let end = target.buffer.wrapping_add(target.length.into());
+        self.memmove(end, source.buffer, source.length.into())?;
+        self.write(at!(to, UnicodeString, length), length)?;
+        Ok(NtStatus::SUCCESS)
+    }
+
     fn append_bytes(&self, to: DriverPtr<CountedString>, from: u64, bytes: u64) -> Ddi<NtStatus> {
         let target = self.read(to)?;
         let length = u64::from(target.length) + bytes;
@@ -288,6 +315,29 @@ impl Kernel {
         let left = self.counted_units(one, width)?;
         let right = self.counted_units(other, width)?;
         Ok(compare(&left, &right, width, is_true(ignore_case)))
+    }
+
+    /// `LONG RtlCompareUnicodeStrings(PCWCH, SIZE_T Length, PCWCH, SIZE_T Length, BOOLEAN IgnoreCase)`
+    ///
+    /// - IRQL: at or below APC_LEVEL.
+    /// - Returns: less than, equal to or greater than 0; the lengths are in units.
+    /// - Findings: none of its own.
+    /// - Source: WDK reference, ntifs.RtlCompareUnicodeStrings.
+    pub fn rtl_compare_unicode_strings(
+        &self,
+        one: (u64, u64),
+        other: (u64, u64),
+        ignore_case: u8,
+    ) -> Ddi<i32> {
+        let units = |(address, count): (u64, u64)| -> Ddi<Vec<u16>> {
+            let bytes = self.read_bytes(address, count.saturating_mul(2) as usize)?;
+            let pairs = bytes.chunks_exact(2);
+            Ok(pairs
+                .map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
+                .collect())
+        };
+        let (left, right) = (units(one)?, units(other)?);
+        Ok(compare(&left, &right, Width::Wide, is_true(ignore_case)))
     }
 
     /// `BOOLEAN RtlEqualUnicodeString(PCUNICODE_STRING, PCUNICODE_STRING, BOOLEAN IgnoreCase)`,
@@ -741,5 +791,41 @@ mod tests {
         kernel.rtl_free_unicode_string(string).unwrap();
         kernel.rtl_free_unicode_string(copy).unwrap();
         assert!(kernel.pool_allocations().is_empty());
+    }
+
+    #[test]
+    fn narrow_strings_are_appended_without_a_terminator() {
+        let bench = Bench::new(Config::default());
+        let kernel = &bench.kernel;
+        let (one, other) = (
+            DriverPtr::<CountedString>::new(bench.variable(16)),
+            DriverPtr::<CountedString>::new(bench.variable(16)),
+        );
+        let (buffer, text) = (bench.variable(8), bench.variable(8));
+        kernel.write_bytes(buffer, b"ab\xFF\xFF\xFF").unwrap();
+        kernel.write_bytes(text, b"cd").unwrap();
+        kernel.write_counted(one, 2, 4, buffer).unwrap();
+        kernel.write_counted(other, 2, 2, text).unwrap();
+        let append = || kernel.rtl_append_string_to_string(one, other);
+        assert_eq!(append(), Ok(NtStatus::SUCCESS));
+        assert_eq!(kernel.read_bytes(buffer, 5).unwrap(), b"abcd\xFF");
+        assert_eq!(append(), Ok(NtStatus::BUFFER_TOO_SMALL));
+        assert_eq!(kernel.read(one).unwrap().length, 4);
+    }
+
+    #[test]
+    fn counted_units_are_compared_with_and_without_case() {
+        let bench = Bench::new(Config::default());
+        let kernel = &bench.kernel;
+        let text = bench.variable(16);
+        kernel.write_bytes(text, b"a\0b\0A\0B\0").unwrap();
+        let compare = |length, other, case| {
+            kernel
+                .rtl_compare_unicode_strings((text, length), (text + 4, other), case)
+                .unwrap()
+                .signum()
+        };
+        assert_eq!([compare(2, 2, 1), compare(2, 2, 0)], [0, 1]);
+        assert_eq!([compare(1, 2, 1), compare(2, 1, 1)], [-1, 1]);
     }
 }
