@@ -2,6 +2,7 @@
 
 pub(crate) mod contents;
 mod contract;
+mod contract_rules;
 pub(crate) mod examples;
 pub(crate) mod links;
 mod models;

@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 
-use super::{contract, models, rule_tests, rules};
+use super::{contract, contract_rules, models, rule_tests, rules};
 use crate::problem::Problem;
 use crate::tree::Tree;
 
@@ -19,7 +19,10 @@ const PAGES: &[Page] = &[
 
 /// Pages that name tests. They are written with the others but not compared: who renames a test
 /// need not write the book again.
-const OF_TESTS: &[Page] = &[("docs/src/rule-tests.md", rule_tests::page)];
+const OF_TESTS: &[Page] = &[
+    ("docs/src/rule-tests.md", rule_tests::page),
+    ("docs/src/contract-rules.md", contract_rules::page),
+];
 
 /// # Errors
 /// If a page cannot be written.
