@@ -18,7 +18,7 @@ macro_rules! arms {
 
 arms! {
     StackParametersCreate StackParametersReadWrite StackParametersQueryFile
-    StackParametersSetFile StackParametersDeviceIoControl StackParametersDeviceRelations
+    StackParametersQueryDirectory StackParametersSetFile StackParametersDeviceIoControl StackParametersDeviceRelations
     StackParametersQueryInterface StackParametersDeviceCapabilities
     StackParametersFilterResourceRequirements StackParametersReadWriteConfig
     StackParametersSetLock StackParametersQueryId StackParametersQueryDeviceText
@@ -56,6 +56,17 @@ layouts! {
         4 padding4: u32,
         8 file_information_class: u32 = "FileInformationClass",
         12 padding12: u32,
+    }
+
+    /// `IRP_MJ_DIRECTORY_CONTROL` with `IRP_MN_QUERY_DIRECTORY`.
+    struct StackParametersQueryDirectory = "IO_STACK_LOCATION.Parameters.QueryDirectory", size 32 {
+        0 length: u32 = "Length",
+        4 padding4: u32,
+        8 file_name: u64 = "FileName",
+        16 file_information_class: u32 = "FileInformationClass",
+        20 padding20: u32,
+        24 file_index: u32 = "FileIndex",
+        28 padding28: u32,
     }
 
     /// `IRP_MJ_SET_INFORMATION`.

@@ -1,10 +1,11 @@
 //! Files by handle.
 
-use dirql_abi::NtStatus;
 use dirql_abi::irp::{IoStatusBlock, major};
 use dirql_abi::object::ObjectAttributes;
+use dirql_abi::{NtStatus, is_true};
 use dirql_kernel::DriverPtr;
-use dirql_kernel::io::{Completion, CreateRequest};
+use dirql_kernel::io::{Completion, CreateRequest, DirectoryRequest};
+use dirql_kernel::rtl::CountedString;
 
 use super::{exports, routines};
 
@@ -63,6 +64,36 @@ exports! {
     fn ZwSetInformationFile(handle: u64, block: Block, buffer: u64, length: u32, class: u32) -> NtStatus
         = |k| k.zw_information_file(handle, true, block, (buffer, length), class);
     fn ZwFlushBuffersFile(handle: u64, block: Block) -> NtStatus = |k| k.zw_flush_buffers_file(handle, block);
+    fn ZwFsControlFile(
+        handle: u64, event: u64, apc: u64, _context: u64, block: Block, code: u32,
+        input: u64, input_length: u32, output: u64, output_length: u32,
+    ) -> NtStatus = |k| k.zw_fs_control_file(
+        handle, completion(event, apc, block), code, (input, input_length), (output, output_length),
+    );
+    fn ZwQueryVolumeInformationFile(handle: u64, block: Block, buffer: u64, length: u32, class: u32) -> NtStatus
+        = |k| k.zw_query_volume_information_file(handle, block, (buffer, length), class);
+    fn ZwQueryDirectoryFile(
+        handle: u64, event: u64, apc: u64, _context: u64, block: Block, buffer: u64, length: u32, class: u32,
+        single: u8, name: DriverPtr<CountedString>, restart: u8,
+    ) -> NtStatus = |k| k.zw_query_directory_file(handle, completion(event, apc, block), DirectoryRequest {
+        buffer: (buffer, length), class, single: is_true(single), name, restart: is_true(restart),
+    });
+    fn ZwDeleteFile(attributes: Attributes) -> NtStatus = |k| k.zw_delete_file(attributes);
+    fn ZwQueryFullAttributesFile(attributes: Attributes, result: DriverPtr<[u8; 56]>) -> NtStatus
+        = |k| k.zw_query_full_attributes_file(attributes, result);
+    fn ZwCancelIoFile(handle: u64, block: Block) -> NtStatus = |k| k.zw_cancel_io_file(handle, block);
+    fn IoCreateFileSpecifyDeviceObjectHint(
+        handle: Handle, access: u32, attributes: Attributes, block: Block, _size: u64, file_attributes: u32,
+        share: u32, disposition: u32, options: u32, _ea: u64, _ea_length: u32, _kind: u32, _extra: u64, _flags: u32,
+        device: u64,
+    ) -> NtStatus = |k| {
+        if device != 0 {
+            k.no_device_hint()?;
+        }
+        k.zw_create_file(handle, attributes, block, CreateRequest {
+            access, attributes: file_attributes, share, disposition, options,
+        })
+    };
 }
 
 routines! {

@@ -50,6 +50,7 @@ const FALLIBLE: &[(&str, u64)] = &[
     ("IoCreateController", NULL),
     ("IoCreateDevice", NO_RESOURCES),
     ("IoCreateFile", NO_RESOURCES),
+    ("IoCreateFileSpecifyDeviceObjectHint", NO_RESOURCES),
     ("IoCreateNotificationEvent", NULL),
     ("IoCreateSymbolicLink", NO_RESOURCES),
     ("IoCreateSynchronizationEvent", NULL),

@@ -6,3 +6,5 @@
 
 mod name;
 mod status;
+
+pub(crate) use name::is_name_in_expression;

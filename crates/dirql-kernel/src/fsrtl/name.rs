@@ -68,6 +68,11 @@ fn matches(expression: &[u16], name: &[u16], upcase: bool) -> bool {
     rest[0]
 }
 
+/// Whether an expression in upper case stands for a name, whatever that one's case.
+pub(crate) fn is_name_in_expression(expression: &[u16], name: &[u16]) -> bool {
+    matches(expression, name, true)
+}
+
 impl Kernel {
     /// `BOOLEAN FsRtlIsNameInExpression(PUNICODE_STRING Expression, PUNICODE_STRING Name, BOOLEAN IgnoreCase, PWCH UpcaseTable)`
     ///

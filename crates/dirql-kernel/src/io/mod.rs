@@ -67,7 +67,7 @@ pub use property_data::PropertyRoom;
 pub use request::{FileHandle, Outcome as RequestOutcome, Request, RequestKind};
 pub use unload::UnloadError;
 pub(crate) use work_item::Job;
-pub use zw_file::{Completion, CreateRequest};
+pub use zw_file::{Completion, CreateRequest, DirectoryRequest};
 
 /// The state of this part of the kernel.
 #[derive(Default)]
@@ -104,6 +104,8 @@ pub(crate) struct Io {
     timer_dpc: core::cell::Cell<u64>,
     /// System memory that is free for 16-byte variables of ours.
     cells: RefCell<alloc::vec::Vec<u64>>,
+    /// System memory that is free for what is asked about a file, 128 bytes each.
+    scratch: RefCell<alloc::vec::Vec<u64>>,
     /// System memory that is free for events of ours.
     events: RefCell<alloc::vec::Vec<u64>>,
     pub(crate) pnp: pnp::Pnp,

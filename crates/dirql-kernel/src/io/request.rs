@@ -306,6 +306,30 @@ impl Kernel {
         })
     }
 
+    /// As [`Kernel::control`], for the file system behind a file: `IRP_MN_USER_FS_REQUEST`.
+    pub(super) fn control_file_system(
+        &self,
+        file: u64,
+        code: u32,
+        input: (u64, u32),
+        output: (u64, u32),
+    ) -> Ddi<Outcome> {
+        let buffers = ControlBuffers {
+            input: input.0,
+            input_length: input.1,
+            output: output.0,
+            output_length: output.1,
+            mode: 0,
+        };
+        self.request_for_driver(file, |kernel, irp, _| {
+            let is_filled = kernel.fill_control(irp, code, false, buffers)?;
+            let next = kernel.next_location(irp)?;
+            let function = at!(next, IoStackLocation, major_function);
+            kernel.write(function, major::IRP_MJ_FILE_SYSTEM_CONTROL)?;
+            Ok(is_filled)
+        })
+    }
+
     /// Asks or tells a file's driver something about it, in the driver's buffer, and waits.
     pub(super) fn file_information(
         &self,

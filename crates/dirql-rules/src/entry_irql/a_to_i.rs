@@ -149,6 +149,7 @@ pub(super) const ROWS: &[IrqlRule] = &[
     at_most(ids::ENTRY_LEVEL,   "IoCreateController",                           Irql::PASSIVE,  "Rule IrqlIoPassive2"),
     at_most(ids::ENTRY_LEVEL,   "IoCreateDevice",                               Irql::PASSIVE,  "Rule IrqlIoPassive1"),
     at_most(ids::ENTRY_LEVEL,   "IoCreateFile",                                 Irql::PASSIVE,  "Rule IrqlIoPassive4"),
+    at_most(ids::ENTRY_LEVEL,   "IoCreateFileSpecifyDeviceObjectHint",       Irql::PASSIVE, "The routine's page, IRQL row"),
     at_most(ids::ENTRY_LEVEL,   "IoCreateNotificationEvent",                    Irql::PASSIVE,  "Rule IrqlIoPassive4"),
     at_most(ids::ENTRY_LEVEL,   "IoCreateSymbolicLink",                         Irql::PASSIVE,  "Rule IrqlIoPassive4"),
     at_most(ids::ENTRY_LEVEL,   "IoCreateSynchronizationEvent",                 Irql::PASSIVE,  "Rule IrqlIoPassive4"),

@@ -9,10 +9,14 @@
 //!
 //! Source: WDK reference, "Using Files in a Driver", wdm.ZwCreateFile and its relatives.
 
+mod ask;
+mod directory;
 pub(super) mod volume;
 
 #[cfg(test)]
 mod tests;
+
+pub use ask::DirectoryRequest;
 
 use alloc::string::String;
 
@@ -163,7 +167,7 @@ impl Kernel {
         )))
     }
 
-    fn file_of_handle(&self, handle: u64) -> Result<u64, NtStatus> {
+    pub(super) fn file_of_handle(&self, handle: u64) -> Result<u64, NtStatus> {
         let body = self.ob_of_handle(handle).ok_or(NtStatus::INVALID_HANDLE)?;
         match self.ob_kind(body) {
             Some(ObjectKind::File) => Ok(body),
@@ -348,7 +352,11 @@ impl Kernel {
     }
 
     /// Tells the caller how its request ended.
-    fn complete_call(&self, completion: Completion, outcome: &RequestOutcome) -> Ddi<NtStatus> {
+    pub(super) fn complete_call(
+        &self,
+        completion: Completion,
+        outcome: &RequestOutcome,
+    ) -> Ddi<NtStatus> {
         if completion.apc_routine != 0 {
             return Err(self.no_apc());
         }

@@ -287,3 +287,96 @@ fn an_apc_routine_ends_the_run() {
     assert!(ended);
     assert_eq!(bench.rules(), [ids::UNIMPLEMENTED_IMPORT]);
 }
+
+fn completion(variables: Variables) -> Completion {
+    Completion {
+        event: 0,
+        apc_routine: 0,
+        status_block: variables.block,
+    }
+}
+
+#[test]
+fn a_directory_of_the_drive_is_listed() {
+    let (bench, variables) = bench();
+    bench
+        .kernel
+        .put_file(r"\windows\temp\one.txt", b"abc".to_vec());
+    bench
+        .kernel
+        .put_file(r"\windows\temp\two\three.txt", Vec::new());
+    variables.name(&bench, r"\SystemRoot\Temp");
+    bench.on_thread(move |kernel| {
+        let (handle, _) = variables.open(kernel, FILE_OPEN, SYNCHRONOUS)?.unwrap();
+        let list = |restart| {
+            let request = super::DirectoryRequest {
+                buffer: (variables.buffer, 256),
+                class: 12,
+                single: false,
+                name: DriverPtr::NULL,
+                restart,
+            };
+            kernel.zw_query_directory_file(handle, completion(variables), request)
+        };
+        assert_eq!(list(false), Ok(NtStatus::SUCCESS));
+        let told = kernel.read(variables.block)?.information as usize;
+        let bytes = kernel.read_bytes(variables.buffer, told)?;
+        let text: Vec<u8> = bytes.into_iter().filter(u8::is_ascii_graphic).collect();
+        let found = |name: &[u8]| text.windows(name.len()).any(|part| part == name);
+        assert!(found(b"one.txt") && found(b"two") && !found(b"three"));
+        assert_eq!(list(false), Ok(NtStatus::NO_MORE_FILES));
+        assert_eq!(list(true), Ok(NtStatus::SUCCESS));
+        kernel.zw_close(handle)?;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_file_that_is_only_named_is_described_and_deleted() {
+    let (bench, variables) = bench();
+    bench.kernel.put_file(r"\temp\f", b"abc".to_vec());
+    variables.name(&bench, r"\??\C:\temp\f");
+    bench.on_thread(move |kernel| {
+        let result = DriverPtr::new(variables.buffer);
+        let ask = || kernel.zw_query_full_attributes_file(variables.attributes, result);
+        assert_eq!(ask(), Ok(NtStatus::SUCCESS));
+        let words = kernel.read(DriverPtr::<[u64; 7]>::new(variables.buffer))?;
+        assert_eq!(words[4..], [4096, 3, 0x80]);
+        assert_eq!(
+            kernel.zw_delete_file(variables.attributes),
+            Ok(NtStatus::SUCCESS)
+        );
+        assert_eq!(ask(), Ok(NtStatus::OBJECT_NAME_NOT_FOUND));
+        let again = kernel.zw_delete_file(variables.attributes);
+        assert_eq!(again, Ok(NtStatus::OBJECT_NAME_NOT_FOUND));
+        Ok(())
+    });
+    assert!(bench.kernel.file(r"\temp\f").is_none());
+}
+
+#[test]
+fn the_drive_is_described_and_has_no_control_codes() {
+    let (bench, variables) = bench();
+    bench.kernel.put_file(r"\temp\f", Vec::new());
+    variables.name(&bench, r"\??\C:\temp\f");
+    bench.on_thread(move |kernel| {
+        let (handle, _) = variables.open(kernel, FILE_OPEN, SYNCHRONOUS)?.unwrap();
+        let ask = |class, length| {
+            let buffer = (variables.buffer, length);
+            kernel.zw_query_volume_information_file(handle, variables.block, buffer, class)
+        };
+        assert_eq!(ask(4, 7), Ok(NtStatus::INFO_LENGTH_MISMATCH));
+        assert_eq!(ask(4, 8), Ok(NtStatus::SUCCESS));
+        // FILE_DEVICE_DISK_FILE_SYSTEM
+        assert_eq!(kernel.read(DriverPtr::<u32>::new(variables.buffer)), Ok(8));
+        assert_eq!(ask(3, 24), Ok(NtStatus::SUCCESS));
+        assert_eq!(ask(99, 24), Ok(NtStatus::INVALID_INFO_CLASS));
+        let control =
+            kernel.zw_fs_control_file(handle, completion(variables), 0x9_0028, (0, 0), (0, 0));
+        assert_eq!(control, Ok(NtStatus::INVALID_DEVICE_REQUEST));
+        let cancel = kernel.zw_cancel_io_file(handle, variables.block);
+        assert_eq!(cancel, Ok(NtStatus::SUCCESS));
+        kernel.zw_close(handle)?;
+        Ok(())
+    });
+}

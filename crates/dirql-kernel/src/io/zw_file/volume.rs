@@ -5,8 +5,8 @@
 //! directories that every Windows has and with the files that the bench puts there; nothing
 //! of the computer that dirql runs on can be seen.
 //!
-//! Not modelled: times and attributes of files (times are the system's start), listing of
-//! directories, renaming, share access.
+//! Not modelled: times and attributes of files (times are the system's start; names are told in lower
+//! case), renaming, share access.
 //!
 //! Source: WDK reference, "IRP_MJ_CREATE", "IRP_MJ_QUERY_INFORMATION", wdm.FILE_STANDARD_INFORMATION,
 //! wdm.FILE_BASIC_INFORMATION.
@@ -21,11 +21,12 @@ use dirql_abi::device::{DriverObject, device_flags};
 use dirql_abi::io::{create_disposition, create_result};
 use dirql_abi::irp::{FileObject, IoStackLocation, Irp, major};
 use dirql_abi::stack_parameters::{
-    StackParametersCreate, StackParametersQueryFile, StackParametersReadWrite,
-    StackParametersSetFile,
+    StackParametersCreate, StackParametersQueryDirectory, StackParametersQueryFile,
+    StackParametersReadWrite, StackParametersSetFile,
 };
 
-use super::{WRITE_TO_END, class};
+use super::directory::{Kind, Listing, Member, form, volume_form};
+use super::{WRITE_TO_END, ask, class};
 use crate::io::DriverImage;
 use crate::{Ddi, DriverPtr, Kernel, at};
 
@@ -61,7 +62,7 @@ const DISK_FILE_SYSTEM: u32 = 8;
 /// FILE_DIRECTORY_FILE, FILE_NON_DIRECTORY_FILE, FILE_DELETE_ON_CLOSE.
 const DIRECTORY_FILE: u32 = 1;
 const NON_DIRECTORY_FILE: u32 = 0x40;
-const DELETE_ON_CLOSE: u32 = 0x1000;
+pub(super) const DELETE_ON_CLOSE: u32 = 0x1000;
 
 /// FILE_ATTRIBUTE_DIRECTORY and FILE_ATTRIBUTE_NORMAL.
 const ATTRIBUTE_DIRECTORY: u32 = 0x10;
@@ -82,6 +83,8 @@ enum Entry {
 struct Open {
     path: String,
     delete: bool,
+    /// How far it was listed.
+    listing: Listing,
 }
 
 /// The state of the drive.
@@ -286,6 +289,61 @@ impl Volume {
         }
     }
 
+    /// What is in a directory that is open, as many as fit: from where the last call ended.
+    fn list(
+        &self,
+        file: u64,
+        pattern: Option<String>,
+        flags: u8,
+        query: &StackParametersQueryDirectory,
+    ) -> Result<(NtStatus, Vec<u8>), NtStatus> {
+        let path = self.path(file)?;
+        let entries = self.entries.borrow();
+        if entries.get(&path) != Some(&Entry::Directory) {
+            return Err(NtStatus::INVALID_PARAMETER);
+        }
+        let dots = if path.is_empty() {
+            &[][..]
+        } else {
+            &[".", ".."]
+        };
+        let dots = dots.iter().map(|name| Member {
+            name: (*name).to_string(),
+            bytes: None,
+        });
+        let inside = entries
+            .iter()
+            .filter(|(other, _)| !other.is_empty() && parent(other) == path && **other != path);
+        let inside = inside.map(|(other, entry)| Member {
+            name: other[path.len() + 1..].to_string(),
+            bytes: match entry {
+                Entry::Directory => None,
+                Entry::File(bytes) => Some(bytes.len() as u64),
+            },
+        });
+        let members: Vec<Member> = dots.chain(inside).collect();
+        let kind = Kind::of_class(query.file_information_class)?;
+        let mut open = self.open.borrow_mut();
+        let open = open.get_mut(&file).ok_or(NtStatus::INVALID_HANDLE)?;
+        if flags & ask::RESTART_SCAN != 0 {
+            open.listing.restart();
+        }
+        let single = flags & ask::SINGLE_ENTRY != 0;
+        form(
+            &mut open.listing,
+            &members,
+            pattern,
+            kind,
+            single,
+            query.length as usize,
+        )
+    }
+
+    /// What is asked about the drive itself.
+    fn query_volume(&self, class: u32, room: usize) -> Result<(NtStatus, Vec<u8>), NtStatus> {
+        volume_form(class, room, MOST_BYTES, self.bytes())
+    }
+
     fn close(&self, file: u64) {
         if let Some(open) = self.open.borrow_mut().remove(&file)
             && open.delete
@@ -359,6 +417,8 @@ impl Kernel {
             major::IRP_MJ_FLUSH_BUFFERS,
             major::IRP_MJ_QUERY_INFORMATION,
             major::IRP_MJ_SET_INFORMATION,
+            major::IRP_MJ_QUERY_VOLUME_INFORMATION,
+            major::IRP_MJ_DIRECTORY_CONTROL,
         ] {
             let routine = self.kernel_routine("dirql:VolumeRequest");
             self.write(table.element(usize::from(function)), routine)?;
@@ -385,10 +445,7 @@ impl Kernel {
     /// A request that is not memory.
     pub fn volume_request(&self, _device: u64, irp: u64) -> Ddi<NtStatus> {
         let stack = self.read(self.current_location(irp)?)?;
-        let (status, information) = match self.volume_answer(irp, &stack)? {
-            Ok(information) => (NtStatus::SUCCESS, information),
-            Err(status) => (status, 0),
-        };
+        let (status, information) = self.volume_answer(irp, &stack)?;
         let pointer = DriverPtr::<Irp>::new(irp);
         self.write(at!(pointer, Irp, io_status.status), status)?;
         self.write(at!(pointer, Irp, io_status.information), information)?;
@@ -396,11 +453,12 @@ impl Kernel {
         Ok(status)
     }
 
-    fn volume_answer(&self, irp: u64, stack: &IoStackLocation) -> Ddi<Result<u64, NtStatus>> {
+    /// The status, and `Information`.
+    fn volume_answer(&self, irp: u64, stack: &IoStackLocation) -> Ddi<(NtStatus, u64)> {
         let volume = &self.io.volume;
         let file = stack.file_object;
         let buffer = self.read(at!(DriverPtr::<Irp>::new(irp), Irp, associated_irp))?;
-        Ok(match stack.major_function {
+        let done = match stack.major_function {
             major::IRP_MJ_CREATE => {
                 let create = stack.parameters::<StackParametersCreate>();
                 let name = at!(DriverPtr::<FileObject>::new(file), FileObject, file_name);
@@ -410,7 +468,14 @@ impl Kernel {
                 let done = volume.create(&path, create.options >> 24, options);
                 if done.is_ok() {
                     let delete = options & DELETE_ON_CLOSE != 0;
-                    volume.open.borrow_mut().insert(file, Open { path, delete });
+                    volume.open.borrow_mut().insert(
+                        file,
+                        Open {
+                            path,
+                            delete,
+                            listing: Listing::default(),
+                        },
+                    );
                 }
                 done
             }
@@ -447,11 +512,41 @@ impl Kernel {
                 let data = self.read_bytes(buffer, set.length as usize)?;
                 volume.set(file, set.file_information_class, &data)
             }
+            major::IRP_MJ_QUERY_VOLUME_INFORMATION => {
+                let query = stack.parameters::<StackParametersQueryFile>();
+                let (class, room) = (query.file_information_class, query.length);
+                match volume.query_volume(class, room as usize) {
+                    Ok((status, data)) => {
+                        self.write_bytes(buffer, &data)?;
+                        return Ok((status, data.len() as u64));
+                    }
+                    Err(status) => Err(status),
+                }
+            }
+            major::IRP_MJ_DIRECTORY_CONTROL => {
+                let query = stack.parameters::<StackParametersQueryDirectory>();
+                let pattern = if query.file_name == 0 {
+                    None
+                } else {
+                    Some(self.text_of(DriverPtr::new(query.file_name))?)
+                };
+                match volume.list(file, pattern, stack.flags, &query) {
+                    Ok((status, data)) => {
+                        self.write_bytes(buffer, &data)?;
+                        return Ok((status, data.len() as u64));
+                    }
+                    Err(status) => Err(status),
+                }
+            }
             major::IRP_MJ_CLOSE => {
                 volume.close(file);
                 Ok(0)
             }
             _ => Ok(0),
+        };
+        Ok(match done {
+            Ok(information) => (NtStatus::SUCCESS, information),
+            Err(status) => (status, 0),
         })
     }
 }
