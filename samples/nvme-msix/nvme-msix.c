@@ -120,6 +120,7 @@ typedef struct _NV_EXTENSION {
     IO_REMOVE_LOCK RemoveLock;
     PIO_WORKITEM WorkItem; /* wakes the controller up */
     PIRP PowerIrp;
+    KEVENT Turn; /* signalled while nobody wakes the controller up, puts it to sleep or gives it back */
 
     PUCHAR Registers;
     PDMA_ADAPTER Adapter;
@@ -919,12 +920,25 @@ static VOID PAGED NvSetStarted(PNV_EXTENSION Nv, BOOLEAN Started)
         NvStartRequests(Nv);
 }
 
+/* Power comes and goes beside plug and play: a device may be pulled out while it wakes up. */
+static VOID NvTakeTurn(PNV_EXTENSION Nv)
+{
+    KeWaitForSingleObject(&Nv->Turn, Executive, KernelMode, FALSE, NULL);
+}
+
+static VOID NvEndTurn(PNV_EXTENSION Nv)
+{
+    KeSetEvent(&Nv->Turn, IO_NO_INCREMENT, FALSE);
+}
+
 /* The device stops, goes, or is gone already. */
 static VOID PAGED NvStop(PNV_EXTENSION Nv, NTSTATUS Status)
 {
+    NvTakeTurn(Nv);
     NvSetStarted(Nv, FALSE);
     NvFlushQueue(Nv, NULL, Status);
     NvRelease(Nv);
+    NvEndTurn(Nv);
 }
 
 static NTSTATUS PAGED NvForwardAndWait(PNV_EXTENSION Nv, PIRP Irp)
@@ -977,7 +991,9 @@ static NTSTATUS NTAPI PAGED NvPnp(PDEVICE_OBJECT DeviceObject, PIRP Irp)
         break;
 
     case IRP_MN_STOP_DEVICE:
+        NvTakeTurn(nv);
         NvRelease(nv); /* what waits goes on after the next start */
+        NvEndTurn(nv);
         Irp->IoStatus.Status = STATUS_SUCCESS;
         return NvPassDown(nv, Irp);
 
@@ -1014,14 +1030,15 @@ static VOID NTAPI NvWakeWorker(PDEVICE_OBJECT DeviceObject, PVOID Context)
 {
     PNV_EXTENSION nv = DeviceObject->DeviceExtension;
     PIRP irp = nv->PowerIrp;
-    BOOLEAN started = nv->Started && NT_SUCCESS(NvWake(nv));
 
     UNREFERENCED_PARAMETER(Context);
     nv->PowerIrp = NULL;
+    NvTakeTurn(nv);
+    if (nv->Started && NT_SUCCESS(NvWake(nv)))
+        NvSetStarted(nv, TRUE);
+    NvEndTurn(nv);
     PoStartNextPowerIrp(irp);
     IoCompleteRequest(irp, IO_NO_INCREMENT);
-    if (started)
-        NvSetStarted(nv, TRUE);
     IoReleaseRemoveLock(&nv->RemoveLock, irp);
 }
 
@@ -1049,8 +1066,10 @@ static VOID NTAPI NvSleepWorker(PDEVICE_OBJECT DeviceObject, PVOID Context)
 
     UNREFERENCED_PARAMETER(Context);
     nv->PowerIrp = NULL;
+    NvTakeTurn(nv);
     if (nv->Registers != NULL)
         NvSleep(nv);
+    NvEndTurn(nv);
     PoSetPowerState(DeviceObject, DevicePowerState, IoGetCurrentIrpStackLocation(irp)->Parameters.Power.State);
     PoStartNextPowerIrp(irp);
     IoCopyCurrentIrpStackLocationToNext(irp);
@@ -1107,6 +1126,7 @@ static VOID PAGED NvInitialize(PNV_EXTENSION Nv)
     IoInitializeRemoveLock(&Nv->RemoveLock, NV_TAG, 0, 0);
     KeInitializeSpinLock(&Nv->Lock);
     ExInitializeFastMutex(&Nv->AdminMutex);
+    KeInitializeEvent(&Nv->Turn, SynchronizationEvent, TRUE);
     KeInitializeEvent(&Nv->AdminDone, SynchronizationEvent, FALSE);
     KeInitializeEvent(&Nv->Idle, NotificationEvent, TRUE);
     InitializeListHead(&Nv->Irps);

@@ -267,17 +267,20 @@ impl Kernel {
     /// no thread runs (0x1E).
     pub fn unhandled_exception(&self, code: NtStatus, parameters: [u64; 4]) -> BugCheck {
         let address = self.here().address;
+        let values = [parameters[0], parameters[1]];
         if self.irql() < Irql::DISPATCH && self.current_thread().is_some() {
             let code = code.0 as i64 as u64;
-            BugCheck::new(
+            BugCheck::of_exception(
                 code::SYSTEM_THREAD_EXCEPTION_NOT_HANDLED,
                 [code, address, 0, 0],
+                values,
             )
         } else {
             let code = code.0 as i64 as u64;
-            BugCheck::new(
+            BugCheck::of_exception(
                 code::KMODE_EXCEPTION_NOT_HANDLED,
                 [code, address, parameters[0], parameters[1]],
+                values,
             )
         }
     }

@@ -112,6 +112,17 @@ impl Kernel {
         self.spawn_bound_thread(name, priority, None, body)
     }
 
+    /// As [`Kernel::spawn_thread`], ahead of what runs on the current processor: it runs there as
+    /// soon as the IRQL lets it.
+    pub fn spawn_thread_ahead(&self, name: &'static str, body: ThreadBody) -> ThreadId {
+        let here = self.processor().id;
+        let here = Affinity {
+            group: here.group(),
+            mask: 1 << here.number(),
+        };
+        self.spawn_bound_thread(name, HIGH_PRIORITY, Some(here), body)
+    }
+
     /// As [`Kernel::spawn_thread`], for some processors.
     pub(crate) fn spawn_bound_thread(
         &self,

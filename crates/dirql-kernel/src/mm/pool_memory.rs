@@ -560,6 +560,7 @@ mod tests {
             Err(Stop::BugCheck(BugCheck {
                 code,
                 parameters: [a, b, c, d],
+                ..
             })) => [code.into(), a, b, c, d],
             other => panic!("{other:?}"),
         }

@@ -150,7 +150,7 @@ impl Intruder for Actor {
                     kernel.assert_shared_lines(device);
                 }
                 ActKind::Input => use_it(kernel, device),
-                ActKind::Pulled => state.pull(kernel, &name, device),
+                ActKind::Pulled => state.pull(kernel, &name, device, tells_at_once(self.step)),
             }
         }
         self.left.set(self.left.get().saturating_sub(1));
@@ -160,6 +160,13 @@ impl Intruder for Actor {
             kernel.step() + 1
         }
     }
+}
+
+/// Whether plug and play tells of a device that was pulled out at this step before what runs
+/// there goes on, or when others let it: half of all steps each. The order has no period, so that
+/// both come among every n-th step, too.
+const fn tells_at_once(step: u64) -> bool {
+    step.count_ones().is_multiple_of(2)
 }
 
 fn fire(kernel: &Kernel, device: DeviceId) {
@@ -177,5 +184,21 @@ fn use_it(kernel: &Kernel, device: DeviceId) {
         Stimulus::Receive(b"U".to_vec()),
     ] {
         kernel.stimulate(device, &stimulus);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_to_tell_of_a_device_that_is_gone_are_tried() {
+        for stride in 1..=16 {
+            let told = |at_once| (0..64).any(|n| tells_at_once(n * stride) == at_once);
+            assert!(told(true) && told(false), "every {stride} steps");
+        }
+        for step in (0..1000).step_by(2) {
+            assert_ne!(tells_at_once(step), tells_at_once(step + 1));
+        }
     }
 }

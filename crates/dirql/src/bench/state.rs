@@ -368,8 +368,15 @@ impl State {
         self.requests_of_system.get() > 0
     }
 
-    /// Pulls a device out: it is gone at once. Plug and play notices as soon as it has time.
-    pub(crate) fn pull(self: &Rc<Self>, kernel: &Kernel, name: &str, device: DeviceId) {
+    /// Pulls a device out: it is gone at once. Plug and play tells its drivers as soon as it has
+    /// time, or, if it does so `at_once`, before what runs on this processor goes on.
+    pub(crate) fn pull(
+        self: &Rc<Self>,
+        kernel: &Kernel,
+        name: &str,
+        device: DeviceId,
+        at_once: bool,
+    ) {
         if kernel.device_is_gone(device) {
             return;
         }
@@ -387,11 +394,12 @@ impl State {
                 .request_device(kernel, &name, DeviceRequest::SurpriseRemove)
                 .map(drop)
         };
-        kernel.spawn_thread(
-            "plug and play",
-            ThreadSpec::PRIORITY,
-            ThreadBody::Native(Box::new(body)),
-        );
+        let body = ThreadBody::Native(Box::new(body));
+        if at_once {
+            kernel.spawn_thread_ahead("plug and play", body);
+        } else {
+            kernel.spawn_thread("plug and play", ThreadSpec::PRIORITY, body);
+        }
     }
 
     /// Whether a device of the machine was pulled out.

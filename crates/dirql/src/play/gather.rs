@@ -146,7 +146,7 @@ fn findings(bench: &Bench, outcome: Option<&Outcome>) -> Vec<FindingReport> {
     if let Some(Outcome::BugCheck { bug_check, place }) = outcome {
         let finding = Finding {
             rule: ids::BUG_CHECK,
-            message: format!("the system stopped: {bug_check}"),
+            message: format!("the system stopped: {}", bug_check.in_full()),
             place: place.clone(),
             earlier: None,
         };

@@ -59,7 +59,7 @@ pub(super) fn pull_devices(bench: &Bench) {
     for device in devices {
         bench
             .state()
-            .pull(bench.kernel(), &device.spec.name, device.id);
+            .pull(bench.kernel(), &device.spec.name, device.id, false);
     }
     // The end of the run is in the kernel's outcome.
     let _ = bench.run_until_idle();

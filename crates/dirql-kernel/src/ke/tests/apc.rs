@@ -348,7 +348,10 @@ fn a_thread_does_not_end_with_apcs_that_are_disabled() {
             .ps_terminate_system_thread(NtStatus::SUCCESS)
             .map(|_| ())
     });
-    let Stop::BugCheck(BugCheck { code, parameters }) = stop else {
+    let Stop::BugCheck(BugCheck {
+        code, parameters, ..
+    }) = stop
+    else {
         panic!("{stop:?}")
     };
     assert_eq!(

@@ -57,6 +57,25 @@ fn a_thread_of_higher_priority_preempts_at_the_next_yield_point_below_dispatch_l
 }
 
 #[test]
+fn a_thread_that_is_spawned_ahead_runs_first_though_another_processor_is_idle() {
+    let rig = Rig::new(2);
+    let (log, log2) = (rig.log.clone(), rig.log.clone());
+    spawn(&rig, 30, move |kernel| {
+        let ahead = log2.clone();
+        let body = move |_: &Kernel| {
+            ahead.add("ahead");
+            Ok(())
+        };
+        kernel.spawn_thread_ahead("ahead", ThreadBody::Native(Box::new(body)));
+        kernel.yield_point()?;
+        log.add("who was there");
+        Ok(())
+    });
+    rig.run();
+    assert_eq!(rig.log.take(), ["ahead", "who was there"]);
+}
+
+#[test]
 fn a_thread_of_the_same_priority_does_not_preempt_but_gets_its_turn() {
     let rig = Rig::new(1);
     let log = rig.log.clone();
