@@ -18,6 +18,13 @@ exports! {
     fn CmRegisterCallbackEx(routine: u64, altitude: Name, _driver: u64, context: u64, cookie: DriverPtr<u64>, _reserved: u64) -> NtStatus
         = |k| k.cm_register_callback_ex(routine, altitude, context, cookie);
     fn CmUnRegisterCallback(cookie: u64) -> NtStatus = |k| k.cm_unregister_callback(cookie);
+    fn CmCallbackGetKeyObjectID(cookie: DriverPtr<u64>, object: u64, id: DriverPtr<u64>, name: DriverPtr<u64>) -> NtStatus
+        = |k| k.cm_callback_get_key_object_id(cookie, object, id, name, 0);
+    fn CmCallbackGetKeyObjectIDEx(cookie: DriverPtr<u64>, object: u64, id: DriverPtr<u64>, name: DriverPtr<u64>, flags: u32) -> NtStatus
+        = |k| k.cm_callback_get_key_object_id(cookie, object, id, name, flags);
+    fn CmCallbackReleaseKeyObjectIDEx(name: u64) -> Nothing
+        = |k| k.cm_callback_release_key_object_id_ex(name).map(Nothing::from);
+    fn CmGetBoundTransaction(cookie: DriverPtr<u64>, _object: u64) -> u64 = |k| k.cm_get_bound_transaction(cookie);
     fn CmGetCallbackVersion(major: Out, minor: Out) -> Nothing
         = |k| k.cm_get_callback_version(major, minor).map(Nothing::from);
     fn IoOpenDeviceInterfaceRegistryKey(link: Name, access: u32, handle: DriverPtr<u64>) -> NtStatus

@@ -2,6 +2,7 @@
 
 use dirql_abi::irp::{IoStatusBlock, major};
 use dirql_abi::object::ObjectAttributes;
+use dirql_abi::string::UnicodeString;
 use dirql_abi::{NtStatus, is_true};
 use dirql_kernel::DriverPtr;
 use dirql_kernel::io::{Completion, CreateRequest, DirectoryRequest};
@@ -82,6 +83,17 @@ exports! {
     fn ZwQueryFullAttributesFile(attributes: Attributes, result: DriverPtr<[u8; 56]>) -> NtStatus
         = |k| k.zw_query_full_attributes_file(attributes, result);
     fn ZwCancelIoFile(handle: u64, block: Block) -> NtStatus = |k| k.zw_cancel_io_file(handle, block);
+    fn IoVolumeDeviceToDosName(device: u64, name: DriverPtr<UnicodeString>) -> NtStatus
+        = |k| k.io_volume_device_to_dos_name(device, name);
+    fn RtlVolumeDeviceToDosName(device: u64, name: DriverPtr<UnicodeString>) -> NtStatus
+        = |k| k.io_volume_device_to_dos_name(device, name);
+    fn IoQueryFileDosDeviceName(file: u64, result: DriverPtr<u64>) -> NtStatus
+        = |k| k.io_query_file_dos_device_name(file, result);
+    fn IoGetFileObjectGenericMapping() -> u64 = |k| k.io_get_file_object_generic_mapping();
+    fn IoCheckDesiredAccess(desired: DriverPtr<u32>, granted: u32) -> NtStatus
+        = |k| k.io_check_desired_access(desired, granted);
+    fn ZwLoadDriver(name: DriverPtr<UnicodeString>) -> NtStatus = |k| k.zw_load_driver(name);
+    fn ZwUnloadDriver(name: DriverPtr<UnicodeString>) -> NtStatus = |k| k.zw_unload_driver(name);
     fn IoCreateFileSpecifyDeviceObjectHint(
         handle: Handle, access: u32, attributes: Attributes, block: Block, _size: u64, file_attributes: u32,
         share: u32, disposition: u32, options: u32, _ea: u64, _ea_length: u32, _kind: u32, _extra: u64, _flags: u32,

@@ -27,6 +27,14 @@ exports! {
     fn IoForwardIrpSynchronously(device: u64, irp: u64) -> u8 = |k| k.io_forward_irp_synchronously(device, irp);
     fn IoSetCompletionRoutineEx(device: u64, irp: u64, routine: u64, context: u64, success: u8, error: u8, cancel: u8) -> NtStatus
         = |k| k.io_set_completion_routine_ex(device, irp, routine, context, success, error, cancel);
+    fn IoGetActivityIdIrp(irp: u64, id: DriverPtr<[u8; 16]>) -> NtStatus = |k| k.io_get_activity_id_irp(irp, id);
+    fn IoSetActivityIdIrp(irp: u64, id: DriverPtr<[u8; 16]>) -> NtStatus = |k| k.io_set_activity_id_irp(irp, id);
+    fn IoGetActivityIdThread() -> u64 = |k| k.io_get_activity_id_thread();
+    fn IoSetActivityIdThread(id: u64) -> u64 = |k| k.io_set_activity_id_thread(id);
+    fn IoClearActivityIdThread(original: u64) -> Nothing
+        = |k| k.io_set_activity_id_thread(original).map(|_| Nothing::from(()));
+    fn IoPropagateActivityIdToThread(irp: u64, id: DriverPtr<[u8; 16]>, original: DriverPtr<u64>) -> NtStatus
+        = |k| k.io_propagate_activity_id_to_thread(irp, id, original);
     fn IoCancelIrp(irp: u64) -> u8 = |k| k.io_cancel_irp(irp);
     fn IoStartPacket(device: u64, irp: u64, key: DriverPtr<u32>, cancel: u64) -> Nothing
         = |k| k.io_start_packet(device, irp, key, cancel).map(Nothing::from);

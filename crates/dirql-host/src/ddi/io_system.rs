@@ -34,6 +34,16 @@ exports! {
     fn IoWMIDeviceObjectToProviderId(device: u64) -> u32 = |k| k.io_wmi_device_object_to_provider_id(device);
     fn IoWMIOpenBlock(block: DriverPtr<Guid>, _access: u32, object: DriverPtr<u64>) -> NtStatus
         = |k| k.io_wmi_open_block(block, object);
+    fn IoWMIQuerySingleInstance(object: u64, _name: u64, _room: DriverPtr<u32>, _buffer: u64) -> NtStatus
+        = |k| k.io_wmi_query_all_data(object);
+    fn IoWMISetSingleInstance(object: u64, _name: u64, _version: u32, _length: u32, _value: u64) -> NtStatus
+        = |k| k.io_wmi_query_all_data(object);
+    fn IoWMISetSingleItem(object: u64, _name: u64, _item: u32, _version: u32, _length: u32, _value: u64) -> NtStatus
+        = |k| k.io_wmi_query_all_data(object);
+    fn IoWMIExecuteMethod(object: u64, _name: u64, _method: u32, _input: u32, _room: DriverPtr<u32>, _buffer: u64) -> NtStatus
+        = |k| k.io_wmi_query_all_data(object);
+    fn IoWMISetNotificationCallback(object: u64, _callback: u64, _context: u64) -> NtStatus
+        = |k| k.io_wmi_query_all_data(object);
     fn IoWMIQueryAllData(object: u64, _room: DriverPtr<u32>, _buffer: u64) -> NtStatus
         = |k| k.io_wmi_query_all_data(object);
     fn IoSetHardErrorOrVerifyDevice(irp: u64, device: u64) -> Nothing

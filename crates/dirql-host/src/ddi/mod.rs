@@ -14,6 +14,7 @@ use dirql_rules::{IrqlRule, ids};
 use crate::exception::raise_at_call;
 use crate::run;
 
+mod absent;
 mod aliases;
 mod cm;
 mod compiler;
@@ -264,6 +265,7 @@ pub fn all() -> impl Iterator<Item = &'static Export> {
 /// The families, in no order that matters.
 fn families() -> Vec<&'static [Export]> {
     vec![
+        absent::EXPORTS,
         compiler::DIRECT,
         exception::DIRECT,
         exception::EXPORTS,

@@ -20,6 +20,9 @@ exports! {
         = |k| k.ob_reference_object_by_pointer(object, access, object_type, mode);
     fn ObOpenObjectByPointer(object: u64, attributes: u32, access_state: u64, access: u32, object_type: u64, mode: u8, handle: DriverPtr<u64>) -> NtStatus
         = |k| k.ob_open_object_by_pointer(object, attributes, access_state, access, object_type, mode, handle);
+    fn ObOpenObjectByPointerWithTag(object: u64, attributes: u32, access_state: u64, access: u32, object_type: u64, mode: u8, _tag: u32, handle: DriverPtr<u64>) -> NtStatus
+        = |k| k.ob_open_object_by_pointer(object, attributes, access_state, access, object_type, mode, handle);
+    fn ObGetObjectType(object: u64) -> u64 = |k| k.ob_get_object_type(object);
     fn ObReferenceObjectByName(name: DriverPtr<UnicodeString>, _attributes: u32, _access_state: u64, _access: u32, object_type: u64, mode: u8, _parse: u64, object: DriverPtr<u64>) -> NtStatus
         = |k| k.ob_reference_object_by_name(name, object_type, mode, object);
     fn ObOpenObjectByName(attributes: Attributes, object_type: u64, mode: u8, _access_state: u64, access: u32, _parse: u64, handle: DriverPtr<u64>) -> NtStatus

@@ -15,6 +15,12 @@ exports! {
         = |k| k.po_register_device_for_idle_detection(device, conservation, performance);
     fn ZwPowerInformation(level: u32, input: u64, _input_length: u32, output: u64, output_length: u32) -> NtStatus
         = |k| k.zw_power_information(level, input, (output, output_length));
+    fn PoSetSystemWake(irp: u64) -> Nothing = |k| k.po_set_system_wake(irp).map(Nothing::from);
+    fn PoGetSystemWake(irp: u64) -> u8 = |k| k.po_get_system_wake(irp);
+    fn PoSetDeviceBusyEx(pointer: DriverPtr<u32>) -> Nothing = |k| k.po_set_device_busy_ex(pointer).map(Nothing::from);
+    fn PoStartDeviceBusy(pointer: DriverPtr<u32>) -> Nothing = |k| k.po_set_device_busy_ex(pointer).map(Nothing::from);
+    fn PoEndDeviceBusy(pointer: DriverPtr<u32>) -> Nothing = |k| k.po_set_device_busy_ex(pointer).map(Nothing::from);
+    fn PoRequestShutdownEvent(event: DriverPtr<u64>) -> NtStatus = |k| k.po_request_shutdown_event(event);
     fn PoSetSystemState(flags: u32) -> Nothing = |k| k.po_set_system_state(flags).map(Nothing::from);
 }
 

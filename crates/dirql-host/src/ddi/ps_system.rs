@@ -6,6 +6,8 @@
 use dirql_abi::NtStatus;
 use dirql_kernel::DriverPtr;
 
+use dirql_kernel::ps::InformationRoom;
+
 use super::exports;
 
 exports! {
@@ -32,6 +34,10 @@ exports! {
     fn PsGetCurrentThreadPreviousMode() -> u8 = |_k| Ok(0);
     fn PsGetCurrentThreadStackBase() -> u64 = |k| Ok(k.stack_of_caller().end);
     fn PsGetCurrentThreadStackLimit() -> u64 = |k| Ok(k.stack_of_caller().start);
+    fn ZwQueryInformationProcess(handle: u64, class: u32, address: u64, bytes: u32, returned: DriverPtr<u32>) -> NtStatus
+        = |k| k.zw_query_information_process(handle, class, InformationRoom { address, bytes, returned });
+    fn ZwQueryInformationThread(handle: u64, class: u32, address: u64, bytes: u32, returned: DriverPtr<u32>) -> NtStatus
+        = |k| k.zw_query_information_thread(handle, class, InformationRoom { address, bytes, returned });
     fn ZwOpenThread(handle: DriverPtr<u64>, access: u32, attributes: DriverPtr<dirql_abi::object::ObjectAttributes>, client: DriverPtr<[u64; 2]>) -> NtStatus
         = |k| k.zw_open_thread(handle, access, attributes, client);
 }

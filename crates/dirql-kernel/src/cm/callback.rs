@@ -157,6 +157,12 @@ impl Kernel {
         Ok(())
     }
 
+    /// Whether a cookie is that of a routine.
+    pub(super) fn is_registry_callback(&self, cookie: u64) -> bool {
+        let all = self.cm.callbacks.all.borrow();
+        all.iter().any(|one| one.cookie == cookie)
+    }
+
     /// Whether anybody wants to hear of operations.
     pub(super) fn has_registry_callbacks(&self) -> bool {
         !self.cm.callbacks.all.borrow().is_empty()

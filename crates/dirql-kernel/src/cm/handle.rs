@@ -48,6 +48,11 @@ impl Kernel {
         Ok(handle)
     }
 
+    /// The key that a key object stands for.
+    pub(super) fn key_of_object(&self, body: u64) -> Option<KeyId> {
+        self.cm.open.borrow().get(&body).map(|open| open.key)
+    }
+
     /// The key behind a handle.
     ///
     /// # Errors

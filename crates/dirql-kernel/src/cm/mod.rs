@@ -11,6 +11,7 @@ mod device_key;
 mod driver_key;
 mod handle;
 mod information;
+mod object;
 mod rtl_by_handle;
 mod rtl_query;
 mod rtl_value;
@@ -40,6 +41,7 @@ pub(crate) struct Cm {
     /// Bodies of key objects that nobody uses.
     free_bodies: RefCell<Vec<u64>>,
     callbacks: callback::Callbacks,
+    told: object::Told,
 }
 
 /// What is below `\REGISTRY` in an absolute path.

@@ -154,6 +154,7 @@ impl Kernel {
     pub(super) fn release_irp(&self, irp: u64) -> Ddi<()> {
         let place = self.here();
         self.set_progress(irp, Progress::Freed(place));
+        self.io.activities.forget(irp);
         self.write(at!(DriverPtr::<Irp>::new(irp), Irp, type_), 0)?;
         self.pool_free(irp, None)
     }

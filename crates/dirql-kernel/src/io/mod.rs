@@ -4,6 +4,7 @@
 //! they read and write; what must not break when a driver overwrites that memory is kept
 //! here, by address.
 
+mod activity;
 mod attach;
 mod build;
 mod call;
@@ -19,12 +20,14 @@ mod driver;
 mod enumerate;
 mod error_log;
 mod file;
+mod file_access;
 mod hardware_description;
 mod interface;
 pub mod interrupt;
 mod irp;
 mod legacy_resources;
 mod list;
+mod load;
 mod loaded_modules;
 mod memory_length;
 mod named_event;
@@ -102,6 +105,9 @@ pub(crate) struct Io {
     configuration: core::cell::Cell<u64>,
     /// The DPC that calls the routines of I/O timers; 0 before it is needed.
     timer_dpc: core::cell::Cell<u64>,
+    activities: activity::Activities,
+    /// Where the generic rights of files are, once somebody has asked.
+    file_mapping: core::cell::Cell<u64>,
     /// System memory that is free for 16-byte variables of ours.
     cells: RefCell<alloc::vec::Vec<u64>>,
     /// System memory that is free for what is asked about a file, 128 bytes each.

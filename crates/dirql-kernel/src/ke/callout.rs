@@ -57,15 +57,33 @@ impl Kernel {
     /// # Errors
     /// A state that is not memory; bug check 0x5 in a DPC.
     pub fn ke_stack_attach_process(&self, process: u64, state: u64) -> Ddi<()> {
-        if self.irql() >= Irql::DISPATCH && self.processor().dpc.running.get().is_some() {
-            let code = dirql_abi::bugcheck::code::INVALID_PROCESS_ATTACH_ATTEMPT;
-            return Err(dirql_rules::BugCheck::new(code, [process, 0, 0, 1]).into());
-        }
+        self.check_may_attach(process)?;
         self.write_bytes(state, &[0; STATE_BYTES as usize])?;
         Ok(self.write(
             DriverPtr::new(state + STATE_PROCESS),
             self.current_process(),
         )?)
+    }
+
+    /// `VOID KeAttachProcess(PRKPROCESS)`, which KeDetachProcess ends: as
+    /// [`Kernel::ke_stack_attach_process`], without a state to come back to.
+    ///
+    /// - IRQL: at or below DISPATCH_LEVEL.
+    /// - Source: WDK reference, ntifs.KeAttachProcess; bug check 0x5.
+    ///
+    /// # Errors
+    /// Bug check 0x5 in a DPC.
+    pub fn ke_attach_process(&self, process: u64) -> Ddi<()> {
+        self.check_may_attach(process)
+    }
+
+    /// A DPC has no address space of its own to leave.
+    fn check_may_attach(&self, process: u64) -> Ddi<()> {
+        if self.irql() >= Irql::DISPATCH && self.processor().dpc.running.get().is_some() {
+            let code = dirql_abi::bugcheck::code::INVALID_PROCESS_ATTACH_ATTEMPT;
+            return Err(dirql_rules::BugCheck::new(code, [process, 0, 0, 1]).into());
+        }
+        Ok(())
     }
 
     /// `VOID KeUnstackDetachProcess(PRKAPC_STATE)`

@@ -14,6 +14,7 @@ mod access;
 mod active;
 mod address;
 mod contiguous;
+mod file_section;
 mod image;
 mod io_space;
 mod left;

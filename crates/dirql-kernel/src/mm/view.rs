@@ -45,11 +45,19 @@ const INHERITANCE: core::ops::RangeInclusive<u32> = 1..=2;
 
 /// What a section is made of.
 #[derive(Clone, Copy, Debug)]
-enum Backing {
+pub(super) enum Backing {
     /// All physical addresses.
     Physical,
     /// So many bytes at an address.
     Pages { address: u64, bytes: u64 },
+    /// So many bytes at an address that came from a file, whose first `size` they are.
+    File {
+        address: u64,
+        bytes: u64,
+        size: u64,
+        file: u64,
+        is_written: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -102,8 +110,16 @@ pub struct ViewArguments {
 
 fn delete_section(kernel: &Kernel, body: u64) -> Ddi<()> {
     let backing = kernel.mm.views.borrow_mut().sections.remove(&body);
-    if let Some(Backing::Pages { address, .. }) = backing {
-        kernel.give_process_pages_back(address);
+    match backing {
+        Some(Backing::Pages { address, .. }) => kernel.give_process_pages_back(address),
+        Some(Backing::File {
+            address,
+            size,
+            file,
+            is_written,
+            ..
+        }) => return kernel.leave_file((address, size), file, is_written),
+        Some(Backing::Physical) | None => {}
     }
     Ok(())
 }
@@ -148,14 +164,14 @@ impl Kernel {
     /// ULONG SectionPageProtection, ULONG AllocationAttributes, HANDLE FileHandle)`
     ///
     /// - IRQL: PASSIVE_LEVEL.
-    /// - Returns: INVALID_PARAMETER_4 without a size, INVALID_PARAMETER_6 for attributes that are
+    /// - Returns: INVALID_PARAMETER_4 without a size or a file, MAPPED_FILE_SIZE_ZERO, INVALID_PARAMETER_6 for attributes that are
     ///   neither SEC_COMMIT nor SEC_RESERVE, INVALID_PAGE_PROTECTION, SECTION_TOO_BIG, and what a
     ///   name brings.
-    /// - Findings: DQ0002 for a section of a file.
+    /// - Findings: DQ0002 for a section of an image, or of a file that is not on drive C:.
     /// - Source: WDK reference, ntifs.ZwCreateSection.
     ///
     /// # Errors
-    /// An argument that is not memory; the run ends for a section of a file.
+    /// An argument that is not memory; the run ends for a section of an image.
     #[expect(clippy::too_many_arguments, reason = "the signature is the DDI's")]
     pub fn zw_create_section(
         &self,
@@ -167,12 +183,12 @@ impl Kernel {
         kind: u32,
         file: u64,
     ) -> Ddi<NtStatus> {
-        if file != 0 || kind & IMAGE != 0 {
-            let message = String::from("a section of a file was made, which is not implemented");
+        if kind & IMAGE != 0 {
+            let message = String::from("a section of an image was made, which is not implemented");
             return Err(self.find_fatal(ids::UNIMPLEMENTED_IMPORT, message, None));
         }
         let bytes = if size.is_null() { 0 } else { self.read(size)? };
-        if bytes == 0 {
+        if bytes == 0 && file == 0 {
             return Ok(NtStatus::INVALID_PARAMETER_4);
         }
         let Some(access) = access(protect) else {
@@ -181,10 +197,17 @@ impl Kernel {
         if kind & (COMMIT | RESERVE) == 0 {
             return Ok(NtStatus::INVALID_PARAMETER_6);
         }
-        let Some((address, bytes)) = self.take_process_pages(bytes, access) else {
+        let backing = if file != 0 {
+            match self.back_with_file(file, bytes, protect, access)? {
+                Ok(backing) => backing,
+                Err(status) => return Ok(status),
+            }
+        } else if let Some((address, bytes)) = self.take_process_pages(bytes, access) {
+            Backing::Pages { address, bytes }
+        } else {
             return Ok(NtStatus::SECTION_TOO_BIG);
         };
-        let body = self.new_section(Backing::Pages { address, bytes });
+        let body = self.new_section(backing);
         if !attributes.is_null() {
             let name = self.read(attributes)?.object_name;
             if name != 0 {
@@ -278,7 +301,9 @@ impl Kernel {
         }
         let (begin, most) = match backing {
             Backing::Physical => (layout::PHYSICAL_WINDOW, PHYSICAL_END),
-            Backing::Pages { address, bytes } => (address, bytes),
+            Backing::Pages { address, bytes } | Backing::File { address, bytes, .. } => {
+                (address, bytes)
+            }
         };
         let first = offset & !(GRANULARITY - 1);
         let bytes = match size {
@@ -486,13 +511,13 @@ mod tests {
     }
 
     #[test]
-    fn a_section_of_a_file_ends_the_run() {
+    fn a_section_of_an_image_ends_the_run() {
         let rig = rig();
         let size = DriverPtr::<u64>::new(rig.bench.variable(8));
         let none = DriverPtr::NULL;
         let stop = rig
             .kernel()
-            .zw_create_section(rig.handle, 6, none, size, 4, COMMIT, 4);
+            .zw_create_section(rig.handle, 6, none, size, 2, IMAGE, 4);
         assert_eq!(stop, Err(crate::Stop::Ended));
         assert_eq!(rig.bench.rules(), [ids::UNIMPLEMENTED_IMPORT]);
     }

@@ -283,6 +283,21 @@ impl Kernel {
         Ok(dirql_abi::NtStatus::SUCCESS)
     }
 
+    /// `POBJECT_TYPE ObGetObjectType(PVOID Object)`
+    ///
+    /// - IRQL: at or below DISPATCH_LEVEL.
+    /// - Returns: the object's type, as `*PsThreadType` and its relatives.
+    /// - Source: ntifs.h, which declares it; it has no page.
+    ///
+    /// # Errors
+    /// As [`Kernel::obf_reference_object`].
+    pub fn ob_get_object_type(&self, body: u64) -> Ddi<u64> {
+        match self.ob_kind(body) {
+            Some(kind) => Ok(self.type_object(kind)),
+            None => Err(self.not_an_object(body)),
+        }
+    }
+
     /// Whether `body` is of the type whose object is at `object_type`. Null stands for any
     /// type if the caller is the kernel.
     pub(super) fn is_of_type(&self, body: u64, object_type: u64, mode: u8) -> bool {

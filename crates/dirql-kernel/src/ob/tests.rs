@@ -262,3 +262,13 @@ fn a_duplicated_handle_leads_to_the_same_object_and_may_close_the_first() {
     assert_eq!(duplicate(CURRENT_PROCESS, first, 1), Ok(NtStatus::SUCCESS));
     assert_eq!(kernel.ob_of_handle(first), None);
 }
+
+#[test]
+fn an_object_tells_its_type_and_what_is_none_does_not() {
+    let bench = Bench::new(Config::default());
+    let kernel = &bench.kernel;
+    let process = kernel.current_process();
+    let of_process = kernel.type_object(ObjectKind::Process);
+    assert_eq!(kernel.ob_get_object_type(process), Ok(of_process));
+    assert!(kernel.ob_get_object_type(of_process + 8).is_err());
+}

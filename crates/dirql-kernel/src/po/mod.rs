@@ -13,7 +13,7 @@ mod setting;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 
 use dirql_abi::NtStatus;
 use dirql_abi::irp::{IoStackLocation, Irp, major, minor_power};
@@ -47,6 +47,8 @@ pub(crate) struct Po {
     idle: RefCell<BTreeSet<u64>>,
     framework: RefCell<framework::Framework>,
     registrations: RefCell<setting::Registrations>,
+    /// The event that shutting down would signal, once somebody has asked.
+    shutdown_event: Cell<u64>,
 }
 
 impl Kernel {
@@ -294,6 +296,36 @@ impl Kernel {
         }
         self.io.po.idle.borrow_mut().insert(device);
         Ok(self.allocate_system(16))
+    }
+
+    /// `VOID PoSetDeviceBusyEx(PULONG IdlePointer)`, `PoStartDeviceBusy` and `PoEndDeviceBusy`
+    ///
+    /// Says that a device is not idle. Nothing here puts a device to sleep because it is.
+    ///
+    /// - IRQL: at or below DISPATCH_LEVEL.
+    /// - Source: WDK reference, wdm.PoSetDeviceBusyEx, wdm.PoStartDeviceBusy.
+    ///
+    /// # Errors
+    /// The pointer is not one that PoRegisterDeviceForIdleDetection gives.
+    pub fn po_set_device_busy_ex(&self, pointer: DriverPtr<u32>) -> Ddi<()> {
+        self.write(pointer, 0)?;
+        Ok(())
+    }
+
+    /// `NTSTATUS PoRequestShutdownEvent(PVOID *Event)`
+    ///
+    /// - IRQL: PASSIVE_LEVEL.
+    /// - Returns: an event that is signaled when the system shuts down, which it never does here.
+    /// - Source: ntifs.h, which declares it; it has no page.
+    ///
+    /// # Errors
+    /// The result is not memory.
+    pub fn po_request_shutdown_event(&self, event: DriverPtr<u64>) -> Ddi<NtStatus> {
+        if self.io.po.shutdown_event.get() == 0 {
+            self.io.po.shutdown_event.set(self.take_event()?);
+        }
+        self.write(event, self.io.po.shutdown_event.get())?;
+        Ok(NtStatus::SUCCESS)
     }
 
     /// `VOID PoSetSystemState(EXECUTION_STATE)`: the system does not sleep by itself here, so

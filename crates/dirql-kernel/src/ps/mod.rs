@@ -7,6 +7,7 @@
 
 mod lookup;
 mod notify;
+mod process_information;
 mod thread_information;
 
 use alloc::vec::Vec;
@@ -18,6 +19,7 @@ use dirql_abi::string::UnicodeString;
 use crate::{Ddi, DriverPtr, Kernel};
 
 pub use notify::NotifyKind;
+pub use process_information::InformationRoom;
 
 /// Bytes of an EPROCESS that a driver could look at. Drivers compare its address, and may wait
 /// for it: it begins with a dispatcher header that is never signalled.

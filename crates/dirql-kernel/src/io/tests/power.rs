@@ -201,3 +201,24 @@ fn a_driver_without_a_power_routine_fails_power_requests() {
     });
     assert_eq!(status, NtStatus::INVALID_DEVICE_REQUEST);
 }
+
+#[test]
+fn a_device_can_be_busy_and_shutting_down_has_one_event() {
+    let bench = super::bench();
+    let driver = super::driver(&bench, "busy");
+    let device = super::device(&bench, driver, r"\Device\Busy");
+    let kernel = &bench.kernel;
+    let pointer = kernel.po_register_device_for_idle_detection(device, 1, 1);
+    let pointer = crate::DriverPtr::new(pointer.unwrap());
+    assert_eq!(kernel.po_set_device_busy_ex(pointer), Ok(()));
+    assert!(
+        kernel
+            .po_set_device_busy_ex(crate::DriverPtr::NULL)
+            .is_err()
+    );
+    let event = crate::DriverPtr::<u64>::new(bench.variable(8));
+    kernel.po_request_shutdown_event(event).unwrap();
+    let first = kernel.read(event).unwrap();
+    kernel.po_request_shutdown_event(event).unwrap();
+    assert_eq!(kernel.read(event), Ok(first));
+}

@@ -151,3 +151,35 @@ fn an_unload_does_not_wait_for_ever_for_a_request_that_stays() {
         "{waited}"
     );
 }
+
+#[test]
+fn other_drivers_are_loaded_already_or_not_at_all() {
+    let bench = bench();
+    let kernel = &bench.kernel;
+    let image = crate::io::DriverImage {
+        name: alloc::string::String::from("other"),
+        base: 0,
+        size: 0,
+        entry: bench.routine(|_, _| Ok(0)),
+    };
+    let driver = kernel.create_driver(&image).unwrap().unwrap();
+    assert_eq!(kernel.run_driver_entry(driver), Ok(NtStatus::SUCCESS));
+    let path = r"\Registry\Machine\System\CurrentControlSet\Services";
+    let name = |service: &str| DriverPtr::new(bench.unicode(&[path, service].join("\\")));
+    let (own, none) = (name("Other"), name("none"));
+    assert_eq!(
+        kernel.zw_load_driver(own),
+        Ok(NtStatus::IMAGE_ALREADY_LOADED)
+    );
+    for status in [kernel.zw_load_driver(none), kernel.zw_unload_driver(none)] {
+        assert_eq!(status, Ok(NtStatus::OBJECT_NAME_NOT_FOUND));
+    }
+    let unload = || kernel.zw_unload_driver(own);
+    assert_eq!(unload(), Ok(NtStatus::INVALID_DEVICE_REQUEST));
+    let object = DriverPtr::<DriverObject>::new(driver);
+    kernel
+        .write(at!(object, DriverObject, driver_unload), 1)
+        .unwrap();
+    assert_eq!(unload(), Err(crate::Stop::Ended));
+    assert_eq!(bench.rules(), [dirql_rules::ids::UNIMPLEMENTED_IMPORT]);
+}

@@ -11,6 +11,7 @@
 
 mod ask;
 mod directory;
+mod dos_name;
 pub(super) mod volume;
 
 #[cfg(test)]
@@ -167,7 +168,7 @@ impl Kernel {
         )))
     }
 
-    pub(super) fn file_of_handle(&self, handle: u64) -> Result<u64, NtStatus> {
+    pub(crate) fn file_of_handle(&self, handle: u64) -> Result<u64, NtStatus> {
         let body = self.ob_of_handle(handle).ok_or(NtStatus::INVALID_HANDLE)?;
         match self.ob_kind(body) {
             Some(ObjectKind::File) => Ok(body),

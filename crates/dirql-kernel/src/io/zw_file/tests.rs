@@ -380,3 +380,87 @@ fn the_drive_is_described_and_has_no_control_codes() {
         Ok(())
     });
 }
+
+#[test]
+fn a_section_of_a_file_shows_it_and_puts_back_what_was_written() {
+    let (bench, variables) = bench();
+    bench.kernel.put_file(r"\temp\f", b"abcdef".to_vec());
+    bench.kernel.put_file(r"\temp\empty", Vec::new());
+    let section = DriverPtr::<u64>::new(bench.variable(8));
+    let view = crate::mm::ViewArguments {
+        base: DriverPtr::new(bench.variable(8)),
+        offset: DriverPtr::NULL,
+        size: DriverPtr::new(bench.variable(8)),
+        inherit: 1,
+        protect: 4,
+    };
+    variables.name(&bench, r"\??\C:\temp\empty");
+    let create = move |kernel: &Kernel, size, protect, file| {
+        let null = DriverPtr::NULL;
+        kernel.zw_create_section(section, 6, null, size, protect, 0x0800_0000, file)
+    };
+    bench.on_thread(move |kernel| {
+        let (empty, _) = variables.open(kernel, FILE_OPEN, SYNCHRONOUS)?.unwrap();
+        let none = create(kernel, DriverPtr::NULL, 2, empty);
+        assert_eq!(none.unwrap().bits(), 0xC000_011E);
+        assert_eq!(
+            create(kernel, DriverPtr::NULL, 2, 0x77),
+            Ok(NtStatus::INVALID_HANDLE)
+        );
+        kernel.zw_close(empty)?;
+        Ok(())
+    });
+    variables.name(&bench, r"\??\C:\temp\f");
+    bench.on_thread(move |kernel| {
+        let (file, _) = variables.open(kernel, FILE_OPEN, SYNCHRONOUS)?.unwrap();
+        kernel.write(variables.offset, 7)?;
+        let size = DriverPtr::<u64>::new(variables.offset.address());
+        assert_eq!(create(kernel, size, 2, file), Ok(NtStatus::SECTION_TOO_BIG));
+        assert_eq!(
+            create(kernel, DriverPtr::NULL, 4, file),
+            Ok(NtStatus::SUCCESS)
+        );
+        kernel.zw_close(file)?;
+        let handle = kernel.read(section)?;
+        let mapped = kernel.zw_map_view_of_section(handle, u64::MAX, view);
+        assert_eq!(mapped, Ok(NtStatus::SUCCESS));
+        let address = kernel.read(view.base)?;
+        assert_eq!(kernel.read_bytes(address, 8)?, b"abcdef\0\0");
+        kernel.write_bytes(address + 1, b"X")?;
+        kernel.zw_close(handle)?;
+        kernel.zw_unmap_view_of_section(u64::MAX, address)?;
+        Ok(())
+    });
+    assert_eq!(bench.kernel.file(r"\temp\f").unwrap(), b"aXcdef");
+    assert!(bench.rules().is_empty(), "{:?}", bench.kernel.findings());
+}
+
+#[test]
+fn a_file_of_the_drive_has_a_name_that_users_know() {
+    let (bench, variables) = bench();
+    bench.kernel.put_file(r"\temp\f", Vec::new());
+    variables.name(&bench, r"\??\C:\temp\f");
+    bench.on_thread(move |kernel| {
+        let (handle, _) = variables.open(kernel, FILE_OPEN, SYNCHRONOUS)?.unwrap();
+        let file = kernel.ob_of_handle(handle).unwrap();
+        let result = DriverPtr::<u64>::new(variables.buffer);
+        assert_eq!(
+            kernel.io_query_file_dos_device_name(file, result),
+            Ok(NtStatus::SUCCESS)
+        );
+        let memory = kernel.read(result)?;
+        assert_eq!(kernel.text_of(DriverPtr::new(memory))?, r"C:\temp\f");
+        kernel.pool_free(memory, None)?;
+        let device = kernel.device_of_file(file)?;
+        let name = DriverPtr::new(variables.buffer);
+        let ask = |device| kernel.io_volume_device_to_dos_name(device, name);
+        assert_eq!(ask(device), Ok(NtStatus::SUCCESS));
+        assert_eq!(kernel.text_of(name)?, "C:");
+        kernel.pool_free(kernel.read(name)?.buffer, None)?;
+        assert_eq!(ask(file), Ok(NtStatus::OBJECT_NAME_NOT_FOUND));
+        let other = kernel.io_query_file_dos_device_name(device, result);
+        assert_eq!(other, Ok(NtStatus::OBJECT_NAME_NOT_FOUND));
+        kernel.zw_close(handle)?;
+        Ok(())
+    });
+}

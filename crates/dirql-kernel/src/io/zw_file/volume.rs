@@ -377,6 +377,29 @@ impl Kernel {
         }
     }
 
+    /// Whether a device is the drive.
+    pub(super) fn is_volume(&self, device: u64) -> bool {
+        device != 0 && self.io.volume.device.get() == device
+    }
+
+    /// Where on the drive an open file is; `None` if it is elsewhere.
+    pub(super) fn path_of_file(&self, file: u64) -> Option<String> {
+        self.io.volume.path(file).ok()
+    }
+
+    /// What an open file of the drive holds; `None` if it is elsewhere.
+    pub(crate) fn content_of_file(&self, file: u64) -> Option<Result<Vec<u8>, NtStatus>> {
+        self.io.volume.path(file).ok()?;
+        let content = self.io.volume.with_bytes(file, |bytes| Ok(bytes.clone()));
+        Some(content.map_err(|_| NtStatus::INVALID_FILE_FOR_SECTION))
+    }
+
+    /// Writes to the beginning of an open file of the drive.
+    pub(crate) fn change_content_of_file(&self, file: u64, data: &[u8]) {
+        // A drive that is full loses what it has no room for, as a lazy writer does.
+        let _ = self.io.volume.write(file, 0, data);
+    }
+
     /// Makes the drive's device, if there is none yet.
     pub(super) fn mount_volume(&self) -> Ddi<()> {
         if self.io.volume.device.get() != 0 {
