@@ -286,30 +286,11 @@ impl Kernel {
         })
     }
 
-    /// Sends a device control request for a driver, with its buffers, and waits.
+    /// Sends a control request of a major function for a driver, with its buffers, and waits.
     pub(super) fn control(
         &self,
         file: u64,
-        code: u32,
-        input: (u64, u32),
-        output: (u64, u32),
-    ) -> Ddi<Outcome> {
-        let buffers = ControlBuffers {
-            input: input.0,
-            input_length: input.1,
-            output: output.0,
-            output_length: output.1,
-            mode: 0,
-        };
-        self.request_for_driver(file, |kernel, irp, _| {
-            kernel.fill_control(irp, code, false, buffers)
-        })
-    }
-
-    /// As [`Kernel::control`], for the file system behind a file: `IRP_MN_USER_FS_REQUEST`.
-    pub(super) fn control_file_system(
-        &self,
-        file: u64,
+        function: u8,
         code: u32,
         input: (u64, u32),
         output: (u64, u32),
@@ -324,8 +305,7 @@ impl Kernel {
         self.request_for_driver(file, |kernel, irp, _| {
             let is_filled = kernel.fill_control(irp, code, false, buffers)?;
             let next = kernel.next_location(irp)?;
-            let function = at!(next, IoStackLocation, major_function);
-            kernel.write(function, major::IRP_MJ_FILE_SYSTEM_CONTROL)?;
+            kernel.write(at!(next, IoStackLocation, major_function), function)?;
             Ok(is_filled)
         })
     }

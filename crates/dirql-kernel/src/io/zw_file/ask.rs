@@ -77,7 +77,7 @@ impl Kernel {
             Ok(file) => file,
             Err(status) => return Ok(status),
         };
-        let outcome = self.control_file_system(file, code, input, output)?;
+        let outcome = self.control(file, major::IRP_MJ_FILE_SYSTEM_CONTROL, code, input, output)?;
         self.complete_call(completion, &outcome)
     }
 

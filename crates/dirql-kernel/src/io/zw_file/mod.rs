@@ -244,7 +244,7 @@ impl Kernel {
             Ok(file) => file,
             Err(status) => return Ok(status),
         };
-        let outcome = self.control(file, code, input, output)?;
+        let outcome = self.control(file, major::IRP_MJ_DEVICE_CONTROL, code, input, output)?;
         self.complete_call(completion, &outcome)
     }
 
