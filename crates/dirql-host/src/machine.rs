@@ -101,7 +101,10 @@ impl Machine for CurrentMachine {
     }
 
     fn caller_of_nowhere(&self, address: u64, stack_pointer: u64) -> Option<u64> {
-        run::try_platform()?.caller_of_nowhere(address, stack_pointer)
+        let platform = run::try_platform()?;
+        platform
+            .caller_of_nowhere(address, stack_pointer)
+            .or_else(|| platform.find_left_to_nowhere(address, stack_pointer))
     }
 
     fn copy_fixup(&self, instruction: u64) -> Option<u64> {

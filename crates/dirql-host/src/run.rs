@@ -71,6 +71,11 @@ pub(crate) struct LinuxPlatform {
     pub(crate) crossing: Cell<*const Crossing>,
     /// What is to be done when a routine has returned to [`exception::cpu::capture`].
     pub(crate) pending: Cell<Option<(Pending, u64)>>,
+    /// A return to where no code is: its target, the stack pointer after it, and the last call of
+    /// the routine that returned.
+    pub(crate) left: Cell<Option<(u64, u64, u64)>>,
+    /// The instruction of a twin that a probe stood before last, and the stack pointer there.
+    pub(crate) probed: Cell<(u64, u64)>,
     /// Where this program is; in-process drivers are part of it.
     own_code: Range<u64>,
     /// Where the kernel was entered last.
@@ -102,6 +107,8 @@ impl LinuxPlatform {
             active: Cell::new(std::ptr::null()),
             crossing: Cell::new(std::ptr::null()),
             pending: Cell::new(None),
+            left: Cell::new(None),
+            probed: Cell::new((0, 0)),
             own_code: native::module_of(call_driver as *const () as u64).unwrap_or(0..0),
             site: Cell::new(CallSite::default()),
             has_native: Cell::new(false),

@@ -150,6 +150,29 @@ fn a_call_through_a_null_pointer_is_told_as_such() {
     assert!(ended.is_in_export(ended.address), "{ended:?}");
 }
 
+/// The place is in the routine that returned: its frame has lost where it was called from. Probes use
+/// what is left of the frame; then it is where the last one was that did something.
+#[test]
+fn a_return_to_nowhere_is_told_in_the_routine_that_returned() {
+    for export in ["returns_to_nowhere", "returns_to_no_address"] {
+        let quiet = Stops::Nowhere;
+        let watched = [false, true].map(|record| Watch {
+            record,
+            stops: quiet.clone(),
+        });
+        for watch in [None].into_iter().chain(watched.map(Some)) {
+            let ended = run_watched(export, watch);
+            assert_eq!(ended.code(), Some(0x7E), "{export}");
+            assert!(ended.is_in_export(ended.address), "{export}: {ended:?}");
+        }
+        let stops = Stops::Everywhere;
+        let record = false;
+        let ended = run_watched(export, Some(Watch { record, stops }));
+        assert_eq!(ended.code(), Some(0x7E), "{export}");
+        assert!(ended.address.abs_diff(ended.export) < 0x1000, "{ended:?}");
+    }
+}
+
 /// The place is that of the call: no line is where it leads.
 #[test]
 fn a_call_of_nothing_is_told_where_it_is_made() {

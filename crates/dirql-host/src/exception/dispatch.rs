@@ -73,7 +73,9 @@ pub(super) fn dispatch(
     kernel.note_stack(addresses(platform, cpu));
     let caller = match platform.has_frames(cpu.rip) {
         true => None,
-        false => platform.caller_of_nowhere(cpu.rip, cpu.rsp()),
+        false => platform
+            .caller_of_nowhere(cpu.rip, cpu.rsp())
+            .or_else(|| platform.left_to_nowhere(cpu.rip, cpu.rsp())),
     };
     let instruction = caller.map_or(record.exception_address, |caller| caller - 1);
     Err(unhandled_at(kernel, record, instruction))

@@ -265,6 +265,9 @@ impl DriverFrame {
 /// Stands in [`addresses`] before what was interrupted by what stands before it.
 const INTERRUPTED: u64 = 0;
 
+/// Most words of a frame that is left which are looked through: 4 KiB.
+const FRAME_SLOTS: u64 = 512;
+
 /// Where the frames of drivers from `cpu` outwards are: the instruction, then the places to
 /// which they return; after [`INTERRUPTED`], those of what an ISR, a DPC or a thread of its own
 /// interrupted.
@@ -299,6 +302,60 @@ impl LinuxPlatform {
         }
         let caller = self.strands.read_stack(stack_pointer)?;
         self.has_frames(caller).then_some(caller)
+    }
+
+    /// Where a routine that returned to `address`, which is no code, had called something last: the
+    /// address after that call, from what is left of its frame below the stack pointer. Only
+    /// right until something else uses the stack; it is kept for [`Self::left_to_nowhere`].
+    ///
+    /// The return address is what a frame that was overrun has lost; the routine's own calls have
+    /// left theirs at the other end of the frame.
+    pub(crate) fn find_left_to_nowhere(&self, address: u64, stack_pointer: u64) -> Option<u64> {
+        let below = |slot: u64| {
+            self.strands
+                .read_stack(stack_pointer.checked_sub(8 * slot)?)
+        };
+        if self.is_own_code(address) || below(1)? != address {
+            return None;
+        }
+        let place = (2..FRAME_SLOTS)
+            .map_while(below)
+            .find(|value| self.is_after_call(*value))
+            .or_else(|| self.after_last_probe(stack_pointer))?;
+        self.left.set(Some((address, stack_pointer, place)));
+        Some(place)
+    }
+
+    /// Behind the instruction that a probe stood before last, if that was inside the frame that ended
+    /// at this stack pointer: where there are probes, they have used what is left of a frame.
+    fn after_last_probe(&self, stack_pointer: u64) -> Option<u64> {
+        let (instruction, probed_at) = self.probed.get();
+        let depth = stack_pointer.checked_sub(probed_at)?;
+        (1..8 * FRAME_SLOTS)
+            .contains(&depth)
+            .then_some(instruction + 1)
+    }
+
+    /// What [`Self::find_left_to_nowhere`] found for the same return.
+    pub(crate) fn left_to_nowhere(&self, address: u64, stack_pointer: u64) -> Option<u64> {
+        let (target, left_at, place) = self.left.get()?;
+        (target == address && left_at == stack_pointer).then_some(place)
+    }
+
+    /// Whether `address` is in a driver's image, behind an instruction that calls: a near call with a
+    /// displacement, or one through a register or memory.
+    fn is_after_call(&self, address: u64) -> bool {
+        if !self.has_frames(address) {
+            return false;
+        }
+        let mut code = [0; 7];
+        let begin = address.wrapping_sub(7);
+        if self.read(begin, &mut code).is_err() {
+            return false;
+        }
+        let is_indirect = |bytes: &[u8]| bytes[0] == 0xFF && bytes[1] >> 3 & 7 == 2;
+        // FF /2 has a ModRM byte, then up to a SIB byte and a displacement of four.
+        code[2] == 0xE8 || [0, 1, 3, 4, 5].iter().any(|at| is_indirect(&code[*at..]))
     }
 
     /// Whether the code at `address` is in an image whose frames can be walked.

@@ -176,6 +176,7 @@ fn stand_before(
     stack_pointer: u64,
     attend: impl FnOnce(&Kernel) -> Ddi<()>,
 ) {
+    platform.probed.set((instruction, stack_pointer));
     let kernel = run::current_kernel();
     platform.end_records(kernel);
     let driver = platform.leave_driver();

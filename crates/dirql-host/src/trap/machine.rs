@@ -65,7 +65,8 @@ pub(crate) trait Machine {
         false
     }
     /// Where the call came from that led to `address`, which is no code, with this stack pointer:
-    /// the address after the call, if it is a driver's.
+    /// the address after the call, if it is a driver's. If a return led there, the last call of the
+    /// routine that returned.
     fn caller_of_nowhere(&self, _address: u64, _stack_pointer: u64) -> Option<u64> {
         None
     }

@@ -14,6 +14,8 @@ typedef int NTSTATUS;
 #define DEVICE ((volatile UCHAR *)0x2000D0000000)
 #define SHARED ((volatile UCHAR *)0xFFFFF78000000000)
 
+void *_AddressOfReturnAddress(void);
+
 static ULONG64 read_cr8(void)
 {
     ULONG64 level;
@@ -139,6 +141,21 @@ EXPORT NTSTATUS jumps_raised(void)
     NTSTATUS (*volatile routine)(void) = 0;
     write_cr8(2);
     return routine() + 1;
+}
+
+/* What is left of a frame that was overrun. The address is a user's, or none at all. */
+EXPORT NTSTATUS returns_to_nowhere(void)
+{
+    (void)flags();
+    *(volatile ULONG64 *)_AddressOfReturnAddress() = 0x41424344;
+    return 1;
+}
+
+EXPORT NTSTATUS returns_to_no_address(void)
+{
+    (void)flags();
+    *(volatile ULONG64 *)_AddressOfReturnAddress() = 0x4141414141414141;
+    return 1;
 }
 
 EXPORT NTSTATUS catches_a_jump(void)

@@ -52,7 +52,7 @@ pub struct Fault {
     /// Address of the instruction.
     pub instruction: u64,
     /// For a jump to where no code is: the address after the call that led there, as the stack
-    /// has it; 0 if the stack has none.
+    /// has it, or after the last call of the routine whose return did; 0 if the stack has none.
     pub caller: u64,
     /// What kind.
     pub kind: FaultKind,
