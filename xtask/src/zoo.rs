@@ -1,6 +1,7 @@
 //! What is found of the zoo, after how many runs and how long: by each strategy, and by audits.
 
-use std::fmt::Write as _;
+use std::collections::BTreeSet;
+use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -95,27 +96,28 @@ pub(crate) fn audits(tree: &Tree) -> Result<()> {
     println!("| driver | audit | found | runs | seconds | runs of the twin | seconds |");
     println!("|---|---|---|---|---|---|---|");
     for name in names(&zoo)? {
-        let rule =
-            rule_of(&page, &name).with_context(|| format!("{PAGE} says nothing of {name}"))?;
+        let planted =
+            Planted::of(&page, &name).with_context(|| format!("{PAGE} says nothing of {name}"))?;
         for (title, arguments) in AUDITS {
             let of = audit(&program, &zoo, &name, "", arguments)?;
             let twin = audit(&program, &zoo, &name, "-fixed", arguments)?;
             println!(
                 "| `{name}` | {title} | {} | {} | {:.1} | {} | {:.1} |",
-                of.rules.join(", "),
+                of.rules(),
                 of.runs,
                 of.time.as_secs_f64(),
                 twin.runs,
                 twin.time.as_secs_f64(),
             );
-            // What is wrong with memory is told in two ways, and a short audit may come to one of them.
-            let is_right = |found: &String| found == rule || TOLD.contains(&found.as_str());
-            if !of.rules.iter().any(is_right) {
-                let found = of.rules.join(", ");
-                wrong.push(format!("{name}, {title}: not {rule}, but {found}"));
+            if of.code != Some(1) || !of.found.iter().any(|found| planted.is_told_by(found)) {
+                wrong.push(format!(
+                    "{name}, {title}: not {planted}, but {} and exit code {:?}",
+                    of.said(),
+                    of.code
+                ));
             }
             if twin.verdict != "clean" {
-                let found = twin.rules.join(", ");
+                let found = twin.said();
                 wrong.push(format!("{name}-fixed, {title}: {} {found}", twin.verdict));
             }
         }
@@ -124,12 +126,41 @@ pub(crate) fn audits(tree: &Tree) -> Result<()> {
     Ok(())
 }
 
-/// The rule that a page's table has beside a driver.
-fn rule_of<'page>(page: &'page str, name: &str) -> Option<&'page str> {
-    let begin = format!("| `{name}` |");
-    let row = page.lines().find(|line| line.starts_with(&begin))?;
-    let (_, link) = row.split_once("| [")?;
-    Some(link.split_once(']')?.0)
+/// What the page's table says of a driver's mistake.
+#[derive(Debug, PartialEq, Eq)]
+struct Planted<'page> {
+    rule: &'page str,
+    /// The functions that a finding of it names; none if what tells of it names none.
+    functions: BTreeSet<&'page str>,
+}
+
+impl<'page> Planted<'page> {
+    fn of(page: &'page str, name: &str) -> Option<Self> {
+        let begin = format!("| `{name}` |");
+        let row = page.lines().find(|line| line.starts_with(&begin))?;
+        let (_, link) = row.split_once("| [")?;
+        let (rule, rest) = link.split_once(']')?;
+        let functions = rest.split('|').nth(1)?;
+        Some(Self {
+            rule,
+            functions: functions.split('`').skip(1).step_by(2).collect(),
+        })
+    }
+
+    /// Whether a finding is of this mistake. What is wrong with memory is told in two ways, and a short
+    /// audit may come to one of them. A race is reported from either side.
+    fn is_told_by(&self, found: &Told) -> bool {
+        let is_rule = found.rule == self.rule || TOLD.contains(&found.rule.as_str());
+        let named = found.functions.iter().map(String::as_str);
+        is_rule && (self.functions.is_empty() || named.collect::<BTreeSet<_>>() == self.functions)
+    }
+}
+
+impl fmt::Display for Planted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let functions: Vec<&str> = self.functions.iter().copied().collect();
+        write!(f, "{} in {}", self.rule, functions.join(" and "))
+    }
 }
 
 /// How often each finding is shown again.
@@ -147,7 +178,7 @@ pub(crate) fn replays(tree: &Tree) -> Result<()> {
     for name in names(&zoo)? {
         let mut schedules = Vec::new();
         for granularity in ["ddi", "access"] {
-            let (result, _) = result_of(
+            let (result, ..) = result_of(
                 Command::new(&program)
                     .current_dir(&zoo)
                     .arg("explore")
@@ -195,12 +226,55 @@ fn replay(program: &Path, zoo: &Path, name: &str, schedule: &str) -> Result<(Vec
     Ok((output.stdout, output.stderr))
 }
 
+/// A finding: its rule, and the functions that it names.
+struct Told {
+    rule: String,
+    functions: BTreeSet<String>,
+}
+
+impl Told {
+    fn read(finding: &serde_json::Value) -> Option<Self> {
+        let places = [&finding["place"], &finding["earlier"]["place"]];
+        let codes = places
+            .into_iter()
+            .filter_map(|place| place["code"].as_str());
+        Some(Self {
+            rule: finding["rule"].as_str()?.to_owned(),
+            functions: codes.filter_map(function).map(str::to_owned).collect(),
+        })
+    }
+}
+
+/// The function in a place such as `edu.sys!EduIsr+0x12 (edu.c:52)`.
+fn function(code: &str) -> Option<&str> {
+    let (_, rest) = code.split_once('!')?;
+    rest.split(['+', ' ']).next()
+}
+
 /// What an audit has found.
 struct Audited {
     verdict: String,
-    rules: Vec<String>,
+    code: Option<i32>,
+    found: Vec<Told>,
     runs: u64,
     time: Duration,
+}
+
+impl Audited {
+    /// The rules, each once.
+    fn rules(&self) -> String {
+        let rules: BTreeSet<&str> = self.found.iter().map(|found| found.rule.as_str()).collect();
+        rules.into_iter().collect::<Vec<_>>().join(", ")
+    }
+
+    /// The findings with their functions.
+    fn said(&self) -> String {
+        let said = self.found.iter().map(|found| {
+            let functions: Vec<&str> = found.functions.iter().map(String::as_str).collect();
+            format!("{} in {}", found.rule, functions.join(" and "))
+        });
+        said.collect::<Vec<_>>().join(", ")
+    }
 }
 
 fn audit(
@@ -210,7 +284,7 @@ fn audit(
     twin: &str,
     arguments: &[&str],
 ) -> Result<Audited> {
-    let (result, time) = result_of(
+    let (result, time, code) = result_of(
         Command::new(program)
             .current_dir(zoo)
             .arg("audit")
@@ -221,16 +295,14 @@ fn audit(
         name,
     )?;
     let findings = result["findings"].as_array().context("no findings")?;
-    let mut rules: Vec<String> = findings
+    let found = findings
         .iter()
-        .filter_map(|found| Some(found["finding"]["rule"].as_str()?.to_owned()))
-        .collect();
-    rules.sort();
-    rules.dedup();
+        .filter_map(|found| Told::read(&found["finding"]));
     let verdict = result["verdict"].as_str().context("no verdict")?;
     Ok(Audited {
         verdict: verdict.into(),
-        rules,
+        code,
+        found: found.collect(),
         runs: result["runs"].as_u64().context("no runs")?,
         time,
     })
@@ -257,8 +329,11 @@ fn names(zoo: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// What a command prints, and how long it took.
-fn result_of(command: &mut Command, name: &str) -> Result<(serde_json::Value, Duration)> {
+/// What a command prints, how long it took, and its exit code.
+fn result_of(
+    command: &mut Command,
+    name: &str,
+) -> Result<(serde_json::Value, Duration, Option<i32>)> {
     #[expect(clippy::disallowed_types, reason = "the time is what is measured")]
     let start = std::time::Instant::now();
     let output = command.output().context("cannot run dirql")?;
@@ -269,7 +344,7 @@ fn result_of(command: &mut Command, name: &str) -> Result<(serde_json::Value, Du
         "{name}: exit code {code:?}: {}",
         String::from_utf8_lossy(&output.stderr)
     );
-    Ok((serde_json::from_slice(&output.stdout)?, time))
+    Ok((serde_json::from_slice(&output.stdout)?, time, code))
 }
 
 /// One search; `None` if it did not find the mistake.
@@ -280,7 +355,7 @@ fn search(
     arguments: &[&str],
     granularity: &str,
 ) -> Result<Option<Found>> {
-    let (result, time) = result_of(
+    let (result, time, _) = result_of(
         Command::new(program)
             .current_dir(zoo)
             .arg("explore")
@@ -309,10 +384,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_says_which_rule_is_broken() {
-        let page =
-            "| driver | mistake | rule |\n| `a-b` | A list | [DQ0110](rules.md#dq0110) | 2 |\n";
-        assert_eq!(rule_of(page, "a-b"), Some("DQ0110"));
-        assert_eq!(rule_of(page, "a"), None);
+    fn a_row_says_which_rule_is_broken_and_where() {
+        let page = "\
+| driver | mistake | rule | functions | switches |
+| `a-b` | A list | [DQ0110](rules.md#dq0110) | `Isr`, `Read` | 2 |
+| `c` | A flag | [DQ0180](rules.md#dq0180) | – | 1 |
+";
+        let two = Planted::of(page, "a-b").expect("it is there");
+        assert_eq!(two.to_string(), "DQ0110 in Isr and Read");
+        let none = Planted::of(page, "c").expect("it is there");
+        assert_eq!((none.rule, none.functions.len()), ("DQ0180", 0));
+        assert_eq!(Planted::of(page, "a"), None);
+    }
+
+    #[test]
+    fn a_finding_is_of_a_mistake_from_either_side() {
+        let page = "| `a` | A list | [DQ0110](rules.md) | `Isr`, `Read` | 2 |\n";
+        let planted = Planted::of(page, "a").expect("it is there");
+        let told = |rule: &str, here: &str, earlier: &str| {
+            let finding = serde_json::json!({
+                "rule": rule,
+                "place": { "code": here },
+                "earlier": { "place": { "code": earlier } },
+            });
+            planted.is_told_by(&Told::read(&finding).expect("it is one"))
+        };
+        let (isr, read) = ("a.sys!Isr+0x12 (a.c:5)", "a.sys!Read (a.c:1)");
+        assert!(told("DQ0110", isr, read) && told("DQ0110", read, isr));
+        assert!(told("DQ0555", read, isr));
+        assert!(!told("DQ0111", isr, read));
+        assert!(!told("DQ0110", isr, isr));
+        assert!(!told("DQ0110", isr, "a.sys+0x1234"));
     }
 }

@@ -159,7 +159,7 @@ extern "C" fn tick(_signal: libc::c_int, _info: *mut libc::siginfo_t, context: *
         return;
     }
     let platform = run::platform();
-    let routine = platform.running_routine();
+    let routine = platform.called_last();
     // SAFETY: the interrupted instruction is a driver's, and the registers are put in place.
     let registers = unsafe {
         platform

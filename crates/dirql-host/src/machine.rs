@@ -200,7 +200,7 @@ impl Machine for CurrentMachine {
             let message = format!(
                 "the routine left for code that is no driver's and no export, which made Linux's system call {number}"
             );
-            let routine = run::platform().running_routine();
+            let routine = run::platform().called_last();
             fatal(kernel, ids::FOREIGN_CODE, routine, message)
         })
     }

@@ -142,7 +142,7 @@ impl LinuxPlatform {
     }
 
     /// The routine that the kernel called last on the running strand, 0 if none.
-    pub(crate) fn running_routine(&self) -> u64 {
+    pub(crate) fn called_last(&self) -> u64 {
         self.routine.get()
     }
 
@@ -475,6 +475,15 @@ impl Platform for LinuxPlatform {
 
     fn driver_state(&self, site: CallSite) -> Option<u64> {
         driver_state::number(self, site)
+    }
+
+    fn running_routine(&self) -> u64 {
+        let routine = self.routine.get();
+        if self.space.is_driver_code(routine) {
+            routine
+        } else {
+            0
+        }
     }
 
     fn stack_of_caller(&self) -> Vec<u64> {

@@ -137,6 +137,12 @@ pub trait Platform {
         None
     }
 
+    /// The driver's routine that runs, or 0: where a call came from that was the last thing that it
+    /// did, so that the stack does not tell.
+    fn running_routine(&self) -> u64 {
+        0
+    }
+
     /// The driver's code behind the routine that is carried out, from the inside out, 0 before what
     /// was interrupted; empty if it cannot be told.
     fn stack_of_caller(&self) -> Vec<u64> {

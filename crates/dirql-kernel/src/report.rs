@@ -203,7 +203,19 @@ impl Kernel {
             irql: self.irql().0,
             context: self.context(),
             ddi: ddi.name,
-            address: ddi.site.return_address,
+            address: self.caller(ddi),
+        }
+    }
+
+    /// Where the driver goes on after a routine, or an address in its own routine if it has jumped
+    /// to the kernel's as its last act.
+    fn caller(&self, ddi: CurrentDdi) -> u64 {
+        match (ddi.name, ddi.site.return_address) {
+            (Some(_), 0) => match self.platform().running_routine() {
+                0 => 0,
+                routine => routine + 1,
+            },
+            (_, address) => address,
         }
     }
 

@@ -123,6 +123,7 @@ pub(crate) struct Ke {
     alerts: alert::Alerts,
     queues: queue::Queues,
     mutexes: mutex::Mutexes,
+    timers: timer::Timers,
     dpcs: dpc::Dpcs,
     passive: passive::Passive,
     ipi: ipi::Ipi,

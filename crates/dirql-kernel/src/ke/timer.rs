@@ -1,16 +1,23 @@
 //! Timers.
 
+use alloc::collections::BTreeMap;
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
+use core::cell::RefCell;
 
 use dirql_abi::dispatcher::{DispatcherHeader, KTimer, object_type};
 use dirql_abi::dpc::KDpc;
-use dirql_rules::ids;
+use dirql_rules::{Place, ids};
 
 use crate::at;
 use crate::ke::clock::START_SYSTEM_TIME;
 use crate::stop::{Ddi, Stop};
 use crate::{DriverPtr, Kernel, WindowsVersion};
+
+/// Where each timer was set last, by its address.
+#[derive(Default)]
+pub(super) struct Timers(RefCell<BTreeMap<u64, Place>>);
 
 impl Kernel {
     /// `VOID KeInitializeTimer(PKTIMER)` and `KeInitializeTimerEx(PKTIMER, TIMER_TYPE)`;
@@ -74,6 +81,8 @@ impl Kernel {
         self.write(at!(timer, KTimer, dpc), dpc.address())?;
         self.write(at!(header, DispatcherHeader, inserted), 1)?;
         self.set_timer_alarm(timer.address(), due_100ns);
+        let mut timers = self.ke.timers.0.borrow_mut();
+        timers.insert(timer.address(), self.here());
         Ok(u8::from(was_set))
     }
 
@@ -98,7 +107,9 @@ impl Kernel {
             Ok(()) | Err(Stop::Ended) => {}
             Err(Stop::BadAddress(_)) => {
                 let message = format!("the memory of a timer that is set is gone: {timer:#x}");
-                let _ = self.find_fatal(ids::TIMER_LEFT_SET, message, None);
+                let set = self.timer_set_at(timer);
+                let earlier = set.map(|place| (String::from("it was set here"), place));
+                let _ = self.find_fatal(ids::TIMER_LEFT_SET, message, earlier);
             }
             Err(stop) => self.end_with(&stop),
         }
@@ -121,6 +132,11 @@ impl Kernel {
             self.ke_insert_queue_dpc(DriverPtr::new(image.dpc), now & 0xFFFF_FFFF, now >> 32)?;
         }
         Ok(())
+    }
+
+    /// Where a timer was set last.
+    pub(crate) fn timer_set_at(&self, timer: u64) -> Option<Place> {
+        self.ke.timers.0.borrow().get(&timer).cloned()
     }
 
     /// Timers that are set and lie in a range of addresses, or whose DPC does.

@@ -50,7 +50,8 @@ impl Kernel {
             } else {
                 "the DPC of a timer that is set,"
             };
-            all.push((String::from(object), timer, None));
+            let since = self.timer_set_at(timer).map(|place| ("set here", place));
+            all.push((String::from(object), timer, since));
         }
         for (dpc, queued) in self.queued_dpcs_in(range) {
             let object = String::from("a DPC that is queued");

@@ -116,7 +116,13 @@ impl Addresses {
 
 fn function(location: &Location, call: bool) -> Option<(String, u32)> {
     let name = location.function()?;
-    Some((name.into(), location.offset + u32::from(call)))
+    // No call returns to the second byte of a function: the function as a whole is meant, which has
+    // jumped to where it called.
+    let offset = match location.offset {
+        0 => 0,
+        offset => offset + u32::from(call),
+    };
+    Some((name.into(), offset))
 }
 
 impl Known {

@@ -155,11 +155,12 @@ impl Kernel {
             )?;
         }
         for timer in self.timers_set_in(range) {
+            let set = self.timer_set_at(timer);
             self.find_at(
                 ids::TIMER_LEFT_SET,
                 format!("{when} and a timer is still set"),
                 self.here_or_at(routine),
-                None,
+                set.map(|place| (String::from("it was set here"), place)),
             )?;
             self.ke_cancel_timer(DriverPtr::new(timer))?;
         }
