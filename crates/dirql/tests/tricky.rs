@@ -12,6 +12,9 @@ const ORDERS: &str = "150";
 /// Runs of an audit when nothing else is asked for.
 const RUNS: &str = "24";
 
+/// Those that are right above another driver.
+const FILTERS: &[&str] = &["held-back"];
+
 /// What `DIRQL_AUDIT` asks for.
 fn audit() -> Vec<String> {
     let mut all = vec![String::from("audit")];
@@ -29,17 +32,29 @@ fn drivers() -> PathBuf {
 
 /// A scenario that has the driver work twice, with a stop in between.
 fn scenario(name: &str, processors: u16, answer: &str) -> PathBuf {
+    let image = |name: &str| drivers().join(format!("{name}.sys")).display().to_string();
+    let (drivers, stack) = if FILTERS.contains(&name) {
+        let both = [image("ring-buffer"), image(name)]
+            .map(|image| format!("[[driver]]\nimage = '{image}'"));
+        let stack = format!("driver = 'ring-buffer'\nupper_filters = ['{name}']");
+        (both.join("\n"), stack)
+    } else {
+        (
+            format!("[driver]\nimage = '{}'", image(name)),
+            String::new(),
+        )
+    };
     let text = format!(
         r#"
         [machine]
         processors = {processors}
 
-        [driver]
-        image = '{image}'
+        {drivers}
 
         [[device]]
         name = "edu0"
         model = "edu"
+        {stack}
         interrupts = {{ kind = "line" }}
 
         [[thread]]
@@ -59,7 +74,6 @@ fn scenario(name: &str, processors: u16, answer: &str) -> PathBuf {
             {{ unload = true }},
         ]
         "#,
-        image = drivers().join(format!("{name}.sys")).display(),
     );
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tricky-{name}.toml"));
     std::fs::write(&file, text).expect("a scenario for the test");
@@ -129,14 +143,17 @@ macro_rules! tricky {
 tricky! {
     what_is_made_at_most_once: "double-checked", 2, "0100 0000";
     an_event_on_a_stack: "event-on-stack", 2, "0100 0000";
+    a_filter_that_holds_writes_back: "held-back", 2, "0100 0000";
     a_counter_without_a_lock: "interlocked-counter", 2, "0200 0000";
     the_lock_of_the_interrupt: "interrupt-lock", 2, "0200 0000";
     a_list_without_a_lock: "lock-free-list", 2, "0100 0000";
+    a_queue_for_each_processor: "network-queues", 2, "0200 0000";
     a_flag_that_is_polled: "polled-flag", 2, "0100 0000";
     a_dpc_that_queues_itself: "queues-itself", 2, "0100 0000";
     a_level_raised_by_hand: "raised-by-hand", 1, "0200 0000";
     a_ring_without_a_lock: "ring-buffer", 2, "0100 0000";
     words_that_are_read_again: "sequence-counter", 2, "0100 0000";
+    a_read_that_isr_timer_and_cancel_end: "serial-port", 2, "0100 0000";
     a_static_dpc: "static-dpc", 2, "0100 0000";
     a_list_that_is_taken_whole: "swapped-list", 2, "0100 0000";
     a_timer_that_sets_itself: "timer-sets-itself", 2, "0100 0000";
