@@ -24,6 +24,7 @@ use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use dirql_kernel::Access;
@@ -39,6 +40,8 @@ thread_local! {
     static LIFE: Cell<*const Inner> = const { Cell::new(std::ptr::null()) };
     /// What watches its pages, once there is a mark.
     static TRACKER: Cell<*const Tracker> = const { Cell::new(std::ptr::null()) };
+    /// What has watched the pages of this thread's latest life.
+    static SPARE: Cell<Option<Rc<Tracker>>> = const { Cell::new(None) };
 }
 
 /// The life of a computer, on a stack of its own, that can be put back to where it paused.
@@ -57,8 +60,10 @@ struct Inner {
     body: fn(),
     has_ended: Cell<bool>,
     panic: RefCell<Option<Box<dyn Any + Send>>>,
-    tracker: Tracker,
+    tracker: Rc<Tracker>,
     is_tracking: Cell<bool>,
+    /// The next life makes its heap otherwise.
+    moves_heap: Cell<bool>,
     _turn: Turn,
 }
 
@@ -178,8 +183,12 @@ impl Life {
             body,
             has_ended: Cell::new(false),
             panic: RefCell::default(),
-            tracker: Tracker::new().ok()?,
+            tracker: SPARE
+                .take()
+                .map_or_else(|| Tracker::new().map(Rc::new), Ok)
+                .ok()?,
             is_tracking: Cell::new(false),
+            moves_heap: Cell::new(false),
             _turn: turn,
         });
         // SAFETY: the arena's stack is there, and no other life uses it.
@@ -235,7 +244,7 @@ impl Life {
                     tracker.find_zeros(region);
                 }
             }
-            TRACKER.set(tracker);
+            TRACKER.set(Rc::as_ptr(tracker));
             self.inner.is_tracking.set(true);
         }
         let mut pages = self.spare.pop().unwrap_or_default();
@@ -320,7 +329,9 @@ impl Life {
             return false;
         }
         let lines = self.inner.tracker.changed_lines();
-        learn::warm(arena::made(), lines) > SCATTERED_PAGES
+        let is_scattered = learn::warm(arena::made(), lines) > SCATTERED_PAGES;
+        self.inner.moves_heap.set(is_scattered);
+        is_scattered
     }
 
     /// Ends the watch over pages; there is no place to go back to any more.
@@ -328,8 +339,13 @@ impl Life {
         self.marks.clear();
         if self.inner.is_tracking.replace(false) {
             TRACKER.set(std::ptr::null());
+            let tracker = &self.inner.tracker;
+            tracker.expect_again();
+            if self.inner.moves_heap.get() {
+                tracker.expect_another_heap();
+            }
             let regions = run::try_platform().map(|platform| platform.space.regions());
-            self.inner.tracker.end(&regions.unwrap_or_default());
+            tracker.end(&regions.unwrap_or_default());
         }
     }
 
@@ -352,6 +368,9 @@ impl Drop for Life {
             self.go_on();
         }
         LIFE.set(std::ptr::null());
+        if self.inner.tracker.clear() {
+            SPARE.set(Some(self.inner.tracker.clone()));
+        }
     }
 }
 

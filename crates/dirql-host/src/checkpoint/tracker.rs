@@ -5,6 +5,10 @@
 //! stays open, and whoever puts the computer back copies it. So after a few runs nothing faults
 //! any more. A page that was never hot is as it was when tracking began.
 //!
+//! What one computer's runs have changed those of the next one will likely change, too: such pages
+//! are hot from the beginning, since a fault takes longer than to save a page. If they are not
+//! changed after all, that costs time and changes nothing else.
+//!
 //! What the kernel does to the access of pages meanwhile is noted, to be undone.
 
 use std::cell::{Cell, RefCell};
@@ -14,7 +18,7 @@ use std::ptr;
 
 use dirql_kernel::Access;
 use dirql_kernel::mm::layout::{PAGE, RAM, USER};
-use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
 
 use super::arena::{self, ARENA};
 use crate::memory;
@@ -27,6 +31,12 @@ pub(super) const LINE: u64 = 64;
 
 /// Pages that can be hot.
 const MOST_HOT: usize = 1 << 16;
+
+/// With more than these the memory that was used is given back to Linux.
+const MOST_KEPT: usize = 1 << 10;
+
+/// Entries of the map that are cleared together.
+const BLOCK: usize = 1 << 12;
 
 /// In the map: the page is hot.
 const HOT: u8 = 1 << 7;
@@ -124,14 +134,18 @@ impl Drop for Mapping {
     }
 }
 
-/// The pages of one computer.
+/// The pages of one computer, and then of another one.
 pub(super) struct Tracker {
     map: Mapping,
+    /// The blocks of the map that are not all zero.
+    used: Vec<Cell<bool>>,
     /// What hot pages held when tracking began, in the order of `hot`.
     saved: Mapping,
     hot: Mapping,
     count: Cell<usize>,
     pub(super) journal: RefCell<Vec<Changed>>,
+    /// Of earlier computers: the first writes to pages that are likely written to again.
+    expected: RefCell<Vec<u64>>,
 }
 
 impl Tracker {
@@ -142,11 +156,52 @@ impl Tracker {
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
             map: Mapping::new(PAGES)?,
+            used: vec![Cell::new(false); PAGES.div_ceil(BLOCK)],
             saved: Mapping::new(MOST_HOT * PAGE as usize)?,
             hot: Mapping::new(MOST_HOT * size_of::<u64>())?,
             count: Cell::new(0),
             journal: RefCell::default(),
+            expected: RefCell::default(),
         })
+    }
+
+    /// Nothing is tracked any more. Whether it is worth it to track another computer with this.
+    pub(super) fn clear(&self) -> bool {
+        for (number, used) in self.used.iter().enumerate() {
+            if used.replace(false) {
+                let start = number * BLOCK;
+                // SAFETY: the block, the last one of which may be shorter, is in the map.
+                unsafe { self.entry(start).write_bytes(0, BLOCK.min(PAGES - start)) };
+            }
+        }
+        self.journal.borrow_mut().clear();
+        self.count.replace(0) <= MOST_KEPT
+    }
+
+    /// Notes which pages are different at the end of a computer.
+    pub(super) fn expect_again(&self) {
+        let mut expected = self.expected.borrow_mut();
+        expected.clear();
+        for number in 0..self.hot_pages() {
+            let page = self.hot_page(number);
+            if !self.is_open(page) {
+                continue;
+            }
+            let now = ptr::with_exposed_provenance::<[u64; 512]>(page as usize);
+            // SAFETY: the page is readable, and nothing writes to it meanwhile.
+            let now = unsafe { &*now };
+            // SAFETY: the page was saved.
+            let then = unsafe { &*self.saved_page(number).cast::<[u64; 512]>() };
+            if now != then {
+                expected.push(self.first_address(number));
+            }
+        }
+    }
+
+    /// Pages of the heap will hold something else than those of earlier computers.
+    pub(super) fn expect_another_heap(&self) {
+        let mut expected = self.expected.borrow_mut();
+        expected.retain(|address| !ARENA.contains(address));
     }
 
     fn entry(&self, index: usize) -> *mut u8 {
@@ -161,8 +216,23 @@ impl Tracker {
     }
 
     fn set(&self, index: usize, value: u8) {
+        self.used[index / BLOCK].set(true);
         // SAFETY: as above.
         unsafe { self.entry(index).write(value) };
+    }
+
+    /// Sets the entries of all pages of `region`, which is in one window.
+    fn fill(&self, region: &Range<u64>, value: u8) {
+        let count = ((region.end - region.start) / PAGE) as usize;
+        let (Some(first), true) = (index(region.start), count > 0) else {
+            return;
+        };
+        assert!(index(region.end - PAGE) == Some(first + count - 1));
+        for used in &self.used[first / BLOCK..=(first + count - 1) / BLOCK] {
+            used.set(true);
+        }
+        // SAFETY: the map has entries from the first page's to the last one's.
+        unsafe { self.entry(first).write_bytes(value, count) };
     }
 
     /// How many pages are hot.
@@ -232,25 +302,48 @@ impl Tracker {
         let heap = (arena::STACK, Access::ReadWrite);
         let rest = (arena::STACK.end..ARENA.end, Access::ReadWrite);
         for (region, access) in regions.iter().chain([&heap, &rest]) {
-            for page in pages(region) {
-                if let Some(index) = index(page) {
-                    self.set(index, code(*access));
-                }
-            }
+            self.fill(region, code(*access));
             if is_writable(code(*access)) {
                 memory::apply_protection(region, without_write(*access));
             }
+        }
+        self.open_expected();
+    }
+
+    /// Makes those pages hot that were changed in earlier computers.
+    fn open_expected(&self) {
+        let mut expected = self.expected.borrow_mut();
+        expected.sort_unstable();
+        let mut opened = Vec::<(Range<u64>, Access)>::new();
+        for address in &*expected {
+            let page = address & !(PAGE - 1);
+            let Some(index) = index(page) else { continue };
+            let entry = self.get(index);
+            if !is_writable(entry) || entry & HOT != 0 {
+                continue;
+            }
+            self.heat(*address, index);
+            match opened.last_mut() {
+                Some((region, other)) if region.end == page && *other == access(entry) => {
+                    region.end += PAGE;
+                }
+                _ => opened.push((page..page + PAGE, access(entry))),
+            }
+        }
+        for (region, access) in opened {
+            memory::apply_protection(&region, access);
         }
     }
 
     /// Notes which of the pages of `region`, which are readable, are zero.
     pub(super) fn find_zeros(&self, region: &Range<u64>) {
+        populate(region);
         for page in pages(region) {
             let Some(index) = index(page) else { continue };
             let place = ptr::with_exposed_provenance::<[u64; 512]>(page as usize);
             // SAFETY: the caller says that it is readable; nothing writes to it meanwhile.
             let content = unsafe { &*place };
-            if content.iter().all(|word| *word == 0) {
+            if content.iter().fold(0, |all, word| all | word) == 0 {
                 self.set(index, self.get(index) | ZERO);
             }
         }
@@ -438,6 +531,16 @@ impl Tracker {
 
 /// What pages are to have access to when they hold again what they held; in order of address.
 pub(super) struct Undo(Vec<(u64, u8)>);
+
+/// Has Linux put memory behind readable pages at once, which is sooner than at a fault for each.
+fn populate(region: &Range<u64>) {
+    let start = ptr::with_exposed_provenance_mut(region.start as usize);
+    let length = (region.end - region.start) as usize;
+    // SAFETY: what is in memory does not change by this.
+    let populated = unsafe { madvise(start, length, Advice::LinuxPopulateRead) };
+    // Linux before 5.14 does not know this; then there are the faults.
+    let _ = populated;
+}
 
 fn pages(region: &Range<u64>) -> impl Iterator<Item = u64> + use<> {
     (region.start..region.end).step_by(PAGE as usize)

@@ -174,6 +174,30 @@ fn searches_that_follow_each_other_say_what_each_says_alone() {
     }
 }
 
+/// What computers of one driver have changed is expected of those of another one, which change
+/// something else.
+#[test]
+fn runs_do_not_depend_on_what_computers_before_them_changed() {
+    let files = scenarios("zoo").into_iter().skip(1).step_by(16);
+    let files: Vec<PathBuf> = files.collect();
+    let of = |file: &Path| {
+        let plan = plan(file);
+        let each = strategies(6).into_iter();
+        each.map(|strategy| went(plan.lives(strategy.part(0, 1)), 6))
+            .collect::<Vec<_>>()
+    };
+    let after: Vec<_> = files.iter().map(|file| of(file)).collect();
+    for (file, after) in files.iter().zip(after) {
+        // A thread of its own knows of no computer.
+        let alone = std::thread::scope(|scope| scope.spawn(|| of(file)).join());
+        assert!(
+            alone.is_ok_and(|alone| alone == after),
+            "{}",
+            file.display()
+        );
+    }
+}
+
 fn lost_update() -> Result<Builder, BenchError> {
     let driver = concat!(
         env!("CARGO_MANIFEST_DIR"),
