@@ -62,6 +62,27 @@ fn names(directory: &str) -> Vec<String> {
     names
 }
 
+/// A driver that moves each byte by itself.
+#[test]
+fn a_long_life_has_a_brief_one_take_its_place() {
+    let sample = "samples/parport-fifo/parport-fifo.sys";
+    let (out, _) = dirql(&["audit", sample, "--budget", "1"]);
+    let steps = |title: &str| {
+        let line = out.lines().find(|line| line.starts_with(title));
+        let last = line.and_then(|line| line.split_whitespace().last());
+        last.and_then(|of| of.parse::<u64>().ok()).expect(&out)
+    };
+    assert!(
+        out.contains("\na life without long requests, as in all that follows"),
+        "{out}"
+    );
+    assert!(steps("a storm of interrupts") < 2 * 10_000, "{out}");
+    let (out, code) = dirql(&["audit", sample, "--trial", "brief-life,spurious=500"]);
+    assert_eq!(code, Some(0), "{out}");
+    let twice = ["audit", sample, "--trial", "life,brief-life"];
+    assert_eq!(dirql(&twice).1, Some(2));
+}
+
 #[test]
 fn nothing_is_found_in_a_sample() {
     for name in names("samples") {

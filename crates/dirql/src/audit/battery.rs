@@ -87,6 +87,8 @@ pub struct Facts {
     pub scenario: Option<RunFacts>,
     /// Every device through its life.
     pub life: Option<RunFacts>,
+    /// Whether that is a life without the requests that move much.
+    pub brief: bool,
 }
 
 /// One thing to be done by a worker.
@@ -120,7 +122,11 @@ pub fn battery(
     effort: Effort,
 ) -> Vec<Group> {
     let bases = bases(facts);
-    let battery = Battery { bases, effort };
+    let battery = Battery {
+        bases,
+        brief: facts.brief,
+        effort,
+    };
     let versions = WindowsVersion::ALL
         .into_iter()
         .filter(|version| *version != windows);
@@ -208,16 +214,24 @@ fn bases(facts: &Facts) -> Vec<(bool, RunFacts)> {
 struct Battery {
     /// Whether it is lives, and what is known of a run.
     bases: Vec<(bool, RunFacts)>,
+    /// Whether lives are brief.
+    brief: bool,
     effort: Effort,
 }
 
 impl Battery {
+    /// A trial from a base.
+    fn from(&self, life: bool, trial: Trial) -> Trial {
+        Trial {
+            life,
+            brief: life && self.brief,
+            ..trial
+        }
+    }
+
     /// What nothing orders, from each base.
     fn surveys(&self) -> Group {
-        let trial = |life| Trial {
-            life,
-            ..Trial::default()
-        };
+        let trial = |life| self.from(life, Trial::default());
         // Of a longer run there is a part.
         let most = self.effort.hunted;
         let survey = |(life, facts): &(bool, RunFacts)| {
@@ -233,12 +247,9 @@ impl Battery {
     /// Each trial from each base.
     fn variants(&self, title: &'static str, trials: impl Iterator<Item = Trial>) -> Group {
         let from = |trial: Trial| {
-            self.bases.iter().map(move |(life, _)| {
-                Case::Run(Trial {
-                    life: *life,
-                    ..trial.clone()
-                })
-            })
+            self.bases
+                .iter()
+                .map(move |(life, _)| Case::Run(self.from(*life, trial.clone())))
         };
         let cases: Vec<Case> = trials.flat_map(from).collect();
         Group {
@@ -262,12 +273,9 @@ impl Battery {
             let count = count(facts);
             of += count;
             let most = self.effort.fitting(facts.steps * bases, 1);
-            cases.extend(thinned(count, most).map(|number| {
-                Case::Run(Trial {
-                    life: *life,
-                    ..trial(number)
-                })
-            }));
+            cases.extend(
+                thinned(count, most).map(|number| Case::Run(self.from(*life, trial(number)))),
+            );
         }
         Group {
             title,
@@ -307,11 +315,12 @@ impl Battery {
         let seeds = first..first.saturating_add(count);
         let cases = seeds.map(|seed| {
             let base = seed as usize % self.bases.len().max(1);
-            Case::Run(Trial {
-                life: self.bases.get(base).is_none_or(|(life, _)| *life),
+            let life = self.bases.get(base).is_none_or(|(life, _)| *life);
+            let trial = Trial {
                 hostile: Some(seed),
                 ..Trial::default()
-            })
+            };
+            Case::Run(self.from(life, trial))
         });
         Group {
             title: "a device that lies and interrupts when it likes",
@@ -330,10 +339,7 @@ impl Battery {
         let hunts = |life, switches, at_accesses, of: u64| {
             let runs = self.effort.fitting(steps(life).unwrap_or(0), SEARCH);
             let parts = (0..of).map(move |part| Hunt {
-                trial: Trial {
-                    life,
-                    ..Trial::default()
-                },
+                trial: self.from(life, Trial::default()),
                 switches,
                 at_accesses,
                 part: (part, of),
@@ -406,6 +412,26 @@ mod tests {
         Facts {
             scenario: Some(run.clone()),
             life: Some(run),
+            brief: false,
+        }
+    }
+
+    #[test]
+    fn all_lives_are_as_brief_as_the_first() {
+        let facts = Facts {
+            brief: true,
+            ..facts()
+        };
+        let groups = battery(&facts, WindowsVersion::Ten, 2, Effort::USUAL);
+        let trials = groups
+            .iter()
+            .flat_map(|group| &group.cases)
+            .map(|case| match case {
+                Case::Run(trial) | Case::Survey(trial, _) => trial,
+                Case::Hunt(hunt) => &hunt.trial,
+            });
+        for trial in trials {
+            assert_eq!(trial.brief, trial.life, "{trial}");
         }
     }
 

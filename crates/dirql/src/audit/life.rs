@@ -19,6 +19,19 @@ const LENGTHS: [u32; 7] = [0, 1, 3, 4, 16, 512, 4096];
 /// Lengths of input and output of device control requests.
 const SHAPES: [(usize, u32); 6] = [(0, 0), (1, 1), (3, 7), (4, 4), (64, 64), (4096, 4096)];
 
+/// Bytes of a request at most in a life that is brief: a driver that moves each by itself would
+/// spend its life on the long ones.
+const BRIEF: u32 = 64;
+
+/// What lives are made of.
+#[derive(Clone, Debug)]
+pub(super) struct Lives {
+    /// The control codes that drivers know.
+    pub(super) codes: Vec<u32>,
+    /// Without the requests that move much.
+    pub(super) brief: bool,
+}
+
 /// Something that applications open.
 struct Used {
     /// How steps call it.
@@ -34,14 +47,14 @@ struct Used {
 ///
 /// What drivers made and named when they were loaded is used, too: the devices of a driver that
 /// finds its hardware by itself, and those through which applications control one that does not.
-pub(super) fn threads(bench: &Bench, codes: &[u32]) -> Vec<ThreadSpec> {
+pub(super) fn threads(bench: &Bench, lives: &Lives) -> Vec<ThreadSpec> {
     let (own, others): (Vec<BenchDevice>, Vec<BenchDevice>) = {
         let devices = bench.state().devices.borrow().clone();
         devices
             .into_iter()
             .partition(|device| default::is_for_a_driver(bench, device))
     };
-    let named = named(bench, &others, codes);
+    let named = named(bench, &others, lives);
     if own.is_empty() && named.is_empty() {
         return vec![default::thread(bench)];
     }
@@ -56,7 +69,7 @@ pub(super) fn threads(bench: &Bench, codes: &[u32]) -> Vec<ThreadSpec> {
             name: name.clone(),
             target: Target::Device(name.clone()),
             sources: vec![name.clone()],
-            requests: requests(bench, object, codes),
+            requests: requests(bench, object, lives),
         };
         first.extend(beginning(&used));
         share(&used, &mut first, &mut second);
@@ -86,7 +99,7 @@ pub(super) fn threads(bench: &Bench, codes: &[u32]) -> Vec<ThreadSpec> {
 
 /// What drivers have made and named so far. The devices that no driver was added to interrupt for
 /// it: a driver from before plug and play may have connected to any of them.
-fn named(bench: &Bench, others: &[BenchDevice], codes: &[u32]) -> Vec<Used> {
+fn named(bench: &Bench, others: &[BenchDevice], lives: &Lives) -> Vec<Used> {
     let sources: Vec<String> = others.iter().map(|other| other.spec.name.clone()).collect();
     let drivers = bench.state().drivers.borrow();
     let objects = drivers.iter().filter_map(|driver| driver.object);
@@ -98,7 +111,7 @@ fn named(bench: &Bench, others: &[BenchDevice], codes: &[u32]) -> Vec<Used> {
         target: Target::Path(name.clone()),
         name,
         sources: sources.clone(),
-        requests: requests(bench, Some(object), codes),
+        requests: requests(bench, Some(object), lives),
     });
     used.collect()
 }
@@ -239,17 +252,20 @@ impl Used {
 }
 
 /// The requests that the driver of this driver object says it handles.
-fn requests(bench: &Bench, driver: Option<u64>, codes: &[u32]) -> Vec<RequestKind> {
+fn requests(bench: &Bench, driver: Option<u64>, lives: &Lives) -> Vec<RequestKind> {
     let handles = |function| handles(bench, driver, function);
+    let most = if lives.brief { BRIEF } else { u32::MAX };
+    let lengths = || LENGTHS.into_iter().filter(|length| *length <= most);
+    let shapes = || SHAPES.into_iter().filter(|(_, output)| *output <= most);
     let mut requests = Vec::new();
     if handles(major::IRP_MJ_WRITE) {
-        requests.extend(LENGTHS.map(|length| RequestKind::Write {
+        requests.extend(lengths().map(|length| RequestKind::Write {
             data: vec![0x5A; length as usize],
             offset: 0,
         }));
     }
     if handles(major::IRP_MJ_READ) {
-        requests.extend(LENGTHS.map(|length| RequestKind::Read { length, offset: 0 }));
+        requests.extend(lengths().map(|length| RequestKind::Read { length, offset: 0 }));
     }
     if handles(major::IRP_MJ_FLUSH_BUFFERS) {
         requests.push(RequestKind::Flush);
@@ -262,8 +278,8 @@ fn requests(bench: &Bench, driver: Option<u64>, codes: &[u32]) -> Vec<RequestKin
         if internal || !handles(function) {
             continue;
         }
-        for code in codes {
-            requests.extend(SHAPES.map(|(input, output)| RequestKind::Control {
+        for code in &lives.codes {
+            requests.extend(shapes().map(|(input, output)| RequestKind::Control {
                 code: *code,
                 input: (0..input).map(|byte| 0xA5 ^ byte as u8).collect(),
                 output: Vec::new(),

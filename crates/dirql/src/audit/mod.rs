@@ -26,6 +26,7 @@ use dirql_host::{Footprints, Watch};
 use dirql_kernel::WindowsVersion;
 use serde::{Deserialize, Serialize};
 
+use self::life::Lives;
 use crate::bench::{Bench, BenchError, Driver};
 use crate::explore::{
     Limits, Narrator, Plan, ReplayError, Search, Strategy, explore_plan, meeting_points, survey,
@@ -150,8 +151,8 @@ pub(crate) struct Manner {
     must_load: bool,
     /// That devices are slower than a driver waits for is no fault of the driver's.
     excuses_haste: bool,
-    /// Lives in place of the scenario's threads, with these control codes.
-    life: Option<Vec<u32>>,
+    /// Lives in place of the scenario's threads.
+    life: Option<Lives>,
     act: Option<Act>,
     /// What the devices do not end themselves is ended by pulling them out.
     pulls_at_end: bool,
@@ -172,8 +173,8 @@ impl Manner {
             pulls_at_end: self.pulls_at_end,
             watch: settings.watch.or(self.in_twins.then(Watch::default)),
             prepare: act.map(|act| Box::new(move |bench: &Bench| act.prepare(bench)) as _),
-            threads: life.map(|codes| {
-                Box::new(move |bench: &Bench| life::threads(bench, &codes)) as MakeThreads
+            threads: life.map(|lives| {
+                Box::new(move |bench: &Bench| life::threads(bench, &lives)) as MakeThreads
             }),
             ..settings
         }
@@ -246,7 +247,10 @@ impl Audit {
             lenient: !trial.is_strict() || life,
             must_load: *trial == Trial::life(),
             excuses_haste: true,
-            life: life.then(|| self.codes.clone()),
+            life: life.then(|| Lives {
+                codes: self.codes.clone(),
+                brief: trial.brief,
+            }),
             act: trial.act,
             pulls_at_end: trial.device_lies(),
             in_twins: true,

@@ -90,10 +90,21 @@ fn write_groups(out: &mut dyn Write, groups: &[GroupReport]) -> io::Result<()> {
     Ok(())
 }
 
+/// Switches of an order that are shown: one that was not shrunk has hundreds.
+const SWITCHES: usize = 8;
+
 fn write_found(out: &mut dyn Write, found: &AuditFinding, detail: Detail) -> io::Result<()> {
     write_finding(out, &found.finding, detail)?;
-    for switch in &found.switches {
+    let shown = match detail {
+        Detail::Everything => found.switches.len(),
+        _ => SWITCHES,
+    };
+    for switch in found.switches.iter().take(shown) {
         writeln!(out, "  {switch}")?;
+    }
+    if found.switches.len() > shown {
+        let more = found.switches.len() - shown;
+        writeln!(out, "  and {more} more, which -v shows")?;
     }
     writeln!(out, "  seen {} in: {}", times(found.seen), found.group)?;
     writeln!(out, "  again: {}\n", found.replay)

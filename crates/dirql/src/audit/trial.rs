@@ -33,6 +33,8 @@ pub enum Wish {
 pub struct Trial {
     /// Every device through its life, in place of what the scenario's threads do.
     pub life: bool,
+    /// In lives, without the requests that move much.
+    pub brief: bool,
     /// The Windows version.
     pub windows: Option<WindowsVersion>,
     /// Number of processors.
@@ -55,7 +57,7 @@ pub struct Trial {
 pub enum TrialError {
     /// A word means nothing.
     #[error(
-        "`{0}` is no part of a trial; parts are: life, windows=VERSION, processors=N, line, messages=N, fail=KIND:N, {acts}, hostile=SEED, order=SCHEDULE", acts = Act::forms()
+        "`{0}` is no part of a trial; parts are: life, brief-life, windows=VERSION, processors=N, line, messages=N, fail=KIND:N, {acts}, hostile=SEED, order=SCHEDULE", acts = Act::forms()
     )]
     Word(String),
     /// Something is said twice.
@@ -73,6 +75,15 @@ impl Trial {
         Self {
             life: true,
             ..Self::default()
+        }
+    }
+
+    /// The same, without the requests that move much.
+    #[must_use]
+    pub fn brief_life() -> Self {
+        Self {
+            brief: true,
+            ..Self::life()
         }
     }
 
@@ -118,7 +129,10 @@ impl Trial {
         let (name, value) = word.split_once('=').unwrap_or((word, ""));
         let number = || value.parse().map_err(|_| wrong());
         let is_new = match name {
-            "life" if value.is_empty() => !std::mem::replace(&mut self.life, true),
+            "life" | "brief-life" if value.is_empty() => {
+                self.brief = name == "brief-life";
+                !std::mem::replace(&mut self.life, true)
+            }
             "line" if value.is_empty() => set(&mut self.interrupts, Wish::Line),
             "messages" => {
                 let most = value.parse().ok().filter(|most| (1..=2048).contains(most));
@@ -157,7 +171,7 @@ impl fmt::Display for Trial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut words = Vec::new();
         if self.life {
-            words.push("life".into());
+            words.push(if self.brief { "brief-life" } else { "life" }.into());
         }
         if let Some(windows) = self.windows {
             words.push(format!("windows={windows}"));
@@ -212,6 +226,7 @@ mod tests {
             "life",
             "life,windows=7,processors=4,line,fail=allocation:3,spurious=17,hostile=5",
             "messages=1,pulled=1",
+            "brief-life,pulled=1",
             "order=d1-01234567-89abcdef-12.1-30.2-07e4",
         ] {
             match text.parse::<Trial>() {

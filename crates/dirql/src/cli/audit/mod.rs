@@ -7,7 +7,8 @@ use std::io::Write;
 use std::time::Duration;
 
 use dirql::audit::{
-    self, Audit, AuditReport, Effort, Facts, Group, GroupReport, SCHEMA, Trial, TrialResult,
+    self, Audit, AuditReport, Effort, Facts, Group, GroupReport, RunFacts, SCHEMA, Trial,
+    TrialResult,
 };
 use dirql::coverage::CodeCoverage;
 use dirql::report::{FindingReport, Found, Results, Verdict};
@@ -143,9 +144,9 @@ fn all(
         None => Some(USUAL_TIME),
     };
     let supervisor = Supervisor::new(audit, args.jobs, time);
-    let facts = as_it_is(&supervisor, windows, &mut report, out)?;
-    let processors = scenario.machine.processors.unwrap_or(1);
     let mut effort = effort(args);
+    let facts = as_it_is(&supervisor, windows, effort.hunted, &mut report, out)?;
+    let processors = scenario.machine.processors.unwrap_or(1);
     effort.first_seed = args.seed;
     let groups = audit::battery(&facts, windows, processors, effort);
     let known = facts.scenario.iter().chain(&facts.life);
@@ -200,32 +201,36 @@ fn effort(args: &args::Audit) -> Effort {
     }
 }
 
-/// The scenario as it is, and lives: what everything else starts from.
+/// The scenario as it is, and lives: what everything else starts from. A life of more than `most`
+/// steps has a brief one take its place in what follows.
 fn as_it_is(
     supervisor: &Supervisor<'_>,
     windows: WindowsVersion,
+    most: u64,
     report: &mut AuditReport,
     out: &mut Output,
 ) -> Result<Facts, Failure> {
-    let mut facts = Facts::default();
-    let mut trials = vec![("every device through its life", Trial::life())];
-    if supervisor.audit().has_threads() {
-        trials.insert(0, ("the scenario as it is", Trial::default()));
-    }
-    for (title, trial) in trials {
-        let (known, ended) = supervisor.first(&trial, windows, out)?;
-        let slot = if trial.life {
-            &mut facts.life
-        } else {
-            &mut facts.scenario
-        };
-        *slot = known;
+    let mut play = |title, trial: &Trial| -> Result<Option<RunFacts>, Failure> {
+        let (known, ended) = supervisor.first(trial, windows, out)?;
         let group = Group {
             title,
             of: Some(1),
             cases: Vec::new(),
         };
         report_group(report, &group, vec![ended]);
+        Ok(known)
+    };
+    let mut facts = Facts::default();
+    if supervisor.audit().has_threads() {
+        facts.scenario = play("the scenario as it is", &Trial::default())?;
+    }
+    facts.life = play("every device through its life", &Trial::life())?;
+    if facts.life.as_ref().is_some_and(|life| life.steps > most) {
+        let title = "a life without long requests, as in all that follows";
+        if let Some(brief) = play(title, &Trial::brief_life())? {
+            facts.life = Some(brief);
+            facts.brief = true;
+        }
     }
     Ok(facts)
 }
