@@ -237,7 +237,7 @@ fn without_symbols_places_are_addresses_and_code_is_instructions() {
 fn the_page_shows_the_source_with_what_ran() {
     let (_, page) = covered(&["run", EDU], "edu.html");
     for wanted in [
-        "<h1>edu-message-based.sys: 91 of 127 basic blocks ran</h1>",
+        "<h1>edu-message-based.sys: 95 of 127 basic blocks ran</h1>",
         "<td>never ran",
         "ISR at IRQL 6, 7",
     ] {
