@@ -241,3 +241,22 @@ fn a_run_that_destroys_its_process_is_seen_as_far_as_it_came() {
         "the timeline has what was called last"
     );
 }
+
+/// As the one above; a trace ends with what the driver did last.
+#[test]
+fn a_trace_has_what_happened_until_the_process_was_destroyed() {
+    // The driver does what it is called after.
+    let directory = file("traced");
+    std::fs::create_dir_all(&directory).unwrap();
+    let driver = directory.join("exit.sys");
+    std::fs::copy(
+        root().join("crates/dirql/tests/drivers/hostile.sys"),
+        &driver,
+    )
+    .unwrap();
+    let (driver, trace) = (driver.display().to_string(), file("exit.jsonl"));
+    let ran = dirql(&["run", &driver, "--trace", &trace.display().to_string()]);
+    assert_eq!(ran.status.code(), Some(1), "{ran:?}");
+    let trace = std::fs::read_to_string(trace).unwrap();
+    assert!(trace.contains("DriverEntry"), "{trace}");
+}

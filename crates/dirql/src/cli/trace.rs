@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, LineWriter, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
 use std::rc::Rc;
@@ -88,7 +88,8 @@ pub(crate) fn sink(target: Target) -> (MakeSink, FirstError) {
         None => Box::new(io::stdout()),
         Some(file) => Box::new(file),
     };
-    let out = BufWriter::with_capacity(
+    // A driver may destroy the process: what it did until then is written line by line.
+    let out = LineWriter::with_capacity(
         1 << 16,
         Watched {
             out,
