@@ -148,3 +148,27 @@ fn without_the_sandbox_a_driver_has_the_users_rights() {
     assert_eq!(output.status.code(), Some(0));
     assert!(directory.join("dirql-was-here").exists());
 }
+
+/// A sample that was linked for one address, at which nothing can be here.
+#[test]
+fn a_driver_without_relocations_is_told_how_to_be_linked() {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../samples/edu-line-based/edu-line-based.sys");
+    let mut bytes = std::fs::read(sample).unwrap();
+    let nt = u32::from_le_bytes(bytes[0x3C..0x40].try_into().unwrap()) as usize;
+    // COFF header: IMAGE_FILE_RELOCS_STRIPPED; optional header: no checksum, no relocation directory.
+    bytes[nt + 22] |= 1;
+    bytes[nt + 24 + 64..nt + 24 + 68].fill(0);
+    bytes[nt + 24 + 112 + 5 * 8..][..8].fill(0);
+    let path = directory("fixed").join("fixed.sys");
+    std::fs::write(&path, bytes).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_dirql"))
+        .arg("run")
+        .arg(&path)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    assert!(text.contains("has no relocations"), "{text}");
+    assert!(text.contains("help: link it with relocations"), "{text}");
+}

@@ -185,6 +185,9 @@ fn load_help(error: &LoadError, windows: WindowsVersion) -> Option<String> {
         LoadError::Image { .. } => {
             Some("what can be run are drivers for x64, as the linker wrote them".into())
         }
+        LoadError::Fixed { .. } => Some(
+            "link it with relocations (not /FIXED, not --disable-reloc-section): a system loads drivers where there is room".into(),
+        ),
         LoadError::EntryPointNotFound { missing, .. } => {
             let first = WindowsVersion::ALL
                 .into_iter()
