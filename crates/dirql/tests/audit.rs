@@ -227,6 +227,40 @@ fn a_trial_that_is_none_is_a_usage_error() {
     assert!(out.contains("`spurius=3` is no part of a trial"), "{out}");
 }
 
+/// Nobody cancels in its scenario; the cancel routine leaves a request that it has ended where the DPC
+/// finds it.
+#[test]
+fn what_is_under_way_is_cancelled_at_every_step() {
+    let text = r#"
+        driver = [{ image = "forgetful.sys" }]
+        device = [{ name = "edu0", model = "edu", interrupts = { kind = "line" } }]
+
+        [machine]
+        processors = 2
+
+        [[thread]]
+        steps = [
+            { start = "edu0" },
+            { open = "edu0" },
+            { write = "edu0", data = "0100 0000" },
+            { wait_idle = true },
+            { close = "edu0" },
+            { remove = "edu0" },
+            { unload = true },
+        ]
+    "#;
+    let scenario = Scenario::parse("test.toml", text).unwrap_or_else(|error| panic!("{error}"));
+    let scenario = scenario.in_directory(&root().join("crates/dirql/tests/drivers"));
+    let audit = Audit::new(scenario, None, None, None).expect("the driver is there");
+    let found = |trial: Trial| {
+        let report = audit.play(&trial, None, None).expect("it can be played");
+        report.findings.into_iter().map(|finding| finding.rule)
+    };
+    assert_eq!(found(Trial::default()).count(), 0);
+    let mut trials = (40..80).map(|step| format!("cancelled={step}").parse().expect("a trial"));
+    assert!(trials.any(|trial| found(trial).any(|rule| rule == "DQ0170")));
+}
+
 /// Around its request to connect, also before that has given it the callbacks of an ISR.
 #[test]
 fn a_port_client_bears_an_interrupt_before_it_knows_that_it_is_connected() {

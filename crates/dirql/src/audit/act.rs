@@ -7,10 +7,11 @@ use std::rc::{Rc, Weak};
 use dirql_chips::Stimulus;
 use dirql_kernel::Kernel;
 use dirql_kernel::hal::{DeviceId, Pretence};
-use dirql_kernel::ke::Intruder;
+use dirql_kernel::ke::{Intruder, ThreadBody};
 
 use crate::bench::Bench;
 use crate::bench::state::State;
+use crate::scenario::ThreadSpec;
 
 /// Interrupts of a burst.
 const BURST: u64 = 8;
@@ -39,18 +40,21 @@ pub enum ActKind {
     Storm,
     /// Somebody uses the devices: presses a button, sends a byte.
     Input,
+    /// Whoever waits for a request loses patience: all that are under way are cancelled.
+    Cancelled,
     /// The devices are pulled out.
     Pulled,
 }
 
 impl ActKind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Spurious,
         Self::Caused,
         Self::Foreign,
         Self::Repeated,
         Self::Storm,
         Self::Input,
+        Self::Cancelled,
         Self::Pulled,
     ];
 
@@ -62,6 +66,7 @@ impl ActKind {
             Self::Repeated => "repeated",
             Self::Storm => "storm",
             Self::Input => "input",
+            Self::Cancelled => "cancelled",
             Self::Pulled => "pulled",
         }
     }
@@ -130,6 +135,10 @@ impl Intruder for Actor {
         let Some(state) = self.state.upgrade() else {
             return u64::MAX;
         };
+        if self.kind == ActKind::Cancelled {
+            cancel(kernel, tells_at_once(self.step));
+            return u64::MAX;
+        }
         // Looked at first: what follows may look at the devices, too.
         let devices: Vec<(String, DeviceId)> = state
             .devices
@@ -150,6 +159,7 @@ impl Intruder for Actor {
                     kernel.assert_shared_lines(device);
                 }
                 ActKind::Input => use_it(kernel, device),
+                ActKind::Cancelled => {}
                 ActKind::Pulled => state.pull(kernel, &name, device, tells_at_once(self.step)),
             }
         }
@@ -162,8 +172,8 @@ impl Intruder for Actor {
     }
 }
 
-/// Whether plug and play tells of a device that was pulled out at this step before what runs
-/// there goes on, or when others let it: half of all steps each. The order has no period, so that
+/// Whether plug and play tells of a device that was pulled out at this step, or somebody cancels,
+/// before what runs there goes on, or when others let it: half of all steps each. The order has no period, so that
 /// both come among every n-th step, too.
 const fn tells_at_once(step: u64) -> bool {
     step.count_ones().is_multiple_of(2)
@@ -174,6 +184,22 @@ fn fire(kernel: &Kernel, device: DeviceId) {
         if !kernel.stimulate(device, &Stimulus::Interrupt(source)) {
             break;
         }
+    }
+}
+
+/// Cancels what is under way by then.
+fn cancel(kernel: &Kernel, at_once: bool) {
+    let body = |kernel: &Kernel| {
+        for request in kernel.requests_under_way() {
+            kernel.cancel_request(request)?;
+        }
+        Ok(())
+    };
+    let body = ThreadBody::Native(Box::new(body));
+    if at_once {
+        kernel.spawn_thread_ahead("cancelling", body);
+    } else {
+        kernel.spawn_thread("cancelling", ThreadSpec::PRIORITY, body);
     }
 }
 

@@ -180,6 +180,10 @@ pub fn battery(
         ("a burst of interrupts, at every step", ActKind::Repeated),
         ("a storm of interrupts, from every step on", ActKind::Storm),
         ("somebody uses the device, at every step", ActKind::Input),
+        (
+            "what is under way is cancelled, at every step",
+            ActKind::Cancelled,
+        ),
         ("the device is pulled out, at every step", ActKind::Pulled),
     ] {
         groups.push(battery.each(

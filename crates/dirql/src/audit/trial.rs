@@ -111,6 +111,7 @@ impl Trial {
         const GONE: &[RuleId] = &[ids::PORT_LEFT_CONNECTED, ids::PORT_LEFT_ALLOCATED];
         match self.act {
             _ if self.device_lies() => ALL,
+            Some(act) if matches!(act.kind, ActKind::Cancelled) => &[],
             Some(act) if always && !matches!(act.kind, ActKind::Pulled) => ALL,
             Some(act) if !matches!(act.kind, ActKind::Pulled) => INTERRUPTS,
             Some(_) => GONE,
