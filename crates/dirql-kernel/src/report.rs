@@ -160,7 +160,8 @@ impl Kernel {
 
     /// Where the driver code waits that a yield point has stopped, 0 if that is unknown, and
     /// whether that is after a call.
-    pub(crate) fn waiting_place(&self) -> (u64, bool) {
+    #[must_use]
+    pub fn waiting_place(&self) -> (u64, bool) {
         let ddi = self.report.ddi.get();
         match ddi.name {
             Some(_) => (ddi.site.return_address, true),

@@ -7,7 +7,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use dirql::audit::{Audit, Trial};
+use dirql::WindowsVersion;
+use dirql::audit::{Audit, Case, Effort, Facts, Trial, battery};
 use dirql::scenario::Scenario;
 
 /// Runs when nothing else is asked for.
@@ -276,6 +277,43 @@ fn a_port_client_bears_an_interrupt_before_it_knows_that_it_is_connected() {
         calls += usize::from(before.is_some_and(|before| before.contains("ClientIsr")));
     }
     assert_ne!(calls, 0, "no interrupt came between");
+}
+
+/// What goes wrong between two calls of a start is found although there are thousands of steps
+/// behind it, which are most of those that could be tried.
+#[test]
+fn a_moment_that_comes_once_in_a_long_run_is_tried() {
+    let directory = root().join("zoo/isr-before-init");
+    let file = directory.join("isr-before-init.toml");
+    let text = std::fs::read_to_string(&file).expect("the scenario can be read");
+    let work = r#"{ write = "edu0", data = "0100 0000" }, { read = "edu0", length = 4 },"#;
+    let text = text.replace("{ close", &(work.repeat(2000) + "{ close"));
+    let image = "isr-before-init.sys";
+    let text = text.replace(image, &directory.join(image).display().to_string());
+    let scenario = Scenario::parse(&file.display().to_string(), &text).expect("it is right");
+    let audit = Audit::new(scenario, None, None, None).expect("the driver can be read");
+    let (_, facts) = audit.look_at(&Trial::default()).expect("it runs");
+    let facts = Facts {
+        scenario: Some(facts),
+        ..Facts::default()
+    };
+    let groups = battery(&facts, WindowsVersion::Ten, 2, Effort::of_runs(1200));
+    let title = "an interrupt that nobody expects, at every step";
+    let group = groups.iter().find(|group| group.title == title);
+    let group = group.expect("the device has an interrupt");
+    assert!(group.of > Some(5000) && group.cases.len() == 50);
+    let found = group.cases.iter().filter(|case| {
+        let Case::Run(trial) = case else {
+            panic!("an act is done in one run")
+        };
+        let result = audit.try_out(trial).expect("it runs");
+        result.found.iter().any(|(found, _)| found.rule == "DQ0001")
+    });
+    assert_ne!(
+        found.count(),
+        0,
+        "the buffer of the ISR was there each time"
+    );
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Everything with few switches.
 
+use std::collections::BTreeSet;
+
 use crate::strategy::{Kept, Replay};
 use crate::{Alternative, Coverage, Deviation, Run, Strategy};
 
@@ -23,6 +25,10 @@ pub struct Bounded {
     current: Vec<Deviation>,
     replay: Replay,
     shard: Option<(u64, u64)>,
+    /// The points of the run without deviations at which others leave it, if not all are.
+    first_at: Option<BTreeSet<u32>>,
+    /// Alternatives of the run without deviations at other points.
+    left_out: u64,
     runs: u64,
     complete: bool,
 }
@@ -55,6 +61,8 @@ impl Bounded {
             current: Vec::new(),
             replay: Replay::new(Vec::new()),
             shard: None,
+            first_at: None,
+            left_out: 0,
             runs: 0,
             complete: false,
         }
@@ -66,6 +74,18 @@ impl Bounded {
     pub const fn shard(mut self, part: u64, of: u64) -> Self {
         self.shard = Some((part, of));
         self
+    }
+
+    /// With the first deviation at one of these points.
+    #[must_use]
+    pub fn first_at(mut self, points: BTreeSet<u32>) -> Self {
+        self.first_at = Some(points);
+        self
+    }
+
+    fn may_begin_at(&self, point: u32) -> bool {
+        let at = self.first_at.as_ref();
+        at.is_none_or(|points| points.contains(&point))
     }
 
     /// The deviations of the next run.
@@ -108,7 +128,9 @@ impl Bounded {
                         point: self.point,
                         option: self.option,
                     };
-                    if parent.deviations.is_empty() && !self.is_mine(deviation) {
+                    if parent.deviations.is_empty()
+                        && !(self.may_begin_at(self.point) && self.is_mine(deviation))
+                    {
                         continue;
                     }
                     let mut next = parent.deviations.clone();
@@ -164,6 +186,11 @@ impl Strategy for Bounded {
             options: run.options.clone(),
         };
         if is_root {
+            let points = (0..).zip(&parent.options);
+            self.left_out = points
+                .filter(|(point, _)| !self.may_begin_at(*point))
+                .map(|(_, options)| u64::from(*options) - 1)
+                .sum();
             self.parents = vec![parent];
             self.parent = 0;
             self.point = 0;
@@ -183,8 +210,11 @@ impl Strategy for Bounded {
 
     fn coverage(&self) -> Coverage {
         let of = |parent: &Parent, from: u32| {
-            let rest = parent.options.iter().skip(from as usize);
-            rest.map(|options| u64::from(*options) - 1).sum::<u64>()
+            let is_root = parent.deviations.is_empty();
+            let rest = (0..).zip(&parent.options).skip(from as usize);
+            rest.filter(|(point, _)| !is_root || self.may_begin_at(*point))
+                .map(|(_, options)| u64::from(*options) - 1)
+                .sum::<u64>()
         };
         let mut left: u64 = self
             .parents
@@ -193,7 +223,11 @@ impl Strategy for Bounded {
             .map(|parent| of(parent, parent.first()))
             .sum();
         if let Some(parent) = self.parents.get(self.parent) {
-            left += of(parent, self.point).saturating_sub(u64::from(self.option));
+            let tried = match self.may_begin_at(self.point) || !parent.deviations.is_empty() {
+                true => u64::from(self.option),
+                false => 0,
+            };
+            left += of(parent, self.point).saturating_sub(tried);
         }
         if self.depth < self.most {
             left += self
@@ -204,8 +238,8 @@ impl Strategy for Bounded {
         }
         Coverage {
             runs: self.runs,
-            left: if self.complete { 0 } else { left },
-            complete: self.complete,
+            left: self.left_out + if self.complete { 0 } else { left },
+            complete: self.complete && self.left_out == 0,
             ..Coverage::default()
         }
     }

@@ -272,6 +272,40 @@ fn shards_together_are_everything_once() {
 }
 
 #[test]
+fn a_search_may_begin_at_some_points_only() {
+    let program = vec![vec![Op::Change(1); 3], vec![Op::Change(1); 4]];
+    let every = |mut strategy: Bounded| {
+        let mut runs = Vec::new();
+        while strategy.begin() {
+            runs.push(run(&program, &mut strategy).0.deviations);
+        }
+        (runs, strategy.coverage())
+    };
+    for switches in 1..3 {
+        let (mut expected, all) = every(Bounded::new(switches));
+        let (runs, some) = every(Bounded::new(switches).first_at([0, 2].into()));
+        expected.retain(|run| {
+            run.first()
+                .is_none_or(|first| [0, 2].contains(&first.point))
+        });
+        assert_eq!(runs, expected);
+        assert_eq!(some.runs, runs.len() as u64);
+        // What is left out is known where nothing comes behind it.
+        assert!(all.complete && !some.complete);
+        assert!(switches > 1 || some.runs + some.left == all.runs);
+    }
+    let mut strategy = Bounded::new(1).first_at([2].into());
+    assert!(strategy.begin());
+    run(&program, &mut strategy);
+    // One alternative at each of the points but the last ones, at which one actor is left.
+    let before = strategy.coverage();
+    assert!(strategy.begin());
+    run(&program, &mut strategy);
+    let after = strategy.coverage();
+    assert_eq!((after.runs, after.left + 1), (before.runs + 1, before.left));
+}
+
+#[test]
 fn a_seed_gives_the_same_run_again() {
     let program = vec![vec![Op::Change(1); 20], vec![Op::Change(1); 20]];
     let one = |seed: u64| {

@@ -4,26 +4,28 @@ use dirql_kernel::{FailureKind, FailurePoint, WindowsVersion};
 use serde::{Deserialize, Serialize};
 
 use super::{Act, ActKind, Hunt, RunFacts, Trial, Wish};
+use crate::explore::Worth;
 
 /// How much is tried. It is counted in steps of runs, not in time, so that the same audit is the
 /// same everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Effort {
-    /// Steps of one group of runs, about; cases that do not fit are thinned out evenly.
+    /// Steps of one group of runs, about; of cases that do not fit some are left out.
     pub steps: u64,
     /// Runs of one group, or of one search, at most.
     pub runs: u64,
     /// Switches of an order at most.
     pub switches: u32,
-    /// Steps of a run at most whose orders are searched: there are too many of a longer one. Of its
-    /// accesses to memory so many steps are looked at.
+    /// Steps of a run at most of which orders with more than one switch are searched: there are too
+    /// many of a longer one. Of its accesses to memory so many steps are looked at.
     pub hunted: u64,
     /// The first seed of devices that lie.
     pub first_seed: u64,
 }
 
-/// Steps of a run whose orders are searched if nobody wants everything.
+/// Steps of a run of which more orders are searched than those with one switch, if nobody wants
+/// everything.
 const HUNTED: u64 = 10_000;
 
 /// What it costs to begin a run and to end it, in steps.
@@ -186,14 +188,10 @@ pub fn battery(
         ),
         ("the device is pulled out, at every step", ActKind::Pulled),
     ] {
-        groups.push(battery.each(
-            title,
-            |facts| facts.steps,
-            |step| Trial {
-                act: Some(Act { kind, step }),
-                ..Trial::default()
-            },
-        ));
+        groups.push(battery.each_step(title, |step| Trial {
+            act: Some(Act { kind, step }),
+            ..Trial::default()
+        }));
     }
     groups.push(battery.hostile());
     groups.extend(battery.hunts());
@@ -263,11 +261,33 @@ impl Battery {
         }
     }
 
-    /// A trial for each number up to the one of a run, from each base, thinned out evenly.
+    /// A trial for each number up to the one of a run, from each base; if there are too many, for
+    /// some of them.
     fn each(
         &self,
         title: &'static str,
         count: impl Fn(&RunFacts) -> u64,
+        trial: impl Fn(u64) -> Trial,
+    ) -> Group {
+        self.picked(title, count, |_| None, trial)
+    }
+
+    /// A trial for each step of a run, from each base; if there are too many, for those that are
+    /// worth most.
+    fn each_step(&self, title: &'static str, trial: impl Fn(u64) -> Trial) -> Group {
+        self.picked(
+            title,
+            |facts| facts.steps,
+            |facts| Some(&facts.worth),
+            trial,
+        )
+    }
+
+    fn picked(
+        &self,
+        title: &'static str,
+        count: impl Fn(&RunFacts) -> u64,
+        worth: impl Fn(&RunFacts) -> Option<&Worth>,
         trial: impl Fn(u64) -> Trial,
     ) -> Group {
         let bases = self.bases.len().max(1) as u64;
@@ -277,9 +297,12 @@ impl Battery {
             let count = count(facts);
             of += count;
             let most = self.effort.fitting(facts.steps * bases, 1);
-            cases.extend(
-                thinned(count, most).map(|number| Case::Run(self.from(*life, trial(number)))),
-            );
+            let numbers = match worth(facts) {
+                Some(worth) => worth.pick(count, most),
+                None => Worth::default().pick(count, most),
+            };
+            let trials = numbers.into_iter().map(&trial);
+            cases.extend(trials.map(|trial| Case::Run(self.from(*life, trial))));
         }
         Group {
             title,
@@ -337,8 +360,7 @@ impl Battery {
     fn hunts(&self) -> Vec<Group> {
         let steps = |life| {
             let base = self.bases.iter().find(|(of, _)| *of == life);
-            let short = base.filter(|(_, facts)| facts.steps <= self.effort.hunted);
-            short.map(|(_, facts)| facts.steps)
+            base.map(|(_, facts)| facts.steps)
         };
         let hunts = |life, switches, at_accesses, of: u64| {
             let runs = self.effort.fitting(steps(life).unwrap_or(0), SEARCH);
@@ -358,21 +380,18 @@ impl Battery {
         };
         let more = self.effort.switches;
         let mut groups = Vec::new();
-        if steps(false).is_some() {
-            groups.push(group(
-                "every order of events with one switch",
-                hunts(false, 1, false, PARTS),
-            ));
-            groups.push(group(
-                "orders with more switches",
-                hunts(false, more, false, PARTS),
-            ));
-            // Where accesses meet is learned from runs, too.
-            if self.effort.fitting(steps(false).unwrap_or(0), SEARCH) >= LEARNING {
-                groups.push(group(
-                    "orders that differ between accesses to memory",
-                    hunts(false, 1, true, 1),
-                ));
+        if let Some(steps) = steps(false) {
+            let title = "every order of events with one switch";
+            groups.push(group(title, hunts(false, 1, false, PARTS)));
+            // Of a longer run there are too many to come anywhere.
+            if steps <= self.effort.hunted {
+                let title = "orders with more switches";
+                groups.push(group(title, hunts(false, more, false, PARTS)));
+                // Where accesses meet is learned from runs, too.
+                if self.effort.fitting(steps, SEARCH) >= LEARNING {
+                    let title = "orders that differ between accesses to memory";
+                    groups.push(group(title, hunts(false, 1, true, 1)));
+                }
             }
         }
         if steps(true).is_some() {
@@ -382,25 +401,9 @@ impl Battery {
     }
 }
 
-/// At most `most` numbers of 1 to `count`, evenly spread; the first is one of them.
-fn thinned(count: u64, most: u64) -> impl Iterator<Item = u64> {
-    let taken = count.min(most);
-    (0..taken)
-        .map(move |index| 1 + (u128::from(index) * u128::from(count) / u128::from(taken)) as u64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn few_numbers_are_all_taken_and_many_are_spread() {
-        let numbers = |count, most| thinned(count, most).collect::<Vec<u64>>();
-        assert_eq!(numbers(3, 5), [1, 2, 3]);
-        assert_eq!(numbers(10, 5), [1, 3, 5, 7, 9]);
-        assert_eq!(numbers(0, 5), [0_u64; 0]);
-        assert_eq!(numbers(u64::MAX, 2), [1, 1 + u64::MAX / 2]);
-    }
 
     fn facts() -> Facts {
         let run = RunFacts {

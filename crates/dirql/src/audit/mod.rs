@@ -18,9 +18,11 @@ mod page;
 mod result;
 mod trial;
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use dirql_abi::NtStatus;
+use dirql_explore::strategy::Bounded;
 use dirql_explore::{Deviation, Points};
 use dirql_host::{Footprints, Watch};
 use dirql_kernel::WindowsVersion;
@@ -29,13 +31,14 @@ use serde::{Deserialize, Serialize};
 use self::life::Lives;
 use crate::bench::{Bench, BenchError, Driver};
 use crate::explore::{
-    Limits, Narrator, Plan, ReplayError, Search, Strategy, explore_plan, meeting_points, survey,
+    Limits, Narrator, Places, Plan, ReplayError, Search, explore_plan, meeting_points, survey,
 };
 use crate::levels::Levels;
 use crate::play::{MakeSink, MakeThreads, Progress, Settings};
 use crate::report::{Report, ResourceReport, Verdict};
 use crate::scenario::{DeviceSpec, Interrupts, Scenario};
 
+pub use crate::explore::Worth;
 pub use act::{Act, ActKind};
 pub use battery::{Case, Effort, Facts, Group, battery};
 pub use device::give_device;
@@ -90,6 +93,8 @@ pub struct RunFacts {
     pub line: bool,
     /// Whether it came to its end.
     pub ended: bool,
+    /// Which of the yield points are worth more than others.
+    pub worth: Worth,
     /// The devices that drivers were asked to start and that never did, each with what the first
     /// answer was.
     pub never_started: Vec<(String, String)>,
@@ -123,6 +128,7 @@ impl RunFacts {
             line: resources().any(|resource| {
                 matches!(resource, ResourceReport::Interrupt { message: false, .. })
             }),
+            worth: Worth::default(),
             ended: report.verdict != Verdict::NoVerdict && report.ended_early.is_none(),
             never_started: never_started(report),
         }
@@ -154,6 +160,8 @@ pub(crate) struct Manner {
     /// Lives in place of the scenario's threads.
     life: Option<Lives>,
     act: Option<Act>,
+    /// Who notes where the run comes to.
+    pub(crate) places: Option<Rc<Places>>,
     /// What the devices do not end themselves is ended by pulling them out.
     pulls_at_end: bool,
     /// Driver code runs in the form that can be watched, in which a port costs a call in place of
@@ -162,9 +170,24 @@ pub(crate) struct Manner {
 }
 
 impl Manner {
+    /// Has `places` note where the run comes to, in place of anything that somebody does.
+    #[must_use]
+    pub(crate) fn noting(self, places: Rc<Places>) -> Self {
+        Self {
+            act: None,
+            places: Some(places),
+            ..self
+        }
+    }
+
     /// Has `settings` say so.
     pub(crate) fn apply(&self, settings: Settings) -> Settings {
-        let (life, act) = (self.life.clone(), self.act);
+        let (life, act, places) = (self.life.clone(), self.act, self.places.clone());
+        let prepare = move |bench: &Bench| match (act, places) {
+            (Some(act), _) => act.prepare(bench),
+            (None, Some(places)) => bench.kernel().set_intruder(0, places),
+            (None, None) => {}
+        };
         Settings {
             lenient: self.lenient,
             must_load: self.must_load,
@@ -172,7 +195,7 @@ impl Manner {
             waits_for_gone: act.is_some_and(|act| act.kind == ActKind::Pulled),
             pulls_at_end: self.pulls_at_end,
             watch: settings.watch.or(self.in_twins.then(Watch::default)),
-            prepare: act.map(|act| Box::new(move |bench: &Bench| act.prepare(bench)) as _),
+            prepare: Some(Box::new(prepare)),
             threads: life.map(|lives| {
                 Box::new(move |bench: &Bench| life::threads(bench, &lives)) as MakeThreads
             }),
@@ -252,6 +275,7 @@ impl Audit {
                 brief: trial.brief,
             }),
             act: trial.act,
+            places: None,
             pulls_at_end: trial.device_lies(),
             in_twins: true,
         };
@@ -287,6 +311,22 @@ impl Audit {
         };
         report.excuse(trial.excused(self.has_liars()));
         Ok(report)
+    }
+
+    /// Plays a trial that other trials are made from, and tells what of it decides which.
+    ///
+    /// # Errors
+    /// The run could not begin.
+    pub fn look_at(&self, trial: &Trial) -> Result<(Report, RunFacts), ReplayError> {
+        let places = Rc::<Places>::default();
+        let plan = self.plan(trial).noting(places.clone());
+        let mut report = plan.play(None, None)?;
+        report.excuse(trial.excused(self.has_liars()));
+        let facts = RunFacts {
+            worth: places.steps(),
+            ..RunFacts::of(&report)
+        };
+        Ok((report, facts))
     }
 
     /// Where the order of a trial differs from what happens by itself, in words.
@@ -382,20 +422,37 @@ impl Audit {
         }
         let plan = self.plan(&hunt.trial).at(points).watched(watch);
         let plan = plan.shrinking(usize::try_from(hunt.runs).unwrap_or(usize::MAX));
-        let strategy = Strategy::Bounded {
-            switches: hunt.switches,
-        };
         let (part, of) = hunt.part;
+        let mut strategy = Bounded::new(hunt.switches).shard(part, of);
+        if let Some(points) = worth_it(&plan, hunt.runs.saturating_mul(of))? {
+            strategy = strategy.first_at(points);
+        }
         let limits = Limits {
             runs: Some(hunt.runs),
             keep_going: true,
             ..Limits::default()
         };
-        let search = explore_plan(&plan, strategy.part(part, of), &limits, &mut |search| {
+        let search = explore_plan(&plan, Box::new(strategy), &limits, &mut |search| {
             each(&so_far(search, &hunt.trial))
         })?;
         Ok(so_far(&search, &hunt.trial))
     }
+}
+
+/// The points at which so many runs can differ first from what happens by itself, if that is not
+/// at all of them.
+fn worth_it(plan: &Plan, runs: u64) -> Result<Option<BTreeSet<u32>>, BenchError> {
+    let (options, worth) = plan.points_by_worth()?;
+    let points = options.len() as u64;
+    let alternatives: u64 = options.iter().map(|options| u64::from(*options) - 1).sum();
+    if alternatives <= runs {
+        return Ok(None);
+    }
+    let most = u128::from(runs) * u128::from(points) / u128::from(alternatives);
+    let picked = worth.pick(points, most.max(1) as u64);
+    Ok(Some(
+        picked.iter().map(|number| *number as u32 - 1).collect(),
+    ))
 }
 
 /// What runs of a trial have brought, each finding with the trial in whose order it is seen.

@@ -10,6 +10,7 @@ mod lives;
 mod lives_tests;
 mod memory;
 mod narrator;
+mod places;
 mod plan;
 mod search;
 mod steering;
@@ -17,6 +18,8 @@ mod survey;
 mod test;
 
 pub(crate) use narrator::Narrator;
+pub(crate) use places::Places;
+pub use places::Worth;
 pub use plan::{Plan, ReplayError};
 pub use search::{Discovery, Limits, Search, Searches, explore_plan, meeting_points, pieces};
 pub use survey::survey;

@@ -10,11 +10,11 @@ use dirql_kernel::WindowsVersion;
 use dirql_kernel::ke::Chooser;
 use dirql_kernel::mm::layout::IMAGES;
 
-use super::Narrator;
 use super::hurry::Hurry;
 use super::lives::{End, Found, Lives, Task};
 use super::memory::Memory;
 use super::steering::{Steering, Watch};
+use super::{Narrator, Places, Worth};
 use crate::audit::Manner;
 use crate::bench::{BenchError, Driver};
 use crate::levels::Levels;
@@ -158,6 +158,13 @@ impl Plan {
     #[must_use]
     pub(crate) fn manner(mut self, manner: Manner) -> Self {
         self.manner = manner;
+        self
+    }
+
+    /// Has `places` note where runs come to.
+    #[must_use]
+    pub(crate) fn noting(mut self, places: Rc<Places>) -> Self {
+        self.manner = self.manner.noting(places);
         self
     }
 
@@ -326,6 +333,21 @@ impl Plan {
         self.run_with(strategy, Settings::default())
     }
 
+    /// The points of the run that happens by itself: how many options each has, and which are worth
+    /// more than others.
+    ///
+    /// # Errors
+    /// The run could not begin.
+    pub(crate) fn points_by_worth(&self) -> Result<(Vec<u16>, Worth), BenchError> {
+        let places = Rc::<Places>::default();
+        let plan = self.uncovered().noting(places.clone());
+        let mut strategy: Box<dyn Strategy> = Box::new(Replay::nothing());
+        strategy.begin();
+        let (report, _, run) = plan.run(strategy);
+        report?;
+        Ok((run.options, places.worth_of_points()))
+    }
+
     /// Runs of this plan, one after the other, under a strategy that has not begun.
     pub(super) fn lives(&self, strategy: Box<dyn Strategy>) -> Lives {
         Lives::new(self.clone(), strategy, self.watch.0.clone()).going_back(self.goes_back)
@@ -340,6 +362,9 @@ impl Plan {
             watch(None);
         }
         let steering = Steering::new(strategy, self.watch.0.clone());
+        if let Some(places) = &self.manner.places {
+            places.steered_by(steering.clone());
+        }
         let mut chooser: Rc<dyn Chooser> = steering.clone();
         if let Some(NarratorSlot(narrator)) = &self.narrator {
             chooser = narrator.beside(chooser);

@@ -154,7 +154,7 @@ fn all(
         && longest > effort.hunted
     {
         report.notes.push(format!(
-            "a run has {longest} steps; without --deep, orders of runs with more than {most} are not searched, and their accesses to memory are looked at in the first {most}",
+            "a run has {longest} steps; without --deep, orders of runs with more than {most} have one switch at most, and their accesses to memory are looked at in the first {most}",
             most = effort.hunted
         ));
     }

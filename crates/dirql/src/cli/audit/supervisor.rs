@@ -35,6 +35,8 @@ const BATCH: usize = 16;
 /// What a worker says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum AuditMessage {
+    /// What is known from a first run.
+    Facts(RunFacts),
     /// A case begins.
     Begun(usize),
     /// A search has points before these instructions.
@@ -119,18 +121,24 @@ impl<'a> Supervisor<'a> {
         out: &mut Output,
     ) -> Result<(Option<RunFacts>, Ended), Failure> {
         let body = |channel: &mut Channel| {
-            let message = match self.audit.play(trial, None, None) {
-                Ok(report) => Message::Done(Box::new(report)),
+            let message = match self.audit.look_at(trial) {
+                Ok((report, facts)) => {
+                    channel.send(&Message::Audit(AuditMessage::Facts(facts)));
+                    Message::Done(Box::new(report))
+                }
                 Err(error) => Message::Failed(super::failure(&error, windows)),
             };
             channel.send(&message);
         };
-        let ending = isolate::isolated(Limit::Cpu(RUN_SECONDS), body, |step| out.detail_note(step));
+        let mut facts = None;
+        let limit = Limit::Cpu(RUN_SECONDS);
+        let ending = isolate::isolated_with(limit, &[], body, |message| match message {
+            Message::Audit(AuditMessage::Facts(told)) => facts = Some(told),
+            Message::Step(text) | Message::Note(text) => out.detail_note(&text),
+            _ => {}
+        });
         Ok(match ending.map_err(|error| no_worker(&error))? {
-            Ending::Done(report) => (
-                Some(RunFacts::of(&report)),
-                Ended::Result(found_by(&report, trial)),
-            ),
+            Ending::Done(report) => (facts, Ended::Result(found_by(&report, trial))),
             Ending::Failed(failure) => return Err(failure),
             Ending::Destroyed(known) => {
                 let found = destroyed(&format!("the process ended {}", known.how));
@@ -192,7 +200,7 @@ impl<'a> Supervisor<'a> {
                         progress.done(result.runs % TELL);
                         set(&mut ends, at, Ended::Result(result));
                     }
-                    AuditMessage::Switches(..) => {}
+                    AuditMessage::Facts(_) | AuditMessage::Switches(..) => {}
                     AuditMessage::Impossible(at) => {
                         progress.done(0);
                         set(&mut ends, at, Ended::Impossible);
