@@ -18,6 +18,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap_anonymous, mprotect};
 
+use dirql_kernel::mm::layout::PAGE;
+
 use super::learn;
 
 /// The stack on which a life runs, with its guard, and the heap.
@@ -246,6 +248,33 @@ pub(super) fn begin_marks() {
 pub(super) fn made() -> u64 {
     // SAFETY: as above.
     unsafe { (*heap()).made }
+}
+
+/// Pages of the heap that nobody has taken a piece of yet: who takes one writes to it before reading
+/// it.
+#[derive(Clone, Debug)]
+pub(super) struct Untaken {
+    near: Range<u64>,
+    far: Range<u64>,
+}
+
+impl Untaken {
+    /// Whether a page is one of them.
+    #[inline]
+    pub(super) fn contains(&self, page: u64) -> bool {
+        self.near.contains(&page) || self.far.contains(&page)
+    }
+}
+
+/// What nobody has taken yet.
+pub(super) fn untaken() -> Untaken {
+    // SAFETY: as above.
+    let heap = unsafe { &*heap() };
+    let of = |part: &Part| part.next.next_multiple_of(PAGE)..part.end;
+    Untaken {
+        near: of(&heap.near),
+        far: of(&heap.far),
+    }
 }
 
 /// What is in the heap is used after the life that made it; there are no more lives.
