@@ -45,6 +45,9 @@ exports! {
     fn ExIsProcessorFeaturePresent(feature: u32) -> u8 = |k| k.ex_is_processor_feature_present(feature);
     fn ExLocalTimeToSystemTime(local: DriverPtr<u64>, system: DriverPtr<u64>) -> Nothing
         = |k| k.ex_local_time_to_system_time(local, system).map(Nothing::from);
+    fn ExQueryTimerResolution(most: DriverPtr<u32>, least: DriverPtr<u32>, now: DriverPtr<u32>) -> Nothing
+        = |k| k.ex_query_timer_resolution([most, least, now]).map(Nothing::from);
+    fn ZwAllocateLocallyUniqueId(luid: DriverPtr<u64>) -> NtStatus = |k| k.zw_allocate_locally_unique_id(luid);
     fn ExSetTimerResolution(desired: u32, set: u8) -> u32 = |k| k.ex_set_timer_resolution(desired, set);
     fn ExSystemTimeToLocalTime(system: DriverPtr<u64>, local: DriverPtr<u64>) -> Nothing
         = |k| k.ex_system_time_to_local_time(system, local).map(Nothing::from);

@@ -19,6 +19,8 @@ exports! {
     fn IoUninitializeWorkItem(item: u64) -> Nothing = |k| k.io_uninitialize_work_item(item).map(Nothing::from);
     fn IoQueueWorkItem(item: u64, routine: u64, queue: u32, context: u64) -> Nothing
         = |k| k.io_queue_work_item(item, routine, queue, context, false).map(Nothing::from);
+    fn IoTryQueueWorkItem(item: u64, routine: u64, queue: u32, context: u64) -> u8
+        = |k| k.io_try_queue_work_item(item, routine, queue, context);
     fn IoQueueWorkItemEx(item: u64, routine: u64, queue: u32, context: u64) -> Nothing
         = |k| k.io_queue_work_item(item, routine, queue, context, true).map(Nothing::from);
     fn IoInitializeTimer(device: u64, routine: u64, context: u64) -> NtStatus

@@ -23,6 +23,7 @@ exports! {
     // TokenPrimary, of which no part was taken away.
     fn SeTokenType(_token: u64) -> u32 = |_k| Ok(1);
     fn SeTokenIsRestricted(_token: u64) -> u8 = |_k| Ok(0);
+    fn SeTokenIsWriteRestricted(_token: u64) -> u8 = |_k| Ok(0);
     fn ZwOpenProcessToken(process: u64, access: u32, token: Handle) -> NtStatus
         = |k| k.zw_open_process_token(process, access, token);
     fn ZwOpenProcessTokenEx(process: u64, access: u32, _attributes: u32, token: Handle) -> NtStatus

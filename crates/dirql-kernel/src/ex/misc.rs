@@ -15,6 +15,9 @@ const FEATURES: [u32; 9] = [2, 3, 6, 8, 9, 10, 12, 13, 14];
 /// 100 ns units of the default timer resolution: 15.625 ms.
 const TIMER_RESOLUTION: u32 = 156_250;
 
+/// The numbers up to here are those of privileges and of the system's own sessions.
+const FIRST_LUID: u64 = 1000;
+
 impl Kernel {
     /// `BOOLEAN ExIsProcessorFeaturePresent(ULONG)`
     ///
@@ -89,6 +92,36 @@ impl Kernel {
         system: DriverPtr<u64>,
     ) -> Ddi<()> {
         self.ex_system_time_to_local_time(local, system)
+    }
+
+    /// `VOID ExQueryTimerResolution(PULONG MaximumTime, PULONG MinimumTime, PULONG CurrentTime)`: in
+    /// 100 ns units; the resolution never changes.
+    ///
+    /// - IRQL: at or below APC_LEVEL.
+    /// - Source: WDK reference, wdm.ExQueryTimerResolution.
+    ///
+    /// # Errors
+    /// An argument that is not memory.
+    pub fn ex_query_timer_resolution(&self, results: [DriverPtr<u32>; 3]) -> Ddi<()> {
+        for result in results {
+            self.write(result, TIMER_RESOLUTION)?;
+        }
+        Ok(())
+    }
+
+    /// `NTSTATUS ZwAllocateLocallyUniqueId(PLUID)`
+    ///
+    /// - IRQL: PASSIVE_LEVEL.
+    /// - Returns: a number that nobody else gets until the system starts again.
+    /// - Source: WDK reference, ntifs.ZwAllocateLocallyUniqueId.
+    ///
+    /// # Errors
+    /// The result is not memory.
+    pub fn zw_allocate_locally_unique_id(&self, result: DriverPtr<u64>) -> Ddi<NtStatus> {
+        let count = self.ex.luids.get() + 1;
+        self.ex.luids.set(count);
+        self.write(result, FIRST_LUID + count)?;
+        Ok(NtStatus::SUCCESS)
     }
 
     /// `ULONG ExSetTimerResolution(ULONG Desired, BOOLEAN Set)`
@@ -202,5 +235,21 @@ mod tests {
                 "{feature}"
             );
         }
+    }
+
+    #[test]
+    fn local_numbers_differ_and_the_resolution_does_not() {
+        let bench = Bench::new(Config::default());
+        let (luid, time) = (
+            DriverPtr::<u64>::new(bench.variable(8)),
+            DriverPtr::<u32>::new(bench.variable(4)),
+        );
+        let next = || {
+            bench.kernel.zw_allocate_locally_unique_id(luid).unwrap();
+            bench.kernel.read(luid).unwrap()
+        };
+        assert_eq!([next(), next()], [1001, 1002]);
+        bench.kernel.ex_query_timer_resolution([time; 3]).unwrap();
+        assert_eq!(bench.kernel.read(time), Ok(TIMER_RESOLUTION));
     }
 }

@@ -35,6 +35,7 @@ pub(crate) struct Ex {
     /// Events that waits for resources use, when nobody waits.
     free_events: RefCell<alloc::vec::Vec<u64>>,
     uuids: Cell<u64>,
+    luids: Cell<u64>,
     push_locks: RefCell<push_lock::PushLocks>,
     providers: RefCell<etw::Providers>,
     /// The event of whoever waits, by run-down reference.

@@ -167,6 +167,33 @@ impl Kernel {
         }
     }
 
+    /// `BOOLEAN IoTryQueueWorkItem(PIO_WORKITEM, PIO_WORKITEM_ROUTINE_EX, WORK_QUEUE_TYPE, PVOID Context)`
+    ///
+    /// As `IoQueueWorkItemEx`, unless the item is queued already.
+    ///
+    /// - IRQL: at or below DISPATCH_LEVEL.
+    /// - Returns: FALSE if it is.
+    /// - Source: WDK reference, wdm.IoTryQueueWorkItem.
+    ///
+    /// # Errors
+    /// As [`Kernel::io_queue_work_item`].
+    pub fn io_try_queue_work_item(
+        &self,
+        item: u64,
+        routine: u64,
+        queue_type: u32,
+        context: u64,
+    ) -> Ddi<u8> {
+        let items = self.io.work.items.borrow();
+        let is_queued = items.get(&item).is_some_and(|known| known.queued.is_some());
+        drop(items);
+        if is_queued {
+            return Ok(0);
+        }
+        self.io_queue_work_item(item, routine, queue_type, context, true)?;
+        Ok(1)
+    }
+
     /// `VOID IoQueueWorkItem(PIO_WORKITEM, PIO_WORKITEM_ROUTINE, WORK_QUEUE_TYPE, PVOID Context)`
     ///
     /// Has a system thread call `routine(device, context)`; the device is kept until then.

@@ -105,6 +105,7 @@ pub(super) const ROWS: &[IrqlRule] = &[
     at_most(ids::ENTRY_LEVEL,   "WmiCompleteRequest",                           Irql::DISPATCH, "The routine's page, IRQL row"),
     at_most(ids::ENTRY_LEVEL,   "WmiFireEvent",                                 Irql::DISPATCH, "The routine's page, IRQL row"),
     at_most(ids::ENTRY_LEVEL,   "WmiSystemControl",                             Irql::PASSIVE,  "The routine's page, IRQL row"),
+    at_most(ids::ENTRY_LEVEL,   "ZwAllocateLocallyUniqueId",                 Irql::PASSIVE, "The routine's page, IRQL row"),
     at_most(ids::ENTRY_LEVEL,   "ZwAllocateVirtualMemory",                      Irql::PASSIVE,  "Rules IrqlZwPassive and IrqlIoRtlZwPassive"),
     at_most(ids::ENTRY_LEVEL,   "ZwCancelIoFile",                            Irql::PASSIVE, "The routine's page, IRQL row"),
     at_most(ids::ENTRY_LEVEL,   "ZwCancelTimer",                                Irql::PASSIVE,  "Rules IrqlZwPassive and IrqlIoRtlZwPassive"),

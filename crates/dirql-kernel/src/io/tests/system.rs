@@ -54,6 +54,28 @@ fn a_work_item_runs_on_a_system_thread_and_keeps_its_device() {
 }
 
 #[test]
+fn a_work_item_that_is_queued_is_not_queued_again_by_a_try() {
+    let bench = bench();
+    let device = device(&bench, driver(&bench, "a"), "");
+    let log = Log::default();
+    let own = log.clone();
+    let routine = bench.routine(move |_, arguments| {
+        own.add(alloc::format!("{}", arguments[1]));
+        Ok(0)
+    });
+    let kernel = &bench.kernel;
+    let item = kernel.io_allocate_work_item(device).expect("a device");
+    let queue = |context| kernel.io_try_queue_work_item(item, routine, DELAYED, context);
+    assert_eq!([queue(1), queue(2)], [Ok(1), Ok(0)]);
+    kernel.run_until_idle();
+    assert_eq!(queue(3), Ok(1));
+    kernel.run_until_idle();
+    assert_eq!(log.take(), ["1", "3"]);
+    kernel.io_free_work_item(item).expect("it is not queued");
+    assert!(bench.rules().is_empty());
+}
+
+#[test]
 fn a_work_item_can_be_freed_by_its_own_routine() {
     let bench = bench();
     let device = device(&bench, driver(&bench, "a"), "");
