@@ -405,6 +405,15 @@ fn leave(kernel: &Kernel, site: CallSite, stop: Stop) {
     }
 }
 
+/// What a reader may not know of a module of which nothing is implemented.
+fn whose(module: &str) -> &'static str {
+    if module.eq_ignore_ascii_case("wdfldr.sys") {
+        "; it belongs to the Kernel-Mode Driver Framework, which is not there"
+    } else {
+        ""
+    }
+}
+
 /// What the stub of an import leads to that nothing implements: the run ends, because
 /// whatever we returned would be made up.
 pub(crate) extern "win64" fn missing(number: u32) -> u64 {
@@ -413,8 +422,11 @@ pub(crate) extern "win64" fn missing(number: u32) -> u64 {
     let kernel = run::current_kernel();
     let message = match platform.missing_import(number) {
         Some(import) => format!(
-            "{} called {}!{}, which is not implemented",
-            import.importer, import.module, import.name
+            "{} called {}!{}, which is not implemented{}",
+            import.importer,
+            import.module,
+            import.name,
+            whose(&import.module)
         ),
         None => format!("a driver called stub {number}, which no import is bound to"),
     };
@@ -431,6 +443,12 @@ pub(crate) extern "win64" fn missing(number: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_module_of_the_driver_framework_is_told_as_that() {
+        assert!(whose("WDFLDR.SYS").contains("Kernel-Mode Driver Framework"));
+        assert_eq!(whose("ndis.sys"), "");
+    }
 
     #[test]
     fn no_two_exports_have_one_name() {
