@@ -165,6 +165,22 @@ struct Word {
     windows: Vec<Window>,
 }
 
+impl Word {
+    /// Whether what a window reads is what its own instruction has written in a turn of a loop before.
+    /// That is no test of what others may have written: the next turn may be about something that they
+    /// have handed over meanwhile.
+    fn is_turn_of_loop(&self, window: &Window) -> bool {
+        let (read, write) = (&window.read, &window.write);
+        let own = self.writes.iter().map(|(own, _)| own).filter(|own| {
+            own.actor == write.actor
+                && own.activation == write.activation
+                && own.number < read.number
+        });
+        let last = own.max_by_key(|own| own.number);
+        last.is_some_and(|last| last.place.address == write.place.address)
+    }
+}
+
 /// What one call has done so far.
 #[derive(Debug, Default)]
 struct Recent {
@@ -280,9 +296,11 @@ impl History {
             }
         }
         if let Some(window) = &window {
+            let handed_over = !reads && word.is_turn_of_loop(window);
             for (other, tested) in word.writes.iter().filter(|other| others(other.0.actor)) {
                 if other.overlaps(access)
                     && !other.is_before(&window.read)
+                    && !(handed_over && other.is_before(access))
                     && !window.is_kept_by_level(other, self.processors)
                 {
                     self.conflicts.push(between(window, other, *tested));

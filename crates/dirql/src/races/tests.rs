@@ -335,6 +335,33 @@ fn queueing_comes_before_the_dpc() {
     assert_eq!(run.found().len(), 1);
 }
 
+/// A slot is filled and looked at; another thread ends and frees it under a lock; the next turn takes
+/// it under that lock and fills it again.
+#[test]
+fn what_a_loop_has_written_before_is_not_tested_by_reading_it() {
+    let run = |reads_first: bool, lock: bool| {
+        let mut run = Run::new();
+        if reads_first {
+            run.set(ONE);
+        } else {
+            run.setting = true;
+            run.access(ONE, 3, DATA, "w").access(ONE, 0, DATA, "r");
+        }
+        run.locked(TWO, LOCK, |run| {
+            run.access(TWO, 0, DATA, "r").access(TWO, 3 + 6, DATA, "w")
+        });
+        if lock {
+            run.locked(ONE, LOCK, |run| run);
+        }
+        run.access(ONE, 3, DATA, "w");
+        run.found().len()
+    };
+    assert_eq!(run(false, true), 0);
+    // Nobody has handed it over, or it was tested before.
+    assert_ne!(run(false, false), 0);
+    assert_ne!(run(true, true), 0);
+}
+
 #[test]
 fn two_that_test_and_set_can_both_have_tested() {
     assert_eq!(
