@@ -298,9 +298,10 @@ impl History {
         if let Some(window) = &window {
             let handed_over = !reads && word.is_turn_of_loop(window);
             for (other, tested) in word.writes.iter().filter(|other| others(other.0.actor)) {
-                if other.overlaps(access)
+                let taken_over = handed_over && other.is_before(access);
+                if !taken_over
+                    && other.overlaps(access)
                     && !other.is_before(&window.read)
-                    && !(handed_over && other.is_before(access))
                     && !window.is_kept_by_level(other, self.processors)
                 {
                     self.conflicts.push(between(window, other, *tested));
