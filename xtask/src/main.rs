@@ -45,7 +45,7 @@ Usage: cargo xtask COMMAND
   pages [--check]     writes the book's pages of rules, models and the contract; with --check only compares
   picture             takes the picture of a timeline that the README shows
   zoo                 measures what each strategy finds of the zoo, and prints a table
-  zoo --audit         the same of audits; fails if nothing is found in a driver, or something in a twin
+  zoo --audit         the same of audits; fails if a rule or a function is not the planted one, or a twin is not clean
   zoo --replays       has each finding of the zoo shown 100 times from its string, by a process each
   fuzz [TARGET [SECONDS]]
                       fuzzes one of the entry functions of dirql-fuzz with libFuzzer: connect for 60 s
