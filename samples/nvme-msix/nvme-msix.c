@@ -431,7 +431,9 @@ static VOID NTAPI NvListReady(PDEVICE_OBJECT DeviceObject, PIRP Irp, PSCATTER_GA
 
     UNREFERENCED_PARAMETER(DeviceObject);
     UNREFERENCED_PARAMETER(Irp);
+    KeAcquireSpinLockAtDpcLevel(&slot->Nv->Lock);
     slot->List = List;
+    KeReleaseSpinLockFromDpcLevel(&slot->Nv->Lock);
     RtlZeroMemory(&command, sizeof(command));
     command.Dword0 = (stack->MajorFunction == IRP_MJ_READ ? NV_READ : NV_WRITE) | (ULONG)slot->Number << 16;
     command.Namespace = 1;
