@@ -279,6 +279,20 @@ fn a_port_client_bears_an_interrupt_before_it_knows_that_it_is_connected() {
     assert_ne!(calls, 0, "no interrupt came between");
 }
 
+/// The scenario frees the port that it has asked for, whether or not it got it.
+#[test]
+fn what_a_scenario_does_itself_is_not_held_against_a_driver() {
+    let image = "samples/parport-reader/parport-reader.sys";
+    let mut cancelled = 0;
+    for step in 248..256 {
+        let trial = format!("cancelled={step}");
+        let (out, code) = dirql(&["audit", image, "--trial", &trial]);
+        assert_eq!(code, Some(0), "{trial}: {out}");
+        cancelled += usize::from(out.contains("STATUS_CANCELLED"));
+    }
+    assert_ne!(cancelled, 0, "no request was under way");
+}
+
 /// What goes wrong between two calls of a start is found although there are thousands of steps
 /// behind it, which are most of those that could be tried.
 #[test]

@@ -309,7 +309,7 @@ impl Audit {
             Some(order) => plan.replay(order, progress, sink)?,
             None => plan.play(progress, sink)?,
         };
-        report.excuse(trial.excused(self.has_liars()));
+        self.excuse(&mut report, trial);
         Ok(report)
     }
 
@@ -321,12 +321,18 @@ impl Audit {
         let places = Rc::<Places>::default();
         let plan = self.plan(trial).noting(places.clone());
         let mut report = plan.play(None, None)?;
-        report.excuse(trial.excused(self.has_liars()));
+        self.excuse(&mut report, trial);
         let facts = RunFacts {
             worth: places.steps(),
             ..RunFacts::of(&report)
         };
         Ok((report, facts))
+    }
+
+    /// Leaves out what is no fault of the driver's in a trial.
+    fn excuse(&self, report: &mut Report, trial: &Trial) {
+        report.excuse(trial.excused(self.has_liars()));
+        report.excuse_scenario(trial.excused_of_scenario());
     }
 
     /// Where the order of a trial differs from what happens by itself, in words.

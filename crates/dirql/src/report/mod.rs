@@ -18,6 +18,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use dirql_kernel::WindowsVersion;
+use dirql_rules::RuleId;
 use serde::{Deserialize, Serialize};
 
 pub use finding::{BugCheckReport, EarlierReport, FindingReport, FrameReport, PlaceReport};
@@ -257,9 +258,21 @@ impl Report {
     }
 
     /// Leaves out what these rules have found, and judges anew.
-    pub(crate) fn excuse(&mut self, rules: &[dirql_rules::RuleId]) {
-        let excused =
-            |finding: &FindingReport| rules.iter().any(|rule| rule.to_string() == finding.rule);
+    pub(crate) fn excuse(&mut self, rules: &[RuleId]) {
+        self.leave_out(rules, |_| true);
+    }
+
+    /// As [`Self::excuse`], but only of what no driver did: the scenario itself.
+    pub(crate) fn excuse_scenario(&mut self, rules: &[RuleId]) {
+        self.leave_out(rules, |finding| {
+            finding.place.code.is_none() && finding.place.ddi.is_none()
+        });
+    }
+
+    fn leave_out(&mut self, rules: &[RuleId], which: impl Fn(&FindingReport) -> bool) {
+        let excused = |finding: &FindingReport| {
+            rules.iter().any(|rule| rule.to_string() == finding.rule) && which(finding)
+        };
         self.findings.retain(|finding| !excused(finding));
         if self.verdict == Verdict::Findings && self.counts().0 == 0 {
             self.verdict = Verdict::Clean;
