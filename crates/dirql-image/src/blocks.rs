@@ -4,7 +4,7 @@
 //! Functions are those with unwind data, and those that something leads to: the entry point,
 //! exports, symbols, calls, addresses that code or relocated data hold. A function with unwind
 //! data is read from its start to its end; one without is read as far as its branches and the
-//! [jump tables](crate::jump_table) of compilers lead.
+//! jump tables of compilers lead.
 //!
 //! A call does not end a block. Left out: what only fills up (`nop`, `int3`), also in front of a
 //! block, where it makes a jump's target round; jump tables between instructions; and functions
