@@ -83,9 +83,16 @@ impl Bounded {
         self
     }
 
-    fn may_begin_at(&self, point: u32) -> bool {
-        let at = self.first_at.as_ref();
-        at.is_none_or(|points| points.contains(&point))
+    /// Has nobody leave the run without deviations at other points: with one option there is nothing
+    /// to choose.
+    fn leave_out(&mut self, options: &mut [u16]) {
+        let Some(points) = &self.first_at else { return };
+        for (point, options) in (0..).zip(options) {
+            if !points.contains(&point) {
+                self.left_out += u64::from(*options) - 1;
+                *options = 1;
+            }
+        }
     }
 
     /// The deviations of the next run.
@@ -128,9 +135,7 @@ impl Bounded {
                         point: self.point,
                         option: self.option,
                     };
-                    if parent.deviations.is_empty()
-                        && !(self.may_begin_at(self.point) && self.is_mine(deviation))
-                    {
+                    if parent.deviations.is_empty() && !self.is_mine(deviation) {
                         continue;
                     }
                     let mut next = parent.deviations.clone();
@@ -181,16 +186,12 @@ impl Strategy for Bounded {
         if !is_root || self.shard.is_none_or(|(part, _)| part == 0) {
             self.runs += 1;
         }
-        let parent = Parent {
+        let mut parent = Parent {
             deviations: std::mem::take(&mut self.current),
             options: run.options.clone(),
         };
         if is_root {
-            let points = (0..).zip(&parent.options);
-            self.left_out = points
-                .filter(|(point, _)| !self.may_begin_at(*point))
-                .map(|(_, options)| u64::from(*options) - 1)
-                .sum();
+            self.leave_out(&mut parent.options);
             self.parents = vec![parent];
             self.parent = 0;
             self.point = 0;
@@ -210,11 +211,8 @@ impl Strategy for Bounded {
 
     fn coverage(&self) -> Coverage {
         let of = |parent: &Parent, from: u32| {
-            let is_root = parent.deviations.is_empty();
-            let rest = (0..).zip(&parent.options).skip(from as usize);
-            rest.filter(|(point, _)| !is_root || self.may_begin_at(*point))
-                .map(|(_, options)| u64::from(*options) - 1)
-                .sum::<u64>()
+            let rest = parent.options.iter().skip(from as usize);
+            rest.map(|options| u64::from(*options) - 1).sum::<u64>()
         };
         let mut left: u64 = self
             .parents
@@ -223,11 +221,7 @@ impl Strategy for Bounded {
             .map(|parent| of(parent, parent.first()))
             .sum();
         if let Some(parent) = self.parents.get(self.parent) {
-            let tried = match self.may_begin_at(self.point) || !parent.deviations.is_empty() {
-                true => u64::from(self.option),
-                false => 0,
-            };
-            left += of(parent, self.point).saturating_sub(tried);
+            left += of(parent, self.point).saturating_sub(u64::from(self.option));
         }
         if self.depth < self.most {
             left += self
