@@ -193,14 +193,14 @@ impl Kernel {
                 )?;
             }
         }
-        let entry = self.entry();
-        let result = match (body(self), refused) {
-            (Ok(result), _) => result,
-            (Err(stop), Some(refused)) => {
+        let entry = self.config().keep_going.then(|| self.entry());
+        let result = match (body(self), refused, entry) {
+            (Ok(result), ..) => result,
+            (Err(stop), Some(refused), Some(entry)) => {
                 self.outlive_refusal(name, entry, stop)?;
                 refused
             }
-            (Err(stop), None) => return Err(stop),
+            (Err(stop), ..) => return Err(stop),
         };
         self.report.ddi_is_done(name);
         if self.report.is_recording() {

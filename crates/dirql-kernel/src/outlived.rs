@@ -58,7 +58,7 @@ impl Kernel {
     /// `stop`, or the end of the run.
     #[cold]
     pub(crate) fn outlive_refusal(&self, name: &str, entry: Entry, stop: Stop) -> Ddi<()> {
-        if !self.config().keep_going || self.has_ended() || self.entry() != entry {
+        if self.has_ended() || self.entry() != entry {
             return Err(stop);
         }
         match stop {
