@@ -267,14 +267,32 @@ impl Kernel {
         from: u64,
         bytes: u32,
     ) -> Ddi<NtStatus> {
-        let count = bytes.min(max_bytes / 2);
+        self.widen(
+            (to, max_bytes),
+            written,
+            (from, bytes),
+            code_page::to_unicode,
+        )?;
+        Ok(NtStatus::SUCCESS)
+    }
+
+    /// Converts as many bytes of a text as fit, and tells how many bytes that has made. Whether all
+    /// fit.
+    pub(super) fn widen(
+        &self,
+        (to, room): (u64, u32),
+        written: DriverPtr<u32>,
+        (from, bytes): (u64, u32),
+        to_unicode: fn(u8) -> u16,
+    ) -> Ddi<bool> {
+        let count = bytes.min(room / 2);
         let text = self.read_bytes(from, count as usize)?;
-        let units: Vec<u16> = text.into_iter().map(code_page::to_unicode).collect();
+        let units: Vec<u16> = text.into_iter().map(to_unicode).collect();
         self.write_units(to, &units, Width::Wide)?;
         if !written.is_null() {
             self.write(written, 2 * count)?;
         }
-        Ok(NtStatus::SUCCESS)
+        Ok(count == bytes)
     }
 
     /// `NTSTATUS RtlMultiByteToUnicodeSize(PULONG, const CHAR*, ULONG Bytes)`
@@ -308,17 +326,35 @@ impl Kernel {
         from: u64,
         bytes: u32,
     ) -> Ddi<NtStatus> {
-        let count = (bytes / 2).min(max_bytes);
+        self.narrow(
+            (to, max_bytes),
+            written,
+            (from, bytes),
+            code_page::from_unicode,
+        )?;
+        Ok(NtStatus::SUCCESS)
+    }
+
+    /// Converts as many units of a text as fit, and tells how many bytes that has made. Whether all
+    /// fit.
+    pub(super) fn narrow(
+        &self,
+        (to, room): (u64, u32),
+        written: DriverPtr<u32>,
+        (from, bytes): (u64, u32),
+        from_unicode: fn(u16) -> u8,
+    ) -> Ddi<bool> {
+        let count = (bytes / 2).min(room);
         let text = self.read_bytes(from, 2 * count as usize)?;
-        let pairs = text
+        let units = text
             .chunks_exact(2)
             .map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
-        let bytes: Vec<u8> = pairs.map(code_page::from_unicode).collect();
-        self.write_bytes(to, &bytes)?;
+        let converted: Vec<u8> = units.map(from_unicode).collect();
+        self.write_bytes(to, &converted)?;
         if !written.is_null() {
             self.write(written, count)?;
         }
-        Ok(NtStatus::SUCCESS)
+        Ok(count == bytes / 2)
     }
 
     /// `NTSTATUS RtlUnicodeToMultiByteSize(PULONG, PCWCH, ULONG Bytes)`

@@ -48,6 +48,14 @@ fn from_unicode(unit: u16) -> u8 {
     }
 }
 
+const fn overflow_unless(all_fits: bool) -> NtStatus {
+    if all_fits {
+        NtStatus::SUCCESS
+    } else {
+        NtStatus::BUFFER_OVERFLOW
+    }
+}
+
 impl Kernel {
     /// `NTSTATUS RtlOemStringToUnicodeString(PUNICODE_STRING To, PCOEM_STRING From, BOOLEAN Allocate)`
     ///
@@ -115,11 +123,8 @@ impl Kernel {
         from: u64,
         bytes: u32,
     ) -> Ddi<NtStatus> {
-        let count = bytes.min(max_bytes / 2);
-        let text = self.read_bytes(from, count as usize)?;
-        let units: Vec<u16> = text.into_iter().map(to_unicode).collect();
-        self.write_units(to, &units, Width::Wide)?;
-        self.tell_converted(written, 2 * count, count < bytes)
+        let all = self.widen((to, max_bytes), written, (from, bytes), to_unicode)?;
+        Ok(overflow_unless(all))
     }
 
     /// `NTSTATUS RtlUnicodeToOemN(PCHAR To, ULONG MaxBytes, PULONG Written, PCWCH From, ULONG Bytes)`
@@ -140,25 +145,8 @@ impl Kernel {
         from: u64,
         bytes: u32,
     ) -> Ddi<NtStatus> {
-        let count = (bytes / 2).min(max_bytes);
-        let text = self.read_bytes(from, 2 * count as usize)?;
-        let pairs = text.chunks_exact(2);
-        let bytes_of_text: Vec<u8> = pairs
-            .map(|pair| from_unicode(u16::from_le_bytes([pair[0], pair[1]])))
-            .collect();
-        self.write_bytes(to, &bytes_of_text)?;
-        self.tell_converted(written, count, count < bytes / 2)
-    }
-
-    fn tell_converted(&self, written: DriverPtr<u32>, bytes: u32, cut: bool) -> Ddi<NtStatus> {
-        if !written.is_null() {
-            self.write(written, bytes)?;
-        }
-        Ok(if cut {
-            NtStatus::BUFFER_OVERFLOW
-        } else {
-            NtStatus::SUCCESS
-        })
+        let all = self.narrow((to, max_bytes), written, (from, bytes), from_unicode)?;
+        Ok(overflow_unless(all))
     }
 
     /// `BOOLEAN RtlIsValidOemCharacter(PWCHAR)`
