@@ -57,8 +57,8 @@ exports! {
     fn ZwDeviceIoControlFile(
         handle: u64, event: u64, apc: u64, _context: u64, block: Block, code: u32,
         input: u64, input_length: u32, output: u64, output_length: u32,
-    ) -> NtStatus = |k| k.zw_device_io_control_file(
-        handle, completion(event, apc, block), code, (input, input_length), (output, output_length),
+    ) -> NtStatus = |k| k.zw_control_file(
+        handle, major::IRP_MJ_DEVICE_CONTROL, completion(event, apc, block), code, (input, input_length), (output, output_length),
     );
     fn ZwQueryInformationFile(handle: u64, block: Block, buffer: u64, length: u32, class: u32) -> NtStatus
         = |k| k.zw_information_file(handle, false, block, (buffer, length), class);
@@ -68,8 +68,8 @@ exports! {
     fn ZwFsControlFile(
         handle: u64, event: u64, apc: u64, _context: u64, block: Block, code: u32,
         input: u64, input_length: u32, output: u64, output_length: u32,
-    ) -> NtStatus = |k| k.zw_fs_control_file(
-        handle, completion(event, apc, block), code, (input, input_length), (output, output_length),
+    ) -> NtStatus = |k| k.zw_control_file(
+        handle, major::IRP_MJ_FILE_SYSTEM_CONTROL, completion(event, apc, block), code, (input, input_length), (output, output_length),
     );
     fn ZwQueryVolumeInformationFile(handle: u64, block: Block, buffer: u64, length: u32, class: u32) -> NtStatus
         = |k| k.zw_query_volume_information_file(handle, block, (buffer, length), class);

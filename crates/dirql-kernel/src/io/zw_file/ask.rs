@@ -2,7 +2,7 @@
 //!
 //! Not modelled: waiting for changes of a directory, quotas, extended attributes, locks.
 //!
-//! Source: WDK reference, ntifs.ZwFsControlFile, ntifs.ZwQueryVolumeInformationFile,
+//! Source: WDK reference, ntifs.ZwQueryVolumeInformationFile,
 //! ntifs.ZwQueryDirectoryFile, wdm.ZwDeleteFile, wdm.ZwQueryFullAttributesFile.
 
 use dirql_abi::NtStatus;
@@ -55,32 +55,6 @@ pub struct DirectoryRequest {
 }
 
 impl Kernel {
-    /// `NTSTATUS ZwFsControlFile(HANDLE, HANDLE Event, PIO_APC_ROUTINE, PVOID ApcContext,
-    /// PIO_STATUS_BLOCK, ULONG FsControlCode, PVOID InputBuffer, ULONG, PVOID OutputBuffer, ULONG)`
-    ///
-    /// - IRQL: PASSIVE_LEVEL.
-    /// - Returns: the request's status; the file system of drive C: has no control codes.
-    /// - Findings: DQ0002 with an APC routine.
-    /// - Source: WDK reference, ntifs.ZwFsControlFile.
-    ///
-    /// # Errors
-    /// An argument that is not memory.
-    pub fn zw_fs_control_file(
-        &self,
-        handle: u64,
-        completion: Completion,
-        code: u32,
-        input: (u64, u32),
-        output: (u64, u32),
-    ) -> Ddi<NtStatus> {
-        let file = match self.file_of_handle(handle) {
-            Ok(file) => file,
-            Err(status) => return Ok(status),
-        };
-        let outcome = self.control(file, major::IRP_MJ_FILE_SYSTEM_CONTROL, code, input, output)?;
-        self.complete_call(completion, &outcome)
-    }
-
     /// `NTSTATUS ZwQueryVolumeInformationFile(HANDLE, PIO_STATUS_BLOCK, PVOID FsInformation, ULONG
     /// Length, FS_INFORMATION_CLASS)`
     ///

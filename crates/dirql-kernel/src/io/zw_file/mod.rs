@@ -223,18 +223,21 @@ impl Kernel {
     }
 
     /// `NTSTATUS ZwDeviceIoControlFile(HANDLE, HANDLE Event, PIO_APC_ROUTINE, PVOID ApcContext,
-    /// PIO_STATUS_BLOCK, ULONG IoControlCode, PVOID InputBuffer, ULONG, PVOID OutputBuffer, ULONG)`
+    /// PIO_STATUS_BLOCK, ULONG IoControlCode, PVOID InputBuffer, ULONG, PVOID OutputBuffer, ULONG)`,
+    /// and `ZwFsControlFile` with the same arguments, whose `function` is
+    /// `IRP_MJ_FILE_SYSTEM_CONTROL`
     ///
     /// - IRQL: PASSIVE_LEVEL.
-    /// - Returns: the request's status.
+    /// - Returns: the request's status; the file system of drive C: has no control codes.
     /// - Findings: DQ0002 with an APC routine.
-    /// - Source: WDK reference, ntifs.ZwDeviceIoControlFile.
+    /// - Source: WDK reference, ntifs.ZwDeviceIoControlFile, ntifs.ZwFsControlFile.
     ///
     /// # Errors
     /// An argument that is not memory.
-    pub fn zw_device_io_control_file(
+    pub fn zw_control_file(
         &self,
         handle: u64,
+        function: u8,
         completion: Completion,
         code: u32,
         input: (u64, u32),
@@ -244,7 +247,7 @@ impl Kernel {
             Ok(file) => file,
             Err(status) => return Ok(status),
         };
-        let outcome = self.control(file, major::IRP_MJ_DEVICE_CONTROL, code, input, output)?;
+        let outcome = self.control(file, function, code, input, output)?;
         self.complete_call(completion, &outcome)
     }
 

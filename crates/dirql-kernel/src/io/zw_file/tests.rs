@@ -371,8 +371,14 @@ fn the_drive_is_described_and_has_no_control_codes() {
         assert_eq!(kernel.read(DriverPtr::<u32>::new(variables.buffer)), Ok(8));
         assert_eq!(ask(3, 24), Ok(NtStatus::SUCCESS));
         assert_eq!(ask(99, 24), Ok(NtStatus::INVALID_INFO_CLASS));
-        let control =
-            kernel.zw_fs_control_file(handle, completion(variables), 0x9_0028, (0, 0), (0, 0));
+        let control = kernel.zw_control_file(
+            handle,
+            major::IRP_MJ_FILE_SYSTEM_CONTROL,
+            completion(variables),
+            0x9_0028,
+            (0, 0),
+            (0, 0),
+        );
         assert_eq!(control, Ok(NtStatus::INVALID_DEVICE_REQUEST));
         let cancel = kernel.zw_cancel_io_file(handle, variables.block);
         assert_eq!(cancel, Ok(NtStatus::SUCCESS));
