@@ -137,7 +137,6 @@ impl Intruder for Actor {
         };
         if self.kind == ActKind::Cancelled {
             cancel(kernel, tells_at_once(self.step));
-            return u64::MAX;
         }
         // Looked at first: what follows may look at the devices, too.
         let devices: Vec<(String, DeviceId)> = state
@@ -159,6 +158,7 @@ impl Intruder for Actor {
                     kernel.assert_shared_lines(device);
                 }
                 ActKind::Input => use_it(kernel, device),
+                // It is not done to devices.
                 ActKind::Cancelled => {}
                 ActKind::Pulled => state.pull(kernel, &name, device, tells_at_once(self.step)),
             }

@@ -269,25 +269,21 @@ impl Battery {
         count: impl Fn(&RunFacts) -> u64,
         trial: impl Fn(u64) -> Trial,
     ) -> Group {
-        self.picked(title, count, |_| None, trial)
+        static NOTHING_KNOWN: Worth = Worth::NOTHING_KNOWN;
+        self.picked(title, count, |_| &NOTHING_KNOWN, trial)
     }
 
     /// A trial for each step of a run, from each base; if there are too many, for those that are
     /// worth most.
     fn each_step(&self, title: &'static str, trial: impl Fn(u64) -> Trial) -> Group {
-        self.picked(
-            title,
-            |facts| facts.steps,
-            |facts| Some(&facts.worth),
-            trial,
-        )
+        self.picked(title, |facts| facts.steps, |facts| &facts.worth, trial)
     }
 
     fn picked(
         &self,
         title: &'static str,
         count: impl Fn(&RunFacts) -> u64,
-        worth: impl Fn(&RunFacts) -> Option<&Worth>,
+        worth: impl Fn(&RunFacts) -> &Worth,
         trial: impl Fn(u64) -> Trial,
     ) -> Group {
         let bases = self.bases.len().max(1) as u64;
@@ -297,11 +293,7 @@ impl Battery {
             let count = count(facts);
             of += count;
             let most = self.effort.fitting(facts.steps * bases, 1);
-            let numbers = match worth(facts) {
-                Some(worth) => worth.pick(count, most),
-                None => Worth::default().pick(count, most),
-            };
-            let trials = numbers.into_iter().map(&trial);
+            let trials = worth(facts).pick(count, most).into_iter().map(&trial);
             cases.extend(trials.map(|trial| Case::Run(self.from(*life, trial))));
         }
         Group {

@@ -25,6 +25,9 @@ const SPREAD: u64 = 4;
 pub struct Worth(Vec<Vec<u64>>);
 
 impl Worth {
+    /// Every moment is worth the same.
+    pub(crate) const NOTHING_KNOWN: Self = Self(Vec::new());
+
     fn add(&mut self, rank: usize, number: u64) {
         if self.0.len() <= rank {
             self.0.resize_with(rank + 1, Vec::new);
