@@ -1,8 +1,8 @@
 //! `dirql audit` on every sample and every driver of the zoo: nothing is found where nothing is
 //! wrong, and what was planted is found.
-//!
-//! Small budgets here, so that it is cheap; `DIRQL_AUDIT=usual` (or `quick`) tries as much as a
-//! user does.
+
+#[path = "support/effort.rs"]
+mod effort;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,20 +11,10 @@ use dirql::WindowsVersion;
 use dirql::audit::{Audit, Case, Effort, Facts, Trial, battery};
 use dirql::scenario::Scenario;
 
-/// Runs when nothing else is asked for.
-const RUNS: &str = "24";
+use effort::effort;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-/// What `DIRQL_AUDIT` asks for, as arguments.
-fn effort() -> Vec<String> {
-    match std::env::var("DIRQL_AUDIT").as_deref() {
-        Ok("usual") => Vec::new(),
-        Ok("quick") => vec!["--quick".into()],
-        _ => vec!["--budget".into(), RUNS.into()],
-    }
 }
 
 fn dirql(arguments: &[&str]) -> (String, Option<i32>) {

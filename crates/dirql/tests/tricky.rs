@@ -1,30 +1,19 @@
 //! Drivers that are right although they look as if they were not (`tests/tricky`): nothing is found,
 //! in a run, in every order with one switch, whatever is watched, and in an audit.
-//!
-//! Few runs here, so that it is cheap; `DIRQL_AUDIT=usual` (or `quick`) audits as much as a user does.
+
+#[path = "support/effort.rs"]
+mod effort;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use effort::effort;
+
 /// Orders, of those in which contexts meet between accesses to memory, that are tried.
 const ORDERS: &str = "150";
 
-/// Runs of an audit when nothing else is asked for.
-const RUNS: &str = "24";
-
 /// Those that are right above another driver.
 const FILTERS: &[&str] = &["held-back"];
-
-/// What `DIRQL_AUDIT` asks for.
-fn audit() -> Vec<String> {
-    let mut all = vec![String::from("audit")];
-    match std::env::var("DIRQL_AUDIT").as_deref() {
-        Ok("usual") => {}
-        Ok("quick") => all.push("--quick".into()),
-        _ => all.extend(["--budget".into(), RUNS.into()]),
-    }
-    all
-}
 
 fn drivers() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tricky")
@@ -83,8 +72,9 @@ fn scenario(name: &str, processors: u16, answer: &str) -> PathBuf {
 fn check(name: &str, processors: u16, answer: &str) {
     let scenario = scenario(name, processors, answer);
     let number = processors.to_string();
-    let audit = audit();
-    let audit: Vec<&str> = audit.iter().map(String::as_str).collect();
+    let effort = effort();
+    let effort = effort.iter().map(String::as_str);
+    let audit: Vec<&str> = ["audit"].into_iter().chain(effort).collect();
     let commands: [&[&str]; 4] = [
         &["run"],
         &["explore", "--preemptions", "1", "--processors", &number],
