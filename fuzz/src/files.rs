@@ -1,12 +1,16 @@
 //! Files that people give us.
 
 use dirql::Schedule;
-use dirql::report::{Detail, Report, Results, sarif, write_github, write_junit, write_report};
+use dirql::report::{
+    Detail, Report, Results, SearchResult, sarif, write_github, write_junit, write_report,
+};
 use dirql::scenario::Scenario;
 use dirql_image::Image;
 use dirql_image::inf::{Inf, ProductType, Target};
 use dirql_image::symbols::Symbols;
 use dirql_image::unwind::Registers;
+use dirql_trace::page::{Page, Run};
+use dirql_trace::{Timeline, staircase};
 
 /// A driver file: it is refused, or it can be laid out, bound, and asked about every part.
 pub fn image(bytes: &[u8]) {
@@ -95,7 +99,53 @@ pub fn report(bytes: &[u8]) {
     for detail in [Detail::Quiet, Detail::Summary, Detail::Everything] {
         write_report(&mut out, &report, detail).expect("memory can be written to");
     }
-    write_junit(&mut out, &results).expect("memory can be written to");
-    write_github(&mut out, &results).expect("memory can be written to");
-    assert_eq!(sarif(&results), sarif(&results));
+    write_forms(&results);
+}
+
+/// The forms for other programs.
+fn write_forms(results: &Results<'_>) {
+    let mut out = Vec::new();
+    write_junit(&mut out, results).expect("memory can be written to");
+    write_github(&mut out, results).expect("memory can be written to");
+    assert_eq!(sarif(results), sarif(results));
+}
+
+/// The result of a search, as files are given to `dirql merge`: it is refused, or it can be joined
+/// with others and written in every form.
+pub fn search_result(bytes: &[u8]) {
+    let Ok(result) = SearchResult::from_json(bytes) else {
+        return;
+    };
+    assert!(result.clone().join(result.clone()).is_err() || result.shards.1.is_empty());
+    let mut rest = result.clone();
+    rest.shards.1 = (1..=result.shards.0.min(8))
+        .filter(|shard| !result.shards.1.contains(shard))
+        .collect();
+    let mut whole = result.join(rest).expect("they have no shard in common");
+    whole.judge();
+    let mut out = Vec::new();
+    for detail in [Detail::Quiet, Detail::Summary, Detail::Everything] {
+        whole
+            .write(&mut out, detail)
+            .expect("memory can be written to");
+    }
+    write_forms(&whole.results());
+}
+
+/// A trace, as files are given to `dirql report`: it is refused, or it can be drawn and put on a
+/// page.
+pub fn trace(bytes: &[u8]) {
+    let Ok(trace) = dirql_trace::read(bytes) else {
+        return;
+    };
+    let mut out = Vec::new();
+    staircase::draw_trace(&mut out, &trace, 80).expect("memory can be written to");
+    let page = Page {
+        runs: vec![Run {
+            timeline: Timeline::of_trace(&trace),
+            ..Run::default()
+        }],
+        ..Page::default()
+    };
+    page.write(&mut out).expect("memory can be written to");
 }

@@ -14,7 +14,7 @@ mod input;
 
 pub use chips::{device, io_apic, local_apic, pic};
 pub use connect::{connect, connect_seeds};
-pub use files::{image, inf, report, scenario, schedule};
+pub use files::{image, inf, report, scenario, schedule, search_result, trace};
 
 /// A part that is fuzzed.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +37,8 @@ pub const TARGETS: &[Target] = &[
     target("report", report),
     target("scenario", scenario),
     target("schedule", schedule),
+    target("search_result", search_result),
+    target("trace", trace),
 ];
 
 const fn target(name: &'static str, run: fn(&[u8])) -> Target {

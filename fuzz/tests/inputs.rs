@@ -38,6 +38,18 @@ fn samples(extension: &str) -> Vec<Vec<u8>> {
     paths.iter().map(read).collect()
 }
 
+/// What libFuzzer begins with.
+fn seeds(target: &str) -> Vec<Vec<u8>> {
+    let directory = repository().join("fuzz/seeds").join(target);
+    let mut paths: Vec<PathBuf> = fs::read_dir(directory)
+        .expect("the seeds are here")
+        .map(|entry| entry.expect("it can be listed").path())
+        .collect();
+    paths.sort();
+    let read = |path: &PathBuf| fs::read(path).expect("it can be read");
+    paths.iter().map(read).collect()
+}
+
 /// The number in a variable of the environment.
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -148,6 +160,24 @@ fn reports() {
     let seed = seed.into_bytes();
     assert!(serde_json::from_slice::<dirql::report::Report>(&seed).is_ok());
     run(dirql_fuzz::report, &[seed], 5_000);
+}
+
+#[test]
+fn search_results() {
+    let seeds = seeds("search_result");
+    for seed in &seeds {
+        assert!(dirql::report::SearchResult::from_json(seed).is_ok());
+    }
+    run(dirql_fuzz::search_result, &seeds, 2_000);
+}
+
+#[test]
+fn traces() {
+    let seeds = seeds("trace");
+    for seed in &seeds {
+        assert!(dirql_trace::read(&seed[..]).is_ok());
+    }
+    run(dirql_fuzz::trace, &seeds, 300);
 }
 
 /// What libFuzzer begins with are the inputs that the target's own tests know to come through.

@@ -2,14 +2,14 @@
 
 mod journal;
 mod page;
+mod part;
 mod pool;
-mod result;
 pub(super) mod supervisor;
 
 use std::io::Write;
 use std::path::Path;
 
-use dirql::report::Verdict;
+use dirql::report::{SEARCH_SCHEMA, SearchResult, Verdict};
 use dirql::{Limits, Plan, Points, Strategy};
 
 use super::args::{Budget, Explore, Granularity, Merge, Preemptions, ReportFormat, StrategyName};
@@ -18,8 +18,7 @@ use super::{Exit, Failure, coverage, pictures, run, subject};
 
 use journal::Journal;
 pub(crate) use page::page;
-use result::SearchResult;
-pub(crate) use result::{Part, SCHEMA};
+pub(crate) use part::Part;
 
 /// Switches when nobody says how many: nearly every bug of this kind that was ever described needs
 /// no more.
@@ -68,50 +67,40 @@ pub(crate) fn explore(args: &Explore, out: &mut Output) -> Result<Exit, Failure>
         _ => u64::from(args.jobs),
     };
     let clock = super::clock::Clock::start(time);
-    let mut journal = open_journal(args, &plan, &strategy, &limits)?;
-    let mut plan = plan;
-    let mut before = 0;
-    let mut round = 0;
-    let mut result = loop {
-        let job = supervisor::Job {
-            plan: &plan,
-            strategy: &strategy,
-            limits: &limits,
-            clock: &clock,
-            jobs,
-            shard: args.shard.unwrap_or((0, 1)),
-            windows,
-        };
-        let (mut result, met) = supervisor::search(&job, journal.as_mut(), round, out)?;
-        result.runs += before;
-        let more = more_points(plan.points(), &met);
-        match more {
-            // What was not seen to meet before has not been tried in both orders.
-            Some(points) if result.discoveries.is_empty() && !result.limited => {
-                before = result.runs;
-                round += 1;
-                plan = plan.at(points);
-            }
-            more => {
-                result.complete &= more.is_none();
-                break result;
-            }
-        }
+    let journal = open_journal(args, &plan, &strategy, &limits)?;
+    let shard = args.shard.unwrap_or((0, 1));
+    let begin_survey = || supervisor::Survey::begin(&plan, windows);
+    // What another processor can do meanwhile; with one job it comes behind the search.
+    let beside = (shard.0 == 0 && jobs > 1).then(begin_survey).transpose()?;
+    let job = supervisor::Job {
+        plan: &plan,
+        strategy: &strategy,
+        limits: &limits,
+        clock: &clock,
+        jobs,
+        shard,
+        windows,
     };
-    if args.shard.is_none_or(|(part, _)| part == 0) {
-        let survey = supervisor::survey(&plan, windows)?;
-        result.add_part(survey);
+    let (mut searched, plan_at_points) = rounds(&job, journal, out)?;
+    if shard.0 == 0 {
+        let survey = beside.map_or_else(begin_survey, Ok)?;
+        searched.discoveries.extend(survey.end()?);
     }
+    let plan = plan_at_points;
     let (image, scenario) = plan.fingerprints();
-    result.subject = format!("{image:08x}-{scenario:08x}");
-    result.driver = args.subject.driver.display().to_string();
-    result.strategy = words(&strategy);
-    result.granularity = granularity(args.granularity).into();
-    result.processors = plan.scenario().machine.processors.unwrap_or(1);
-    result.shards = args
-        .shard
-        .map(|(part, of)| (of, vec![part + 1]))
-        .unwrap_or((1, vec![1]));
+    let mut result = SearchResult {
+        schema: SEARCH_SCHEMA.into(),
+        verdict: Verdict::NoVerdict,
+        driver: args.subject.driver.display().to_string(),
+        subject: format!("{image:08x}-{scenario:08x}"),
+        strategy: words(&strategy),
+        granularity: granularity(args.granularity).into(),
+        processors: plan.scenario().machine.processors.unwrap_or(1),
+        shards: (shard.1, vec![shard.0 + 1]),
+        tried: searched.tried,
+        discoveries: Vec::new(),
+    };
+    result.add_discoveries(searched.discoveries);
     for discovery in &mut result.discoveries {
         let name = ["replay", &discovery.schedule];
         discovery.replay = subject::command(&name, &args.subject, used.as_deref());
@@ -126,6 +115,38 @@ pub(crate) fn explore(args: &Explore, out: &mut Output) -> Result<Exit, Failure>
         out.note(&format!("wrote {}", file.display()));
     }
     Ok(exit(&result))
+}
+
+/// Searches, again with more points for as long as accesses to memory are seen to meet that were
+/// none. Also the plan with all of them.
+fn rounds(
+    first: &supervisor::Job<'_>,
+    mut journal: Option<Journal>,
+    out: &mut Output,
+) -> Result<(supervisor::Searched, Plan), Failure> {
+    let mut plan = first.plan.clone();
+    let mut before = 0;
+    let mut round = 0;
+    loop {
+        let job = supervisor::Job {
+            plan: &plan,
+            ..*first
+        };
+        let mut searched = supervisor::search(&job, journal.as_mut(), round, out)?;
+        searched.tried.runs += before;
+        match more_points(plan.points(), &searched.met) {
+            // What was not seen to meet before has not been tried in both orders.
+            Some(points) if searched.discoveries.is_empty() && !searched.tried.limited => {
+                before = searched.tried.runs;
+                round += 1;
+                plan = plan.at(points);
+            }
+            more => {
+                searched.tried.complete &= more.is_none();
+                return Ok((searched, plan));
+            }
+        }
+    }
 }
 
 /// The file that the search goes on from, if one was given.
@@ -253,13 +274,5 @@ pub(crate) fn read(file: &Path) -> Result<SearchResult, Failure> {
             .help("give files that `dirql explore --output FILE.json` has written")
     };
     let text = std::fs::read(file).map_err(|error| wrong(&error))?;
-    let result: SearchResult = serde_json::from_slice(&text).map_err(|error| wrong(&error))?;
-    if result.schema == SCHEMA {
-        Ok(result)
-    } else {
-        Err(wrong(&format!(
-            "its form is {}, and this dirql reads {SCHEMA}",
-            result.schema
-        )))
-    }
+    SearchResult::from_json(&text).map_err(|error| wrong(&error))
 }

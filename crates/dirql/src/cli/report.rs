@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use dirql::report::{Report, SCHEMA, add_run, page, page_mark, page_run};
+use dirql::report::{Report, SCHEMA, SEARCH_SCHEMA, add_run, page, page_mark, page_run};
 use dirql_trace::page::{Page, Run};
 use dirql_trace::{Timeline, Trace, staircase};
 use serde::Deserialize;
@@ -38,7 +38,7 @@ pub(crate) fn report(args: &Args, out: &mut Output) -> Result<Exit, Failure> {
                 reports.push(report);
                 part
             }
-            explore::SCHEMA => explore::page(&explore::read(file)?),
+            SEARCH_SCHEMA => explore::page(&explore::read(file)?),
             other => {
                 let message = format!("{}: its form is {other}", file.display());
                 return Err(Failure::usage(message).help(WANTED));

@@ -11,6 +11,7 @@ mod junit;
 mod page;
 mod results;
 mod sarif;
+mod search;
 
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use junit::write_junit;
 pub use page::{add_run, page, page_finding, page_mark, page_outcome, page_run, page_verdict};
 pub use results::{Found, Results};
 pub use sarif::sarif;
+pub use search::{SEARCH_SCHEMA, SearchEffort, SearchFinding, SearchResult};
 
 pub(crate) use finding::severity as severity_name;
 

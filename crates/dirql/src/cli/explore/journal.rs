@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::super::Failure;
-use super::result::Part;
+use super::part::Part;
 
 /// The form's name and version.
 const SCHEMA: &str = "dirql-journal/1";

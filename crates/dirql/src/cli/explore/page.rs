@@ -1,12 +1,13 @@
 //! The result of a search as a page.
 
-use dirql::report::{add_run, page_finding, page_outcome, page_run, page_verdict};
+use dirql::report::{
+    SearchFinding, SearchResult, add_run, page_finding, page_outcome, page_run, page_verdict,
+};
 use dirql::{Plan, Schedule};
 use dirql_trace::page::{Page, Table};
 
 use super::super::Failure;
 use super::super::pictures::filmed;
-use super::result::{Found, SearchResult};
 
 /// Findings whose runs are put on the page; the others have their commands.
 const MOST_RUNS: usize = 50;
@@ -32,25 +33,30 @@ pub(crate) fn page(result: &SearchResult) -> Page {
         title: "Coverage".into(),
         head: ["what", "how many"].map(Into::into).into(),
         rows: [
-            ("interleavings tried", result.runs.to_string()),
+            ("interleavings tried", result.tried.runs.to_string()),
             (
                 "repeated what others had done",
-                result.redundant.to_string(),
+                result.tried.redundant.to_string(),
             ),
-            ("not long enough", result.no_verdict.to_string()),
+            ("not long enough", result.tried.no_verdict.to_string()),
             (
                 "left, at least",
-                if result.complete { 0 } else { result.left }.to_string(),
+                if result.tried.complete {
+                    0
+                } else {
+                    result.tried.left
+                }
+                .to_string(),
             ),
             (
                 "everything was tried",
-                if result.complete { "yes" } else { "no" }.into(),
+                if result.tried.complete { "yes" } else { "no" }.into(),
             ),
         ]
         .map(|(what, count)| vec![what.into(), count])
         .into(),
     };
-    let finding = |found: &Found| {
+    let finding = |found: &SearchFinding| {
         let needs = match found.switches {
             0 => "Needs no switch: it happens by itself.".into(),
             1 => "Needs 1 switch.".into(),

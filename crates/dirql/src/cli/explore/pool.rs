@@ -11,7 +11,7 @@ use std::io;
 use super::super::Failure;
 use super::super::isolate::{self, Channel, Message, SharedLog, SharedQueue, Stream, WorkerEnd};
 use super::super::output::{Output, Progress};
-use super::result::Part;
+use super::part::Part;
 use super::supervisor::{Heard, Job, RUN_SECONDS};
 
 /// A worker, and its part.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dirql::report::FindingReport;
+use dirql::report::{FindingReport, SearchEffort};
 use dirql::{
     Deviation, Discovery, Limits, Piece, Pieces, Plan, Points, Schedule, Scouted, Searches,
     Strategy, WindowsVersion, meeting_points,
@@ -15,8 +15,8 @@ use super::super::isolate::{
 use super::super::output::Output;
 use super::super::{Exit, Failure, played, run, subject};
 use super::journal::{Journal, PARTS};
+use super::part::Part;
 use super::pool::{self, Turn};
-use super::result::{Part, SearchResult};
 
 /// Seconds of CPU time that one run may take. Runs take milliseconds.
 pub(super) const RUN_SECONDS: u32 = 60;
@@ -40,7 +40,6 @@ pub(super) struct Job<'a> {
 /// Where the drivers' accesses to memory meet, as a few runs show in a process of their own. A
 /// driver that destroys the process is left to the search.
 pub(super) fn meet(plan: &Plan, windows: WindowsVersion) -> Result<Points, Failure> {
-    let wrong = |error: std::io::Error| Failure::usage(format!("cannot make a worker: {error}"));
     let worker = Worker::start(|channel| {
         isolate::limit_time(RUN_SECONDS);
         let message = match meeting_points(plan) {
@@ -53,48 +52,60 @@ pub(super) fn meet(plan: &Plan, windows: WindowsVersion) -> Result<Points, Failu
     let mut points = Vec::new();
     let mut failed = None;
     let end = worker
-        .map_err(wrong)?
+        .map_err(no_worker)?
         .listen_within(RUN_SECONDS, |message| match message {
             Message::Met(met) => points = met,
             Message::Failed(failure) => failed = Some(failure),
             _ => {}
         });
-    end.map_err(wrong)?;
+    end.map_err(no_worker)?;
     failed.map_or(Ok(Points::Before(points)), Err)
 }
 
-/// What is wrong with memory that several contexts share, as a few recorded runs show in a process
-/// of their own. A driver that destroys the process is left to the search.
-pub(super) fn survey(plan: &Plan, windows: WindowsVersion) -> Result<Part, Failure> {
-    let wrong = |error: std::io::Error| Failure::usage(format!("cannot make a worker: {error}"));
-    let worker = Worker::start(|channel| {
-        isolate::limit_time(RUN_SECONDS);
+/// A survey of memory that several contexts share, in a process of its own.
+pub(super) struct Survey(Worker);
+
+impl Survey {
+    /// Begins to look for what is wrong with that memory, as a few recorded runs show.
+    pub(super) fn begin(plan: &Plan, windows: WindowsVersion) -> Result<Self, Failure> {
+        let worker = Worker::start(|channel| {
+            isolate::limit_time(RUN_SECONDS);
+            let mut part = Part::default();
+            match dirql::survey(plan, &mut |_| true) {
+                Ok(survey) => part.discoveries = survey.discoveries,
+                Err(error) => part.failure = Some(subject::failure(&error, windows)),
+            }
+            channel.send(&Message::Searched(Box::new(part)));
+        });
+        worker.map(Self).map_err(no_worker)
+    }
+
+    /// What it has found. A driver that destroys the process is left to the search.
+    pub(super) fn end(self) -> Result<Vec<Discovery>, Failure> {
         let mut part = Part::default();
-        match dirql::survey(plan, &mut |_| true) {
-            Ok(survey) => part.discoveries = survey.discoveries,
-            Err(error) => part.failure = Some(subject::failure(&error, windows)),
-        }
-        channel.send(&Message::Searched(Box::new(part)));
-    });
-    let mut part = Part::default();
-    let end = worker
-        .map_err(wrong)?
-        .listen_within(RUN_SECONDS, |message| {
+        let end = self.0.listen_within(RUN_SECONDS, |message| {
             if let Message::Searched(done) = message {
                 part = *done;
             }
         });
-    end.map_err(wrong)?;
-    // It says nothing about what the search covers.
-    part.complete = true;
-    match part.failure.take() {
-        Some(failure) => Err(failure),
-        None => Ok(part),
+        end.map_err(no_worker)?;
+        part.failure.map_or(Ok(part.discoveries), Err)
     }
 }
 
-/// Searches with as many workers as were asked for. Also the instructions that met others in
-/// memory.
+fn no_worker(error: std::io::Error) -> Failure {
+    Failure::usage(format!("cannot make a worker: {error}"))
+}
+
+/// What came out of a search.
+pub(super) struct Searched {
+    pub(super) tried: SearchEffort,
+    pub(super) discoveries: Vec<Discovery>,
+    /// The instructions that met others in memory.
+    pub(super) met: Vec<u32>,
+}
+
+/// Searches with as many workers as were asked for.
 ///
 /// With a journal, whose `round`th search this is, the parts that it has are not done again.
 ///
@@ -105,7 +116,7 @@ pub(super) fn search(
     mut journal: Option<&mut Journal>,
     round: u64,
     out: &mut Output,
-) -> Result<(SearchResult, Vec<u32>), Failure> {
+) -> Result<Searched, Failure> {
     let parts = parts(job, journal.is_some());
     let of = job.shard.1 * parts;
     let pieces = match job.strategy {
@@ -163,20 +174,26 @@ pub(super) fn search(
     pool::run(job, parts, &mut done, &work, heard, out)?;
     let all = done.len() as u64 == parts;
     let found = pool::first_found(job, &done);
-    let done = done
+    let counted = done
         .into_iter()
         .filter(|(part, _)| found.is_none_or(|found| *part <= found));
-    let mut counted = Vec::new();
-    counted.extend(done.map(|(_, part)| part));
-    let met: BTreeSet<u32> = counted
-        .iter()
-        .flat_map(|part| part.met.iter().copied())
-        .collect();
-    let skipped = counted.len() as u64 != parts;
-    let mut result = SearchResult::new(counted);
-    result.complete &= !skipped;
-    result.limited |= !all && found.is_none();
-    Ok((result, met.into_iter().collect()))
+    let mut searched = Searched {
+        tried: SearchEffort::NONE,
+        discoveries: Vec::new(),
+        met: Vec::new(),
+    };
+    let mut met = BTreeSet::new();
+    let mut count = 0;
+    for (_, part) in counted {
+        count += 1;
+        searched.tried = searched.tried.and(part.effort());
+        searched.discoveries.extend(part.discoveries);
+        met.extend(part.met);
+    }
+    searched.tried.complete &= count == parts;
+    searched.tried.limited |= !all && found.is_none();
+    searched.met.extend(met);
+    Ok(searched)
 }
 
 /// Into how many parts a search, or the shard of one, is cut.
@@ -205,7 +222,6 @@ const MOST_PIECES: u64 = 4096;
 /// Cuts everything into pieces for so many parts, in a process of its own. A driver that destroys
 /// the process is left to the search, which is then in one piece.
 fn cut(job: &Job<'_>, parts: u64) -> Result<Vec<Piece>, Failure> {
-    let wrong = |error: std::io::Error| Failure::usage(format!("cannot make a worker: {error}"));
     let least = (parts * PIECES).min(MOST_PIECES) as usize;
     let worker = Worker::start(|channel| {
         isolate::limit_time(RUN_SECONDS);
@@ -226,13 +242,13 @@ fn cut(job: &Job<'_>, parts: u64) -> Result<Vec<Piece>, Failure> {
     let mut pieces = vec![Piece::whole()];
     let mut failed = None;
     let end = worker
-        .map_err(wrong)?
+        .map_err(no_worker)?
         .listen_within(RUN_SECONDS, |message| match message {
             Message::Pieces(cut) => pieces = cut,
             Message::Failed(failure) => failed = Some(failure),
             _ => {}
         });
-    end.map_err(wrong)?;
+    end.map_err(no_worker)?;
     failed.map_or(Ok(pieces), Err)
 }
 
@@ -251,7 +267,7 @@ fn work(
     // Every worker has its share.
     limits.runs = limits
         .runs
-        .map(|runs| runs * (part + 1) / of - runs * part / of);
+        .map(|runs| runs / of + u64::from(part < runs % of));
     let searched = searches.search(strategy, &limits, &mut |search| {
         let runs = search.coverage.runs;
         if runs.is_multiple_of(TELL) {

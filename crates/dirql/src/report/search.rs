@@ -1,127 +1,136 @@
-//! What comes out of a search, whole or in parts.
+//! What comes out of a search, whole or in shards, and the file that keeps it.
 
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
-use dirql::report::{self, Detail, FindingReport, Results, Verdict, write_finding};
-use dirql::{Coverage, Discovery, Schedule};
 use serde::{Deserialize, Serialize};
 
-use super::super::Failure;
+use super::{Detail, FindingReport, Found, Results, Verdict, write_finding};
+use crate::{Discovery, Schedule};
 
-/// The form's name and version; see [`dirql::report::SCHEMA`].
-pub(crate) const SCHEMA: &str = "dirql-explore/1";
+/// The name and version of the form of a search's result; see [`super::SCHEMA`].
+pub const SEARCH_SCHEMA: &str = "dirql-explore/1";
 
 const BOLD: Style = Style::new().bold();
 const GOOD: Style = AnsiColor::Green.on_default().bold();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 const UNSURE: Style = AnsiColor::Yellow.on_default().bold();
 
-/// What one worker did.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Part {
-    pub(crate) discoveries: Vec<Discovery>,
-    pub(crate) runs: u64,
-    pub(crate) redundant: u64,
-    pub(crate) left: u64,
-    pub(crate) complete: bool,
-    /// It stopped at a limit.
-    pub(crate) limited: bool,
-    /// That was a limit of real time, so that another time it may go further.
-    pub(crate) stopped: bool,
-    pub(crate) no_verdict: u64,
-    /// Instructions that have met others in memory; where they are points.
-    pub(crate) met: Vec<u32>,
-    /// Why there was no search.
-    pub(crate) failure: Option<Failure>,
-}
-
-impl Part {
-    pub(crate) fn cover(&mut self, coverage: Coverage) {
-        self.runs = coverage.runs;
-        self.redundant = coverage.redundant;
-        self.left = coverage.left;
-        self.complete = coverage.complete;
-    }
-}
-
 /// A finding with how to see it again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Found {
-    pub(crate) finding: FindingReport,
-    pub(crate) schedule: String,
-    pub(crate) switches: usize,
-    pub(crate) seed: Option<u64>,
+pub struct SearchFinding {
+    /// What.
+    pub finding: FindingReport,
+    /// The run that shows it, as [`Schedule`] prints it.
+    pub schedule: String,
+    /// Where the run differs from what happens by itself.
+    pub switches: usize,
+    /// The seed of that run, if it had one.
+    pub seed: Option<u64>,
     /// The command that shows it.
-    pub(crate) replay: String,
+    pub replay: String,
 }
 
 /// The result of a search.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct SearchResult {
-    /// [`SCHEMA`].
-    pub(crate) schema: String,
-    pub(crate) verdict: Verdict,
+pub struct SearchResult {
+    /// [`SEARCH_SCHEMA`].
+    pub schema: String,
+    /// What came out of it.
+    pub verdict: Verdict,
     /// The driver, as it was named.
-    pub(crate) driver: String,
+    pub driver: String,
     /// Fingerprints of driver and scenario.
-    pub(crate) subject: String,
-    pub(crate) strategy: String,
-    pub(crate) granularity: String,
-    pub(crate) processors: u16,
+    pub subject: String,
+    /// The strategy, in words.
+    pub strategy: String,
+    /// Where something else may happen first.
+    pub granularity: String,
+    /// Number of processors.
+    pub processors: u16,
     /// How many shards there are, and which these are, counted from 1.
-    pub(crate) shards: (u64, Vec<u64>),
+    pub shards: (u64, Vec<u64>),
+    /// How much was tried.
+    #[serde(flatten)]
+    pub tried: SearchEffort,
+    /// What was found, each rule and place once.
+    pub discoveries: Vec<SearchFinding>,
+}
+
+/// How much a search, or a part of one, has tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SearchEffort {
     /// Runs that came to their end.
-    pub(crate) runs: u64,
+    pub runs: u64,
     /// Runs that added nothing.
-    pub(crate) redundant: u64,
+    pub redundant: u64,
     /// Runs that ended without a verdict.
-    pub(crate) no_verdict: u64,
+    pub no_verdict: u64,
     /// Runs known to be left, at least.
-    pub(crate) left: u64,
+    pub left: u64,
     /// Everything that the strategy could try was tried.
-    pub(crate) complete: bool,
+    pub complete: bool,
     /// A limit was reached before what was asked for was done.
-    pub(crate) limited: bool,
-    pub(crate) discoveries: Vec<Found>,
+    pub limited: bool,
+}
+
+impl SearchEffort {
+    /// That of no part: complete, as each part that is added may say that it is not.
+    pub const NONE: Self = Self {
+        runs: 0,
+        redundant: 0,
+        no_verdict: 0,
+        left: 0,
+        complete: true,
+        limited: false,
+    };
+
+    /// That of both. Counts end at the largest number: they may come from a file.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            runs: self.runs.saturating_add(other.runs),
+            redundant: self.redundant.saturating_add(other.redundant),
+            no_verdict: self.no_verdict.saturating_add(other.no_verdict),
+            left: self.left.saturating_add(other.left),
+            complete: self.complete && other.complete,
+            limited: self.limited || other.limited,
+        }
+    }
 }
 
 impl SearchResult {
-    /// From what workers did.
-    pub(crate) fn new(parts: Vec<Part>) -> Self {
-        let mut result = Self {
-            schema: SCHEMA.into(),
-            verdict: Verdict::NoVerdict,
-            driver: String::new(),
-            subject: String::new(),
-            strategy: String::new(),
-            granularity: String::new(),
-            processors: 0,
-            shards: (1, Vec::new()),
-            runs: 0,
-            redundant: 0,
-            no_verdict: 0,
-            left: 0,
-            complete: true,
-            limited: false,
-            discoveries: Vec::new(),
-        };
-        for part in parts {
-            result.add_part(part);
+    /// The result in a file's text.
+    ///
+    /// # Errors
+    /// It is no such file, of a form that is not known, or says what no search says: in words.
+    pub fn from_json(text: &[u8]) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Form {
+            schema: String,
         }
-        result
+        let form: Form = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        if form.schema != SEARCH_SCHEMA {
+            let found = form.schema;
+            return Err(format!(
+                "its form is {found}, and this dirql reads {SEARCH_SCHEMA}"
+            ));
+        }
+        let result: Self = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        let (of, shards) = &result.shards;
+        if let Some(shard) = shards.iter().find(|shard| !(1..=*of).contains(shard)) {
+            return Err(format!("it has shard {shard} of {of}"));
+        }
+        if !shards.is_sorted_by(|one, other| one < other) {
+            return Err("its shards are not in order, each once".into());
+        }
+        Ok(result)
     }
 
-    /// Adds what one worker did.
-    pub(crate) fn add_part(&mut self, part: Part) {
-        self.runs += part.runs;
-        self.redundant += part.redundant;
-        self.no_verdict += part.no_verdict;
-        self.left += part.left;
-        self.complete &= part.complete;
-        self.limited |= part.limited;
-        for discovery in part.discoveries {
-            self.add(Found {
+    /// Adds what was found in a part.
+    pub fn add_discoveries(&mut self, discoveries: Vec<Discovery>) {
+        for discovery in discoveries {
+            self.add(SearchFinding {
                 finding: discovery.finding,
                 schedule: discovery.schedule,
                 switches: discovery.switches,
@@ -133,8 +142,8 @@ impl SearchResult {
 
     /// Each rule and place once, in the run that comes first: by seed, then by switches, then by
     /// where those are.
-    fn add(&mut self, found: Found) {
-        let rank = |found: &Found| {
+    fn add(&mut self, found: SearchFinding) {
+        let rank = |found: &SearchFinding| {
             let schedule = found.schedule.parse::<Schedule>().ok();
             (
                 found.seed,
@@ -142,7 +151,7 @@ impl SearchResult {
                 schedule.map(|schedule| schedule.deviations),
             )
         };
-        let same = |other: &&mut Found| {
+        let same = |other: &&mut SearchFinding| {
             let (one, other) = (&found.finding, &other.finding);
             one.rule == other.rule
                 && one.place.code == other.place.code
@@ -156,8 +165,11 @@ impl SearchResult {
         self.discoveries.sort_by_key(rank);
     }
 
-    /// Adds another part of the same search.
-    pub(crate) fn join(mut self, other: Self) -> Result<Self, String> {
+    /// This and other shards of the same search.
+    ///
+    /// # Errors
+    /// They are of another search, or some are there already: in words.
+    pub fn join(mut self, other: Self) -> Result<Self, String> {
         let same = [
             ("driver or scenario", self.subject == other.subject),
             ("strategy", self.strategy == other.strategy),
@@ -177,12 +189,7 @@ impl SearchResult {
         }
         self.shards.1.extend(other.shards.1);
         self.shards.1.sort_unstable();
-        self.runs += other.runs;
-        self.redundant += other.redundant;
-        self.no_verdict += other.no_verdict;
-        self.left += other.left;
-        self.complete &= other.complete;
-        self.limited |= other.limited;
+        self.tried = self.tried.and(other.tried);
         for found in other.discoveries {
             self.add(found);
         }
@@ -193,10 +200,10 @@ impl SearchResult {
     }
 
     /// Says what all this means.
-    pub(crate) fn judge(&mut self) {
+    pub fn judge(&mut self) {
         self.verdict = if !self.discoveries.is_empty() {
             Verdict::Findings
-        } else if self.limited || self.no_verdict > 0 {
+        } else if self.tried.limited || self.tried.no_verdict > 0 {
             Verdict::NoVerdict
         } else {
             Verdict::Clean
@@ -204,8 +211,8 @@ impl SearchResult {
     }
 
     /// What other programs are told.
-    pub(crate) fn results(&self) -> Results<'_> {
-        let found = self.discoveries.iter().map(|found| report::Found {
+    pub fn results(&self) -> Results<'_> {
+        let found = self.discoveries.iter().map(|found| Found {
             finding: &found.finding,
             replay: &found.replay,
         });
@@ -220,7 +227,7 @@ impl SearchResult {
     }
 
     /// Writes it for people.
-    pub(crate) fn write(&self, out: &mut dyn Write, detail: Detail) -> io::Result<()> {
+    pub fn write(&self, out: &mut dyn Write, detail: Detail) -> io::Result<()> {
         if detail > Detail::Quiet {
             writeln!(
                 out,
@@ -252,32 +259,32 @@ impl SearchResult {
     }
 
     fn write_verdict(&self, out: &mut dyn Write) -> io::Result<()> {
-        let runs = count(self.runs, "interleaving", "interleavings");
+        let runs = count(self.tried.runs, "interleaving", "interleavings");
         let findings = count(self.discoveries.len() as u64, "finding", "findings");
-        if self.redundant > 0 {
-            let redundant = count(self.redundant, "run", "runs");
+        if self.tried.redundant > 0 {
+            let redundant = count(self.tried.redundant, "run", "runs");
             writeln!(out, "{redundant} repeated what others had done")?;
         }
         match self.verdict {
             Verdict::Findings => {
-                let left = match self.left {
+                let left = match self.tried.left {
                     0 => String::new(),
                     left => format!(", at least {} left", grouped(left)),
                 };
-                let all = if self.complete { "all " } else { "" };
+                let all = if self.tried.complete { "all " } else { "" };
                 writeln!(out, "{BAD}{findings}{BAD:#} in {all}{runs}{left}")
             }
-            Verdict::Clean if self.complete => {
+            Verdict::Clean if self.tried.complete => {
                 writeln!(out, "{GOOD}clean{GOOD:#}: all {runs}, no finding")
             }
             Verdict::Clean => writeln!(out, "{GOOD}clean{GOOD:#}: {runs}, no finding"),
             Verdict::NoVerdict => {
-                if self.no_verdict > 0 {
-                    let runs = count(self.no_verdict, "run was", "runs were");
+                if self.tried.no_verdict > 0 {
+                    let runs = count(self.tried.no_verdict, "run was", "runs were");
                     writeln!(out, "{runs} not long enough")?;
                 }
-                let left = if self.limited {
-                    format!(", and at least {} left", grouped(self.left))
+                let left = if self.tried.limited {
+                    format!(", and at least {} left", grouped(self.tried.left))
                 } else {
                     String::new()
                 };
@@ -324,20 +331,27 @@ mod tests {
     }
 
     fn shard(part: u64) -> SearchResult {
-        let part_done = Part {
-            runs: 10,
-            complete: true,
-            ..Part::default()
-        };
-        let mut result = SearchResult::new(vec![part_done]);
-        result.shards = (2, vec![part]);
-        result
+        SearchResult {
+            schema: SEARCH_SCHEMA.into(),
+            verdict: Verdict::Clean,
+            driver: "a.sys".into(),
+            subject: "1-2".into(),
+            strategy: "exhaustive".into(),
+            granularity: "ddi".into(),
+            processors: 1,
+            shards: (2, vec![part]),
+            tried: SearchEffort {
+                runs: 10,
+                ..SearchEffort::NONE
+            },
+            discoveries: Vec::new(),
+        }
     }
 
     #[test]
     fn shards_that_are_all_there_are_the_whole() {
         let whole = shard(2).join(shard(1)).unwrap();
-        assert_eq!((whole.runs, &whole.shards), (20, &(1, vec![1])));
+        assert_eq!((whole.tried.runs, &whole.shards), (20, &(1, vec![1])));
         assert_eq!(
             shard(1).join(shard(1)).unwrap_err(),
             "it has shard 1, which is there already"
@@ -352,5 +366,41 @@ mod tests {
             shard(1).join(other).unwrap_err(),
             "it is of a search with another driver or scenario"
         );
+    }
+
+    #[test]
+    fn counts_that_are_too_large_together_stay_the_largest() {
+        let (mut one, mut two) = (shard(1), shard(2));
+        one.tried.runs = u64::MAX;
+        two.tried.left = u64::MAX;
+        one.tried.left = 1;
+        let whole = one.join(two).unwrap();
+        assert_eq!((whole.tried.runs, whole.tried.left), (u64::MAX, u64::MAX));
+    }
+
+    #[test]
+    fn a_file_says_what_was_written_to_it() {
+        let text = serde_json::to_vec(&shard(2)).unwrap();
+        assert_eq!(SearchResult::from_json(&text), Ok(shard(2)));
+    }
+
+    #[test]
+    fn a_file_that_says_what_no_search_says_is_refused() {
+        let mut outside = shard(3);
+        let refusal = |result: &SearchResult| {
+            let text = serde_json::to_vec(result).unwrap();
+            SearchResult::from_json(&text).unwrap_err()
+        };
+        assert_eq!(refusal(&outside), "it has shard 3 of 2");
+        outside.shards.1 = vec![0];
+        assert_eq!(refusal(&outside), "it has shard 0 of 2");
+        outside.shards.1 = vec![2, 2];
+        assert_eq!(refusal(&outside), "its shards are not in order, each once");
+        outside.schema = "dirql-explore/9".into();
+        assert_eq!(
+            refusal(&outside),
+            "its form is dirql-explore/9, and this dirql reads dirql-explore/1"
+        );
+        assert!(SearchResult::from_json(b"{").is_err());
     }
 }
