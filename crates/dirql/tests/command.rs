@@ -4,3 +4,20 @@
 fn transcripts() {
     trycmd::TestCases::new().case("tests/cmd/*.trycmd");
 }
+
+#[test]
+fn what_a_driver_finds_on_its_stack_is_the_same_in_every_process() {
+    let prints = |padding: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_dirql"));
+        let output = command
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/drivers"))
+            .env("PADDING", padding)
+            .args(["run", "leftover.sys", "--trace", "-"])
+            .output()
+            .expect("the command line can be started");
+        let trace = String::from_utf8_lossy(&output.stdout).into_owned();
+        let line = trace.lines().find(|line| line.contains("leftover: "));
+        line.expect("the driver prints").to_owned()
+    };
+    assert_eq!(prints(""), prints("a longer environment"));
+}

@@ -1,5 +1,6 @@
 //! Commands, each in its file.
 
+mod addresses;
 mod args;
 mod audit;
 mod clock;
@@ -83,6 +84,7 @@ impl From<std::io::Error> for Failure {
 }
 
 pub(crate) fn main() -> ExitCode {
+    addresses::fix();
     let args = Args::parse();
     args.color.write_global();
     let mut out = Output::new(args.quiet, args.verbose);
