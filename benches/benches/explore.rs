@@ -14,8 +14,8 @@ use dirql::scenario::DeviceSpec;
 use dirql::{Bench, BenchError, Builder, Driver, Explorer, Strategy};
 use dirql_chips::Stimulus;
 use dirql_host::{MemoryAccess, Stops, Watch};
-use dirql_kernel::DriverPtr;
 use dirql_kernel::io::RequestKind;
+use dirql_kernel::{DriverPtr, Kernel};
 use dirql_rules::Context;
 
 #[path = "explore/models.rs"]
@@ -128,25 +128,27 @@ fn test<const UPDATES: u32>(bench: &Bench) -> Result<(), BenchError> {
         data: updates.to_le_bytes().into(),
         offset: 0,
     };
-    let counter = bench.on_kernel_thread(move |kernel| {
+    let prepare = move |kernel: &Kernel| {
         // What is used for the first time costs memory that a run would have to give back.
         kernel.request(file, &written(0))?;
         let place = kernel.request(file, &PLACE)?.data;
         let place = place.try_into().map(u64::from_le_bytes);
         let counter = DriverPtr::<u32>::new(place.unwrap_or_default());
-        kernel.let_choose(true);
+        Ok((counter, kernel.prepare_request(file, &written(UPDATES))?))
+    };
+    bench.explore_on_kernel_thread(prepare, move |kernel, (counter, request)| {
         kernel.stimulate(device, &Stimulus::Press);
-        kernel.request(file, &written(UPDATES))?;
-        Ok(counter)
-    })?;
-    bench.explore_until_here()?;
-    let counted = bench.kernel().read(counter).unwrap_or_default();
-    let expected = 1 + (UPDATES & 0xFFFF) + UPDATES / UNLOCKED;
-    if counted == expected {
-        Ok(())
-    } else {
-        Err(BenchError::NoDevice("an update was lost".into()))
-    }
+        let request = kernel.send_prepared(request)?;
+        kernel.let_others_go_first()?;
+        let counted = kernel.read(counter)?;
+        let expected = 1 + (UPDATES & 0xFFFF) + UPDATES / UNLOCKED;
+        let is_right = counted == expected && kernel.request_is_done(request);
+        Ok(is_right.then_some(()).ok_or_else(lost))
+    })
+}
+
+fn lost() -> BenchError {
+    BenchError::NoDevice("an update was lost".into())
 }
 
 /// At least so many executions, with the whole search again if it is over before; how many.

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use dirql::scenario::{DeviceSpec, Interrupts};
 use dirql::{Bench, BenchError, Builder, Driver, Explorer, Strategy};
+use dirql_kernel::Kernel;
+use dirql_kernel::io::RequestKind;
 
 fn zoo(name: &str) -> Result<Builder, BenchError> {
     let zoo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../zoo");
@@ -148,6 +150,66 @@ fn an_interrupt_on_its_way_at_the_end_of_a_part_is_tried_everywhere_before() {
     let driver = || zoo("lost-update-isr").map(Builder::explored_later);
     let failed = explorer.check(driver, both_count_in_part).unwrap_err();
     assert!(failed.what.contains("an update is lost"), "{failed}");
+}
+
+/// As [`both_count`], with the orders alone of what happens while the driver has the request.
+fn both_count_on_a_thread(bench: &Bench) -> Result<(), BenchError> {
+    bench.load()?;
+    bench.start("edu0")?;
+    bench.open("edu0")?;
+    let file = bench.file("edu0")?;
+    let one = RequestKind::Write {
+        data: vec![1, 0, 0, 0],
+        offset: 0,
+    };
+    let prepare = move |kernel: &Kernel| kernel.prepare_request(file, &one);
+    bench.explore_on_kernel_thread(prepare, move |kernel, request| {
+        let request = kernel.send_prepared(request)?;
+        let written = kernel.wait_request(request)?;
+        kernel.let_others_go_first()?;
+        let (length, offset) = (4, 0);
+        let count = kernel.request(file, &RequestKind::Read { length, offset })?;
+        let is_right = written.status.is_success() && count.data == [2, 0, 0, 0];
+        Ok(is_right
+            .then_some(())
+            .ok_or(BenchError::StillWaiting("an update that is lost")))
+    })?;
+    bench.close("edu0")?;
+    bench.remove("edu0")?;
+    bench.unload()
+}
+
+#[test]
+fn a_mistake_on_the_explored_thread_is_found_and_its_order_replays() {
+    let driver = || zoo("lost-update-isr").map(Builder::explored_later);
+    for strategy in [Strategy::Bounded { switches: 2 }, Strategy::Exhaustive] {
+        let explorer = Explorer::new(strategy);
+        let failed = explorer.check(driver, both_count_on_a_thread).unwrap_err();
+        assert!(failed.what.contains("an update that is lost"), "{failed}");
+        let again = Explorer::replay(&failed.schedule, driver, both_count_on_a_thread);
+        assert_eq!(again.unwrap_err().what, failed.what);
+    }
+}
+
+#[test]
+fn a_thread_has_fewer_orders_than_the_part_around_it() {
+    let explorer = Explorer::new(Strategy::Bounded { switches: 2 });
+    let driver = || zoo("lost-update-isr-fixed").map(Builder::explored_later);
+    let part = explorer.check(driver, both_count_in_part).unwrap();
+    let thread = explorer.check(driver, both_count_on_a_thread).unwrap();
+    assert!(thread.complete && thread.runs > 1, "{thread:?}");
+    assert!(thread.runs < part.runs, "{thread:?}, {part:?}");
+}
+
+#[test]
+fn what_a_test_checks_after_the_explored_thread_does_not_count() {
+    let explorer = Explorer::new(Strategy::Bounded { switches: 1 });
+    let driver = || zoo("lost-update-isr-fixed").map(Builder::explored_later);
+    let coverage = explorer.check(driver, |bench| {
+        both_count_on_a_thread(bench)?;
+        Err(BenchError::StillWaiting("what is no part of a run"))
+    });
+    assert!(coverage.unwrap().complete);
 }
 
 #[test]

@@ -22,8 +22,8 @@ const ACCESS: u32 = 0x10_0003;
 /// An open device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileHandle {
-    handle: u64,
-    file: u64,
+    pub(super) handle: u64,
+    pub(super) file: u64,
 }
 
 impl FileHandle {
@@ -169,29 +169,6 @@ impl Kernel {
     pub fn close_cleaned(&self, file: FileHandle) -> Ddi<()> {
         self.obf_dereference_object(file.file)?;
         Ok(())
-    }
-
-    /// Sends a request; it may be under way when this returns. On a thread.
-    ///
-    /// # Errors
-    /// The run's end.
-    pub fn submit(&self, file: FileHandle, kind: &RequestKind) -> Ddi<Request> {
-        let request = self.new_request()?;
-        if self.ob_of_handle(file.handle) != Some(file.file) {
-            self.settle(request, failed(NtStatus::INVALID_HANDLE))?;
-            return Ok(request);
-        }
-        let device = self.top_of_stack(self.device_of_file(file.file)?);
-        let irp = self.irp_for(device, Origin::Manager)?;
-        if irp == 0 || !self.fill(request, irp, device, kind)? {
-            if irp != 0 {
-                self.release_irp(irp)?;
-            }
-            self.settle(request, failed(NtStatus::INSUFFICIENT_RESOURCES))?;
-            return Ok(request);
-        }
-        self.dispatch(request, irp, device, Some(file.file))?;
-        Ok(request)
     }
 
     /// Waits until a request is complete. On a thread.
@@ -400,7 +377,7 @@ impl Kernel {
         Ok(outcome.status)
     }
 
-    fn new_request(&self) -> Ddi<Request> {
+    pub(super) fn new_request(&self) -> Ddi<Request> {
         let requests = &self.io.requests;
         let request = Request(requests.last.get() + 1);
         requests.last.set(request.0);
@@ -413,10 +390,13 @@ impl Kernel {
     }
 
     fn dispatch(&self, request: Request, irp: u64, device: u64, file: Option<u64>) -> Ddi<()> {
+        self.address(request, irp, file)?;
+        self.dispatch_addressed(request, irp, device, file)
+    }
+
+    /// What the I/O manager notes of a request before it is sent.
+    pub(super) fn address(&self, request: Request, irp: u64, file: Option<u64>) -> Ddi<()> {
         self.io.requests.by_irp.borrow_mut().insert(irp, request);
-        if let Some(pending) = self.io.requests.pending.borrow_mut().get_mut(&request) {
-            pending.irp = irp;
-        }
         if let Some(file) = file {
             let stack = self.next_location(irp)?;
             self.write(at!(stack, IoStackLocation, file_object), file)?;
@@ -424,6 +404,22 @@ impl Kernel {
                 at!(DriverPtr::<Irp>::new(irp), Irp, original_file_object),
                 file,
             )?;
+        }
+        Ok(())
+    }
+
+    /// Sends a request that is addressed; it is under way from now on.
+    pub(super) fn dispatch_addressed(
+        &self,
+        request: Request,
+        irp: u64,
+        device: u64,
+        file: Option<u64>,
+    ) -> Ddi<()> {
+        if let Some(pending) = self.io.requests.pending.borrow_mut().get_mut(&request) {
+            pending.irp = irp;
+        }
+        if let Some(file) = file {
             self.io.requests.dispatching.borrow_mut().push(file);
         }
         self.iof_call_driver(device, irp)?;
@@ -437,7 +433,13 @@ impl Kernel {
     }
 
     /// Fills in a request of an application. Whether there was memory.
-    fn fill(&self, request: Request, irp: u64, device: u64, kind: &RequestKind) -> Ddi<bool> {
+    pub(super) fn fill(
+        &self,
+        request: Request,
+        irp: u64,
+        device: u64,
+        kind: &RequestKind,
+    ) -> Ddi<bool> {
         let pointer = DriverPtr::<Irp>::new(irp);
         match kind {
             RequestKind::Flush => {
@@ -561,7 +563,7 @@ impl Kernel {
     }
 
     /// Stores how a request ended and wakes whoever waits for it.
-    fn settle(&self, request: Request, outcome: Outcome) -> Ddi<()> {
+    pub(super) fn settle(&self, request: Request, outcome: Outcome) -> Ddi<()> {
         let settled = {
             let mut pending = self.io.requests.pending.borrow_mut();
             pending.get_mut(&request).map(|pending| {
@@ -580,7 +582,8 @@ impl Kernel {
     }
 }
 
-fn failed(status: NtStatus) -> Outcome {
+/// A request that has come to no driver.
+pub(super) fn failed(status: NtStatus) -> Outcome {
     Outcome {
         status,
         information: 0,

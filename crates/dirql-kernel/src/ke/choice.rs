@@ -98,9 +98,11 @@ pub trait Chooser {
 
 /// Where it is asked what happens.
 #[derive(Clone, Copy)]
-enum Place {
+pub(super) enum Place {
     /// At a yield point of a processor. `away`: another one that has something to do comes first.
     Point { me: ProcessorId, away: bool },
+    /// A thread of a processor lets go first whatever could go on now.
+    Last { me: ProcessorId },
     /// A processor has given its turn up, and somebody has something to do.
     TurnOver,
     /// Nobody has anything to do and nothing is on its way.
@@ -131,7 +133,7 @@ pub(super) struct Choices {
     pub(super) tells_memory: Cell<bool>,
     in_flight: RefCell<Vec<InFlight>>,
     /// The processor that was chosen, until it is its turn.
-    next: Cell<Option<ProcessorId>>,
+    pub(super) next: Cell<Option<ProcessorId>>,
     options: RefCell<Vec<Choice>>,
 }
 
@@ -250,7 +252,7 @@ impl Kernel {
         self.go_on_unless_ended()
     }
 
-    fn go_on_unless_ended(&self) -> Ddi<()> {
+    pub(super) fn go_on_unless_ended(&self) -> Ddi<()> {
         if self.has_ended() {
             Err(Stop::Ended)
         } else {
@@ -394,7 +396,7 @@ impl Kernel {
     }
 
     /// Asks what happens.
-    fn ask(&self, place: Place) -> Option<Choice> {
+    pub(super) fn ask(&self, place: Place) -> Option<Choice> {
         let mut options = self.ke.choices.options.take();
         options.clear();
         self.list_options(place, &mut options);
@@ -408,7 +410,7 @@ impl Kernel {
                 let choice = *options.get(index).unwrap_or(&options[0]);
                 if choice != options[0] && self.report.is_recording() {
                     let (address, after_call) = match place {
-                        Place::Point { .. } => self.waiting_place(),
+                        Place::Point { .. } | Place::Last { .. } => self.waiting_place(),
                         Place::TurnOver | Place::Idle => (0, false),
                     };
                     self.event(Event::Switch {
@@ -430,10 +432,12 @@ impl Kernel {
         let processors = self.processors();
         let (at, current, away) = match place {
             Place::Point { me, away } => (Some(me), me.0, away),
+            Place::Last { me } => (Some(me), me.0, true),
             _ => (None, self.ke.current.get(), self.ke.give_turn.take()),
         };
+        let is_last = matches!(place, Place::Last { .. });
         let start = usize::from(current) + usize::from(away);
-        for offset in 0..processors.len() {
+        for offset in 0..processors.len() - usize::from(is_last) {
             let processor = &processors[(start + offset) % processors.len()];
             let me = at == Some(processor.id);
             let can = match processor.spin.get() {
@@ -452,8 +456,9 @@ impl Kernel {
             options.push(Choice::OtherThread(me));
         }
         self.list_arrivals(true, options);
-        let is_idle = matches!(place, Place::Idle);
-        self.list_delays(is_idle, options);
+        if !is_last {
+            self.list_delays(matches!(place, Place::Idle), options);
+        }
     }
 
     /// Vectors on their way. One that was held back stays away until nothing else happens.
@@ -472,7 +477,7 @@ impl Kernel {
     }
 
     /// Something else than what could have arrived was chosen.
-    fn hold_back(&self) {
+    pub(super) fn hold_back(&self) {
         for sent in &*self.ke.choices.in_flight.borrow() {
             sent.held.set(true);
         }
@@ -504,7 +509,7 @@ impl Kernel {
     }
 
     /// Something that is no processor acts.
-    fn happen(&self, event: Choice) {
+    pub(super) fn happen(&self, event: Choice) {
         match event {
             Choice::Arrival { processor, vector } => {
                 let sent = {

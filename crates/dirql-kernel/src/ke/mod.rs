@@ -21,6 +21,7 @@ mod intrude;
 mod ipi;
 mod irql;
 mod kept;
+mod last;
 mod livelock;
 mod lock_order;
 mod merged;

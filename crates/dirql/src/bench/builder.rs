@@ -303,6 +303,7 @@ impl Builder {
             counters,
             recording,
             waiting: RefCell::new(waiting.into_iter().enumerate().collect()),
+            end_of_run: RefCell::default(),
         })
     }
 }

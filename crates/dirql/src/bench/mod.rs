@@ -4,6 +4,7 @@ mod addresses;
 mod builder;
 mod driver;
 mod error;
+mod explored;
 mod handles;
 mod identity;
 pub(crate) mod outside;
@@ -32,6 +33,7 @@ pub use builder::Builder;
 pub(crate) use builder::{hardware_ids_of, messages_of, with_imported};
 pub use driver::Driver;
 pub use error::BenchError;
+pub(crate) use explored::EndOfRun;
 use state::{Answer, State};
 
 use crate::scenario::{DeviceRequest, Interrupts, ThreadSpec};
@@ -79,6 +81,8 @@ pub struct Bench {
     recording: Option<Recording>,
     /// Drivers that are not in memory yet, with their numbers.
     waiting: RefCell<Vec<(usize, Driver)>>,
+    /// Who is told where a run ends in the middle of a test.
+    end_of_run: RefCell<Option<EndOfRun>>,
 }
 
 /// How a request ended.
@@ -376,25 +380,6 @@ impl Bench {
     pub fn run_until_idle(&self) -> Result<(), BenchError> {
         let end = self.kernel().time_100ns().saturating_add(SETTLE_100NS);
         self.run(|kernel| kernel.time_100ns() >= end)
-    }
-
-    /// From now on the order of what happens is explored, if somebody explores; see
-    /// [`Builder::explored_later`].
-    pub fn explore_from_here(&self) {
-        self.kernel().let_choose(true);
-    }
-
-    /// Lets everything happen that happens by itself, as [`Bench::run_until_idle`], and ends what is
-    /// explored: what is left of a test, the removal of its devices for example, is done in one
-    /// order alone. Something that is still on its way there could have come before, and would not
-    /// be tried there.
-    ///
-    /// # Errors
-    /// The run has ended.
-    pub fn explore_until_here(&self) -> Result<(), BenchError> {
-        self.run_until_idle()?;
-        self.kernel().let_choose(false);
-        Ok(())
     }
 
     /// Runs `body` on a kernel thread of its own, at PASSIVE_LEVEL, and returns what it returned.

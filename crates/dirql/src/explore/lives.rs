@@ -31,8 +31,8 @@ thread_local! {
 /// What runs are of.
 pub(super) trait Task {
     /// One run from its start. When it has come to its end, and before the computer goes away,
-    /// `end` is told how.
-    fn live(&self, chooser: Rc<dyn Chooser>, end: &dyn Fn(End));
+    /// `end` is told how, once.
+    fn live(&self, chooser: Rc<dyn Chooser>, end: Rc<dyn Fn(End)>);
 }
 
 /// How a run ended.
@@ -124,10 +124,11 @@ fn live() {
     let Some(shared) = SHARED.with_borrow(Option::clone) else {
         return;
     };
-    shared.task.live(Rc::new(Door), &|end| {
-        outside(|| shared.end.replace(Some(end.clone())));
+    let end = |end: End| {
+        outside(|| with_shared(|shared| shared.end.replace(Some(end.clone()))));
         pause();
-    });
+    };
+    shared.task.live(Rc::new(Door), Rc::new(end));
 }
 
 impl Lives {
@@ -210,9 +211,11 @@ impl Lives {
         }
         match &mut self.life {
             Some(life) => go_on(life, steering, &mut self.places),
-            None => shared.task.live(steering.clone(), &|end| {
-                shared.end.replace(Some(end));
-            }),
+            None => {
+                let told = shared.clone();
+                let end = move |end| drop(told.end.replace(Some(end)));
+                shared.task.live(steering.clone(), Rc::new(end));
+            }
         }
         steering.with(Recorder::end);
         let end = shared.end.take();

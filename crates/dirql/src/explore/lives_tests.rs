@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use dirql_explore::{Points, Run, fingerprint};
-use dirql_kernel::{Event, EventSink, Stamp};
+use dirql_kernel::io::RequestKind;
+use dirql_kernel::{Event, EventSink, Kernel, Stamp};
 
 use super::lives::{End, Lives};
 use super::{Explorer, Limits, Plan, Search, Searches, Strategy, explore_plan, meeting_points};
@@ -235,6 +236,45 @@ fn a_part_of_a_test_is_the_same_put_back() {
         let without = without.check_functions(lost_update, a_part_is_explored);
         assert_eq!(with, without, "{explorer:?}");
         assert!(with.is_err(), "{explorer:?}");
+    }
+}
+
+/// As [`a_part_is_explored`], with the orders alone of what happens while the driver has the request.
+fn a_thread_is_explored(bench: &Bench) -> Result<(), BenchError> {
+    bench.load()?;
+    bench.start("edu0")?;
+    bench.open("edu0")?;
+    let file = bench.file("edu0")?;
+    let one = RequestKind::Write {
+        data: vec![1, 0, 0, 0],
+        offset: 0,
+    };
+    let prepare = move |kernel: &Kernel| kernel.prepare_request(file, &one);
+    bench.explore_on_kernel_thread(prepare, move |kernel, request| {
+        let request = kernel.send_prepared(request)?;
+        kernel.wait_request(request)?;
+        kernel.let_others_go_first()?;
+        let (length, offset) = (4, 0);
+        let count = kernel.request(file, &RequestKind::Read { length, offset })?;
+        Ok((count.data[0] == 2)
+            .then_some(())
+            .ok_or(BenchError::StillWaiting("an update that is lost")))
+    })?;
+    bench.close("edu0")?;
+    bench.remove("edu0")?;
+    bench.unload()
+}
+
+#[test]
+fn a_thread_of_a_test_is_the_same_put_back() {
+    for strategy in strategies(64) {
+        let explorer = Explorer::new(strategy).runs(64);
+        let with = explorer.check_functions(lost_update, a_thread_is_explored);
+        let without = explorer.clone().from_nothing();
+        let without = without.check_functions(lost_update, a_thread_is_explored);
+        assert_eq!(with, without, "{explorer:?}");
+        let found = with.is_err_and(|failed| failed.what.contains("an update that is lost"));
+        assert!(found, "{explorer:?}");
     }
 }
 

@@ -487,7 +487,7 @@ impl Plan {
 }
 
 impl Task for Plan {
-    fn live(&self, chooser: Rc<dyn Chooser>, end: &dyn Fn(End)) {
+    fn live(&self, chooser: Rc<dyn Chooser>, end: Rc<dyn Fn(End)>) {
         let (chooser, hurried) = Hurry::beside(chooser);
         let settings = Settings {
             chooser: Some(chooser),

@@ -1,12 +1,14 @@
 //! Exploring in a test.
 
 use std::any::Any;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::rc::Rc;
 
 use dirql_explore::strategy::Replay;
 use dirql_explore::{Coverage, Deviation, Points, Run, Schedule, Strategy as _, shrink};
+use dirql_kernel::Kernel;
 use dirql_kernel::ke::Chooser;
 
 use super::Strategy;
@@ -220,31 +222,39 @@ struct Functions {
 }
 
 impl Task for Functions {
-    fn live(&self, chooser: Rc<dyn Chooser>, end: &dyn Fn(End)) {
-        let ended = |ended: Ended| {
-            let found = ended.map_or(Found::Nothing, Found::Failed);
-            end(End {
-                found,
-                ..End::default()
-            });
-        };
+    fn live(&self, chooser: Rc<dyn Chooser>, end: Rc<dyn Fn(End)>) {
+        let was_told = Cell::new(false);
+        let ended = Rc::new(move |ended: Ended| {
+            if !was_told.replace(true) {
+                let found = ended.map_or(Found::Nothing, Found::Failed);
+                end(End {
+                    found,
+                    ..End::default()
+                });
+            }
+        });
         let bench = (self.build)().and_then(|builder| builder.chooser(chooser).build());
         match bench {
             Err(error) => ended(Some(error.to_string())),
             Ok(bench) => {
+                let early = ended.clone();
+                bench.tell_end_of_run(Rc::new(move |kernel, result| {
+                    early(what_failed(kernel, in_words(result)));
+                }));
                 let result = (self.test)(&bench);
-                ended(what_failed(
-                    &bench,
-                    result.map_err(|error| error.to_string()),
-                ));
+                ended(what_failed(bench.kernel(), in_words(&result)));
             }
         }
     }
 }
 
+fn in_words(result: &Result<(), BenchError>) -> Result<(), String> {
+    result.as_ref().map_err(ToString::to_string).copied()
+}
+
 /// What was found, or else why the test went no further.
-fn what_failed(bench: &Bench, result: Result<(), String>) -> Ended {
-    let findings = bench.findings();
+fn what_failed(kernel: &Kernel, result: Result<(), String>) -> Ended {
+    let findings = kernel.findings();
     let defect = findings.iter().find(|finding| is_defect(finding));
     let found = defect.map(|finding| format!("{}: {}", finding.rule, finding.message));
     found.or(result.err())
@@ -259,12 +269,20 @@ fn once(
     let chooser = steering.clone();
     let attempt = || {
         let bench = build()?.chooser(chooser).build()?;
+        let early = Rc::new(RefCell::new(None));
+        let told = early.clone();
+        bench.tell_end_of_run(Rc::new(move |kernel, result| {
+            *told.borrow_mut() = Some(what_failed(kernel, in_words(result)));
+        }));
         let result = panic::catch_unwind(AssertUnwindSafe(|| test(&bench)));
+        if let Some(ended) = early.take() {
+            return Ok(ended);
+        }
         let result = match result {
             Ok(result) => result.map_err(|error| error.to_string()),
             Err(payload) => Err(panic_text(&*payload)),
         };
-        Ok::<_, BenchError>(what_failed(&bench, result))
+        Ok::<_, BenchError>(what_failed(bench.kernel(), result))
     };
     let ended = attempt().unwrap_or_else(|error| Some(error.to_string()));
     let Some((strategy, run)) = steering.finish() else {

@@ -8,6 +8,7 @@ mod dpc;
 mod idle;
 mod ipi;
 mod irql;
+mod last;
 mod lock_order;
 mod nudge;
 mod queue;
