@@ -134,6 +134,27 @@ fn a_schedule_is_refused_for_anything_else() {
     assert!(refused(&["d1-nonsense", REARMED]).contains("this is no schedule"));
 }
 
+/// By itself a search has as many switches as give few orders, and all of them if everything is asked
+/// for.
+#[test]
+fn few_orders_are_tried_with_one_switch_more() {
+    let few = "../zoo/isr-takes-lock/isr-takes-lock-fixed.sys";
+    let few_scenario = "../zoo/isr-takes-lock/isr-takes-lock.toml";
+    let many = "../zoo/work-item-after-free/work-item-after-free-fixed.sys";
+    let many_scenario = "../zoo/work-item-after-free/work-item-after-free.toml";
+    let head = |driver: &str, scenario: &str, more: &[&str]| {
+        let (text, ..) =
+            explore(&[&[driver, "--scenario", scenario, "--budget", "1"], more].concat());
+        text.lines().next().unwrap_or_default().to_owned()
+    };
+    assert!(head(few, few_scenario, &[]).contains(": exhaustive, at most 3 switches,"));
+    assert!(head(many, many_scenario, &[]).contains(": exhaustive, at most 2 switches,"));
+    let everything = ["--strategy", "exhaustive"];
+    assert!(head(few, few_scenario, &everything).contains(": exhaustive, granularity"));
+    let bounded = ["--strategy", "exhaustive", "--preemptions", "1"];
+    assert!(head(few, few_scenario, &bounded).contains(": exhaustive, at most 1 switch,"));
+}
+
 #[test]
 fn the_same_search_says_the_same() {
     for strategy in ["random", "pct", "exhaustive"] {

@@ -201,7 +201,7 @@ const TIME_LIMIT: u32 = 300;
 
 const EXPLORE_EXAMPLES: &str = "\
 Examples:
-  dirql explore edu.sys                             every order with at most 2 switches
+  dirql explore edu.sys                             every order with few switches
   dirql explore edu.sys --strategy exhaustive       one run for each class of orders
   dirql explore edu.sys --strategy pct --seeds 0..10000 --keep-going
   dirql explore edu.sys --preemptions 3 --jobs 4 --budget 10m
@@ -217,8 +217,9 @@ pub(crate) struct Explore {
     #[arg(long, value_enum, default_value_t)]
     pub(crate) strategy: StrategyName,
 
-    /// `exhaustive`: try only orders with at most so many switches, those with fewer first;
-    /// `all` for no bound, with one run for each class of orders that have the same effect
+    /// `bounded`, `exhaustive`: orders with at most so many switches, those with fewer first; `all`
+    /// for no bound. By itself `bounded` has 2, and 3 where at most 250 orders have 2;
+    /// `exhaustive` has no bound
     #[arg(long, value_name = "N|all")]
     pub(crate) preemptions: Option<Preemptions>,
 
@@ -354,8 +355,10 @@ pub(crate) enum StrategyName {
     Random,
     /// Probabilistic concurrency testing
     Pct,
-    /// Everything
+    /// Every order with few switches, those with fewer first
     #[default]
+    Bounded,
+    /// Everything: one run for each class of orders that have the same effect
     Exhaustive,
 }
 

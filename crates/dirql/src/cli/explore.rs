@@ -20,10 +20,6 @@ use journal::Journal;
 pub(crate) use page::page;
 pub(crate) use part::Part;
 
-/// Switches when nobody says how many: nearly every bug of this kind that was ever described needs
-/// no more.
-const SWITCHES: u32 = 2;
-
 pub(crate) fn explore(args: &Explore, out: &mut Output) -> Result<Exit, Failure> {
     let (scenario, used) = subject::scenario(&args.subject, out.is_styled())?;
     let windows = subject::windows(&args.subject, &scenario);
@@ -48,7 +44,7 @@ pub(crate) fn explore(args: &Explore, out: &mut Output) -> Result<Exit, Failure>
         }
         Granularity::Instruction => plan.at(Points::Everywhere),
     };
-    let strategy = strategy(args)?;
+    let strategy = strategy(args, || supervisor::usual_switches(&plan, windows))?;
     let limits = Limits {
         runs: match args.budget {
             Some(Budget::Runs(runs)) => Some(runs),
@@ -189,7 +185,11 @@ fn more_points(points: &Points, met: &[u32]) -> Option<Points> {
     (all.len() > known.len()).then_some(Points::Before(all))
 }
 
-fn strategy(args: &Explore) -> Result<Strategy, Failure> {
+/// The strategy that was asked for; `usual` counts switches if it was not said how many.
+fn strategy(
+    args: &Explore,
+    usual: impl FnOnce() -> Result<u32, Failure>,
+) -> Result<Strategy, Failure> {
     let seeds = match args.seed {
         Some(u64::MAX) => return Err(Failure::usage("the seed is too large")),
         Some(seed) => seed..seed + 1,
@@ -202,11 +202,9 @@ fn strategy(args: &Explore) -> Result<Strategy, Failure> {
             seeds,
             depth: args.depth,
         },
-        (StrategyName::Exhaustive, Some(Preemptions::All)) => Strategy::Exhaustive,
-        (StrategyName::Exhaustive, Some(Preemptions::Most(switches))) => {
-            Strategy::Bounded { switches }
-        }
-        (StrategyName::Exhaustive, None) => Strategy::Bounded { switches: SWITCHES },
+        (_, Some(Preemptions::All)) | (StrategyName::Exhaustive, None) => Strategy::Exhaustive,
+        (_, Some(Preemptions::Most(switches))) => Strategy::Bounded { switches },
+        (StrategyName::Bounded, None) => Strategy::Bounded { switches: usual()? },
     })
 }
 

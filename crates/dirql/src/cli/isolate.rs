@@ -59,6 +59,8 @@ pub(crate) enum Message {
     Tried(Tried),
     /// Instructions that meet others in memory.
     Met(Vec<u32>),
+    /// Whether there are few orders.
+    Few(bool),
     /// Everything, in pieces.
     Pieces(Vec<Piece>),
     /// The search of this part begins.

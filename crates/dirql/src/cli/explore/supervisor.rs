@@ -62,6 +62,44 @@ pub(super) fn meet(plan: &Plan, windows: WindowsVersion) -> Result<Points, Failu
     failed.map_or(Ok(Points::Before(points)), Err)
 }
 
+/// Switches of the orders that are tried when nobody says how many: nearly every bug of this kind
+/// that was ever described needs no more than the first; where that gives few orders, more are cheap.
+const SWITCHES: [u32; 2] = [2, 3];
+const FEW_ORDERS: u64 = 250;
+
+/// How many switches the orders of this plan have at most when nobody says it. A process of its own
+/// counts, which says nothing of what it finds; a driver that destroys it is left to the search.
+pub(super) fn usual_switches(plan: &Plan, windows: WindowsVersion) -> Result<u32, Failure> {
+    let [usual, of_few] = SWITCHES;
+    let worker = Worker::start(|channel| {
+        isolate::limit_time(RUN_SECONDS);
+        let limits = Limits {
+            runs: Some(FEW_ORDERS),
+            only: Some(Vec::new()),
+            ..Limits::default()
+        };
+        let strategy = Strategy::Bounded { switches: usual }.part(0, 1);
+        let counted = dirql::explore_plan(plan, strategy, &limits, &mut |search| {
+            search.coverage.runs + search.coverage.left <= FEW_ORDERS
+        });
+        let message = match counted {
+            Ok(search) => Message::Few(search.coverage.complete),
+            Err(error) => Message::Failed(subject::failure(&error, windows)),
+        };
+        channel.send(&message);
+    });
+    let (mut is_few, mut failed) = (false, None);
+    let end = worker
+        .map_err(no_worker)?
+        .listen_within(RUN_SECONDS, |message| match message {
+            Message::Few(few) => is_few = few,
+            Message::Failed(failure) => failed = Some(failure),
+            _ => {}
+        });
+    end.map_err(no_worker)?;
+    failed.map_or(Ok(if is_few { of_few } else { usual }), Err)
+}
+
 /// A survey of memory that several contexts share, in a process of its own.
 pub(super) struct Survey(Worker);
 
