@@ -63,14 +63,20 @@ impl Comparison {
 /// Times `measured` and `reference`, which make as many calls as they are told: enough that reading
 /// the clock does not matter, few enough that a batch mostly fits between two switches of the
 /// machine to something else, some 100 microseconds.
-pub fn compare(
+pub fn compare(measured: (u32, impl FnMut(u32)), reference: (u32, impl FnMut(u32))) -> Comparison {
+    compare_in(BATCHES, measured, reference)
+}
+
+/// As [`compare`], in fewer batches, for what takes long. An odd number.
+pub fn compare_in(
+    batches: usize,
     (measured_calls, mut measured): (u32, impl FnMut(u32)),
     (reference_calls, mut reference): (u32, impl FnMut(u32)),
 ) -> Comparison {
     // Caches, branch predictors and lazy initialisation are not what is asked for.
     time(measured_calls, &mut measured);
     time(reference_calls, &mut reference);
-    let (ours, theirs): (Vec<_>, Vec<_>) = (0..BATCHES)
+    let (ours, theirs): (Vec<_>, Vec<_>) = (0..batches)
         .map(|_| {
             (
                 time(measured_calls, &mut measured),

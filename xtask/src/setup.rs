@@ -51,6 +51,12 @@ const NEEDS: &[Need] = &[
         packages: &["chromium", "chromium-driver", "fonts-dejavu-core"],
         is_there: has_browser,
     },
+    Need {
+        what: "xmllint",
+        for_what: "holding reports in JUnit's form against a schema of it",
+        packages: &["libxml2-utils"],
+        is_there: has_xmllint,
+    },
 ];
 
 /// The judge of whether everybody can use a page. Its licence lets it be used, not linked: it is
@@ -87,6 +93,10 @@ fn has_browser() -> bool {
     ["chromium", "chromedriver"]
         .iter()
         .all(|tool| Task::new(tool).arg("--version").succeeds())
+}
+
+fn has_xmllint() -> bool {
+    Task::new("xmllint").arg("--version").succeeds()
 }
 
 /// Fetches the judge of pages, where npm is; without it one test says that it was left out.

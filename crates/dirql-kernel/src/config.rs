@@ -120,6 +120,9 @@ pub struct Config {
     pub stop_at_finding: bool,
     /// Whether the run goes on after the bug check of a routine that can do nothing instead.
     pub keep_going: bool,
+    /// Whether the driver is judged by rules that Windows does not enforce by itself; see
+    /// [`dirql_rules::is_outcome`] for what is told all the same.
+    pub rules: bool,
     /// Whether every block of pool has pages of its own, with inaccessible ones behind.
     pub special_pool: bool,
     /// What is made to fail.
@@ -140,6 +143,7 @@ impl Default for Config {
             late_100ns: LATE_100NS,
             stop_at_finding: false,
             keep_going: false,
+            rules: true,
             special_pool: false,
             fail: None,
             parallel_port: crate::parport::Settings::default(),

@@ -89,6 +89,12 @@ impl Kernel {
         &self.config
     }
 
+    /// Whether the driver is judged by rules that Windows does not enforce.
+    #[inline]
+    pub(crate) fn judges(&self) -> bool {
+        self.config.rules
+    }
+
     /// The outside.
     pub(crate) fn platform(&self) -> &dyn Platform {
         &*self.platform
@@ -179,18 +185,10 @@ impl Kernel {
         }
         self.yield_point()?;
         self.touch_for_ddi(name);
-        self.check_path(name)?;
-        if let Some(rule) = irql {
-            let level = self.irql();
-            if level < rule.lowest || level > rule.highest {
-                self.find(
-                    rule.rule,
-                    format!(
-                        "{name} was called at {level}; it is allowed {}",
-                        allowed(rule)
-                    ),
-                    (level > rule.highest).then(|| self.raised_here()).flatten(),
-                )?;
+        if self.judges() {
+            self.check_path(name)?;
+            if let Some(rule) = irql {
+                self.check_entry(name, rule)?;
             }
         }
         let entry = self.config().keep_going.then(|| self.entry());
@@ -213,6 +211,21 @@ impl Kernel {
         self.touch_driver();
         self.report.leave_ddi();
         Ok(result)
+    }
+
+    /// A driver calls `name`: whether its page allows that at this level.
+    #[inline]
+    fn check_entry(&self, name: &'static str, rule: &IrqlRule) -> Ddi<()> {
+        let level = self.irql();
+        if level >= rule.lowest && level <= rule.highest {
+            return Ok(());
+        }
+        let message = format!(
+            "{name} was called at {level}; it is allowed {}",
+            allowed(rule)
+        );
+        let raised = (level > rule.highest).then(|| self.raised_here()).flatten();
+        self.find(rule.rule, message, raised)
     }
 
     /// Calls driver code that is neither an ISR nor a DPC routine, on the current strand.

@@ -253,11 +253,24 @@ impl Kernel {
     }
 
     /// As [`Kernel::find`], at a given place. The same finding at the same instruction is
-    /// recorded once.
+    /// recorded once, and none against a rule that the run does not judge by.
     ///
     /// # Errors
     /// [`Stop::Ended`] if a finding ends the run.
     pub fn find_at(
+        &self,
+        rule: RuleId,
+        message: String,
+        place: Place,
+        earlier: Option<(String, Place)>,
+    ) -> Ddi<()> {
+        if self.judges() || dirql_rules::is_outcome(rule) {
+            return self.add_finding(rule, message, place, earlier);
+        }
+        Ok(())
+    }
+
+    fn add_finding(
         &self,
         rule: RuleId,
         message: String,
@@ -300,7 +313,7 @@ impl Kernel {
         message: String,
         earlier: Option<(String, Place)>,
     ) -> Stop {
-        let _ = self.find(rule, message, earlier);
+        let _ = self.add_finding(rule, message, self.here(), earlier);
         self.end(Outcome::Finding);
         Stop::Ended
     }
@@ -309,5 +322,33 @@ impl Kernel {
     #[must_use]
     pub fn findings(&self) -> Vec<Finding> {
         self.report.findings.borrow().clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dirql_rules::ids;
+
+    use super::*;
+    use crate::Config;
+    use crate::testing::Bench;
+
+    fn found(rules: bool) -> Vec<RuleId> {
+        let bench = Bench::new(Config {
+            rules,
+            ..Config::default()
+        });
+        bench.try_on_thread(|kernel| {
+            kernel.find(ids::POOL_LEAK, String::new(), None)?;
+            kernel.find(ids::HANG, String::new(), None)?;
+            Err::<(), _>(kernel.find_fatal(ids::FAST_MUTEX, String::new(), None))
+        });
+        bench.rules()
+    }
+
+    #[test]
+    fn without_rules_only_ends_are_told() {
+        assert_eq!(found(true), [ids::POOL_LEAK, ids::HANG, ids::FAST_MUTEX]);
+        assert_eq!(found(false), [ids::HANG, ids::FAST_MUTEX]);
     }
 }

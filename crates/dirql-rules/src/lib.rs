@@ -23,5 +23,5 @@ pub use entry_irql::{ENTRY_IRQL, IrqlRule, entry_irql};
 pub use explain::{Explanation, explanation};
 pub use finding::{Context, Finding, Place};
 pub use name::is_before;
-pub use rule::{Rule, RuleId, Severity, rule};
+pub use rule::{Rule, RuleId, Severity, is_outcome, rule};
 pub use table::{RULES, ids};

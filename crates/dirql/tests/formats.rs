@@ -1,4 +1,8 @@
 //! The forms of reports for other programs: each is as its schema says.
+#![expect(
+    clippy::print_stderr,
+    reason = "who runs tests wants to know what was not"
+)]
 
 #[path = "support/json_schema.rs"]
 mod json_schema;
@@ -183,6 +187,32 @@ fn junit_is_as_schemas_of_it_agree() {
     }
     assert!(written(COMMANDS[3], "junit").contains("failures=\"0\" errors=\"0\""));
     assert!(written(COMMANDS[4], "junit").contains("failures=\"0\" errors=\"1\""));
+}
+
+/// What a real judge of XML schemas says; `None` without one, which `cargo xtask setup` installs.
+fn lint(name: &str, xml: &str) -> Option<Result<(), String>> {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&file, xml).expect("a file for the test");
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/third-party/junit-10.xsd");
+    let mut command = Command::new("xmllint");
+    command.arg("--noout").arg("--schema").arg(schema).arg(file);
+    let output = command.output().ok()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    Some(output.status.success().then_some(()).ok_or(said))
+}
+
+#[test]
+fn junit_is_as_the_schema_of_jenkins_says() {
+    let wrong = r#"<testsuites><testsuite name="a"/></testsuites>"#;
+    let Some(judged) = lint("wrong.xml", wrong) else {
+        eprintln!("skipped: xmllint is not here; `cargo xtask setup` installs it where it may");
+        return;
+    };
+    assert!(judged.is_err(), "the schema is looked at");
+    for (number, command) in COMMANDS.into_iter().enumerate() {
+        let judged = lint(&format!("junit-{number}.xml"), &written(command, "junit"));
+        assert_eq!(judged, Some(Ok(())), "{command:?}");
+    }
 }
 
 #[test]

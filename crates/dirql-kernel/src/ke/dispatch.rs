@@ -205,7 +205,10 @@ impl Kernel {
             self.message_while_inactive(isr);
             return Ok(false);
         }
-        let asked = self.before_answer(vector, chain, isr);
+        let asked = self
+            .judges()
+            .then(|| self.before_answer(vector, chain, isr))
+            .flatten();
         self.message_is_served(isr);
         let claimed = self.enter_isr(vector, isr)?;
         if let Some(asked) = asked {

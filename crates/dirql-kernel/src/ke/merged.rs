@@ -54,7 +54,7 @@ impl Kernel {
     #[inline]
     pub(super) fn message_is_served(&self, isr: &Isr) {
         let merged = &self.ke.merged;
-        if isr.message.is_some() && merged.called.borrow_mut().insert(isr.source) {
+        if isr.message.is_some() && self.judges() && merged.called.borrow_mut().insert(isr.source) {
             merged.looks.set(true);
         }
     }

@@ -78,7 +78,7 @@ impl Kernel {
     /// Frees an interrupt's lock for a driver, which goes on at `new`.
     pub(super) fn release_interrupt_lock(&self, lock: u64, new: u8) -> Ddi<()> {
         let fits = |held: &Held| held.before.is_none_or(|before| before.0 == new);
-        let Some(held) = self.release(lock, fits)? else {
+        let Some(held) = self.release(lock, Kind::Bare, fits)? else {
             return Ok(());
         };
         let message = format!(
@@ -128,21 +128,29 @@ impl Kernel {
         }
         self.take_lock(lock);
         self.write(word, mark)?;
-        let place = self.here();
-        let inside = self.hold(Held {
-            lock,
-            processor,
-            kind,
-            before,
-            place,
-        });
-        if inside {
-            self.note_lock_order(lock)?;
+        if self.notes_holder(kind) {
+            let place = self.here();
+            let inside = self.hold(Held {
+                lock,
+                processor,
+                kind,
+                before,
+                place,
+            });
+            if inside && self.judges() {
+                self.note_lock_order(lock)?;
+            }
         }
         if self.report.is_recording() {
             self.event(Event::LockTaken(lock));
         }
         Ok(true)
+    }
+
+    /// Whether it is noted who holds a lock. The kernel itself asks about those of interrupts.
+    #[inline]
+    fn notes_holder(&self, kind: Kind) -> bool {
+        self.judges() || kind == Kind::Bare
     }
 
     /// Notes a lock as held; whether its processor holds others.
@@ -176,13 +184,33 @@ impl Kernel {
     /// Frees a lock word that the current processor holds.
     #[inline]
     pub(crate) fn release_lock_word(&self, lock: u64) -> Ddi<()> {
-        self.release(lock, |_| true).map(|_| ())
+        self.release(lock, Kind::Bare, |_| true).map(|_| ())
     }
 
     /// Frees a lock. Returns how it was taken if this processor took it in a manner that does not
     /// fit.
     #[inline]
-    fn release(&self, lock: u64, fits: impl FnOnce(&Held) -> bool) -> Ddi<Option<Box<Held>>> {
+    fn release(
+        &self,
+        lock: u64,
+        kind: Kind,
+        fits: impl FnOnce(&Held) -> bool,
+    ) -> Ddi<Option<Box<Held>>> {
+        let misfit = match self.notes_holder(kind) {
+            true => self.let_go(lock, fits)?,
+            false => None,
+        };
+        self.free_lock(lock);
+        self.write(DriverPtr::<u64>::new(lock), 0)?;
+        if self.report.is_recording() {
+            self.event(Event::LockReleased(lock));
+        }
+        Ok(misfit)
+    }
+
+    /// Notes a lock as no longer held; how it was taken if that does not fit.
+    #[inline]
+    fn let_go(&self, lock: u64, fits: impl FnOnce(&Held) -> bool) -> Ddi<Option<Box<Held>>> {
         let processor = self.processor().id;
         let mut misfit = None;
         let is_taken = {
@@ -205,11 +233,6 @@ impl Kernel {
         };
         if !is_taken {
             self.released_without_owning(lock)?;
-        }
-        self.free_lock(lock);
-        self.write(DriverPtr::<u64>::new(lock), 0)?;
-        if self.report.is_recording() {
-            self.event(Event::LockReleased(lock));
         }
         Ok(misfit)
     }
@@ -241,7 +264,7 @@ impl Kernel {
         let fits = |held: &Held| {
             held.kind == kind && held.before.map(|irql| irql.0) == new && is_at_its_level(held)
         };
-        match self.release(lock, fits)? {
+        match self.release(lock, kind, fits)? {
             None => Ok(()),
             Some(held) if held.kind != kind => self.other_kind(held.place),
             Some(held) if !is_at_its_level(&held) => self.away_from_its_level(&held.place),
@@ -399,6 +422,9 @@ impl Kernel {
             .map(|(_, place)| (String::from("the lock was taken here"), place));
         let message = match earlier {
             Some(_) => "this processor waits for a spin lock whose holder never goes on",
+            None if !self.judges() => {
+                "this processor waits for a spin lock that nobody releases; which code took it is known to a run with rules"
+            }
             None => {
                 "this processor waits for a spin lock that is marked held, but nobody took it; was it initialised?"
             }

@@ -41,7 +41,7 @@ impl Kernel {
     /// A processor has come to DISPATCH_LEVEL or above.
     #[inline]
     pub(crate) fn hide_pageable(&self) {
-        if self.mm.pageable.state.get() == State::Visible {
+        if self.mm.pageable.state.get() == State::Visible && self.judges() {
             self.mm.pageable.state.set(State::Hidden);
             self.platform().hide(&self.pageable_regions());
         }

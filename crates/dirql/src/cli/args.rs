@@ -130,6 +130,11 @@ pub(crate) struct Subject {
     /// freed, faults
     #[arg(long)]
     pub(crate) special_pool: bool,
+
+    /// Judge by no rules: tell only bug checks, hangs, deadlocks, storms, attacks and expectations that
+    /// fail, as Windows without Driver Verifier would show them
+    #[arg(long)]
+    pub(crate) no_rules: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -21,6 +21,7 @@ pub(crate) fn scenario(
     }
     let (mut scenario, file) = find_scenario(args, styled)?;
     scenario.machine.special_pool |= args.special_pool;
+    scenario.machine.no_rules |= args.no_rules;
     Ok((scenario, file))
 }
 
@@ -250,6 +251,9 @@ pub(crate) fn command(name: &[&str], args: &Subject, scenario: Option<&Path>) ->
     }
     if args.special_pool {
         words.push(String::from("--special-pool"));
+    }
+    if args.no_rules {
+        words.push(String::from("--no-rules"));
     }
     words
         .iter()

@@ -262,10 +262,11 @@ impl Plan {
         self
     }
 
-    /// Has the accesses of runs that record them looked at for what goes wrong in another order.
+    /// Has the accesses of runs that record them looked at for what goes wrong in another order, if
+    /// the scenario has the driver judged by rules.
     #[must_use]
     pub const fn with_races(mut self) -> Self {
-        self.races = true;
+        self.races = !self.scenario.machine.no_rules;
         self
     }
 

@@ -27,6 +27,9 @@ const STEPS: u64 = 20_000;
 /// # Errors
 /// A run could not begin.
 pub fn survey(plan: &Plan, each: &mut dyn FnMut(&Search) -> bool) -> Result<Search, BenchError> {
+    if plan.scenario().machine.no_rules {
+        return Ok(Search::default());
+    }
     let between_calls = plan.clone().at(Points::Before(Vec::new())).with_races();
     let mut all = Search::default();
     look(&between_calls, strategy::Default::default(), &mut all, each)?;

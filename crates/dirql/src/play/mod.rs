@@ -310,6 +310,9 @@ fn build(
     if scenario.machine.special_pool {
         builder = builder.special_pool();
     }
+    if scenario.machine.no_rules {
+        builder = builder.no_rules();
+    }
     if settings.keep_going {
         builder = builder.keep_going();
     }

@@ -90,6 +90,8 @@ pub struct MachineSpec {
     pub readings: Vec<Reading>,
     /// Whether every block of pool has pages of its own.
     pub special_pool: bool,
+    /// Whether the driver is judged by no rules but those of how a run may end.
+    pub no_rules: bool,
     /// Files on drive C:, `[[machine.file]]`.
     pub files: Vec<FileSpec>,
 }
@@ -117,6 +119,8 @@ impl std::fmt::Debug for MachineSpec {
             late,
             readings,
             special_pool,
+            // What is judged changes nothing of what happens.
+            no_rules: _,
             files,
         } = self;
         let mut text = f.debug_struct("MachineSpec");

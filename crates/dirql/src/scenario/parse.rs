@@ -187,6 +187,7 @@ impl<'t> Reader<'t> {
                 .map(|value| self.readings(value))
                 .unwrap_or_default(),
             special_pool: table.boolean("special_pool").unwrap_or_default(),
+            no_rules: table.boolean("no_rules").unwrap_or_default(),
             files: table
                 .value("file")
                 .map(|value| self.tables(value, MOST_FILES))

@@ -243,6 +243,7 @@ fn what_the_reader_refuses_the_schema_refuses() {
         "[machine]\nlate = \"1h\"",
         "[machine]\nreadings = [\"dpc-to-nobody\"]",
         "[machine]\nspecial_pool = 1",
+        "[machine]\nno_rules = \"yes\"",
         "[[machine.file]]\npath = 'D:\\x'",
         "[[machine.file]]\ndata = ''",
         "[driver]\n",

@@ -769,7 +769,7 @@ error: [machine] has no key `proccessors`
 2 | proccessors = 2
   | ^^^^^^^^^^^ unknown key
   |
-  = note: keys here: file, late, max_steps, processors, readings, special_pool, windows
+  = note: keys here: file, late, max_steps, no_rules, processors, readings, special_pool, windows
 help: a key with a similar name exists: `processors`
   |
 2 - proccessors = 2
