@@ -90,11 +90,7 @@ pub(crate) fn address(kernel: &Kernel, name: &str) -> Option<(&'static str, u64)
         Value::Build => (FREE_BUILD | kernel.config().windows.numbers().2)
             .to_le_bytes()
             .into(),
-        Value::Process => kernel
-            .io_get_current_process()
-            .expect("the process is there from the beginning")
-            .to_le_bytes()
-            .into(),
+        Value::Process => kernel.system_process().to_le_bytes().into(),
         Value::Modules => {
             let head = kernel.loaded_module_list();
             return Some((name, head.expect("the list is there from the beginning")));

@@ -100,16 +100,17 @@ exports! {
     fn IoIsOperationSynchronous(irp: u64) -> u8 = |k| k.io_is_operation_synchronous(irp);
     fn IoWithinStackLimits(start: u64, bytes: u64) -> u8 = |k| k.io_within_stack_limits(start, bytes);
     fn IoIs32bitProcess(_irp: u64) -> u8 = |_k| Ok(0);
-    fn IoGetRequestorProcess(_irp: u64) -> u64 = |k| k.io_get_current_process();
-    fn IoGetRequestorProcessId(_irp: u64) -> u32 = |k| k.ps_get_current_process_id().map(|id| id as u32);
-    fn IoThreadToProcess(_thread: u64) -> u64 = |k| k.io_get_current_process();
+    fn IoGetRequestorProcess(irp: u64) -> u64 = |k| k.io_get_requestor_process(irp);
+    fn IoGetRequestorProcessId(irp: u64) -> u32
+        = |k| k.io_get_requestor_process(irp).map(|process| k.ps_get_process_id(process) as u32);
+    fn IoThreadToProcess(thread: u64) -> u64 = |k| Ok(k.process_of_thread(thread));
     fn IoCreateSystemThread(
         _object: u64, handle: DriverPtr<u64>, _access: u32, _attributes: u64, _process: u64, _client: u64,
         routine: u64, context: u64,
     ) -> NtStatus = |k| k.ps_create_system_thread(handle, routine, context);
-    fn PsGetThreadProcess(_thread: u64) -> u64 = |k| k.io_get_current_process();
-    fn PsGetProcessId(_process: u64) -> u64 = |k| k.ps_get_current_process_id();
-    fn PsIsSystemThread(_thread: u64) -> u8 = |_k| Ok(1);
+    fn PsGetThreadProcess(thread: u64) -> u64 = |k| Ok(k.process_of_thread(thread));
+    fn PsGetProcessId(process: u64) -> u64 = |k| Ok(k.ps_get_process_id(process));
+    fn PsIsSystemThread(thread: u64) -> u8 = |k| Ok(k.ps_is_system_thread(thread));
     fn PsSetCreateProcessNotifyRoutineEx(routine: u64, remove: u8) -> NtStatus
         = |k| k.ps_set_create_process_notify_routine(routine, remove);
 

@@ -13,9 +13,9 @@ exports! {
     fn PsGetCurrentProcessId() -> u64 = |k| k.ps_get_current_process_id();
     fn PsGetCurrentThreadId() -> u64 = |k| k.ps_get_current_thread_id();
     fn PsGetProcessCreateTimeQuadPart(_process: u64) -> u64 = |k| k.ps_get_process_create_time_quad_part();
-    fn PsGetProcessImageFileName(_process: u64) -> u64 = |k| k.ps_get_process_image_file_name();
+    fn PsGetProcessImageFileName(process: u64) -> u64 = |k| Ok(k.ps_get_process_image_file_name(process));
     fn PsGetThreadId(thread: u64) -> u64 = |k| k.ps_get_thread_id(thread);
-    fn PsGetThreadProcessId(_thread: u64) -> u64 = |k| k.ps_get_current_process_id();
+    fn PsGetThreadProcessId(thread: u64) -> u64 = |k| Ok(k.ps_get_process_id(k.process_of_thread(thread)));
     fn PsLookupProcessByProcessId(id: u64, process: DriverPtr<u64>) -> NtStatus
         = |k| k.ps_lookup_process_by_process_id(id, process);
     fn PsLookupThreadByThreadId(id: u64, thread: DriverPtr<u64>) -> NtStatus

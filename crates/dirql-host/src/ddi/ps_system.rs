@@ -1,5 +1,6 @@
-//! What is asked about processes, of which there is one: the system's. It has no code of its own
-//! below the kernel, no environment block, no session but 0, no job, no debugger and no end.
+//! What is asked about processes, of which there are two: the system's, and that of the
+//! application whose requests a scenario sends. They have no code of their own below the kernel, no
+//! environment block, no session but 0, no job, no debugger and no end.
 //!
 //! Source: the declarations of ntifs.h; most of these routines have no page.
 
@@ -15,7 +16,7 @@ exports! {
     fn PsGetProcessSessionId(_process: u64) -> u32 = |_k| Ok(0);
     fn PsGetProcessSessionIdEx(_process: u64) -> u32 = |_k| Ok(0);
     fn PsGetThreadSessionId(_thread: u64) -> u32 = |_k| Ok(0);
-    fn PsIsSystemProcess(_process: u64) -> u8 = |_k| Ok(1);
+    fn PsIsSystemProcess(process: u64) -> u8 = |k| Ok(u8::from(!k.is_application(process)));
     fn PsIsProcessBeingDebugged(_process: u64) -> u8 = |_k| Ok(0);
     fn PsIsThreadImpersonating(_thread: u64) -> u8 = |_k| Ok(0);
     fn PsGetProcessDebugPort(_process: u64) -> u64 = |_k| Ok(0);
@@ -30,8 +31,7 @@ exports! {
     fn PsGetProcessExitTime() -> u64 = |_k| Ok(0);
     fn PsGetThreadTeb(_thread: u64) -> u64 = |_k| Ok(0);
     fn PsGetCurrentThreadTeb() -> u64 = |_k| Ok(0);
-    // KernelMode.
-    fn PsGetCurrentThreadPreviousMode() -> u8 = |_k| Ok(0);
+    fn PsGetCurrentThreadPreviousMode() -> u8 = |k| k.ex_get_previous_mode();
     fn PsGetCurrentThreadStackBase() -> u64 = |k| Ok(k.stack_of_caller().end);
     fn PsGetCurrentThreadStackLimit() -> u64 = |k| Ok(k.stack_of_caller().start);
     fn ZwQueryInformationProcess(handle: u64, class: u32, address: u64, bytes: u32, returned: DriverPtr<u32>) -> NtStatus

@@ -32,7 +32,10 @@ exports! {
     fn KeStackAttachProcess(process: u64, state: u64) -> Nothing
         = |k| k.ke_stack_attach_process(process, state).map(Nothing::from);
     fn KeAttachProcess(process: u64) -> Nothing = |k| k.ke_attach_process(process).map(Nothing::from);
-    fn KeDetachProcess() -> Nothing = |_k| Ok(Nothing::from(()));
+    fn KeDetachProcess() -> Nothing = |k| {
+        k.ke_detach_process();
+        Ok(Nothing::from(()))
+    };
     fn KeUnstackDetachProcess(state: u64) -> Nothing = |k| k.ke_unstack_detach_process(state).map(Nothing::from);
     fn KeQueryNodeActiveAffinity(node: u16, affinity: DriverPtr<GroupAffinity>, count: DriverPtr<u16>) -> Nothing
         = |k| k.ke_query_node_active_affinity(node, affinity, count).map(Nothing::from);

@@ -139,11 +139,12 @@ impl Kernel {
     /// `KPROCESSOR_MODE ExGetPreviousMode(VOID)`
     ///
     /// - IRQL: at or below DISPATCH_LEVEL.
-    /// - Returns: KernelMode: system threads have no user mode.
+    /// - Returns: UserMode (1) in a thread that sends an application's request; KernelMode (0) in
+    ///   others, and in what a driver asks of the system meanwhile.
     /// - Findings: none.
     /// - Source: WDK reference, wdm.ExGetPreviousMode.
     pub fn ex_get_previous_mode(&self) -> Ddi<u8> {
-        Ok(0)
+        Ok(self.previous_mode())
     }
 
     /// `BOOLEAN ExVerifySuite(SUITE_TYPE)`

@@ -5,10 +5,11 @@
 //! one order. Who tries many orders of what a driver does prepares the request before them.
 
 use dirql_abi::NtStatus;
+use dirql_abi::irp::Irp;
 
 use super::irp::Origin;
 use super::request::{FileHandle, Request, RequestKind, failed};
-use crate::{Ddi, Kernel};
+use crate::{Ddi, DriverPtr, Kernel, at};
 
 /// A request that is made and not sent; see [`Kernel::prepare_request`].
 #[derive(Debug)]
@@ -69,7 +70,13 @@ impl Kernel {
     pub fn send_prepared(&self, prepared: PreparedRequest) -> Ddi<Request> {
         let PreparedRequest { request, to } = prepared;
         if let Some(to) = to {
-            self.dispatch_addressed(request, to.irp, to.device, Some(to.file))?;
+            let mode = at!(DriverPtr::<Irp>::new(to.irp), Irp, requestor_mode);
+            let send = || self.dispatch_addressed(request, to.irp, to.device, Some(to.file));
+            if self.read(mode)? == 0 {
+                send()?;
+            } else {
+                self.as_application(send)?;
+            }
         }
         Ok(request)
     }

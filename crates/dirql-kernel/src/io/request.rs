@@ -111,7 +111,7 @@ impl Kernel {
     /// # Errors
     /// The run's end. The inner result is the status of opening.
     pub fn open(&self, name: &str) -> Ddi<Result<FileHandle, NtStatus>> {
-        let file = match self.open_by_name(name, ACCESS)? {
+        let file = match self.as_application(|| self.open_by_name(name, ACCESS))? {
             Ok(file) => file,
             Err(status) => return Ok(Err(status)),
         };
@@ -126,7 +126,7 @@ impl Kernel {
         if !self.is_device(device) {
             return Ok(Err(NtStatus::NO_SUCH_DEVICE));
         }
-        match self.open_device(device, "", ACCESS)? {
+        match self.as_application(|| self.open_device(device, "", ACCESS))? {
             Ok(file) => self.handle_to(file).map(Ok),
             Err(status) => Ok(Err(status)),
         }
@@ -144,7 +144,7 @@ impl Kernel {
     /// # Errors
     /// The run's end.
     pub fn close(&self, file: FileHandle) -> Ddi<NtStatus> {
-        self.zw_close(file.handle)
+        self.as_application(|| self.zw_close(file.handle))
     }
 
     /// The application gives its last handle back while something in the system still refers to
@@ -158,7 +158,7 @@ impl Kernel {
             return Ok(NtStatus::INVALID_HANDLE);
         }
         self.obf_reference_object(file.file)?;
-        self.zw_close(file.handle)
+        self.close(file)
     }
 
     /// Drops the reference that [`Kernel::cleanup`] left: IRP_MJ_CLOSE, when no request holds the
@@ -167,7 +167,7 @@ impl Kernel {
     /// # Errors
     /// The run's end.
     pub fn close_cleaned(&self, file: FileHandle) -> Ddi<()> {
-        self.obf_dereference_object(file.file)?;
+        self.as_application(|| self.obf_dereference_object(file.file))?;
         Ok(())
     }
 
@@ -327,7 +327,7 @@ impl Kernel {
             }
             self.settle(request, failed(NtStatus::INSUFFICIENT_RESOURCES))?;
         } else {
-            self.dispatch(request, irp, device, Some(file))?;
+            self.from_kernel_mode(|| self.dispatch(request, irp, device, Some(file)))?;
         }
         self.wait_request(request)
     }
@@ -361,6 +361,9 @@ impl Kernel {
             fill(&mut stack);
             self.write(next, stack)?;
             let pointer = DriverPtr::<Irp>::new(irp);
+            if stack.major_function == major::IRP_MJ_CREATE {
+                self.write(at!(pointer, Irp, requestor_mode), self.previous_mode())?;
+            }
             self.write(at!(pointer, Irp, io_status.status), NtStatus::NOT_SUPPORTED)?;
             self.write(at!(pointer, Irp, io_status.information), information)?;
             self.dispatch(request, irp, device, file)?;

@@ -48,8 +48,8 @@ impl Kernel {
 
     /// `VOID KeStackAttachProcess(PRKPROCESS, PRKAPC_STATE)`
     ///
-    /// There is one process, whose address space every thread has; what is kept is the state that
-    /// `KeUnstackDetachProcess` gets back.
+    /// Every thread has the same address space, whatever its process; what changes is which one is
+    /// the current. `state` gets the process that `KeUnstackDetachProcess` goes back to.
     ///
     /// - IRQL: at or below DISPATCH_LEVEL.
     /// - Source: WDK reference, ntifs.KeStackAttachProcess; bug check 0x5.
@@ -59,10 +59,8 @@ impl Kernel {
     pub fn ke_stack_attach_process(&self, process: u64, state: u64) -> Ddi<()> {
         self.check_may_attach(process)?;
         self.write_bytes(state, &[0; STATE_BYTES as usize])?;
-        Ok(self.write(
-            DriverPtr::new(state + STATE_PROCESS),
-            self.current_process(),
-        )?)
+        let before = self.attach_to(process);
+        Ok(self.write(DriverPtr::new(state + STATE_PROCESS), before)?)
     }
 
     /// `VOID KeAttachProcess(PRKPROCESS)`, which KeDetachProcess ends: as
@@ -72,9 +70,27 @@ impl Kernel {
     /// - Source: WDK reference, ntifs.KeAttachProcess; bug check 0x5.
     ///
     /// # Errors
-    /// Bug check 0x5 in a DPC.
+    /// Bug check 0x5 in a DPC, and in a thread that is attached to another process.
     pub fn ke_attach_process(&self, process: u64) -> Ddi<()> {
-        self.check_may_attach(process)
+        self.check_may_attach(process)?;
+        if process == self.current_process() {
+            return Ok(());
+        }
+        match self.attach_to(process) {
+            0 => Ok(()),
+            attached => {
+                let code = dirql_abi::bugcheck::code::INVALID_PROCESS_ATTACH_ATTEMPT;
+                Err(dirql_rules::BugCheck::new(code, [process, attached, 1, 0]).into())
+            }
+        }
+    }
+
+    /// `VOID KeDetachProcess(VOID)`: does nothing in a thread that is not attached.
+    ///
+    /// - IRQL: at or below DISPATCH_LEVEL.
+    /// - Source: WDK reference, ntifs.KeDetachProcess.
+    pub fn ke_detach_process(&self) {
+        self.attach_to(0);
     }
 
     /// A DPC has no address space of its own to leave.
@@ -94,7 +110,8 @@ impl Kernel {
     /// # Errors
     /// A state that is not memory.
     pub fn ke_unstack_detach_process(&self, state: u64) -> Ddi<()> {
-        self.read(DriverPtr::<u64>::new(state + STATE_PROCESS))?;
+        let before = self.read(DriverPtr::<u64>::new(state + STATE_PROCESS))?;
+        self.attach_to(before);
         Ok(())
     }
 }
@@ -122,5 +139,25 @@ mod tests {
             .ke_expand_kernel_stack_and_callout(callout, 5, 0);
         assert_eq!(done, Ok(NtStatus::SUCCESS));
         assert_eq!(bench.kernel.read(called), Ok(5));
+    }
+
+    #[test]
+    fn attaching_changes_the_current_process_until_the_thread_detaches() {
+        let bench = Bench::new(Config::default());
+        let state = bench.variable(STATE_BYTES);
+        let seen = bench.on_thread(move |kernel| {
+            let thread = kernel.current_kthread();
+            let system = kernel.current_process();
+            let other = kernel.as_application(|| kernel.process_of_thread(thread));
+            kernel.ke_stack_attach_process(other, state).unwrap();
+            let attached = kernel.current_process() == other;
+            kernel.ke_attach_process(other).unwrap();
+            let refused = kernel.ke_attach_process(system).is_err();
+            kernel.ke_unstack_detach_process(state).unwrap();
+            let detached = kernel.current_process() == system;
+            kernel.ke_detach_process();
+            Ok((attached, refused, detached))
+        });
+        assert_eq!(seen, (true, true, true));
     }
 }

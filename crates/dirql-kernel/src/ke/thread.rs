@@ -20,6 +20,7 @@ use crate::ke::wait::Wait;
 use crate::ke::{Affinity, ProcessorId};
 use crate::ob::{self, ObjectKind};
 use crate::platform::StrandId;
+use crate::ps::Identity;
 use crate::stop::{Ddi, Stop};
 use crate::{DriverPtr, Event, Kernel};
 
@@ -96,6 +97,7 @@ pub(super) struct Thread {
     wait_status: NtStatus,
     exit_status: NtStatus,
     stack: core::ops::Range<u64>,
+    identity: Identity,
 }
 
 #[derive(Default)]
@@ -152,6 +154,7 @@ impl Kernel {
             wait_status: NtStatus::SUCCESS,
             exit_status: NtStatus::SUCCESS,
             stack,
+            identity: Identity::default(),
         });
         self.ob_register(kthread, ObjectKind::Thread, ob::keep);
         self.make_ready(thread);
@@ -207,6 +210,21 @@ impl Kernel {
         let all = self.ke.threads.all.borrow();
         let index = all.iter().position(|thread| thread.kthread == kthread)?;
         Some(ThreadId(index as u32))
+    }
+
+    /// In whose name a thread does what it does; the system's, for what is no thread.
+    pub(crate) fn identity_of(&self, kthread: u64) -> Identity {
+        let all = self.ke.threads.all.borrow();
+        let thread = all.iter().find(|thread| thread.kthread == kthread);
+        thread.map_or_else(Identity::default, |thread| thread.identity)
+    }
+
+    /// A thread does what it does in this way from now on.
+    pub(crate) fn identify(&self, kthread: u64, identity: Identity) {
+        let mut all = self.ke.threads.all.borrow_mut();
+        if let Some(thread) = all.iter_mut().find(|thread| thread.kthread == kthread) {
+            thread.identity = identity;
+        }
     }
 
     /// What a thread was called when it was created.

@@ -14,11 +14,9 @@ use dirql_abi::NtStatus;
 
 use super::layout::{self, PAGE};
 use super::page_runs::{Limits, PageRuns};
+use crate::ob::ObjectKind;
 use crate::platform::Access;
 use crate::{Ddi, DriverPtr, Kernel};
-
-/// `NtCurrentProcess()`.
-const CURRENT_PROCESS: u64 = u64::MAX;
 
 /// MEM_COMMIT and MEM_RESERVE; MEM_DECOMMIT and MEM_RELEASE.
 const COMMIT: u32 = 0x1000;
@@ -120,9 +118,10 @@ impl Kernel {
         Ok(NtStatus::SUCCESS)
     }
 
-    /// Whether a handle is one to the only process there is.
+    /// Whether a handle is one to a process; they share an address space.
     pub(super) fn is_own_process(&self, process: u64) -> bool {
-        process == CURRENT_PROCESS || self.ob_of_handle(process) == Some(self.current_process())
+        self.ob_of_handle(process)
+            .is_some_and(|object| self.ob_kind(object) == Some(ObjectKind::Process))
     }
 
     /// Pages of the process for so many bytes: their address, and their size.

@@ -12,9 +12,6 @@ use crate::ke::clock::START_SYSTEM_TIME;
 use crate::ob::{self, ObjectKind};
 use crate::{Ddi, DriverPtr, Kernel};
 
-/// Bytes of the name that a process is known by, with the terminator.
-const IMAGE_NAME: &[u8] = b"System\0";
-
 /// The identifier of a thread: a multiple of 4, behind the process's.
 fn thread_number(id: u64) -> Option<ThreadId> {
     let past = id.checked_sub(SYSTEM_PROCESS_ID + 4)?;
@@ -35,10 +32,9 @@ impl Kernel {
         id: u64,
         process: DriverPtr<u64>,
     ) -> Ddi<NtStatus> {
-        if id != SYSTEM_PROCESS_ID {
+        let Some(body) = self.process_with_id(id) else {
             return Ok(NtStatus::INVALID_CID);
-        }
-        let body = self.current_process();
+        };
         self.obf_reference_object(body)?;
         self.write(process, body)?;
         Ok(NtStatus::SUCCESS)
@@ -86,21 +82,6 @@ impl Kernel {
         Ok(START_SYSTEM_TIME)
     }
 
-    /// `PCHAR PsGetProcessImageFileName(PEPROCESS)`: `System`.
-    ///
-    /// - IRQL: any level.
-    ///
-    /// # Errors
-    /// None that a driver can cause.
-    pub fn ps_get_process_image_file_name(&self) -> Ddi<u64> {
-        if self.ps.image_name.get() == 0 {
-            let name = self.allocate_system(IMAGE_NAME.len() as u64);
-            self.write_bytes(name, IMAGE_NAME)?;
-            self.ps.image_name.set(name);
-        }
-        Ok(self.ps.image_name.get())
-    }
-
     /// `NTSTATUS ZwOpenProcess(PHANDLE, ACCESS_MASK, POBJECT_ATTRIBUTES, PCLIENT_ID)`
     ///
     /// - IRQL: PASSIVE_LEVEL.
@@ -117,12 +98,14 @@ impl Kernel {
         attributes: DriverPtr<dirql_abi::object::ObjectAttributes>,
         client: DriverPtr<[u64; 2]>,
     ) -> Ddi<NtStatus> {
-        match self.client_id(attributes, client)? {
-            Ok([SYSTEM_PROCESS_ID, _]) => {}
-            Ok(_) => return Ok(NtStatus::INVALID_CID),
+        let process = match self.client_id(attributes, client)? {
+            Ok([id, _]) => self.process_with_id(id),
             Err(status) => return Ok(status),
-        }
-        let value = self.ob_create_filtered_handle(self.current_process(), access)?;
+        };
+        let Some(process) = process else {
+            return Ok(NtStatus::INVALID_CID);
+        };
+        let value = self.ob_create_filtered_handle(process, access)?;
         self.write(handle, value)?;
         Ok(NtStatus::SUCCESS)
     }
@@ -147,7 +130,10 @@ impl Kernel {
             Err(status) => return Ok(status),
         };
         let live = thread_number(thread).filter(|number| !self.thread_has_ended(*number));
-        let Some(number) = live.filter(|_| process == 0 || process == SYSTEM_PROCESS_ID) else {
+        let Some(number) = live.filter(|number| {
+            let of = self.process_of_thread(self.kthread_of(*number));
+            process == 0 || process == self.ps_get_process_id(of)
+        }) else {
             return Ok(NtStatus::INVALID_CID);
         };
         let value = self.ob_create_filtered_handle(self.kthread_of(number), access)?;
@@ -170,7 +156,7 @@ impl Kernel {
         Ok(Ok(self.read(client)?))
     }
 
-    /// The system process is an object from the beginning.
+    /// A process is an object as long as the system runs.
     pub(super) fn register_process(&self, process: u64) {
         self.ob_register(process, ObjectKind::Process, ob::keep);
     }
@@ -229,7 +215,7 @@ mod tests {
         kernel.obf_dereference_object(process).unwrap();
         let found = kernel.ps_lookup_process_by_process_id(8, out);
         assert_eq!(found, Ok(NtStatus::INVALID_CID));
-        let name = kernel.ps_get_process_image_file_name().unwrap();
+        let name = kernel.ps_get_process_image_file_name(kernel.current_process());
         assert_eq!(kernel.read_bytes(name, 7).unwrap(), b"System\0");
     }
 }

@@ -5,6 +5,7 @@
 //! Source: WDK reference, ntddk.PsSetLoadImageNotifyRoutine and its relatives,
 //! wdm.PsGetVersion.
 
+mod application;
 mod lookup;
 mod notify;
 mod process_information;
@@ -13,11 +14,11 @@ mod thread_information;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
-use dirql_abi::dispatcher::object_type;
 use dirql_abi::string::UnicodeString;
 
 use crate::{Ddi, DriverPtr, Kernel};
 
+pub(crate) use application::Identity;
 pub use notify::NotifyKind;
 pub use process_information::InformationRoom;
 
@@ -32,23 +33,11 @@ const SYSTEM_PROCESS_ID: u64 = 4;
 #[derive(Default)]
 pub(crate) struct Ps {
     process: Cell<u64>,
-    image_name: Cell<u64>,
+    application: Cell<u64>,
     notify: RefCell<Vec<notify::Registered>>,
 }
 
 impl Kernel {
-    /// The address of the system process's object.
-    pub(crate) fn current_process(&self) -> u64 {
-        if self.ps.process.get() == 0 {
-            let process = self.allocate_system(PROCESS_BYTES);
-            self.write_bytes(process, &[object_type::ProcessObject])
-                .expect("the kernel's own memory is writable");
-            self.register_process(process);
-            self.ps.process.set(process);
-        }
-        self.ps.process.get()
-    }
-
     /// `PEPROCESS IoGetCurrentProcess(VOID)`, which is also `PsGetCurrentProcess`
     ///
     /// - IRQL: any level.
@@ -62,11 +51,11 @@ impl Kernel {
     /// `HANDLE PsGetCurrentProcessId(VOID)`
     ///
     /// - IRQL: any level.
-    /// - Returns: 4, the system process.
+    /// - Returns: 4 for the system process, another multiple of 4 for an application's.
     /// - Findings: none.
     /// - Source: WDK reference, ntddk.PsGetCurrentProcessId.
     pub fn ps_get_current_process_id(&self) -> Ddi<u64> {
-        Ok(SYSTEM_PROCESS_ID)
+        Ok(self.ps_get_process_id(self.current_process()))
     }
 
     /// `HANDLE PsGetCurrentThreadId(VOID)`

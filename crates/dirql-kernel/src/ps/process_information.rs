@@ -11,7 +11,6 @@ use alloc::vec::Vec;
 use dirql_abi::NtStatus;
 use dirql_rules::ids;
 
-use super::SYSTEM_PROCESS_ID;
 use crate::ob::ObjectKind;
 use crate::{Ddi, DriverPtr, Kernel};
 
@@ -60,16 +59,17 @@ impl Kernel {
         class: u32,
         room: InformationRoom,
     ) -> Ddi<NtStatus> {
-        if let Err(status) = self.expect_handle(handle, ObjectKind::Process) {
-            return Ok(status);
-        }
+        let process = match self.expect_handle(handle, ObjectKind::Process) {
+            Ok(process) => process,
+            Err(status) => return Ok(status),
+        };
         let answer = match class {
             BASIC => words(&[
                 NtStatus::PENDING.bits().into(),
                 0,
                 self.ke_query_active_processors()?,
                 BASE_PRIORITY,
-                SYSTEM_PROCESS_ID,
+                self.ps_get_process_id(process),
                 0,
             ]),
             DEBUG_PORT | WOW64 => words(&[0]),
@@ -108,7 +108,7 @@ impl Kernel {
         let answer = words(&[
             NtStatus::PENDING.bits().into(),
             0,
-            SYSTEM_PROCESS_ID,
+            self.ps_get_process_id(self.process_of_thread(thread)),
             self.ps_get_thread_id(thread)?,
             self.ke_query_active_processors()?,
             priorities,

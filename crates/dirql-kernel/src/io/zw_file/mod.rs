@@ -116,7 +116,8 @@ impl Kernel {
             share: request.share as u16,
             options: request.disposition << 24 | request.options & 0xFF_FFFF,
         };
-        let (file, outcome) = self.open_device_as(found.object, &found.rest, opening)?;
+        let (file, outcome) =
+            self.from_kernel_mode(|| self.open_device_as(found.object, &found.rest, opening))?;
         let block = IoStatusBlock {
             status: outcome.status,
             padding4: 0,
