@@ -41,7 +41,7 @@ mod trap;
 #[cfg(test)]
 mod tests;
 
-pub use checkpoint::{Arena, Life, Stopped, outside, pause};
+pub use checkpoint::{Arena, Life, Stopped, ask, outside, pause};
 pub use host::{
     DriverSource, Host, HostError, LoadedDriver, intercept_system_calls, is_driver_running,
 };

@@ -4,7 +4,8 @@
 //! stack of the code of ours that simulates it. All of it lies where it can be watched, if the
 //! program's allocator is an [`Arena`] and the life of the computer runs on a stack of its own
 //! ([`Life`]). A mark is a copy of the pages that change, with the place at which the life
-//! pauses; going back to it copies them back. See `tracker` for how it is known which change.
+//! pauses; going back to it copies them back. See `tracker` for how it is known which change, and
+//! `ways` for when less than pages is enough.
 //!
 //! # Invariants
 //! - What is outside (this module, whoever chooses, the state of the trap handler, twins) is
@@ -16,8 +17,10 @@
 
 mod arena;
 mod learn;
+mod put_back;
 mod switch;
 mod tracker;
+mod ways;
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -33,6 +36,7 @@ use dirql_kernel::mm::layout::{IMAGES, PAGE, STACKS};
 pub use arena::Arena;
 use arena::Untaken;
 use tracker::Tracker;
+use ways::{Back, Ways};
 
 use crate::{hang, memory, registers, run, trap};
 
@@ -43,6 +47,8 @@ thread_local! {
     static TRACKER: Cell<*const Tracker> = const { Cell::new(std::ptr::null()) };
     /// What has watched the pages of this thread's latest life.
     static SPARE: Cell<Option<Rc<Tracker>>> = const { Cell::new(None) };
+    /// How often something else than an answer has come in to a life, or could have; see [`ways`].
+    static DISTURBANCES: Cell<u64> = const { Cell::new(0) };
 }
 
 /// The life of a computer, on a stack of its own, that can be put back to where it paused.
@@ -51,6 +57,8 @@ pub struct Life {
     marks: Vec<Mark>,
     /// Copies that are not in use.
     spare: Vec<Vec<u8>>,
+    beginning: Option<Beginning>,
+    by_lines: u64,
     _thread: PhantomData<*const ()>,
 }
 
@@ -65,6 +73,8 @@ struct Inner {
     is_tracking: Cell<bool>,
     /// The next life makes its heap otherwise.
     moves_heap: Cell<bool>,
+    /// What has come in since the latest mark was made or put back to.
+    answers: RefCell<Vec<u64>>,
     _turn: Turn,
 }
 
@@ -114,6 +124,18 @@ struct Mark {
     journal: usize,
     patches: trap::SavedPatches,
     accesses: usize,
+    /// What runs that begin here change.
+    ways: Ways,
+}
+
+/// Where the present run began.
+#[derive(Clone, Copy, Debug)]
+struct Beginning {
+    mark: usize,
+    disturbances: u64,
+    hot_pages: usize,
+    /// Memory was put back completely, bytes that nobody uses included.
+    is_exact: bool,
 }
 
 impl std::fmt::Debug for Life {
@@ -125,6 +147,9 @@ impl std::fmt::Debug for Life {
 }
 
 /// Calls `body` with what this thread allocates being nobody's that is put back.
+///
+/// What `body` leaves on the stack and in registers, and what it returns, is seen inside; where it
+/// is called in every run, [`ask`] is the better way.
 #[inline]
 pub fn outside<R>(body: impl FnOnce() -> R) -> R {
     struct Back(bool);
@@ -134,7 +159,69 @@ pub fn outside<R>(body: impl FnOnce() -> R) -> R {
         }
     }
     let _back = Back(arena::set_inside(false));
+    disturb();
     body()
+}
+
+/// Something comes in that is no answer.
+#[inline]
+fn disturb() {
+    DISTURBANCES.set(DISTURBANCES.get() + 1);
+}
+
+/// As [`outside`], with nothing coming back inside but the number that `body` returns: it is called on
+/// a stack of its own. What a life does depends on such answers alone, as long as nobody calls
+/// `outside`.
+#[inline]
+pub fn ask<F: FnOnce() -> u64>(body: F) -> u64 {
+    let life = LIFE.get();
+    // SAFETY: a life outlives the code that runs in it.
+    let inner = unsafe { life.as_ref() };
+    let Some(inner) = inner.filter(|_| arena::is_inside()) else {
+        return body();
+    };
+    let question = Question {
+        body: Cell::new(Some(body)),
+        panic: Cell::new(None),
+        inner,
+    };
+    // SAFETY: nothing is on the other stack: code that is inside comes here, code on it is not
+    // inside. `answer` does not unwind and takes what it is given for a `Question<F>`.
+    let answer = unsafe {
+        switch::call_elsewhere(
+            (&raw const question).cast(),
+            answer::<F>,
+            inner.tracker.other_stack(),
+        )
+    };
+    if let Some(payload) = question.panic.take() {
+        std::panic::resume_unwind(payload);
+    }
+    answer
+}
+
+struct Question<'a, F> {
+    body: Cell<Option<F>>,
+    panic: Cell<Option<Box<dyn Any + Send>>>,
+    inner: &'a Inner,
+}
+
+/// # Safety
+/// `question` points at a `Question<F>`.
+unsafe extern "sysv64" fn answer<F: FnOnce() -> u64>(question: *const ()) -> u64 {
+    // SAFETY: the caller's promise.
+    let question = unsafe { &*question.cast::<Question<'_, F>>() };
+    arena::set_inside(false);
+    let body = question.body.take();
+    let result = std::panic::catch_unwind(AssertUnwindSafe(|| body.map_or(0, |body| body())));
+    let answer = result.unwrap_or_else(|payload| {
+        disturb();
+        question.panic.set(Some(payload));
+        0
+    });
+    question.inner.answers.borrow_mut().push(answer);
+    arena::set_inside(true);
+    answer
 }
 
 /// Leaves the life that runs; returns when it goes on. Does nothing outside lives.
@@ -191,6 +278,7 @@ impl Life {
                 .ok()?,
             is_tracking: Cell::new(false),
             moves_heap: Cell::new(false),
+            answers: RefCell::default(),
             _turn: turn,
         });
         // SAFETY: the arena's stack is there, and no other life uses it.
@@ -202,6 +290,8 @@ impl Life {
             inner,
             marks: Vec::new(),
             spare: Vec::new(),
+            beginning: None,
+            by_lines: 0,
             _thread: PhantomData,
         })
     }
@@ -229,6 +319,12 @@ impl Life {
     #[must_use]
     pub fn marks(&self) -> usize {
         self.marks.len()
+    }
+
+    /// How often it was put back by the lines alone that were known to have changed.
+    #[must_use]
+    pub const fn put_back_by_lines(&self) -> u64 {
+        self.by_lines
     }
 
     /// Makes where the life has paused a place to go back to. `false` if there is no computer yet.
@@ -273,7 +369,9 @@ impl Life {
             journal: tracker.journal.borrow().len(),
             patches: trap::save_patches(),
             accesses: platform.space.recorded(),
+            ways: Ways::new(),
         });
+        self.begin_run(false);
         true
     }
 
@@ -284,39 +382,54 @@ impl Life {
     /// changed nothing outside but through [`outside`]: a life captures nothing, so what it shares
     /// with others is in thread-locals and statics, which are to hold nothing that was made inside.
     pub fn back_to(&mut self, mark: usize) {
+        let is_same = self.marks.len() == mark + 1;
         while self.marks.len() > mark + 1 {
             self.spare.extend(self.marks.pop().map(|mark| mark.pages));
         }
-        let Some(mark) = self.marks.last() else {
+        let Some(latest) = self.marks.last_mut() else {
             return;
         };
         let tracker = &self.inner.tracker;
-        let changed = tracker.journal.borrow_mut().split_off(mark.journal);
-        let undo = tracker.begin_undo(&changed);
-        for number in 0..tracker.hot_pages() {
-            let page = tracker.hot_page(number);
-            if !tracker.is_open(page) {
-                // It was closed at the mark and ever since.
-                continue;
+        let changed = tracker.journal.borrow_mut().split_off(latest.journal);
+        latest.ways.end_run();
+        let is_followed = latest.ways.are_followed();
+        let is_undisturbed = self.beginning.is_some_and(|beginning| {
+            beginning.is_exact
+                && is_same
+                && beginning.mark == mark
+                && beginning.disturbances == DISTURBANCES.get()
+                && beginning.hot_pages == tracker.hot_pages()
+        });
+        let answers = self.inner.answers.borrow();
+        let back = if is_followed && is_undisturbed && changed.is_empty() {
+            latest.ways.back(&answers, DISTURBANCES.get())
+        } else {
+            Back::Pages
+        };
+        match back {
+            Back::Lines(pieces) => {
+                tracker.put_pieces(pieces);
+                self.by_lines += 1;
+                if cfg!(debug_assertions) {
+                    let left = tracker.put_changed(&latest.pages);
+                    assert!(left.is_empty(), "lines that were not known: {left:x?}");
+                }
             }
-            if mark.untaken.contains(page) {
-                spoil(page);
-                continue;
+            Back::Looking(at) => {
+                let pieces = tracker.put_changed(&latest.pages);
+                latest.ways.learn(at, pieces);
             }
-            let place = number * PAGE as usize;
-            let from = match mark.pages.get(place) {
-                Some(first) => std::ptr::from_ref(first),
-                None => tracker.saved_page(number),
-            };
-            let to = std::ptr::with_exposed_provenance_mut::<u8>(page as usize);
-            // SAFETY: the page is open, both are a page long, and they are apart. No code that
-            // refers to what is in it goes on, but the life at the mark, to which it is right.
-            unsafe { std::ptr::copy_nonoverlapping(from, to, PAGE as usize) };
+            Back::Pages => {
+                let undo = tracker.begin_undo(&changed);
+                let untaken = (!is_followed).then_some(&latest.untaken);
+                tracker.put_pages(&latest.pages, untaken);
+                tracker.end_undo(&undo);
+            }
         }
-        tracker.end_undo(&undo);
-        self.inner.inside.set(mark.inside);
-        registers::set_gs_base(mark.gs);
-        trap::put_patches(&mark.patches);
+        drop(answers);
+        self.inner.inside.set(latest.inside);
+        registers::set_gs_base(latest.gs);
+        trap::put_patches(&latest.patches);
         hang::forget_looks();
         if let Some(platform) = run::try_platform() {
             for changed in &changed {
@@ -324,8 +437,20 @@ impl Life {
                     platform.space.forget_code(&changed.region);
                 }
             }
-            platform.space.forget_records(mark.accesses);
+            platform.space.forget_records(latest.accesses);
         }
+        self.begin_run(is_followed);
+    }
+
+    /// What comes next begins at the latest mark.
+    fn begin_run(&mut self, is_exact: bool) {
+        self.inner.answers.borrow_mut().clear();
+        self.beginning = Some(Beginning {
+            mark: self.marks.len().saturating_sub(1),
+            disturbances: DISTURBANCES.get(),
+            hot_pages: self.inner.tracker.hot_pages(),
+            is_exact,
+        });
     }
 
     /// Learns from the run that has just come to its end which pieces of the heap runs change, so
@@ -378,16 +503,6 @@ impl Drop for Life {
         if self.inner.tracker.clear() {
             SPARE.set(Some(self.inner.tracker.clone()));
         }
-    }
-}
-
-/// Nobody reads what is in a page of the heap of which nothing was taken; whoever does, tests of builds
-/// with assertions find.
-fn spoil(page: u64) {
-    if cfg!(debug_assertions) {
-        let place = std::ptr::with_exposed_provenance_mut::<u8>(page as usize);
-        // SAFETY: the page is open and holds nothing at the mark that is put back to.
-        unsafe { place.write_bytes(0xA5, PAGE as usize) };
     }
 }
 

@@ -18,7 +18,7 @@ use std::ptr;
 
 use dirql_kernel::Access;
 use dirql_kernel::mm::layout::{PAGE, RAM, USER};
-use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
+use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap_anonymous, mprotect};
 
 use super::arena::{self, ARENA};
 use crate::memory;
@@ -34,6 +34,9 @@ const MOST_HOT: usize = 1 << 16;
 
 /// With more than these the memory that was used is given back to Linux.
 const MOST_KEPT: usize = 1 << 10;
+
+/// Bytes of the stack of whoever answers.
+const OTHER_STACK: usize = 1 << 20;
 
 /// Entries of the map that are cleared together.
 const BLOCK: usize = 1 << 12;
@@ -125,6 +128,14 @@ impl Mapping {
             length,
         })
     }
+
+    /// A stack, whose lowest page is its guard.
+    fn new_stack(length: usize) -> io::Result<Self> {
+        let stack = Self::new(length)?;
+        // SAFETY: nothing is in this mapping yet.
+        unsafe { mprotect(stack.start.cast(), PAGE as usize, MprotectFlags::empty()) }?;
+        Ok(stack)
+    }
 }
 
 impl Drop for Mapping {
@@ -143,6 +154,8 @@ pub(super) struct Tracker {
     saved: Mapping,
     hot: Mapping,
     count: Cell<usize>,
+    /// The stack of whoever answers what a life asks.
+    other_stack: Mapping,
     pub(super) journal: RefCell<Vec<Changed>>,
     /// Of earlier computers: the first writes to pages that are likely written to again.
     expected: RefCell<Vec<u64>>,
@@ -160,6 +173,7 @@ impl Tracker {
             saved: Mapping::new(MOST_HOT * PAGE as usize)?,
             hot: Mapping::new(MOST_HOT * size_of::<u64>())?,
             count: Cell::new(0),
+            other_stack: Mapping::new_stack(OTHER_STACK)?,
             journal: RefCell::default(),
             expected: RefCell::default(),
         })
@@ -289,6 +303,11 @@ impl Tracker {
         debug_assert!(number < self.count.get());
         // SAFETY: so many were saved.
         unsafe { self.saved.start.add(number * PAGE as usize) }
+    }
+
+    /// Where a stack ends on which nothing of the computer is.
+    pub(super) fn other_stack(&self) -> u64 {
+        self.other_stack.start.expose_provenance() as u64 + self.other_stack.length as u64
     }
 
     /// Whether a page can be written to at present.

@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use dirql_explore::{Place, Recorder, Run, Schedule, Strategy};
-use dirql_host::{Life, Stopped, outside, pause, twins_are_many};
+use dirql_host::{Life, Stopped, ask, outside, pause, twins_are_many};
 use dirql_kernel::ke::{Choice, Chooser, ProcessorId, Touch};
 
 use super::steering::{Pauses, Steering, Watch};
@@ -86,15 +86,21 @@ struct Door;
 
 impl Chooser for Door {
     fn choose(&self, options: &[Choice]) -> usize {
-        outside(|| {
-            loop {
-                match with_steering(|steering| steering.decide(options)) {
-                    Some(Some(chosen)) => return chosen,
-                    Some(None) => pause(),
-                    None => return 0,
-                }
+        /// It is to pause, and to ask again.
+        const PAUSE: u64 = u64::MAX;
+        loop {
+            let answer = ask(
+                || match with_steering(|steering| steering.decide(options)) {
+                    Some(Some(chosen)) => chosen as u64,
+                    Some(None) => PAUSE,
+                    None => 0,
+                },
+            );
+            if answer != PAUSE {
+                return answer as usize;
             }
-        })
+            pause();
+        }
     }
 
     fn listens(&self) -> bool {
@@ -125,7 +131,10 @@ fn live() {
         return;
     };
     let end = |end: End| {
-        outside(|| with_shared(|shared| shared.end.replace(Some(end.clone()))));
+        ask(|| {
+            with_shared(|shared| shared.end.replace(Some(end.clone())));
+            0
+        });
         pause();
     };
     shared.task.live(Rc::new(Door), Rc::new(end));

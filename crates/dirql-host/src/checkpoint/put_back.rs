@@ -1,0 +1,109 @@
+//! Putting back what hot pages held at a mark.
+
+use std::ptr;
+
+use dirql_kernel::mm::layout::PAGE;
+
+use super::arena::Untaken;
+use super::tracker::{LINE, Tracker};
+use super::ways::{Piece, WORDS};
+
+impl Tracker {
+    /// Puts back the hot pages that are open to what they held at a mark, of which `pages` were saved
+    /// there, but those that are said to be untaken.
+    pub(super) fn put_pages(&self, pages: &[u8], untaken: Option<&Untaken>) {
+        for number in 0..self.hot_pages() {
+            let page = self.hot_page(number);
+            if !self.is_open(page) {
+                // It was closed at the mark and ever since.
+                continue;
+            }
+            if untaken.is_some_and(|untaken| untaken.contains(page)) {
+                spoil(page);
+                continue;
+            }
+            let to = ptr::with_exposed_provenance_mut::<u8>(page as usize);
+            // SAFETY: the page is open, both are a page long, and they are apart. No code that
+            // refers to what is in it goes on, but the life at the mark, to which it is right.
+            unsafe { ptr::copy_nonoverlapping(self.content(number, pages), to, PAGE as usize) };
+        }
+    }
+
+    /// As [`Tracker::put_pages`], by comparing: what was changed, and what it held.
+    pub(super) fn put_changed(&self, pages: &[u8]) -> Vec<Piece> {
+        let mut changed = Vec::<Piece>::new();
+        let mut numbers: Vec<usize> = (0..self.hot_pages()).collect();
+        numbers.sort_unstable_by_key(|number| self.hot_page(*number));
+        let mut run = Vec::<[u64; WORDS]>::new();
+        let mut start = 0;
+        let mut end_run = |start: u64, run: &mut Vec<[u64; WORDS]>| {
+            if !run.is_empty() {
+                changed.push(Piece {
+                    start,
+                    content: std::mem::take(run).into_boxed_slice(),
+                });
+            }
+        };
+        for number in numbers {
+            let page = self.hot_page(number);
+            if !self.is_open(page) {
+                continue;
+            }
+            let then = self.content(number, pages);
+            for line in (page..page + PAGE).step_by(LINE as usize) {
+                let place = ptr::with_exposed_provenance_mut::<[u64; WORDS]>(line as usize);
+                // SAFETY: the page is open, and nothing else uses it: the life has paused.
+                let now = unsafe { place.read() };
+                // SAFETY: as far into what the page held, which may lie anywhere.
+                let then = unsafe { then.add((line - page) as usize) };
+                // SAFETY: as above; any bytes are words.
+                let then = unsafe { then.cast::<[u64; WORDS]>().read_unaligned() };
+                if now == then {
+                    continue;
+                }
+                // SAFETY: as for `now`; the life at the mark goes on with this.
+                unsafe { place.write(then) };
+                if line != start + run.len() as u64 * LINE {
+                    end_run(start, &mut run);
+                    start = line;
+                }
+                run.push(then);
+            }
+        }
+        end_run(start, &mut run);
+        changed
+    }
+
+    /// Puts back what is known to have been changed.
+    #[inline]
+    pub(super) fn put_pieces(&self, pieces: &[Piece]) {
+        for piece in pieces {
+            debug_assert!(self.is_open(piece.start & !(PAGE - 1)));
+            let to = ptr::with_exposed_provenance_mut::<[u64; WORDS]>(piece.start as usize);
+            // SAFETY: the pieces are of hot pages that were open when they were found and still are:
+            // no page has had another access since. Nothing else uses them: the life has paused.
+            unsafe {
+                ptr::copy_nonoverlapping(piece.content.as_ptr(), to, piece.content.len());
+            }
+        }
+    }
+
+    /// What a hot page held at a mark at which the first of them were saved as `pages`.
+    #[inline]
+    fn content(&self, number: usize, pages: &[u8]) -> *const u8 {
+        match pages.get(number * PAGE as usize) {
+            Some(first) => ptr::from_ref(first),
+            None => self.saved_page(number),
+        }
+    }
+}
+
+/// Nobody reads what is in a page of the heap of which nothing was taken; whoever does, tests of
+/// builds with assertions find.
+fn spoil(page: u64) {
+    if cfg!(debug_assertions) {
+        let place = ptr::with_exposed_provenance_mut::<u8>(page as usize);
+        // SAFETY: the page is open and holds nothing at the mark that is put back to.
+        unsafe { place.write_bytes(0xA5, PAGE as usize) };
+    }
+}
