@@ -149,7 +149,7 @@ impl Kernel {
     ) -> Ddi<NtStatus> {
         let name = self.text_of(name)?;
         let access = super::file::READ_ATTRIBUTES;
-        let file = match self.from_kernel_mode(|| self.open_by_name(&name, access))? {
+        let file = match self.in_kernel_mode(|| self.open_by_name(&name, access))? {
             Ok(file) => file,
             Err(status) => return Ok(status),
         };
@@ -307,7 +307,7 @@ impl Kernel {
         device_object: DriverPtr<u64>,
     ) -> Ddi<NtStatus> {
         let name = self.text_of(name)?;
-        let file = match self.from_kernel_mode(|| self.open_by_name(&name, access))? {
+        let file = match self.in_kernel_mode(|| self.open_by_name(&name, access))? {
             Ok(file) => file,
             Err(status) => return Ok(status),
         };

@@ -167,7 +167,11 @@ impl Kernel {
                     ids::IRP_NOT_TAKEN_BACK,
                     message,
                     Some((String::from("it was made here"), record.made)),
-                )
+                )?;
+                if record.origin == Origin::Asynchronous {
+                    self.finish_threaded(irp)?;
+                }
+                Ok(())
             }
         }
     }
@@ -187,7 +191,8 @@ impl Kernel {
     }
 
     /// The end of a request of IoBuildDeviceIoControlRequest or IoBuildSynchronousFsdRequest:
-    /// data, status block, event.
+    /// data, status block, event. One of IoBuildAsynchronousFsdRequest that its driver does not
+    /// take back ends in the same way.
     ///
     /// A request that failed without having been pending leaves status block and event
     /// alone: whoever waits for the event although IoCallDriver did not return

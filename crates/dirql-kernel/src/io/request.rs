@@ -327,7 +327,7 @@ impl Kernel {
             }
             self.settle(request, failed(NtStatus::INSUFFICIENT_RESOURCES))?;
         } else {
-            self.from_kernel_mode(|| self.dispatch(request, irp, device, Some(file)))?;
+            self.in_kernel_mode(|| self.dispatch(request, irp, device, Some(file)))?;
         }
         self.wait_request(request)
     }

@@ -47,12 +47,12 @@ impl Kernel {
     }
 
     /// Does something for a driver: it comes from kernel mode, whoever the thread belongs to.
-    pub(crate) fn from_kernel_mode<R>(&self, what: impl FnOnce() -> R) -> R {
-        let from_kernel_mode = |before: Identity| Identity {
+    pub(crate) fn in_kernel_mode<R>(&self, what: impl FnOnce() -> R) -> R {
+        let in_kernel_mode = |before: Identity| Identity {
             from_user_mode: false,
             ..before
         };
-        self.in_another_way(from_kernel_mode, what)
+        self.in_another_way(in_kernel_mode, what)
     }
 
     fn in_another_way<R>(
@@ -220,7 +220,7 @@ mod tests {
                 )
             };
             let inside = kernel.as_application(|| {
-                let behind_zw = kernel.from_kernel_mode(|| look(kernel));
+                let behind_zw = kernel.in_kernel_mode(|| look(kernel));
                 [look(kernel), behind_zw]
             });
             Ok([look(kernel), inside[0], inside[1], look(kernel)])

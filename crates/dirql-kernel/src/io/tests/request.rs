@@ -603,3 +603,23 @@ fn an_asynchronous_request_is_its_makers() {
     assert_eq!(status, NtStatus::INVALID_DEVICE_REQUEST);
     assert!(bench.rules().is_empty());
 }
+
+#[test]
+fn an_asynchronous_request_that_is_not_taken_back_ends_as_others_do() {
+    let bench = bench();
+    let device = openable(&bench, device_flags::DO_BUFFERED_IO, |kernel, _, irp| {
+        complete(kernel, irp, NtStatus::SUCCESS, 0)
+    });
+    let block = bench.variable(16);
+    let status = bench.on_thread(move |kernel| {
+        let function = u32::from(major::IRP_MJ_CREATE);
+        let no_offset = DriverPtr::NULL;
+        let irp =
+            kernel.io_build_asynchronous_fsd_request(function, device, 0, 0, no_offset, block)?;
+        kernel.write(DriverPtr::new(block), u32::MAX)?;
+        kernel.iof_call_driver(device, irp)?;
+        Ok(kernel.read(DriverPtr::<u32>::new(block))?)
+    });
+    assert_eq!(status, 0);
+    assert_eq!(bench.rules(), [ids::IRP_NOT_TAKEN_BACK]);
+}

@@ -117,7 +117,7 @@ impl Kernel {
             options: request.disposition << 24 | request.options & 0xFF_FFFF,
         };
         let (file, outcome) =
-            self.from_kernel_mode(|| self.open_device_as(found.object, &found.rest, opening))?;
+            self.in_kernel_mode(|| self.open_device_as(found.object, &found.rest, opening))?;
         let block = IoStatusBlock {
             status: outcome.status,
             padding4: 0,
