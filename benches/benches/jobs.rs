@@ -15,14 +15,15 @@ use std::time::Instant;
 /// How often each search is made.
 const TURNS: usize = 3;
 
-/// A name, a driver, and what `dirql explore` is told: searches of about a second.
+/// A name, a driver, and what `dirql explore` is told: searches of some seconds, as nobody takes a
+/// second processor for less.
 const SEARCHES: &[(&str, &str, &[&str])] = &[
     (
         "at most 5 switches",
-        "zoo/interrupt-after-disconnect/interrupt-after-disconnect-fixed.sys",
+        "zoo/dpc-after-free/dpc-after-free-fixed.sys",
         &[
             "--scenario",
-            "zoo/interrupt-after-disconnect/interrupt-after-disconnect.toml",
+            "zoo/dpc-after-free/dpc-after-free.toml",
             "--preemptions",
             "5",
         ],
@@ -30,19 +31,19 @@ const SEARCHES: &[(&str, &str, &[&str])] = &[
     (
         "random",
         "samples/edu-message-based/edu-message-based.sys",
-        &["--strategy", "random", "--seeds", "0..3000"],
+        &["--strategy", "random", "--seeds", "0..10000"],
     ),
     (
         "pct",
         "samples/edu-message-based/edu-message-based.sys",
-        &["--strategy", "pct", "--seeds", "0..3000"],
+        &["--strategy", "pct", "--seeds", "0..10000"],
     ),
     (
         "one of each class",
-        "zoo/interrupt-after-disconnect/interrupt-after-disconnect-fixed.sys",
+        "zoo/dpc-after-free/dpc-after-free-fixed.sys",
         &[
             "--scenario",
-            "zoo/interrupt-after-disconnect/interrupt-after-disconnect.toml",
+            "zoo/dpc-after-free/dpc-after-free.toml",
             "--preemptions",
             "all",
         ],
