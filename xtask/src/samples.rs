@@ -94,6 +94,7 @@ const BUILDS: &[&str] = &[
     "crates/dirql-host/tests/drivers",
     "tests/contract",
     "crates/dirql/tests/drivers",
+    "crates/dirql/tests/rules",
 ];
 
 /// Builds everything and pairs each file with its bundled twin.

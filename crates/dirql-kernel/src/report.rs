@@ -122,6 +122,20 @@ impl Report {
     pub(crate) fn resume_ddi(&self, ddi: CurrentDdi) {
         self.ddi.set(ddi);
     }
+
+    /// From now on what is found where no routine of the kernel is carried out is the doing of the
+    /// driver's `routine`, which has returned. [`Report::resume_ddi`] ends that.
+    pub(crate) fn blame(&self, routine: u64) -> CurrentDdi {
+        let before = self.ddi.get();
+        if before.name.is_none() && before.site.return_address == 0 {
+            let site = CallSite {
+                return_address: routine,
+                ..before.site
+            };
+            self.ddi.set(CurrentDdi { site, ..before });
+        }
+        before
+    }
 }
 
 impl Kernel {

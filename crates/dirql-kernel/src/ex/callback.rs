@@ -192,7 +192,7 @@ impl Kernel {
         let one = self.ex.callbacks.borrow_mut().registrations.remove(&handle);
         let Some(one) = one else {
             let message = format!("{handle:#x} was unregistered, which is no registered callback");
-            return self.find(ids::CALLBACK, message, None);
+            return self.find(ids::CALLBACK, message, self.given_back(handle));
         };
         self.pool_free(handle, Some(REGISTRATION_TAG))?;
         self.obf_dereference_object(one.object)?;

@@ -145,7 +145,7 @@ impl Kernel {
             return Ok(());
         }
         let message = format!("{timer:#x} is not from ExAllocateTimer, or was deleted");
-        Err(self.refuse(ids::EX_TIMER, message, None))
+        Err(self.refuse(ids::EX_TIMER, message, self.given_back(timer)))
     }
 }
 

@@ -3,6 +3,7 @@
 //! Source: WDK, "Canceling IRPs", "Using the System's Cancel Spin Lock".
 
 use alloc::format;
+use alloc::string::String;
 
 use dirql_abi::Irql;
 use dirql_abi::irp::{IoStackLocation, Irp};
@@ -68,6 +69,7 @@ impl Kernel {
         irp: u64,
         level: u8,
     ) -> Ddi<()> {
+        let cancelled = self.here();
         self.call("Cancel", routine, &[device, irp]);
         let now = self.irql();
         if now == Irql(level) {
@@ -80,7 +82,7 @@ impl Kernel {
                 Irql(level)
             ),
             self.here_at(routine),
-            None,
+            Some((String::from("the IRP was cancelled here"), cancelled)),
         )?;
         if now > Irql(level) {
             self.lower_irql(Irql(level))

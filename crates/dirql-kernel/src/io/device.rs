@@ -370,7 +370,8 @@ impl Kernel {
     /// With Driver Verifier it is bug check 0xC9, and so it is here.
     pub(crate) fn not_io_object(&self, address: u64, what: &str) -> Stop {
         let message = format!("{address:#x} is not a {what}");
-        if self.find(ids::NOT_IO_OBJECT, message, None).is_err() {
+        let gone = self.given_back(address);
+        if self.find(ids::NOT_IO_OBJECT, message, gone).is_err() {
             return Stop::Ended;
         }
         BugCheck::new(0xC9, [4, address, 0, 0]).into()

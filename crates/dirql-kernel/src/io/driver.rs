@@ -227,6 +227,15 @@ impl Kernel {
 
     /// Findings for what a driver that goes away has left behind.
     pub(super) fn check_nothing_left(&self, driver: u64, what: &str) -> Ddi<()> {
+        let object = DriverPtr::<DriverObject>::new(driver);
+        let unload = self.read(at!(object, DriverObject, driver_unload))?;
+        let ddi = self.report.blame(unload);
+        let found = self.find_devices_left(driver, what);
+        self.report.resume_ddi(ddi);
+        found
+    }
+
+    fn find_devices_left(&self, driver: u64, what: &str) -> Ddi<()> {
         for device in self.devices_of_driver(driver) {
             let created = self.with_device(device, |d| d.created.clone());
             self.find(
@@ -382,7 +391,7 @@ impl Kernel {
                 ids::ROUTINE_IRQL,
                 format!("{kind} was called at {before} and returned at {after}"),
                 self.here_at(routine),
-                None,
+                self.raised_here(),
             )?;
             if after > before {
                 self.lower_irql(before)?;

@@ -80,7 +80,7 @@ impl Kernel {
         let Some((object, bytes)) = open else {
             let message =
                 alloc::format!("{entry:#x} is not an error log entry, or was written already");
-            return self.find(ids::ERROR_LOG_ENTRY, message, None);
+            return self.find(ids::ERROR_LOG_ENTRY, message, self.given_back(entry));
         };
         let packet = self.read(DriverPtr::<IoErrorLogPacket>::new(entry))?;
         let raw = self.read_bytes(entry, bytes.into())?;
@@ -115,7 +115,7 @@ impl Kernel {
         if open.is_none() {
             let message =
                 alloc::format!("{entry:#x} is not an error log entry, or was written already");
-            return self.find(ids::ERROR_LOG_ENTRY, message, None);
+            return self.find(ids::ERROR_LOG_ENTRY, message, self.given_back(entry));
         }
         self.pool_free(entry, None)
     }

@@ -158,7 +158,7 @@ impl Kernel {
         }
         let name = major::name(function).unwrap_or("a request of an unknown kind");
         let message = format!("{name} was sent at {level}");
-        self.find(ids::FORWARDED_ABOVE, message, None)
+        self.find(ids::FORWARDED_ABOVE, message, self.raised_here())
     }
 
     /// A driver completes a request: whether it holds a spin lock.

@@ -451,7 +451,7 @@ impl Kernel {
                 ids::DPC_IRQL,
                 format!("the DPC routine was called at {expected} and returned at {level}"),
                 self.here_at(routine),
-                None,
+                self.raised_here(),
             )?;
             let levels = u64::from(level.0) << 16 | u64::from(expected.0) << 8 | 2;
             let parameters = [levels, routine, address, 0];

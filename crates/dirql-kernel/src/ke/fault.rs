@@ -203,7 +203,8 @@ impl Kernel {
                 "{address:#x} is pageable and was touched at {}",
                 self.irql()
             );
-            let _ = self.find_at(ids::PAGEABLE_TOUCHED, message, place, None);
+            let raised = self.raised_here();
+            let _ = self.find_at(ids::PAGEABLE_TOUCHED, message, place, raised);
         }
     }
 

@@ -31,6 +31,7 @@ impl Kernel {
     /// A timer that is not memory; [`Stop::Ended`] if a finding ends the run.
     pub fn ke_initialize_timer_ex(&self, timer: DriverPtr<KTimer>, kind: u32) -> Ddi<()> {
         self.check_resident(timer.address(), "the timer")?;
+        let set = self.timer_set_at(timer.address());
         if self.cancel_timer_alarm(timer.address()) {
             let message = format!(
                 "the timer at {:#x} was initialised while it was set",
@@ -39,7 +40,7 @@ impl Kernel {
             self.find(
                 ids::TIMER_INITIALISED_SET,
                 message,
-                self.memory_from(timer.address()),
+                set.map(|place| (String::from("set here"), place)),
             )?;
         }
         let type_ = if kind == 0 {

@@ -149,9 +149,19 @@ impl Kernel {
             }
             None => {
                 let message = format!("{address:#x} was unmapped, where nothing is mapped");
-                self.find(ids::IO_SPACE_UNMAP, message, None)
+                self.find(ids::IO_SPACE_UNMAP, message, self.unmapped_at(address))
             }
         }
+    }
+
+    /// Where a driver unmapped what was at `address`.
+    fn unmapped_at(&self, address: u64) -> Option<(String, Place)> {
+        let space = self.mm.io_space.borrow();
+        let gone = space
+            .gone
+            .iter()
+            .find(|(range, _)| range.contains(&address));
+        gone.map(|(_, place)| (String::from("unmapped here"), place.clone()))
     }
 
     /// Finds an access to registers that a driver has unmapped.

@@ -100,6 +100,12 @@ impl Kernel {
         Some((String::from("its memory was allocated here"), block.place))
     }
 
+    /// Where the block of pool was freed that `address` was in, for what is given back twice.
+    pub(crate) fn given_back(&self, address: u64) -> Option<(String, Place)> {
+        let (_, freed) = self.pool_at(address)?;
+        freed.map(|place| (String::from("it was given back here"), place))
+    }
+
     fn pageable_regions(&self) -> Vec<Range<u64>> {
         self.mm.sections.borrow().pageable()
     }

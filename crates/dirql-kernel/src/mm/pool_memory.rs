@@ -124,7 +124,7 @@ impl Kernel {
                 "{bytes} bytes of paged pool were asked for at {}",
                 self.irql()
             );
-            self.find(ids::POOL_LEVEL, message, None)?;
+            self.find(ids::POOL_LEVEL, message, self.raised_here())?;
         }
         if bytes == 0 {
             let message = format!("no bytes of pool were asked for, tag {}", tag_text(tag));

@@ -340,7 +340,8 @@ impl Kernel {
 
     fn not_an_object(&self, body: u64) -> crate::Stop {
         let message = format!("{body:#x} is not an object, or not any more");
-        if self.find(ids::OBJECT_COUNT, message, None).is_err() {
+        let gone = self.given_back(body);
+        if self.find(ids::OBJECT_COUNT, message, gone).is_err() {
             return crate::Stop::Ended;
         }
         BugCheck::new(REFERENCE_BY_POINTER, [0, body, 0, 0]).into()

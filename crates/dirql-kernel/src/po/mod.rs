@@ -113,9 +113,10 @@ impl Kernel {
                 "the driver of {} did not call PoStartNextPowerIrp for power IRP {irp:#x}; before Windows Vista its next one is never sent",
                 self.device_text(device)
             );
-            self.find(
+            self.find_at(
                 ids::NEXT_POWER_IRP,
                 message,
+                self.here_or_in_dispatch(device, major::IRP_MJ_POWER),
                 Some((String::from("the IRP was sent to it here"), place)),
             )?;
         }

@@ -108,7 +108,7 @@ impl Kernel {
         let format = self.read_units(format, usize::MAX, Width::Narrow)?;
         if self.irql() > Irql::PASSIVE && has_wide(&format) {
             let message = format!("text with wide characters was printed at {}", self.irql());
-            self.find(ids::PRINT_LEVEL, message, None)?;
+            self.find(ids::PRINT_LEVEL, message, self.raised_here())?;
         }
         let mut text = if prefix == 0 {
             Vec::new()

@@ -86,6 +86,16 @@ impl Kernel {
         routines.get(usize::from(major::IRP_MJ_PNP)).copied()
     }
 
+    /// Here, in a routine that a driver has called; in the routine that handles `function` for
+    /// `device` where no such one is carried out.
+    pub(crate) fn here_or_in_dispatch(&self, device: u64, function: u8) -> Place {
+        let driver = self.driver_of_device(device).unwrap_or_default();
+        let object = DriverPtr::<DriverObject>::new(driver);
+        let routines = self.read(at!(object, DriverObject, major_function)).ok();
+        let routine = routines.and_then(|all| all.get(usize::from(function)).copied());
+        self.here_or_at(routine.unwrap_or_default())
+    }
+
     /// Here, in a routine that a driver has called; in `routine` where no such one is carried out.
     fn here_or_at(&self, routine: u64) -> Place {
         let here = self.here();

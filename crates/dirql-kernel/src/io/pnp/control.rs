@@ -536,9 +536,10 @@ impl Kernel {
             return Ok(());
         }
         let name = minor_pnp::name(minor).unwrap_or("the request");
-        self.find(
+        self.find_at(
             ids::PNP_MUST_SUCCEED,
             format!("{name} was completed with {status}; it must succeed"),
+            self.here_or_in_dispatch(top, major::IRP_MJ_PNP),
             None,
         )
     }
