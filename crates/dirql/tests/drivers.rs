@@ -37,6 +37,29 @@ fn prints(text: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_child_that_says_it_may_be_raw_starts_without_a_driver() {
+    let printed = prints(
+        r#"
+        driver = { image = "bus.sys" }
+        device = [{ name = "bus0", model = "edu", driver = "bus", interrupts = { kind = "line" } }]
+
+        [[thread]]
+        steps = [
+            { start = "bus0" },
+            { wait_idle = true },
+            { remove = "bus0" },
+            { unload = "bus" },
+        ]
+        "#,
+    );
+    let expected = [
+        "bus: the child starts without a driver",
+        "bus: the child is removed",
+    ];
+    assert_eq!(printed, expected);
+}
+
+#[test]
 fn a_child_of_a_drivers_bus_gets_the_driver_that_is_for_it() {
     let printed = prints(
         r#"
@@ -105,6 +128,7 @@ fn filters_lie_where_the_scenario_puts_them_and_import_from_a_driver_that_is_loa
         ))
     };
     let library = r"lib: \REGISTRY\MACHINE\SYSTEM\CurrentControlSet\Services\lib";
+    let raw = "bus: the child starts without a driver";
     let child = "bus: the child is removed";
     assert_eq!(
         printed("lower_filters = ['shade']"),
@@ -112,6 +136,7 @@ fn filters_lie_where_the_scenario_puts_them_and_import_from_a_driver_that_is_loa
             library,
             "shade: directly above the bus",
             "shade: start, 101",
+            raw,
             child
         ]
     );
@@ -121,6 +146,7 @@ fn filters_lie_where_the_scenario_puts_them_and_import_from_a_driver_that_is_loa
             library,
             "shade: not directly above the bus",
             "shade: start, 101",
+            raw,
             child
         ]
     );

@@ -76,7 +76,7 @@ pub struct PropertyRoom {
     pub bytes: u32,
     /// Its address.
     pub address: u64,
-    /// Where the bytes needed go.
+    /// Where the bytes needed go. Windows accepts NULL, of which the pages say nothing.
     pub needed: DriverPtr<u32>,
     /// Where the type goes.
     pub kind: DriverPtr<u32>,
@@ -216,7 +216,9 @@ impl Kernel {
         let found = value.is_some();
         let (kind, data) = value.unwrap_or((EMPTY, Vec::new()));
         self.write(room.kind, kind)?;
-        self.write(room.needed, data.len() as u32)?;
+        if !room.needed.is_null() {
+            self.write(room.needed, data.len() as u32)?;
+        }
         if !found {
             return Ok(NtStatus::OBJECT_NAME_NOT_FOUND);
         }
@@ -296,6 +298,11 @@ mod tests {
         assert_eq!(get(room), NtStatus::SUCCESS);
         assert_eq!(kernel.read(DriverPtr::<u32>::new(out)), Ok(77));
         assert_eq!(kernel.read(room.kind), Ok(UINT32));
+        let unasked = PropertyRoom {
+            needed: DriverPtr::NULL,
+            ..room
+        };
+        assert_eq!(get(unasked), NtStatus::SUCCESS);
         let small = PropertyRoom { bytes: 3, ..room };
         assert_eq!(get(small), NtStatus::BUFFER_TOO_SMALL);
         assert_eq!(kernel.read(room.needed), Ok(4));

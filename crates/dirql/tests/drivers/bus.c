@@ -1,5 +1,6 @@
 /* A bus driver: its device reports one child, TEST\Widget, which can be taken away and brought
- * back. The child answers IOCTL_BUS_NUMBER; it asks for the registers and the line of the bus. */
+ * back. The child answers IOCTL_BUS_NUMBER; it asks for the registers and the line of the bus, and
+ * needs no driver. */
 #include "test.h"
 
 typedef struct _BUS_DEVICE {
@@ -87,13 +88,18 @@ static NTSTATUS ChildPnp(PDEVICE_OBJECT Device, PBUS_DEVICE Child, PIRP Irp)
     case IRP_MN_QUERY_RESOURCE_REQUIREMENTS:
         return ChildRequirements(Child, Irp);
     case IRP_MN_START_DEVICE:
+        if (Device->AttachedDevice == NULL)
+            DbgPrint("bus: the child starts without a driver\n");
+        return Complete(Irp, STATUS_SUCCESS, 0);
+    case IRP_MN_QUERY_CAPABILITIES:
+        stack->Parameters.DeviceCapabilities.Capabilities->RawDeviceOK = TRUE;
+        return Complete(Irp, STATUS_SUCCESS, 0);
     case IRP_MN_STOP_DEVICE:
     case IRP_MN_QUERY_STOP_DEVICE:
     case IRP_MN_CANCEL_STOP_DEVICE:
     case IRP_MN_QUERY_REMOVE_DEVICE:
     case IRP_MN_CANCEL_REMOVE_DEVICE:
     case IRP_MN_SURPRISE_REMOVAL:
-    case IRP_MN_QUERY_CAPABILITIES:
         return Complete(Irp, STATUS_SUCCESS, 0);
     case IRP_MN_REMOVE_DEVICE:
         DbgPrint("bus: the child is removed%s\n", Child->Present ? "" : " for good");

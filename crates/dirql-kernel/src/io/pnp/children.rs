@@ -22,7 +22,7 @@ use dirql_abi::stack_parameters::{
     StackParametersDeviceRelations, StackParametersQueryDeviceText, StackParametersQueryId,
 };
 
-use super::{Node, NodeState};
+use super::{Node, NodeState, PnpError};
 use crate::{Ddi, DriverPtr, Kernel};
 
 /// The most devices that are taken from one answer.
@@ -208,21 +208,19 @@ impl Kernel {
         Ok(texts)
     }
 
-    /// Finds a driver for a new device and starts it.
+    /// Finds a driver for a new device and starts it; without one, if the device may be raw.
     fn install_child(&self, child: u64) -> Ddi<()> {
         let installer = self.io.pnp.installer.borrow().clone();
         let Some((installer, node)) = installer.zip(self.node(child)) else {
             return Ok(());
         };
-        let Some(driver) = installer(self, child, &node) else {
-            let id = node.device_id();
-            self.landmark(format!("no driver is for the device {id}"));
-            return Ok(());
-        };
-        self.change_node(child, |node| node.driver = Some(driver));
-        if let Err(error) = self.start_device(child)? {
-            let id = node.device_id();
-            self.landmark(format!("the device {id} was not started: {error}"));
+        let driver = installer(self, child, &node);
+        self.change_node(child, |node| node.driver = driver);
+        let id = node.device_id();
+        match self.start_device(child)? {
+            Ok(()) => {}
+            Err(PnpError::NoDriver) => self.landmark(format!("no driver is for the device {id}")),
+            Err(error) => self.landmark(format!("the device {id} was not started: {error}")),
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use alloc::string::{String, ToString};
 
 use dirql_abi::NtStatus;
 use dirql_abi::irp::{major, minor_pnp};
-use dirql_abi::pnp::DeviceCapabilities;
+use dirql_abi::pnp::{DeviceCapabilities, capability_flags};
 use dirql_abi::stack_parameters::{
     StackParametersDeviceCapabilities, StackParametersFilterResourceRequirements,
     StackParametersStartDevice,
@@ -247,14 +247,20 @@ impl Kernel {
         self.query_bus_relations(physical_device)
     }
 
-    /// Asks for a device's capabilities.
-    fn query_capabilities(&self, physical_device: u64) -> Ddi<NtStatus> {
+    /// Whether a device may be started without a function driver, as it says itself.
+    pub(super) fn may_be_raw(&self, physical_device: u64) -> Ddi<bool> {
+        let capabilities = self.query_capabilities(physical_device)?;
+        Ok(capabilities.is_some_and(|told| told.flags & capability_flags::RawDeviceOK != 0))
+    }
+
+    /// A device's capabilities; `None` if it does not tell them.
+    fn query_capabilities(&self, physical_device: u64) -> Ddi<Option<DeviceCapabilities>> {
         let block = self.allocate_zeroed(
             size_of::<DeviceCapabilities>() as u64,
             crate::io::tag(b"PpCa"),
         )?;
         if block == 0 {
-            return Ok(NtStatus::INSUFFICIENT_RESOURCES);
+            return Ok(None);
         }
         let capabilities = DeviceCapabilities {
             size: size_of::<DeviceCapabilities>() as u16,
@@ -272,8 +278,9 @@ impl Kernel {
                 capabilities: block,
             });
         })?;
+        let told = self.read(DriverPtr::<DeviceCapabilities>::new(block))?;
         self.pool_free(block, None)?;
-        Ok(outcome.status)
+        Ok(outcome.status.is_success().then_some(told))
     }
 
     /// Asks whether a device may be stopped: IRP_MN_QUERY_STOP_DEVICE. What it agreed to is

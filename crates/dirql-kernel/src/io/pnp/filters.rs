@@ -15,14 +15,14 @@ use crate::cm::DeviceKeyKind;
 
 impl Kernel {
     /// Calls AddDevice of every driver of a device, from the bottom up. After one that fails the
-    /// devices of those before it are removed.
+    /// devices of those before it are removed. A device that may be raw needs no function driver.
     ///
     /// # Errors
     /// The run's end. The inner error says who is missing or failed.
     pub(super) fn build_stack(&self, physical_device: u64, function: Option<u64>) -> Answer {
-        let Some(function) = function else {
+        if function.is_none() && !self.may_be_raw(physical_device)? {
             return Ok(Err(PnpError::NoDriver));
-        };
+        }
         let mut drivers = Vec::new();
         for name in self.filters_of(physical_device, "LowerFilters") {
             match self.driver_of_service(&name) {
@@ -30,7 +30,7 @@ impl Kernel {
                 None => return Ok(Err(PnpError::NoFilter(name))),
             }
         }
-        drivers.push(function);
+        drivers.extend(function);
         for name in self.filters_of(physical_device, "UpperFilters") {
             match self.driver_of_service(&name) {
                 Some(driver) => drivers.push(driver),
