@@ -32,6 +32,10 @@ fn run(driver: &str, number: u32, keep: bool) -> Report {
             r#"device = [{ name = "edu0", model = "edu" }]"#,
             r#"{ remove = "edu0", expect = "any" },"#,
         ),
+        "ports" => (
+            r#"device = [{ name = "lpt1", model = "parport", registry = { EnableConnectInterruptIoctl = 1, FilterResourceMethod = 2 } }]"#,
+            "",
+        ),
         _ => ("", ""),
     };
     // Later versions of Windows do without what this rule is about.
@@ -164,6 +168,14 @@ fn wrong(of: &str) -> Vec<String> {
         ("left", 5330, "Unload", Some("BreakSetting")),
         ("left", 5360, "QueueApc", Some("QueueApc")),
         ("left", 5370, "BreakPureCall", None),
+        ("ports", 4700, "BreakLevel", None),
+        ("ports", 4710, "Free", None),
+        ("ports", 4720, "Unload", Some("Ask")),
+        ("ports", 4730, "Unload", Some("Allocate")),
+        ("ports", 4740, "Ask", None),
+        ("ports", 4750, "Ask", None),
+        ("ports", 4760, "Ask", None),
+        ("ports", 4770, "BreakContext", None),
         ("plugged", 2190, "RegisterTwice", None),
         ("plugged", 2210, "AddDevice", None),
         ("plugged", 2230, "Pnp", None),
@@ -214,4 +226,9 @@ fn what_is_left_behind() {
 #[test]
 fn plug_and_play_power_and_dma() {
     assert_eq!(wrong("plugged"), [""; 0]);
+}
+
+#[test]
+fn parallel_ports() {
+    assert_eq!(wrong("ports"), [""; 0]);
 }

@@ -1549,6 +1549,54 @@ static VOID KeepEntry(PDEVICE Device)
     SetEntry(Device, 0, Device->Interrupts - 1);
 }
 
+static VOID SetEntryAt(PDEVICE Device, KIRQL Level)
+{
+    PCI_MSIX_TABLE_CONFIG_INTERFACE table;
+    KIRQL old;
+
+    if (!NT_SUCCESS(QueryTable(Device, &table)))
+        return;
+    if (ConnectMessages(Device)) {
+        old = Raise(Level);
+        table.SetTableEntry(table.Context, 0, 0);
+        KeLowerIrql(old);
+        Disconnect(Device);
+    }
+    table.InterfaceDereference(table.Context);
+}
+
+static VOID BreakEntryLevel(PDEVICE Device)
+{
+    SetEntryAt(Device, HIGH_LEVEL);
+}
+
+static VOID KeepEntryLevel(PDEVICE Device)
+{
+    SetEntryAt(Device, DISPATCH_LEVEL);
+}
+
+/* --- A place for the result -------------------------------------------------------------- */
+
+static VOID BreakPlace(PDEVICE Device)
+{
+    IO_CONNECT_INTERRUPT_PARAMETERS connect;
+
+    FillLine(Device, &connect, Isr);
+    connect.LineBased.InterruptObject = NULL;
+    IoConnectInterruptEx(&connect);
+}
+
+static VOID KeepPlace(PDEVICE Device)
+{
+    IO_CONNECT_INTERRUPT_PARAMETERS connect;
+
+    FillLine(Device, &connect, Isr);
+    if (NT_SUCCESS(IoConnectInterruptEx(&connect))) {
+        Device->Version = connect.Version;
+        Disconnect(Device);
+    }
+}
+
 /* --- Loops at DISPATCH_LEVEL ------------------------------------------------------------- */
 
 static VOID BreakEndlessLoop(PDEVICE Device)
@@ -1646,6 +1694,7 @@ static const struct {
     {151, BreakMaskOfAll, KeepDescriptor},
     {160, BreakDisconnectVersion, KeepDisconnectVersion},
     {170, BreakReturnedVersion, KeepReturnedVersion},
+    {171, BreakPlace, KeepPlace},
     {180, BreakDisconnectOnce, KeepDisconnectOnce},
     {190, BreakDisconnectAtStop, KeepDisconnectAtStop},
     {200, BreakSilentAtDisconnect, KeepSilentAtDisconnect},
@@ -1678,6 +1727,7 @@ static const struct {
     {390, BreakUseAfterDisconnect, KeepSynchronizeLevel},
     {400, BreakEntry, KeepEntry},
     {401, BreakEntryMessage, KeepEntry},
+    {402, BreakEntryLevel, KeepEntryLevel},
     {410, BreakSetPower, KeepSetPower},
     {420, BreakVectorLookup, Forget},
     {430, BreakFloatingSave, KeepTranslated},

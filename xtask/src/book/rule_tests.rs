@@ -33,41 +33,152 @@ const MADE_UP: &[&str] = &[
     "crates/dirql/src/report/",
 ];
 
+/// Tables of drivers in C that break a rule beside others that do the same right. Each of their lines
+/// names a rule, and what breaks it is reported with both places.
+const PAIRS: &[Pairs] = &[
+    Pairs {
+        table: "tests/contract/tests/rules.rs",
+        drivers: "tests/contract/driver/rules.c",
+        rule: |line| {
+            let (number, rest) = line.strip_prefix('(')?.split_once(", With::")?;
+            let rule = word(rest.split_once("\"DQ")?.1).parse().ok()?;
+            Some((rule, number.into()))
+        },
+    },
+    Pairs {
+        table: "crates/dirql/tests/rules.rs",
+        drivers: "crates/dirql/tests/rules",
+        rule: |line| {
+            let (driver, rest) = line.strip_prefix("(\"")?.split_once("\", ")?;
+            let number: u16 = rest.split_once(',')?.0.parse().ok()?;
+            Some((number / 10, format!("{driver}.c {number}")))
+        },
+    },
+    Pairs {
+        table: "crates/dirql/tests/zoo.rs",
+        drivers: "zoo",
+        rule: |line| {
+            let mut words = line
+                .strip_suffix("\"ddi\";")
+                .or(line.strip_suffix("\"access\";"))?
+                .split('"');
+            let name = words.nth(1)?;
+            Some((words.nth(1)?.strip_prefix("DQ")?.parse().ok()?, name.into()))
+        },
+    },
+    Pairs {
+        table: "crates/dirql/tests/zoo.rs",
+        drivers: "zoo",
+        rule: |line| {
+            let mut words = line.strip_prefix("told_by_itself(")?.split('"');
+            let name = words.nth(1)?;
+            Some((words.nth(1)?.strip_prefix("DQ")?.parse().ok()?, name.into()))
+        },
+    },
+];
+
+/// Rules that are broken otherwise, and the tests of what breaks them and what does not.
+#[rustfmt::skip] // read as a table
+const ELSEWHERE: &[(u16, &str, &str)] = &[
+    // An import that nobody has cannot be linked by a library of imports.
+    (2, "crates/dirql-host/tests/images.rs", "calling_what_nobody_exports_ends_the_run_and_names_it"),
+    (431, "crates/dirql-kernel/src/io/tests/resources.rs", "a_list_that_lies_about_its_size_is_found_and_not_followed"),
+    // Exceptions take another compiler.
+    (443, "crates/dirql-host/tests/exceptions.rs", "nothing_is_undone_when_an_exception_leaves_a_critical_section"),
+    // Attacks end the process of the run.
+    (450, "crates/dirql/tests/hostile.rs", "a_smashed_worker_is_reported_by_its_parent"),
+    (460, "crates/dirql/tests/careless.rs", "a_request_that_a_cancel_does_not_end_is_told"),
+    (534, "crates/dirql-kernel/src/po/framework/mod.rs", "what_is_not_outstanding_is_found"),
+    (600, "crates/dirql/tests/hostile.rs", "a_system_call_is_not_carried_out_but_found"),
+    (601, "crates/dirql/tests/hostile.rs", "an_instruction_of_ours_makes_no_system_call_for_a_driver"),
+    (602, "crates/dirql/tests/hostile.rs", "a_store_outside_the_computer_is_found_where_accesses_are_recorded"),
+    (604, "crates/dirql-kernel/src/io/tests/paths.rs", "a_miniport_leaves_the_kernel_to_the_port_driver"),
+];
+
+/// A table of drivers that break rules.
+struct Pairs {
+    /// The file that it is in.
+    table: &'static str,
+    /// Where the drivers are.
+    drivers: &'static str,
+    /// The rule of a line, and what the driver or the routine is called.
+    rule: fn(&str) -> Option<(u16, String)>,
+}
+
+/// What breaks each rule in C, and has a twin that does not.
+fn twins(files: &[TextFile]) -> Tests {
+    let mut twins = Tests::new();
+    for pairs in PAIRS {
+        let table = files.iter().find(|file| file.path == pairs.table);
+        for line in table.iter().flat_map(|file| file.text.lines()) {
+            if let Some((rule, name)) = (pairs.rule)(line.trim()) {
+                let name = format!("{} {name}", pairs.drivers);
+                twins.entry(rule).or_default().insert(name);
+            }
+        }
+    }
+    for (rule, path, test) in ELSEWHERE {
+        let is_there =
+            |file: &&TextFile| file.path == *path && file.text.contains(&format!("fn {test}()"));
+        if files.iter().any(|file| is_there(&file)) {
+            twins
+                .entry(*rule)
+                .or_default()
+                .insert(format!("{path}: {test}"));
+        }
+    }
+    twins
+}
+
 /// The tests that name each rule.
 type Tests = BTreeMap<u16, BTreeSet<String>>;
 
 pub(super) fn page() -> Result<String> {
-    let tests = tests(&Tree::here().text_files()?);
+    let files = Tree::here().text_files()?;
+    let (tests, twins) = (tests(&files), twins(&files));
     let mut page = String::from(
         "# Rules and their tests\n\n\
          <!-- Written by `cargo xtask pages`; it lists the tests that name a rule. -->\n\n\
-         Every rule is broken by a test: a driver, or a part of one, that breaks it is reported under its ID. Up to three \
-         are listed.\n\n\
-         | rule | what it says | tests |\n|---|---|---|\n",
+         Every rule is broken by a driver that is compiled from C and reported under the rule's ID, in the function that \
+         breaks it and with the other half where there is one, and has a twin that does the same right, in which nothing is \
+         found; a few are broken by other tests, for the want of a driver. Up to three are listed, and up to three tests of \
+         the details.\n\n\
+         | rule | what it says | broken and kept | more tests |\n|---|---|---|---|\n",
     );
     for rule in RULES {
-        let own = tests.get(&rule.id.0).into_iter().flatten();
-        let shown: Vec<String> = own.take(SHOWN).map(|test| format!("`{test}`")).collect();
+        let shown = |tests: &Tests| {
+            let own = tests.get(&rule.id.0).into_iter().flatten();
+            let shown: Vec<String> = own.take(SHOWN).map(|test| format!("`{test}`")).collect();
+            shown.join("<br>")
+        };
         let anchor = rule.id.to_string().to_lowercase();
         let _ = writeln!(
             page,
-            "| [{}](rules.md#{anchor}) | {} | {} |",
+            "| [{}](rules.md#{anchor}) | {} | {} | {} |",
             rule.id,
             cell(rule.headline),
-            shown.join("<br>")
+            shown(&twins),
+            shown(&tests)
         );
     }
     Ok(page)
 }
 
-/// Rules that no test breaks.
+/// Rules that no test breaks, and those without a driver that breaks them and one that does not.
 pub(crate) fn check(files: &[TextFile]) -> Vec<Problem> {
-    let tests = tests(files);
-    RULES
-        .iter()
-        .filter(|rule| !tests.contains_key(&rule.id.0))
-        .map(|rule| Problem::new(TABLE, None, format!("no test breaks {}", rule.id)))
-        .collect()
+    let (tests, twins) = (tests(files), twins(files));
+    let missing = |what: &'static str, tests: &Tests| {
+        let rules = RULES.iter().filter(|rule| !tests.contains_key(&rule.id.0));
+        let problem = |rule: &dirql_rules::Rule| {
+            Problem::new(TABLE, None, format!("no {what} breaks {}", rule.id))
+        };
+        rules.map(problem).collect::<Vec<_>>()
+    };
+    [
+        missing("test", &tests),
+        missing("driver with a twin that is right", &twins),
+    ]
+    .concat()
 }
 
 fn tests(files: &[TextFile]) -> Tests {
@@ -266,6 +377,41 @@ mod tests {
             assert_eq!(found("a/tests/b.rs", &text), [(101, vec![test])], "{line}");
         }
         assert_eq!(found("a/tests/b.rs", "fn a_test() { 101 }\n"), []);
+    }
+
+    #[test]
+    fn a_line_of_a_table_of_pairs_names_its_rule() {
+        let file = |path: &str, line: &str| twins(&[TextFile::new(path, &format!("    {line}\n"))]);
+        for (path, line, rule, name) in [
+            (
+                "tests/contract/tests/rules.rs",
+                "(10, With::AtEveryStep(\"foreign=\"), \"DQ0101\", \"Break\", None),",
+                101,
+                "tests/contract/driver/rules.c 10",
+            ),
+            (
+                "crates/dirql/tests/rules.rs",
+                "(\"levels\", 1131, \"Break\", None),",
+                113,
+                "crates/dirql/tests/rules levels.c 1131",
+            ),
+            (
+                "crates/dirql/tests/zoo.rs",
+                "busy_flag: \"busy-flag\", \"DQ0180\", 2, \"ddi\";",
+                180,
+                "zoo busy-flag",
+            ),
+            (
+                "crates/dirql/tests/zoo.rs",
+                "told_by_itself(\"torn-read\", \"DQ0557\");",
+                557,
+                "zoo torn-read",
+            ),
+        ] {
+            let expected = Tests::from([(rule, BTreeSet::from([name.to_owned()]))]);
+            assert_eq!(file(path, line), expected, "{line}");
+            assert_eq!(file("another.rs", line), Tests::new());
+        }
     }
 
     #[test]

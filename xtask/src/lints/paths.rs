@@ -29,6 +29,7 @@ const HOSTS: &[&str] = &[
     "ui.perfetto.dev",
     "www.apache.org",
     "www.qemu.org",
+    "www.w3.org",
 ];
 
 pub(super) fn check(file: &TextFile) -> Vec<Problem> {

@@ -23,6 +23,7 @@ mod irql;
 mod kept;
 mod last;
 mod livelock;
+mod lock_misuse;
 mod lock_order;
 mod merged;
 mod mutex;

@@ -21,7 +21,7 @@ use dirql_rules::{Place, ids};
 use crate::at;
 use crate::ke::ProcessorId;
 use crate::ke::processor::Spin;
-use crate::stop::{Ddi, Stop};
+use crate::stop::Ddi;
 use crate::{DriverPtr, Event, Kernel};
 
 /// Which routines a lock is used with.
@@ -37,13 +37,13 @@ pub(super) enum Kind {
 
 /// A lock that a processor holds.
 #[derive(Clone, Debug)]
-struct Held {
+pub(super) struct Held {
     lock: u64,
     processor: ProcessorId,
     kind: Kind,
     /// The level before, if taking it raised the level.
-    before: Option<Irql>,
-    place: Place,
+    pub(super) before: Option<Irql>,
+    pub(super) place: Place,
 }
 
 #[derive(Default)]
@@ -237,24 +237,6 @@ impl Kernel {
         Ok(misfit)
     }
 
-    #[cold]
-    fn released_without_owning(&self, lock: u64) -> Ddi<()> {
-        let owner = self.holder(lock);
-        let message = match &owner {
-            Some((processor, _)) => {
-                format!(
-                    "a spin lock was released that processor {} holds",
-                    processor.0
-                )
-            }
-            None => String::from("a spin lock was released that nobody holds"),
-        };
-        // Its owner will release it again; that is the same mistake.
-        self.forget_lock(lock);
-        let earlier = owner.map(|(_, place)| (String::from("it was taken here"), place));
-        self.find(ids::RELEASE_NOT_OWNED, message, earlier)
-    }
-
     /// Releases a lock of a driver, which says what it takes it for. `new` is the level that
     /// the routine sets, if it does.
     #[inline]
@@ -270,54 +252,6 @@ impl Kernel {
             Some(held) if !is_at_its_level(&held) => self.away_from_its_level(&held.place),
             Some(held) => self.other_level(&held, new),
         }
-    }
-
-    /// A lock that was taken at DISPATCH_LEVEL, or at SYNCH_LEVEL, is released at that level.
-    #[cold]
-    fn away_from_its_level(&self, taken: &Place) -> Ddi<()> {
-        let here = self.here();
-        let message = format!(
-            "{} was called at {}; the lock was taken at {}",
-            here.ddi.unwrap_or("the release"),
-            Irql(here.irql),
-            Irql(taken.irql)
-        );
-        let earlier = (String::from("it was taken here"), taken.clone());
-        self.find(ids::ENTRY_LEVEL, message, Some(earlier))
-    }
-
-    #[cold]
-    fn other_kind(&self, taken: Place) -> Ddi<()> {
-        self.find(
-            ids::LOCK_KIND,
-            String::from("a spin lock is used with routines of two kinds, queued and not"),
-            Some((String::from("it was taken here"), taken)),
-        )
-    }
-
-    #[cold]
-    fn other_level(&self, held: &Held, new: Option<u8>) -> Ddi<()> {
-        let message = match (held.before, new) {
-            (Some(before), Some(new)) => {
-                format!(
-                    "the lock was taken at {before} and is released to {}",
-                    Irql(new)
-                )
-            }
-            (Some(before), None) => {
-                format!(
-                    "the lock was taken at {before} with a routine that raises the level and is released with one that does not lower it"
-                )
-            }
-            (None, _) => String::from(
-                "the lock was taken with a routine that leaves the level alone and is released with one that sets it",
-            ),
-        };
-        self.find(
-            ids::RELEASE_LEVEL,
-            message,
-            Some((String::from("it was taken here"), held.place.clone())),
-        )
     }
 
     /// Who holds a lock, and where it was taken.
@@ -413,23 +347,6 @@ impl Kernel {
             && self
                 .read(DriverPtr::<u64>::new(lock))
                 .is_ok_and(|word| word == 0)
-    }
-
-    /// Called when every processor that could go on waits for a lock.
-    pub(crate) fn deadlock(&self, lock: u64) -> Stop {
-        let earlier = self
-            .holder(lock)
-            .map(|(_, place)| (String::from("the lock was taken here"), place));
-        let message = match earlier {
-            Some(_) => "this processor waits for a spin lock whose holder never goes on",
-            None if !self.judges() => {
-                "this processor waits for a spin lock that nobody releases; which code took it is known to a run with rules"
-            }
-            None => {
-                "this processor waits for a spin lock that is marked held, but nobody took it; was it initialised?"
-            }
-        };
-        self.find_fatal(ids::DEADLOCK, String::from(message), earlier)
     }
 
     /// `VOID KeInitializeSpinLock(PKSPIN_LOCK)`: the word becomes free. Any IRQL.

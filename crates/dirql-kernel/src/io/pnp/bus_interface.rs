@@ -184,7 +184,7 @@ impl Kernel {
         let (level, highest) = (self.irql(), self.highest_irql(device));
         if let Some(highest) = highest.filter(|highest| level > *highest) {
             let message = format!("{name} was called at {level}; the device's DIRQL is {highest}");
-            self.find(ids::TABLE_IRQL, message, None)?;
+            self.find(ids::TABLE_IRQL, message, self.raised_here())?;
         }
         let status = change(device);
         if status == NtStatus::INVALID_PARAMETER {
