@@ -60,6 +60,37 @@ fn a_child_that_says_it_may_be_raw_starts_without_a_driver() {
 }
 
 #[test]
+fn a_child_that_is_gone_is_removed_when_its_last_file_is_closed() {
+    let printed = prints(
+        r#"
+        driver = { image = "bus.sys" }
+        device = [{ name = "bus0", model = "edu", driver = "bus", interrupts = { kind = "line" } }]
+        child = [{ name = "widget0", id = 'TEST\Widget' }]
+
+        [[thread]]
+        steps = [
+            { start = "bus0" },
+            { open = "widget0" },
+            { open = '\Device\TestBus', handle = "bus" },
+            { ioctl = "bus", code = 0x222004 },
+            { wait_idle = true },
+            { close = "widget0" },
+            { wait_idle = true },
+            { close = "bus" },
+            { remove = "bus0" },
+            { unload = "bus" },
+        ]
+        "#,
+    );
+    let expected = [
+        "bus: the child starts without a driver",
+        "bus: the child is closed",
+        "bus: the child is removed for good",
+    ];
+    assert_eq!(printed, expected);
+}
+
+#[test]
 fn a_child_of_a_drivers_bus_gets_the_driver_that_is_for_it() {
     let printed = prints(
         r#"

@@ -287,11 +287,20 @@ impl Kernel {
             })?;
         }
         self.io.files.borrow_mut().remove(&file);
+        let gone = self.gone_below(opened);
         let device = DriverPtr::<DeviceObject>::new(opened);
         let references = at!(device, DeviceObject, reference_count);
         self.write(references, self.read(references)?.wrapping_sub(1))?;
         self.obf_dereference_object(opened)?;
-        self.pool_free(file, None)
+        self.pool_free(file, None)?;
+        gone.map_or(Ok(()), |child| self.remove_when_closed(child))
+    }
+
+    /// Whether a file of a device of this stack is open, or not closed yet.
+    pub(super) fn is_open(&self, physical_device: u64) -> bool {
+        let stack = self.stack_of(physical_device);
+        let files = self.io.files.borrow();
+        files.values().any(|file| stack.contains(&file.device))
     }
 
     /// The device that was opened.

@@ -57,7 +57,9 @@ impl Kernel {
         if reference.contains(['\\', '/']) {
             return Ok(NtStatus::INVALID_DEVICE_REQUEST);
         }
-        let mut name = format!(r"\??\{}#{class}", instance.replace('\\', "#"));
+        // The identifier of the class is in lower case here, the instance as it was reported.
+        let class_text = format!("{class}").to_ascii_lowercase();
+        let mut name = format!(r"\??\{}#{class_text}", instance.replace('\\', "#"));
         if !reference.is_empty() {
             name = format!(r"{name}\{reference}");
         }

@@ -128,7 +128,7 @@ impl Kernel {
     /// Tells the power manager the state of a device.
     ///
     /// - IRQL: at or below DISPATCH_LEVEL; below it when leaving D0.
-    /// - Returns: the state before, D0 at first; 0 for a system state.
+    /// - Returns: the state before, 0 (unspecified) at first and for a system state.
     /// - Source: WDK reference, wdm.PoSetPowerState.
     ///
     /// # Errors
@@ -139,7 +139,7 @@ impl Kernel {
             return Ok(0);
         }
         let before = self.io.po.states.borrow_mut().insert(device, state);
-        Ok(before.unwrap_or(device_power_state::PowerDeviceD0))
+        Ok(before.unwrap_or(device_power_state::PowerDeviceUnspecified))
     }
 
     /// `PoRequestPowerIrp(DeviceObject, MinorFunction, PowerState, CompletionFunction, Context, *Irp)`

@@ -11,6 +11,7 @@ typedef struct _BUS_DEVICE {
     PDEVICE_OBJECT Other; /* the child of the bus, the bus of the child */
     CM_PARTIAL_RESOURCE_DESCRIPTOR Memory; /* as the bus above sees them */
     CM_PARTIAL_RESOURCE_DESCRIPTOR Line;
+    UNICODE_STRING Link; /* of a child without a driver */
 } BUS_DEVICE, *PBUS_DEVICE;
 
 static PVOID Text(const WCHAR *Characters, ULONG Bytes)
@@ -78,6 +79,15 @@ static NTSTATUS ChildRequirements(PBUS_DEVICE Child, PIRP Irp)
     return Complete(Irp, STATUS_SUCCESS, (ULONG_PTR)list);
 }
 
+static VOID StartRaw(PDEVICE_OBJECT Device, PBUS_DEVICE Child)
+{
+    static const GUID raw = {0x6d1a0d1d, 0x2f3b, 0x4c5d, {0x8e, 0x9f, 0xa0, 0xb1, 0xc2, 0xd3, 0xe4, 0xf5}};
+
+    DbgPrint("bus: the child starts without a driver\n");
+    if (NT_SUCCESS(IoRegisterDeviceInterface(Device, &raw, NULL, &Child->Link)))
+        IoSetDeviceInterfaceState(&Child->Link, TRUE);
+}
+
 static NTSTATUS ChildPnp(PDEVICE_OBJECT Device, PBUS_DEVICE Child, PIRP Irp)
 {
     PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(Irp);
@@ -89,7 +99,7 @@ static NTSTATUS ChildPnp(PDEVICE_OBJECT Device, PBUS_DEVICE Child, PIRP Irp)
         return ChildRequirements(Child, Irp);
     case IRP_MN_START_DEVICE:
         if (Device->AttachedDevice == NULL)
-            DbgPrint("bus: the child starts without a driver\n");
+            StartRaw(Device, Child);
         return Complete(Irp, STATUS_SUCCESS, 0);
     case IRP_MN_QUERY_CAPABILITIES:
         stack->Parameters.DeviceCapabilities.Capabilities->RawDeviceOK = TRUE;
@@ -103,6 +113,7 @@ static NTSTATUS ChildPnp(PDEVICE_OBJECT Device, PBUS_DEVICE Child, PIRP Irp)
         return Complete(Irp, STATUS_SUCCESS, 0);
     case IRP_MN_REMOVE_DEVICE:
         DbgPrint("bus: the child is removed%s\n", Child->Present ? "" : " for good");
+        RtlFreeUnicodeString(&Child->Link);
         Complete(Irp, STATUS_SUCCESS, 0);
         if (!Child->Present)
             IoDeleteDevice(Device);
@@ -235,6 +246,15 @@ static NTSTATUS NTAPI BusOpen(PDEVICE_OBJECT Device, PIRP Irp)
     return Complete(Irp, STATUS_SUCCESS, 0);
 }
 
+static NTSTATUS NTAPI BusClose(PDEVICE_OBJECT Device, PIRP Irp)
+{
+    PBUS_DEVICE bus = Device->DeviceExtension;
+
+    if (bus->IsChild && Device->AttachedDevice == NULL)
+        DbgPrint("bus: the child is closed\n");
+    return Complete(Irp, STATUS_SUCCESS, 0);
+}
+
 static NTSTATUS NTAPI BusAdd(PDRIVER_OBJECT Driver, PDEVICE_OBJECT Pdo)
 {
     UNICODE_STRING name = RTL_CONSTANT_STRING(L"\\Device\\TestBus");
@@ -263,7 +283,7 @@ NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING Path)
     Driver->DriverExtension->AddDevice = BusAdd;
     Driver->DriverUnload = BusUnload;
     Driver->MajorFunction[IRP_MJ_CREATE] = BusOpen;
-    Driver->MajorFunction[IRP_MJ_CLOSE] = BusOpen;
+    Driver->MajorFunction[IRP_MJ_CLOSE] = BusClose;
     Driver->MajorFunction[IRP_MJ_PNP] = BusPnp;
     Driver->MajorFunction[IRP_MJ_POWER] = BusPower;
     Driver->MajorFunction[IRP_MJ_INTERNAL_DEVICE_CONTROL] = BusInternal;

@@ -10,11 +10,13 @@
 //! Not modelled: waiting for open handles before IRP_MN_REMOVE_DEVICE of a device that is gone; a
 //! device without a driver that may be started raw.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use dirql_abi::device::device_flags;
+use dirql_abi::io::work_queue_type;
 use dirql_abi::irp::{major, minor_pnp};
 use dirql_abi::pnp::{bus_query_id_type, device_relation_type, device_text_type};
 use dirql_abi::power::device_power_state;
@@ -23,6 +25,7 @@ use dirql_abi::stack_parameters::{
 };
 
 use super::{Node, NodeState, PnpError};
+use crate::io::work_item::Job;
 use crate::{Ddi, DriverPtr, Kernel};
 
 /// The most devices that are taken from one answer.
@@ -225,8 +228,14 @@ impl Kernel {
         Ok(())
     }
 
-    /// A device is not reported any more.
+    /// A device is not reported any more. If it is open somewhere, IRP_MN_REMOVE_DEVICE waits for
+    /// the last close.
+    ///
+    /// Source: WDK reference, "IRP_MN_SURPRISE_REMOVAL".
     fn lose_child(&self, child: u64) -> Ddi<()> {
+        if self.node(child).is_none_or(|node| node.gone) {
+            return Ok(());
+        }
         self.change_node(child, |node| node.gone = true);
         if let Some(NodeState::Started | NodeState::Stopped) =
             self.node(child).map(|node| node.state)
@@ -235,7 +244,40 @@ impl Kernel {
             let _ = self.surprise_remove_device(child)?;
         }
         self.remove_children(child)?;
+        let state = self.node(child).map(|node| node.state);
+        if state == Some(NodeState::SurpriseRemoved) && self.is_open(child) {
+            return Ok(());
+        }
         self.send_remove(child)
+    }
+
+    /// The device that is gone and waits for the last close, if `opened` is of its stack.
+    pub(in crate::io) fn gone_below(&self, opened: u64) -> Option<u64> {
+        let nodes = self.io.pnp.nodes.borrow();
+        let waits = |node: &Node| node.gone && node.state == NodeState::SurpriseRemoved;
+        let mut waiting = nodes.iter().filter(|(_, node)| waits(node));
+        let found = waiting.find(|(device, _)| self.stack_of(**device).contains(&opened));
+        found.map(|(device, _)| *device)
+    }
+
+    /// A file of a device that is gone was closed: if it was the last one, a system thread removes
+    /// the device.
+    pub(in crate::io) fn remove_when_closed(&self, child: u64) -> Ddi<()> {
+        if self.is_open(child) {
+            return Ok(());
+        }
+        let remove = move |kernel: &Self| {
+            let node = kernel.node(child);
+            if node.is_none_or(|node| node.state != NodeState::SurpriseRemoved) {
+                return Ok(());
+            }
+            kernel.change_node(child, |node| node.state = NodeState::Enumerated);
+            kernel.send_remove(child)
+        };
+        self.queue_job(
+            work_queue_type::DelayedWorkQueue,
+            Job::Native(Box::new(remove)),
+        )
     }
 
     /// The devices that hang from one that was pulled out are gone, too.

@@ -29,7 +29,8 @@ impl Kernel {
 
     /// `VOID IoInvalidateDeviceRelations(PDEVICE_OBJECT, DEVICE_RELATION_TYPE)`
     ///
-    /// Has a system thread ask the device's stack for its relations again.
+    /// Has a system thread ask the device's stack for its relations again. One device is asked
+    /// after the other: plug and play has one thread for that.
     ///
     /// - IRQL: at or below DISPATCH_LEVEL.
     /// - Findings: DQ0203 not a physical device.
@@ -40,17 +41,26 @@ impl Kernel {
     pub fn io_invalidate_device_relations(&self, physical_device: u64, _relation: u32) -> Ddi<()> {
         self.expect_physical_device(physical_device)?;
         self.obf_reference_object(physical_device)?;
-        let ask = move |kernel: &Self| {
-            if kernel.node(physical_device).is_some() {
-                kernel.query_bus_relations(physical_device)?;
-            }
-            kernel.obf_dereference_object(physical_device)?;
-            Ok(())
-        };
+        self.io.pnp.to_ask.borrow_mut().push_back(physical_device);
         self.queue_job(
             work_queue_type::DelayedWorkQueue,
-            Job::Native(Box::new(ask)),
+            Job::Native(Box::new(Self::ask_in_turn)),
         )
+    }
+
+    fn ask_in_turn(&self) -> Ddi<()> {
+        if self.io.pnp.asking.replace(true) {
+            return Ok(());
+        }
+        let next = || self.io.pnp.to_ask.borrow_mut().pop_front();
+        while let Some(physical_device) = next() {
+            if self.node(physical_device).is_some() {
+                self.query_bus_relations(physical_device)?;
+            }
+            self.obf_dereference_object(physical_device)?;
+        }
+        self.io.pnp.asking.set(false);
+        Ok(())
     }
 
     /// `VOID IoRequestDeviceEject(PDEVICE_OBJECT PhysicalDeviceObject)`

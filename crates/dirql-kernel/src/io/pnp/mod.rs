@@ -15,7 +15,7 @@ mod lists;
 mod power;
 mod requirements;
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -186,6 +186,10 @@ pub(crate) struct Pnp {
     removing: RefCell<Vec<Vec<u64>>>,
     /// How many devices drivers have reported.
     reported: Cell<u32>,
+    /// The devices that are to be asked what is on their buses, each with a reference.
+    to_ask: RefCell<VecDeque<u64>>,
+    /// Whether a thread asks them.
+    asking: Cell<bool>,
 }
 
 /// Says which driver object a device is for that another driver has reported, and fills its keys

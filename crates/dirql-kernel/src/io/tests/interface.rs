@@ -46,7 +46,7 @@ fn an_enabled_interface_is_a_link_to_its_device() {
     let name = kernel.text_of(link).expect("a string");
     assert!(name.starts_with(r"\??\PCI#VEN_1234&DEV_11E8"), "{name}");
     assert!(
-        name.ends_with("#{12345678-9ABC-DEF0-0102-030405060708}"),
+        name.ends_with("#{12345678-9abc-def0-0102-030405060708}"),
         "{name}"
     );
     assert!(kernel.name_resolve(&name).is_err(), "not enabled yet");

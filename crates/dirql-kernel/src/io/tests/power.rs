@@ -179,7 +179,7 @@ fn power_states_are_remembered_per_device() {
     let device = device(&bench, driver(&bench, "a"), "");
     let kernel = &bench.kernel;
     let set = |kind, state| kernel.po_set_power_state(device, kind, state);
-    assert_eq!(set(power_state_type::DevicePowerState, D3), Ok(D0));
+    assert_eq!(set(power_state_type::DevicePowerState, D3), Ok(0));
     assert_eq!(set(power_state_type::DevicePowerState, D0), Ok(D3));
     assert_eq!(set(power_state_type::SystemPowerState, 4), Ok(0));
     assert_ne!(
