@@ -296,6 +296,15 @@ impl Kernel {
         gone.map_or(Ok(()), |child| self.remove_when_closed(child))
     }
 
+    /// Whether somebody has a handle to a file of one of a driver's devices.
+    pub(super) fn has_open_handles(&self, driver: u64) -> bool {
+        let files = self.io.files.borrow();
+        let mut open = files
+            .values()
+            .filter(|file| file.opened && !file.cleaned_up);
+        open.any(|file| self.driver_of_device(file.device) == Some(driver))
+    }
+
     /// Whether a file of a device of this stack is open, or not closed yet.
     pub(super) fn is_open(&self, physical_device: u64) -> bool {
         let stack = self.stack_of(physical_device);

@@ -4,11 +4,15 @@
 //! the system buffer with the user's data) takes longer than what most drivers do with it, and has
 //! one order. Who tries many orders of what a driver does prepares the request before them.
 
+use alloc::boxed::Box;
+
 use dirql_abi::NtStatus;
+use dirql_abi::io::work_queue_type;
 use dirql_abi::irp::Irp;
 
 use super::irp::Origin;
 use super::request::{FileHandle, Request, RequestKind, failed};
+use super::work_item::Job;
 use crate::{Ddi, DriverPtr, Kernel, at};
 
 /// A request that is made and not sent; see [`Kernel::prepare_request`].
@@ -52,6 +56,7 @@ impl Kernel {
             return ended(NtStatus::INSUFFICIENT_RESOURCES);
         }
         self.address(request, irp, Some(file.file))?;
+        self.hold_file(request, file.file)?;
         let to = Destination {
             irp,
             device,
@@ -61,6 +66,31 @@ impl Kernel {
             request,
             to: Some(to),
         })
+    }
+
+    /// A request that is under way refers to its file, so that IRP_MJ_CLOSE comes after its end.
+    ///
+    /// Source: WDK reference, "IRP_MJ_CLOSE".
+    fn hold_file(&self, request: Request, file: u64) -> Ddi<()> {
+        self.obf_reference_object(file)?;
+        if let Some(pending) = self.io.requests.pending.borrow_mut().get_mut(&request) {
+            pending.file = Some(file);
+        }
+        Ok(())
+    }
+
+    /// The request that held a file has ended. If its handle was closed meanwhile, IRP_MJ_CLOSE is
+    /// due: not inside of the driver's call that completed the request, but on another thread.
+    pub(super) fn let_file_go(&self, file: u64) -> Ddi<()> {
+        if self.ob_references(file) > 1 {
+            self.obf_dereference_object(file)?;
+            return Ok(());
+        }
+        let let_go = move |kernel: &Self| kernel.obf_dereference_object(file).map(|_| ());
+        self.queue_job(
+            work_queue_type::DelayedWorkQueue,
+            Job::Native(Box::new(let_go)),
+        )
     }
 
     /// Sends a request that was prepared; it may be under way when this returns. On a thread.

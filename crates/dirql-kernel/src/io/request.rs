@@ -86,8 +86,10 @@ pub struct Outcome {
 }
 
 #[derive(Default)]
-struct Pending {
+pub(super) struct Pending {
     irp: u64,
+    /// The file that it holds.
+    pub(super) file: Option<u64>,
     event: u64,
     input: Option<UserBuffer>,
     output: Option<UserBuffer>,
@@ -98,7 +100,7 @@ struct Pending {
 #[derive(Default)]
 pub(super) struct Requests {
     last: Cell<u64>,
-    pending: RefCell<BTreeMap<Request, Pending>>,
+    pub(super) pending: RefCell<BTreeMap<Request, Pending>>,
     by_irp: RefCell<BTreeMap<u64, Request>>,
     /// Files of the requests whose dispatch routine has not returned, also if they are complete.
     dispatching: RefCell<Vec<u64>>,
@@ -571,17 +573,18 @@ impl Kernel {
             let mut pending = self.io.requests.pending.borrow_mut();
             pending.get_mut(&request).map(|pending| {
                 pending.outcome = Some(outcome);
-                (pending.event, pending.input.take(), pending.output.take())
+                let buffers = [pending.input.take(), pending.output.take()];
+                (pending.event, buffers, pending.file.take())
             })
         };
-        let Some((event, input, output)) = settled else {
+        let Some((event, buffers, file)) = settled else {
             return Ok(());
         };
-        for buffer in [input, output].into_iter().flatten() {
+        for buffer in buffers.into_iter().flatten() {
             self.free_user_buffer(buffer);
         }
         self.ke_set_event(DriverPtr::new(event), 0, 0)?;
-        Ok(())
+        file.map_or(Ok(()), |file| self.let_file_go(file))
     }
 }
 

@@ -15,6 +15,9 @@ pub enum UnloadError {
     /// The driver has no Unload routine, so Windows never unloads it.
     #[error("the driver has no Unload routine")]
     NoRoutine,
+    /// A device of the driver is open: Windows keeps the driver until the last handle is closed.
+    #[error("a device of the driver is open, and Windows keeps it until the last handle is closed")]
+    Open,
 }
 
 /// How often, and how long each time, in 100 ns units, an unload waits for devices that are still
@@ -35,7 +38,8 @@ impl Kernel {
     ///
     /// While a request that was sent to an open file of one of the driver's devices has not come
     /// back, or its dispatch routine has not returned, Unload is not called: the file is open, and
-    /// holds the device. After 16 s it is not waited for any longer.
+    /// holds the device. After 16 s it is not waited for any longer. Handles are waited for as
+    /// long; a driver whose device is open then is not unloaded.
     ///
     /// - Findings: devices, symbolic links, interrupts, DPCs, timers and memory left.
     /// - Source: WDK, "Writing an Unload Routine".
@@ -52,6 +56,9 @@ impl Kernel {
             return Ok(Err(UnloadError::NoRoutine));
         }
         self.wait_for_requests(driver)?;
+        if self.has_open_handles(driver) {
+            return Ok(Err(UnloadError::Open));
+        }
         let flags = self.read(at!(object, DriverObject, flags))?;
         self.write(
             at!(object, DriverObject, flags),
@@ -81,7 +88,8 @@ impl Kernel {
         Ok(())
     }
 
-    /// Waits until the requests to open files of a driver's devices have come back; not for ever,
+    /// Waits until the requests to open files of a driver's devices have come back and no handle is
+    /// left; not for ever,
     /// because the unloading thread may be the one that would have cancelled one.
     fn wait_for_requests(&self, driver: u64) -> Ddi<()> {
         if self.current_thread().is_none() {
@@ -89,7 +97,7 @@ impl Kernel {
         }
         let mut pause = MILLISECOND_100NS;
         let mut left = MOST_WAIT_100NS;
-        while left != 0 && self.has_requests_under_way(driver)? {
+        while left != 0 && (self.has_requests_under_way(driver)? || self.has_open_handles(driver)) {
             let event = self.take_event()?;
             self.wait_for(event, Some(pause))?;
             self.give_event(event);

@@ -162,7 +162,6 @@ impl Kernel {
     }
 
     /// References to `body`, 0 if it is no object.
-    #[cfg(test)]
     pub(crate) fn ob_references(&self, body: u64) -> u32 {
         self.io
             .ob

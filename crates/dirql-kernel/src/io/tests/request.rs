@@ -623,3 +623,42 @@ fn an_asynchronous_request_that_is_not_taken_back_ends_as_others_do() {
     assert_eq!(status, 0);
     assert_eq!(bench.rules(), [ids::IRP_NOT_TAKEN_BACK]);
 }
+
+#[test]
+fn a_file_is_closed_after_the_last_request_for_it() {
+    let bench = bench();
+    let log = Log::default();
+    let driver = opens_and_closes(&bench);
+    let kept = DriverPtr::<u64>::new(bench.variable(8));
+    on(&bench, driver, major::IRP_MJ_READ, move |kernel, _, irp| {
+        kernel.mark_pending(irp)?;
+        kernel.write(kept, irp)?;
+        Ok(NtStatus::PENDING)
+    });
+    for (function, what) in [
+        (major::IRP_MJ_CLEANUP, "cleanup"),
+        (major::IRP_MJ_CLOSE, "close"),
+    ] {
+        let told = log.clone();
+        on(&bench, driver, function, move |kernel, _, irp| {
+            told.add(what);
+            complete(kernel, irp, NtStatus::SUCCESS, 0)
+        });
+    }
+    device(&bench, driver, r"\Device\A");
+    let told = log.clone();
+    bench.on_thread(move |kernel| {
+        let file = kernel.open(r"\Device\A")?.expect("it opens");
+        let read = RequestKind::Read {
+            length: 1,
+            offset: 0,
+        };
+        let request = kernel.submit(file, &read)?;
+        kernel.close(file)?;
+        told.add("the request ends");
+        complete(kernel, kernel.read(kept)?, NtStatus::CANCELLED, 0)?;
+        kernel.wait_request(request)?;
+        Ok(())
+    });
+    assert_eq!(log.take(), ["cleanup", "the request ends", "close"]);
+}

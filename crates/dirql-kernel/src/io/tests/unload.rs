@@ -141,6 +141,7 @@ fn an_unload_does_not_wait_for_ever_for_a_request_that_stays() {
     let waited = bench.on_thread(move |kernel| {
         let file = kernel.open(r"\Device\A")?.expect("it opens");
         kernel.submit(file, &READ)?;
+        kernel.close(file)?;
         let begin = kernel.time_100ns();
         kernel.unload_driver(driver)?.expect("a driver");
         Ok(kernel.time_100ns() - begin)
@@ -150,6 +151,33 @@ fn an_unload_does_not_wait_for_ever_for_a_request_that_stays() {
         (16 * SECOND_100NS..18 * SECOND_100NS).contains(&waited),
         "{waited}"
     );
+}
+
+#[test]
+fn an_unload_waits_for_handles_and_is_refused_while_one_is_open() {
+    let bench = bench();
+    let log = Log::default();
+    let told = log.clone();
+    let driver = readable(&bench, &log, |kernel, irp| {
+        complete(kernel, irp, NtStatus::SUCCESS, 0)
+    });
+    bench.on_thread(move |kernel| {
+        let file = kernel.open(r"\Device\A")?.expect("it opens");
+        let refused = kernel.unload_driver(driver)?;
+        assert_eq!(refused, Err(crate::io::UnloadError::Open));
+        let closer = move |kernel: &Kernel| {
+            sleep(kernel, SECOND_100NS)?;
+            told.add("the last handle is closed");
+            kernel.close(file)?;
+            Ok(())
+        };
+        let closer = ThreadBody::Native(alloc::boxed::Box::new(closer));
+        kernel.spawn_thread("closer", 8, closer);
+        kernel.unload_driver(driver)?.expect("nothing is open");
+        Ok(())
+    });
+    assert_eq!(log.take(), ["the last handle is closed", "unloaded"]);
+    assert!(bench.rules().is_empty());
 }
 
 #[test]
