@@ -555,6 +555,10 @@ rules! {
         "a DPC that KeRemoveQueueDpc does not find may be running",
         "call KeFlushQueuedDpcs after KeRemoveQueueDpc, whatever that returns, and free then",
         "wdm.KeRemoveQueueDpc, Return value; wdm.KeFlushQueuedDpcs, Remarks", "memory damage";
+    REMOVE_LOCK_NOT_AWAITED = 586, Warning,
+        "a remove lock that requests hold is waited for before its device is deleted",
+        "call IoReleaseRemoveLockAndWait for IRP_MN_REMOVE_DEVICE, after the request was sent down",
+        "Using Remove Locks; wdm.IoReleaseRemoveLockAndWait, Remarks", "memory damage";
     SYSTEM_CALL = 600, Error,
         "a driver calls the kernel through its exports",
         "call the Zw routine of the same name; the instruction is for user mode",

@@ -183,6 +183,7 @@ fn wrong(of: &str) -> Vec<String> {
         ("plugged", 4400, "LeaveBuffer", Some("LeaveBuffer")),
         ("plugged", 4410, "Transfer", None),
         ("plugged", 4420, "Transfer", Some("DoTransfer")),
+        ("plugged", 5860, "Delete", Some("UseRemoveLock")),
         ("plugged", 6060, "Delete", Some("")),
     ];
     let mut wrong = Vec::new();

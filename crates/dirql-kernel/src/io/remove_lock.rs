@@ -8,6 +8,7 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use dirql_abi::NtStatus;
 use dirql_abi::io::IoRemoveLock;
@@ -18,9 +19,13 @@ use crate::{Ddi, DriverPtr, Kernel, at};
 type Lock = DriverPtr<IoRemoveLock>;
 
 /// Who holds a remove lock: tags and where they were taken.
-#[derive(Default)]
 pub(super) struct Tags {
     held: Vec<(u64, Place)>,
+    made: Place,
+    /// Somebody has held it.
+    used: bool,
+    /// Somebody has waited until nobody did.
+    awaited: bool,
 }
 
 impl Kernel {
@@ -38,10 +43,16 @@ impl Kernel {
         self.write(at!(lock, IoRemoveLock, removed), 0)?;
         self.write(at!(lock, IoRemoveLock, io_count), 1)?;
         self.ke_initialize_event(at!(lock, IoRemoveLock, remove_event), 1, 0)?;
+        let tags = Tags {
+            held: Vec::new(),
+            made: self.here(),
+            used: false,
+            awaited: false,
+        };
         self.io
             .remove_locks
             .borrow_mut()
-            .insert(lock.address(), Tags::default());
+            .insert(lock.address(), tags);
         Ok(())
     }
 
@@ -63,6 +74,7 @@ impl Kernel {
         let place = self.here();
         if let Some(tags) = self.io.remove_locks.borrow_mut().get_mut(&lock.address()) {
             tags.held.push((tag, place));
+            tags.used = true;
         }
         Ok(NtStatus::SUCCESS)
     }
@@ -101,10 +113,50 @@ impl Kernel {
     pub fn io_release_remove_lock_and_wait_ex(&self, lock: Lock, tag: u64) -> Ddi<()> {
         self.check_lock_known(lock)?;
         self.write(at!(lock, IoRemoveLock, removed), 1)?;
+        if let Some(tags) = self.io.remove_locks.borrow_mut().get_mut(&lock.address()) {
+            tags.awaited = true;
+        }
         self.forget_tag(lock, tag)?;
         self.change_count(lock, -1)?;
         if self.change_count(lock, -1)? > 0 {
             self.wait_for(at!(lock, IoRemoveLock, remove_event).address(), None)?;
+        }
+        Ok(())
+    }
+
+    /// The memory of a device goes, with the remove locks in it.
+    ///
+    /// A device that is deleted before it was started, or without a request for its removal, has
+    /// nobody to wait for.
+    ///
+    /// Findings: DQ0586 requests have held one, and nobody has waited for them.
+    ///
+    /// # Errors
+    /// [`crate::Stop::Ended`] if the finding ends the run.
+    pub(in crate::io) fn forget_remove_locks(
+        &self,
+        memory: &Range<u64>,
+        is_removed: bool,
+    ) -> Ddi<()> {
+        let gone: Vec<(u64, Tags)> = {
+            let mut locks = self.io.remove_locks.borrow_mut();
+            let inside: Vec<u64> = locks.range(memory.clone()).map(|(lock, _)| *lock).collect();
+            let take = |lock: u64| Some((lock, locks.remove(&lock)?));
+            inside.into_iter().filter_map(take).collect()
+        };
+        for (lock, tags) in gone {
+            if !is_removed || !tags.used || tags.awaited {
+                continue;
+            }
+            let message = format!(
+                "the device is deleted, and nobody has waited for those who hold its remove lock {lock:#x}"
+            );
+            let (text, place) = match tags.held.last() {
+                Some((_, place)) => ("it was acquired here, and is held", place),
+                None => ("it was initialised here", &tags.made),
+            };
+            let earlier = Some((String::from(text), place.clone()));
+            self.find(ids::REMOVE_LOCK_NOT_AWAITED, message, earlier)?;
         }
         Ok(())
     }

@@ -73,6 +73,9 @@ super::explanations! {
 460: "A thread that ends cancels its requests and waits for them.",
 "IoMarkIrpPending(Irp);\nInsertTailList(&Queue, &Irp->Tail.Overlay.ListEntry);\nreturn STATUS_PENDING;",
 "IoCsqInsertIrp(&Csq, Irp, NULL);       // can be cancelled\nreturn STATUS_PENDING;";
+586: "Requests that hold the lock use the device extension, which goes with the device. What nobody waits for, the lock does not keep away.",
+"IoReleaseRemoveLock(&Extension->RemoveLock, Irp);\nIoDetachDevice(Extension->Lower);\nIoDeleteDevice(DeviceObject);",
+"IoReleaseRemoveLockAndWait(&Extension->RemoveLock, Irp);\nIoDetachDevice(Extension->Lower);\nIoDeleteDevice(DeviceObject);";
 606: "Handles that are open still lead to the device after a surprise removal. The device goes with IRP_MN_REMOVE_DEVICE, when the last is closed.",
 "case IRP_MN_SURPRISE_REMOVAL:\n    IoDetachDevice(Lower);\n    IoDeleteDevice(Device);",
 "case IRP_MN_SURPRISE_REMOVAL:\n    IoDisconnectInterrupt(Interrupt);\n    return PassOn(Irp);\ncase IRP_MN_REMOVE_DEVICE:\n    ...\n    IoDeleteDevice(Device);";

@@ -76,6 +76,9 @@ impl Effort {
 /// Runs that a search at accesses to memory is worth.
 const LEARNING: u64 = 100;
 
+/// What else could happen at a step, about, counting the step itself.
+const ALTERNATIVES: u64 = 2;
+
 /// Parts of each search: what is cut is the same whoever does it.
 const PARTS: u64 = 4;
 
@@ -188,13 +191,19 @@ pub fn battery(
         ),
         ("the device is pulled out, at every step", ActKind::Pulled),
     ] {
-        groups.push(battery.each_step(title, |step| Trial {
-            act: Some(Act { kind, step }),
-            ..Trial::default()
+        groups.push(battery.each_step(title, |facts, step| {
+            Trial {
+                act: Some(Act { kind, step }),
+                // Nobody shares messages.
+                interrupts: (kind == ActKind::Foreign && facts.messages > 0 && !facts.line)
+                    .then_some(Wish::Line),
+                ..Trial::default()
+            }
         }));
     }
     groups.push(battery.hostile());
     groups.extend(battery.hunts());
+    groups.push(battery.cancelled_in_another_order());
     groups.retain(|group| !group.cases.is_empty());
     groups
 }
@@ -270,12 +279,12 @@ impl Battery {
         trial: impl Fn(u64) -> Trial,
     ) -> Group {
         static NOTHING_KNOWN: Worth = Worth::NOTHING_KNOWN;
-        self.picked(title, count, |_| &NOTHING_KNOWN, trial)
+        self.picked(title, count, |_| &NOTHING_KNOWN, |_, number| trial(number))
     }
 
     /// A trial for each step of a run, from each base; if there are too many, for those that are
     /// worth most.
-    fn each_step(&self, title: &'static str, trial: impl Fn(u64) -> Trial) -> Group {
+    fn each_step(&self, title: &'static str, trial: impl Fn(&RunFacts, u64) -> Trial) -> Group {
         self.picked(title, |facts| facts.steps, |facts| &facts.worth, trial)
     }
 
@@ -284,7 +293,7 @@ impl Battery {
         title: &'static str,
         count: impl Fn(&RunFacts) -> u64,
         worth: impl Fn(&RunFacts) -> &Worth,
-        trial: impl Fn(u64) -> Trial,
+        trial: impl Fn(&RunFacts, u64) -> Trial,
     ) -> Group {
         let bases = self.bases.len().max(1) as u64;
         let mut cases = Vec::new();
@@ -293,8 +302,9 @@ impl Battery {
             let count = count(facts);
             of += count;
             let most = self.effort.fitting(facts.steps * bases, 1);
-            let trials = worth(facts).pick(count, most).into_iter().map(&trial);
-            cases.extend(trials.map(|trial| Case::Run(self.from(*life, trial))));
+            let steps = worth(facts).pick(count, most).into_iter();
+            let trials = steps.map(|step| self.from(*life, trial(facts, step)));
+            cases.extend(trials.map(Case::Run));
         }
         Group {
             title,
@@ -345,6 +355,39 @@ impl Battery {
             title: "a device that lies and interrupts when it likes",
             of: None,
             cases: cases.collect(),
+        }
+    }
+
+    /// Who cancels, and who ends a request, both believe that it is theirs in an order that takes a
+    /// switch beside the cancelling: a search for each of a few steps at which requests are cancelled.
+    fn cancelled_in_another_order(&self) -> Group {
+        let title = "cancelled at a step, and one switch";
+        let mut cases = Vec::new();
+        let life = self.bases.iter().find(|(life, _)| *life);
+        if let Some((life, facts)) = life.filter(|(_, facts)| facts.steps <= self.effort.hunted) {
+            let all = self.effort.fitting(facts.steps, SEARCH);
+            // About as many as there are orders with one switch, so that each search is whole.
+            let each = facts.steps.saturating_mul(ALTERNATIVES).max(1);
+            let steps = facts.worth.pick(facts.steps, (all / each).max(1));
+            cases.extend(steps.into_iter().map(|step| {
+                let kind = ActKind::Cancelled;
+                let trial = Trial {
+                    act: Some(Act { kind, step }),
+                    ..Trial::default()
+                };
+                Case::Hunt(Hunt {
+                    trial: self.from(*life, trial),
+                    switches: 1,
+                    at_accesses: false,
+                    part: (0, 1),
+                    runs: each.min(all),
+                })
+            }));
+        }
+        Group {
+            title,
+            of: None,
+            cases,
         }
     }
 
@@ -455,6 +498,30 @@ mod tests {
             ]
         );
         assert_eq!(counts[7], (40, Some(200)));
+    }
+
+    #[test]
+    fn a_line_is_shared_also_by_a_device_that_was_given_messages() {
+        let foreign = |line| {
+            let mut facts = facts();
+            facts.life = facts.life.map(|life| RunFacts { line, ..life });
+            facts.scenario = None;
+            let groups = battery(&facts, WindowsVersion::Ten, 2, Effort::QUICK);
+            let cases = groups.into_iter().flat_map(|group| group.cases);
+            let wishes = cases.filter_map(|case| match case {
+                Case::Run(trial) => {
+                    let kind = trial.act.map(|act| act.kind);
+                    (kind == Some(ActKind::Foreign)).then_some(trial.interrupts)
+                }
+                _ => None,
+            });
+            let wishes: Vec<Option<Wish>> = wishes.collect();
+            assert!(!wishes.is_empty());
+            wishes
+        };
+        let is_line = |wish: &Option<Wish>| *wish == Some(Wish::Line);
+        assert!(foreign(false).iter().all(is_line));
+        assert!(!foreign(true).iter().any(is_line));
     }
 
     #[test]

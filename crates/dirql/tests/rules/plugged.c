@@ -5,7 +5,7 @@
 static PDEVICE_OBJECT Function, Physical, Lower;
 
 /* What is different in a pair. */
-static BOOLEAN StaysInitializing, FailsStop, KeepsPower, DeletesEarly;
+static BOOLEAN StaysInitializing, FailsStop, KeepsPower, DeletesEarly, Awaits;
 static PRULE OnStart;
 
 static NTSTATUS Pass(PIRP Irp)
@@ -45,7 +45,11 @@ static NTSTATUS NTAPI Pnp(PDEVICE_OBJECT DeviceObject, PIRP Irp)
 
     case IRP_MN_REMOVE_DEVICE:
         Irp->IoStatus.Status = STATUS_SUCCESS;
+        if (Awaits)
+            IoAcquireRemoveLock(Function->DeviceExtension, Function);
         status = Pass(Irp);
+        if (Awaits)
+            IoReleaseRemoveLockAndWait(Function->DeviceExtension, Function);
         Delete();
         return status;
 
@@ -79,7 +83,7 @@ static NTSTATUS NTAPI SystemControl(PDEVICE_OBJECT DeviceObject, PIRP Irp)
 
 static NTSTATUS NTAPI AddDevice(PDRIVER_OBJECT DriverObject, PDEVICE_OBJECT Pdo)
 {
-    NTSTATUS status = IoCreateDevice(DriverObject, 0, NULL, FILE_DEVICE_UNKNOWN, FILE_DEVICE_SECURE_OPEN, FALSE,
+    NTSTATUS status = IoCreateDevice(DriverObject, sizeof(IO_REMOVE_LOCK), NULL, FILE_DEVICE_UNKNOWN, FILE_DEVICE_SECURE_OPEN, FALSE,
                                      &Function);
 
     if (!NT_SUCCESS(status))
@@ -151,6 +155,24 @@ static VOID BreakWmi(VOID)
 static VOID KeepWmi(VOID)
 {
     OnStart = RegisterOnce;
+}
+
+static VOID UseRemoveLock(VOID)
+{
+    IoInitializeRemoveLock((PIO_REMOVE_LOCK)Function->DeviceExtension, TAG, 0, 0);
+    if (NT_SUCCESS(IoAcquireRemoveLock(Function->DeviceExtension, &Timer)))
+        IoReleaseRemoveLock(Function->DeviceExtension, &Timer);
+}
+
+static VOID BreakRemoveLock(VOID)
+{
+    OnStart = UseRemoveLock;
+}
+
+static VOID KeepRemoveLock(VOID)
+{
+    OnStart = UseRemoveLock;
+    Awaits = TRUE;
 }
 
 /* --- DMA --------------------------------------------------------------------- */
@@ -265,6 +287,7 @@ static const PAIR Pairs[] = {
     {4400, BreakBuffer, KeepBuffer},
     {4410, BreakTransfer, KeepTransfer},
     {4420, BreakFlush, KeepTransfer},
+    {5860, BreakRemoveLock, KeepRemoveLock},
     {6060, BreakSurprise, Keep},
     {0, NULL, NULL},
 };

@@ -145,6 +145,7 @@ impl Kernel {
             })
             .map(|(_, connection)| connection.place)
             .collect();
+        self.forget_remove_locks(&memory, self.is_being_removed(device))?;
         self.report_left_connected(connected, "its device was deleted", 0)?;
         self.check_queues(&memory, "its memory was freed", 0)
     }
