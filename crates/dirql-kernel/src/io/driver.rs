@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use dirql_abi::NtStatus;
 use dirql_abi::device::{DriverExtension, DriverObject, driver_flags, io_type};
 use dirql_abi::device::{MAJOR_FUNCTIONS, device_flags};
+use dirql_abi::registry::value_type;
 use dirql_abi::string::UnicodeString;
 use dirql_rules::ids;
 
@@ -18,6 +19,11 @@ use crate::{Ddi, DriverPtr, Kernel, at};
 
 /// DRVO_INITIALIZED: DriverEntry has succeeded.
 const INITIALIZED: u32 = 0x10;
+
+/// SERVICE_KERNEL_DRIVER, SERVICE_DEMAND_START and SERVICE_ERROR_NORMAL of wdm.h.
+const SERVICE_KERNEL_DRIVER: u32 = 1;
+const SERVICE_DEMAND_START: u32 = 3;
+const SERVICE_ERROR_NORMAL: u32 = 1;
 
 /// What is known of a loaded image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +67,7 @@ impl Kernel {
             image.name
         );
         self.registry_create(&format!(r"{registry}\Parameters"));
+        self.describe_service(&registry, &image.name);
         let invalid = self.kernel_routine("dirql:InvalidDeviceRequest");
         let body = DriverObject {
             type_: io_type::IO_TYPE_DRIVER,
@@ -103,6 +110,26 @@ impl Kernel {
         };
         self.io.drivers.borrow_mut().insert(object, driver);
         Ok(Ok(object))
+    }
+
+    /// What the service manager writes into the key of a kernel driver that is started on demand.
+    /// Values that are there already stay.
+    ///
+    /// Source: WDK, "INF AddService Directive".
+    fn describe_service(&self, key: &str, service: &str) {
+        let image = format!("\\SystemRoot\\system32\\drivers\\{service}.sys\0");
+        let image: Vec<u8> = image.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let number = |value: u32| (value_type::REG_DWORD, Vec::from(value.to_le_bytes()));
+        for (name, (kind, data)) in [
+            ("Type", number(SERVICE_KERNEL_DRIVER)),
+            ("Start", number(SERVICE_DEMAND_START)),
+            ("ErrorControl", number(SERVICE_ERROR_NORMAL)),
+            ("ImagePath", (value_type::REG_EXPAND_SZ, image)),
+        ] {
+            if self.registry_get(key, name).is_none() {
+                self.registry_set(key, name, kind, &data);
+            }
+        }
     }
 
     /// Calls DriverEntry on the current thread, at PASSIVE_LEVEL.

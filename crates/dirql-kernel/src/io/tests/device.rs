@@ -531,3 +531,26 @@ fn a_device_pointer_comes_with_a_file_whose_end_closes() {
         bench.on_thread(move |kernel| kernel.io_get_device_object_pointer(none, 0x80, file, found));
     assert_eq!(status, NtStatus::OBJECT_NAME_NOT_FOUND);
 }
+
+#[test]
+fn the_key_of_a_service_tells_its_image_and_keeps_what_was_there() {
+    let bench = bench();
+    let kernel = &bench.kernel;
+    let key = r"\REGISTRY\MACHINE\SYSTEM\CurrentControlSet\Services\told";
+    kernel.registry_set(key, "Start", 4, &[1, 0, 0, 0]);
+    let image = DriverImage {
+        name: alloc::string::String::from("told"),
+        base: 0,
+        size: 0,
+        entry: 0,
+    };
+    kernel.create_driver(&image).unwrap().unwrap();
+    let data = |name: &str| kernel.registry_get(key, name).map(|(_, data)| data);
+    assert_eq!(data("Type"), Some([1, 0, 0, 0].into()));
+    assert_eq!(data("Start"), Some([1, 0, 0, 0].into()));
+    let path: alloc::vec::Vec<u8> = "\\SystemRoot\\system32\\drivers\\told.sys\0"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    assert_eq!(data("ImagePath"), Some(path));
+}
