@@ -33,7 +33,7 @@ pub(crate) struct Args {
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 
-    /// Say more
+    /// Say more, such as what drivers print with DbgPrint
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
 }
