@@ -21,3 +21,14 @@ fn what_a_driver_finds_on_its_stack_is_the_same_in_every_process() {
     };
     assert_eq!(prints(""), prints("a longer environment"));
 }
+
+#[test]
+fn a_driver_of_the_current_directory_finds_the_one_it_imports_from() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_dirql"))
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/drivers"))
+        .args(["run", "shade.sys"])
+        .output()
+        .expect("the command line can be started");
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(report.contains("driver lib.sys: loaded"), "{report}");
+}

@@ -49,7 +49,8 @@ impl Driver {
         let path = path.as_ref();
         let bytes = read(path)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let directory = path.parent().map(Path::to_path_buf);
+        // A name alone has an empty path in front, which is no directory that can be listed.
+        let directory = path.parent().map(|parent| Path::new(".").join(parent));
         let pdb = directory
             .as_ref()
             .and_then(|directory| read_pdb(&bytes, directory));
