@@ -23,6 +23,19 @@ fn what_a_driver_finds_on_its_stack_is_the_same_in_every_process() {
 }
 
 #[test]
+fn what_a_driver_beside_exports_is_not_missing() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_dirql"))
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/drivers"))
+        .args(["imports", "shade.sys"])
+        .output()
+        .expect("the command line can be started");
+    let answer = String::from_utf8_lossy(&output.stdout);
+    assert!(answer.contains(" 0 missing"), "{answer}");
+    assert!(answer.contains("beside       LibNumber"), "{answer}");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
 fn a_driver_of_the_current_directory_finds_the_one_it_imports_from() {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_dirql"))
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/drivers"))

@@ -1,7 +1,7 @@
 //! `dirql imports`
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dirql::WindowsVersion;
 use dirql_host::{ImportState, import_state};
@@ -15,6 +15,9 @@ use super::{Exit, Failure};
 
 /// The form's name and version.
 const SCHEMA: &str = "dirql-imports/1";
+
+/// The state of what a driver exports that lies beside this one.
+const BESIDE: &str = "beside";
 
 #[derive(Serialize)]
 struct Answer {
@@ -96,14 +99,14 @@ fn driver(path: &Path, windows: Option<WindowsVersion>) -> Result<Driver, Failur
     let modules: Vec<Module> = image
         .import_modules()
         .iter()
-        .map(|module| Module {
-            name: module.name.to_string(),
-            delayed: module.delayed,
-            imports: module
-                .imports
-                .iter()
-                .map(|import| look(&module.name, import, windows))
-                .collect(),
+        .map(|module| {
+            let other = beside(path, &module.name);
+            let look = |import| look(&module.name, import, other.as_ref(), windows);
+            Module {
+                name: module.name.to_string(),
+                delayed: module.delayed,
+                imports: module.imports.iter().map(look).collect(),
+            }
         })
         .collect();
     let count = |state: &str| {
@@ -113,7 +116,8 @@ fn driver(path: &Path, windows: Option<WindowsVersion>) -> Result<Driver, Failur
             .filter(|import| import.state == state)
             .count()
     };
-    let (implemented, data, missing) = (count("implemented"), count("data"), count("missing"));
+    let (data, missing) = (count("data"), count("missing"));
+    let implemented = count("implemented") + count(BESIDE);
     Ok(Driver {
         file,
         implemented,
@@ -123,15 +127,42 @@ fn driver(path: &Path, windows: Option<WindowsVersion>) -> Result<Driver, Failur
     })
 }
 
-fn look(module: &str, import: &dirql_image::Import, windows: Option<WindowsVersion>) -> Import {
+/// The driver of this name that lies beside another one, and is loaded with it.
+fn beside(path: &Path, module: &str) -> Option<Image> {
+    if !module.to_ascii_lowercase().ends_with(".sys") {
+        return None;
+    }
+    let directory = Path::new(".").join(path.parent()?);
+    let entries = std::fs::read_dir(directory).ok()?;
+    let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let is_it = |file: &PathBuf| {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        name.eq_ignore_ascii_case(module)
+    };
+    // Of several that differ in case a run takes the first one, too.
+    let file = files.filter(is_it).min()?;
+    Image::parse(&std::fs::read(file).ok()?).ok()
+}
+
+fn look(
+    module: &str,
+    import: &dirql_image::Import,
+    other: Option<&Image>,
+    windows: Option<WindowsVersion>,
+) -> Import {
+    let exported = other.and_then(|other| match &import.symbol {
+        Symbol::Name { name, .. } => other.exports().by_name(name),
+        Symbol::Ordinal(ordinal) => other.exports().by_ordinal(*ordinal),
+    });
     let state = match import_state(module, import) {
+        ImportState::Missing if exported.is_some() => BESIDE,
         ImportState::Routine => "implemented",
         ImportState::Data => "data",
         ImportState::Missing => "missing",
     };
     let on_windows = match (&import.symbol, windows) {
         // Of other modules nobody knows which Windows has what.
-        (Symbol::Name { name, .. }, Some(windows)) if state != "missing" => {
+        (Symbol::Name { name, .. }, Some(windows)) if !matches!(state, "missing" | BESIDE) => {
             Some(versions::exists(name, windows))
         }
         _ => None,
