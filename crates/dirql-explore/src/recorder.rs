@@ -184,6 +184,9 @@ impl<S: Strategy> Recorder<S> {
     /// run.
     fn ask_again(&mut self, places: &[Place]) -> Option<usize> {
         let last = places.last()?.points;
+        if last == 0 {
+            return Some(places.len() - 1);
+        }
         let mut start = 0;
         let mut same = last;
         let mut other = None;

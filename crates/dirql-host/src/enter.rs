@@ -7,6 +7,7 @@ use crate::registers::FloatControl;
 /// Calls `routine` with the Win64 convention. What it leaves behind in control bits that
 /// our own code relies on is put right; in Win64 as here, the x87 control word belongs to
 /// whoever uses x87, and nothing of ours does.
+#[inline]
 pub(crate) fn call_driver(routine: u64, arguments: &[u64]) -> u64 {
     let argument = |index: usize| arguments.get(index).copied().unwrap_or(0);
     assert!(arguments.len() <= 12, "{} arguments", arguments.len());

@@ -161,6 +161,7 @@ impl LinuxPlatform {
 
     /// Calls a driver; `from` is what the processor was running when a driver called the
     /// kernel, if that is why.
+    #[inline]
     fn cross(&self, routine: u64, arguments: &[u64], from: Option<Context>) -> u64 {
         let crossing = Crossing {
             from,
@@ -182,6 +183,7 @@ impl LinuxPlatform {
     }
 
     /// Calls driver code on behalf of the driver's routine that runs already.
+    #[inline]
     pub(crate) fn call_within(&self, routine: u64, arguments: &[u64]) -> u64 {
         if !is_canonical(routine) {
             // The processor faults at the call itself then, which is in this program.

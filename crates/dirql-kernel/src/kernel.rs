@@ -229,6 +229,7 @@ impl Kernel {
     }
 
     /// Calls driver code that is neither an ISR nor a DPC routine, on the current strand.
+    #[inline]
     pub(crate) fn call(&self, kind: &'static str, routine: u64, arguments: &[u64]) -> u64 {
         if self.report.is_recording() {
             self.event(Event::RoutineEnter { kind, routine });

@@ -225,6 +225,7 @@ unsafe extern "sysv64" fn answer<F: FnOnce() -> u64>(question: *const ()) -> u64
 }
 
 /// Leaves the life that runs; returns when it goes on. Does nothing outside lives.
+#[inline]
 pub fn pause() {
     let life = LIFE.get();
     // SAFETY: a life outlives the code that runs in it.
@@ -297,6 +298,7 @@ impl Life {
     }
 
     /// Has the life go on from where it paused. A panic in it goes on here.
+    #[inline]
     pub fn go_on(&mut self) -> Stopped {
         if self.inner.has_ended.get() {
             return Stopped::Ended;
@@ -407,8 +409,8 @@ impl Life {
             Back::Pages
         };
         match back {
-            Back::Lines(pieces) => {
-                tracker.put_pieces(pieces);
+            Back::Lines(lines) => {
+                tracker.put_lines(lines);
                 self.by_lines += 1;
                 if cfg!(debug_assertions) {
                     let left = tracker.put_changed(&latest.pages);
@@ -416,20 +418,23 @@ impl Life {
                 }
             }
             Back::Looking(at) => {
-                let pieces = tracker.put_changed(&latest.pages);
-                latest.ways.learn(at, pieces);
+                let lines = tracker.put_changed(&latest.pages);
+                latest.ways.learn(at, lines);
             }
             Back::Pages => {
                 let undo = tracker.begin_undo(&changed);
                 let untaken = (!is_followed).then_some(&latest.untaken);
                 tracker.put_pages(&latest.pages, untaken);
                 tracker.end_undo(&undo);
+                // Whatever changes patches disturbs.
+                trap::put_patches(&latest.patches);
             }
         }
         drop(answers);
         self.inner.inside.set(latest.inside);
-        registers::set_gs_base(latest.gs);
-        trap::put_patches(&latest.patches);
+        if registers::gs_base() != latest.gs {
+            registers::set_gs_base(latest.gs);
+        }
         hang::forget_looks();
         if let Some(platform) = run::try_platform() {
             for changed in &changed {

@@ -6,7 +6,7 @@ use dirql_kernel::mm::layout::PAGE;
 
 use super::arena::Untaken;
 use super::tracker::{LINE, Tracker};
-use super::ways::{Piece, WORDS};
+use super::ways::{Line, Lines};
 
 impl Tracker {
     /// Puts back the hot pages that are open to what they held at a mark, of which `pages` were saved
@@ -30,20 +30,10 @@ impl Tracker {
     }
 
     /// As [`Tracker::put_pages`], by comparing: what was changed, and what it held.
-    pub(super) fn put_changed(&self, pages: &[u8]) -> Vec<Piece> {
-        let mut changed = Vec::<Piece>::new();
+    pub(super) fn put_changed(&self, pages: &[u8]) -> Lines {
+        let mut changed = Lines::default();
         let mut numbers: Vec<usize> = (0..self.hot_pages()).collect();
         numbers.sort_unstable_by_key(|number| self.hot_page(*number));
-        let mut run = Vec::<[u64; WORDS]>::new();
-        let mut start = 0;
-        let mut end_run = |start: u64, run: &mut Vec<[u64; WORDS]>| {
-            if !run.is_empty() {
-                changed.push(Piece {
-                    start,
-                    content: std::mem::take(run).into_boxed_slice(),
-                });
-            }
-        };
         for number in numbers {
             let page = self.hot_page(number);
             if !self.is_open(page) {
@@ -51,39 +41,43 @@ impl Tracker {
             }
             let then = self.content(number, pages);
             for line in (page..page + PAGE).step_by(LINE as usize) {
-                let place = ptr::with_exposed_provenance_mut::<[u64; WORDS]>(line as usize);
+                let place = ptr::with_exposed_provenance_mut::<Line>(line as usize);
                 // SAFETY: the page is open, and nothing else uses it: the life has paused.
                 let now = unsafe { place.read() };
                 // SAFETY: as far into what the page held, which may lie anywhere.
                 let then = unsafe { then.add((line - page) as usize) };
                 // SAFETY: as above; any bytes are words.
-                let then = unsafe { then.cast::<[u64; WORDS]>().read_unaligned() };
-                if now == then {
-                    continue;
+                let then = unsafe { then.cast::<Line>().read_unaligned() };
+                if now != then {
+                    // SAFETY: as for `now`; the life at the mark goes on with this.
+                    unsafe { place.write(then) };
+                    changed.push(line, then);
                 }
-                // SAFETY: as for `now`; the life at the mark goes on with this.
-                unsafe { place.write(then) };
-                if line != start + run.len() as u64 * LINE {
-                    end_run(start, &mut run);
-                    start = line;
-                }
-                run.push(then);
             }
         }
-        end_run(start, &mut run);
         changed
     }
 
     /// Puts back what is known to have been changed.
     #[inline]
-    pub(super) fn put_pieces(&self, pieces: &[Piece]) {
-        for piece in pieces {
-            debug_assert!(self.is_open(piece.start & !(PAGE - 1)));
-            let to = ptr::with_exposed_provenance_mut::<[u64; WORDS]>(piece.start as usize);
-            // SAFETY: the pieces are of hot pages that were open when they were found and still are:
-            // no page has had another access since. Nothing else uses them: the life has paused.
-            unsafe {
-                ptr::copy_nonoverlapping(piece.content.as_ptr(), to, piece.content.len());
+    pub(super) fn put_lines(&self, lines: &Lines) {
+        /// More lines than these are copied faster by a call.
+        const FEW: usize = 4;
+        for (start, run) in lines.runs() {
+            debug_assert!(self.is_open(start & !(PAGE - 1)));
+            let to = ptr::with_exposed_provenance_mut::<Line>(start as usize);
+            if run.len() > FEW {
+                // SAFETY: the lines are of hot pages that were open when they were found and still
+                // are: no page has had another access since. Nothing else uses them: the life has
+                // paused.
+                unsafe { ptr::copy_nonoverlapping(run.as_ptr(), to, run.len()) };
+                continue;
+            }
+            for (number, line) in run.iter().enumerate() {
+                // SAFETY: as many lines as are in the run are there.
+                let to = unsafe { to.add(number) };
+                // SAFETY: as above.
+                unsafe { to.write(*line) };
             }
         }
     }

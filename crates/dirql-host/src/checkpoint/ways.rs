@@ -32,23 +32,51 @@ const FIRST: u32 = 8;
 /// Runs after which it is clear whether ways are gone again.
 const TRIAL: u32 = 256;
 
-/// A piece of memory that is to be put back, and what it held.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Piece {
-    pub(super) start: u64,
-    pub(super) content: Box<[[u64; WORDS]]>,
+/// What a line holds.
+pub(super) type Line = [u64; LINE as usize / 8];
+
+/// Lines that are to be put back, and what they held; in order of address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Lines {
+    /// Where lines begin that follow each other, and how many do.
+    runs: Vec<(u64, u32)>,
+    content: Vec<Line>,
 }
 
-/// Words of a line.
-pub(super) const WORDS: usize = LINE as usize / 8;
+impl Lines {
+    /// A line behind all others.
+    pub(super) fn push(&mut self, start: u64, content: Line) {
+        match self.runs.last_mut() {
+            Some((first, count)) if *first + u64::from(*count) * LINE == start => *count += 1,
+            _ => self.runs.push((start, 1)),
+        }
+        self.content.push(content);
+    }
+
+    /// The lines that follow each other, with what they held.
+    #[inline]
+    pub(super) fn runs(&self) -> impl Iterator<Item = (u64, &[Line])> {
+        let mut rest = &self.content[..];
+        self.runs.iter().map(move |(start, count)| {
+            let (run, behind) = rest.split_at(*count as usize);
+            rest = behind;
+            (*start, run)
+        })
+    }
+
+    /// Whether there are none.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.content.is_empty()
+    }
+}
 
 /// What is known of the end of a way.
 #[derive(Debug)]
 enum End {
-    /// It was gone so often, and `pieces` were changed the last time, if that was looked at.
-    Looked { times: u8, pieces: Vec<Piece> },
+    /// It was looked at so often, and these were changed the last time.
+    Looked { times: u8, lines: Lines },
     /// It always changes these.
-    Known(Vec<Piece>),
+    Known(Lines),
     /// It changes something else each time.
     Unsteady,
 }
@@ -80,7 +108,7 @@ pub(super) enum Back<'a> {
     /// All of it, and it is told to [`Ways::learn`] which lines were changed.
     Looking(usize),
     /// These lines.
-    Lines(&'a [Piece]),
+    Lines(&'a Lines),
 }
 
 impl Ways {
@@ -121,33 +149,33 @@ impl Ways {
         };
         let is_new = self.nodes[at].end.is_none();
         if is_new {
-            let (times, pieces) = (0, Vec::new());
-            self.nodes[at].end = Some(Box::new(End::Looked { times, pieces }));
+            let (times, lines) = (0, Lines::default());
+            self.nodes[at].end = Some(Box::new(End::Looked { times, lines }));
             return Back::Pages;
         }
         self.repeated = self.repeated.saturating_add(1);
         match self.nodes[at].end.as_deref() {
-            Some(End::Known(pieces)) => Back::Lines(pieces),
+            Some(End::Known(lines)) => Back::Lines(lines),
             Some(End::Looked { .. }) => Back::Looking(at),
             Some(End::Unsteady) | None => Back::Pages,
         }
     }
 
     /// The way that ends at a node has changed these.
-    pub(super) fn learn(&mut self, at: usize, changed: Vec<Piece>) {
+    pub(super) fn learn(&mut self, at: usize, changed: Lines) {
         let Some(end) = self.nodes.get_mut(at).and_then(|node| node.end.as_mut()) else {
             return;
         };
-        let End::Looked { times, pieces } = &mut **end else {
+        let End::Looked { times, lines } = &mut **end else {
             return;
         };
-        if *times > 0 && *pieces == changed {
+        if *times > 0 && *lines == changed {
             **end = End::Known(changed);
         } else if *times == MOST_LOOKS {
             **end = End::Unsteady;
         } else {
             *times += 1;
-            *pieces = changed;
+            *lines = changed;
         }
     }
 
@@ -182,12 +210,21 @@ impl Ways {
 mod tests {
     use super::*;
 
-    fn pieces(starts: &[u64]) -> Vec<Piece> {
-        let piece = |start: &u64| Piece {
-            start: *start,
-            content: Box::new([[0; WORDS]]),
-        };
-        starts.iter().map(piece).collect()
+    fn lines(starts: &[u64]) -> Lines {
+        let mut lines = Lines::default();
+        for start in starts {
+            lines.push(*start, [*start; LINE as usize / 8]);
+        }
+        lines
+    }
+
+    #[test]
+    fn lines_that_follow_each_other_are_one_run() {
+        let lines = lines(&[64, 128, 256, 320, 384]);
+        let runs: Vec<_> = lines.runs().map(|(at, run)| (at, run.len())).collect();
+        assert_eq!(runs, [(64, 2), (256, 3)]);
+        let (_, last) = lines.runs().last().expect("there are two");
+        assert_eq!(last[2][0], 384);
     }
 
     /// A run that goes a way and changes these; whether it was known that it would.
@@ -196,11 +233,11 @@ mod tests {
         match ways.back(answers, 0) {
             Back::Pages => false,
             Back::Lines(known) => {
-                assert_eq!(known, pieces(changes));
+                assert_eq!(*known, lines(changes));
                 true
             }
             Back::Looking(at) => {
-                ways.learn(at, pieces(changes));
+                ways.learn(at, lines(changes));
                 false
             }
         }

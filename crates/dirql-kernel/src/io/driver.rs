@@ -404,6 +404,7 @@ impl Kernel {
 
     /// Calls driver code that must return at the level at which it was called, and sees to
     /// it that the kernel goes on at that level.
+    #[inline]
     pub(crate) fn call_at_same_level(
         &self,
         kind: &'static str,

@@ -66,6 +66,7 @@ impl Kernel {
     }
 
     /// Runs `body`, which calls the dispatch routine for the request at `location`.
+    #[inline]
     pub(super) fn on_path<R>(
         &self,
         location: DriverPtr<IoStackLocation>,

@@ -414,6 +414,7 @@ impl Kernel {
     }
 
     /// Sends a request that is addressed; it is under way from now on.
+    #[inline]
     pub(super) fn dispatch_addressed(
         &self,
         request: Request,

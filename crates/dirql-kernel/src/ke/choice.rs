@@ -238,7 +238,7 @@ impl Kernel {
     }
 
     /// What a yield point is when somebody chooses.
-    #[cold]
+    #[inline(never)]
     pub(super) fn explored_point(&self, step: u64) -> Ddi<()> {
         let turn_is_over = self.turn_is_over();
         if turn_is_over {
@@ -262,6 +262,7 @@ impl Kernel {
 
     /// Lets happen what is chosen until this processor is to go on. `away`: another one that has
     /// something to do comes first.
+    #[inline]
     fn decide(&self, away: bool) -> Ddi<()> {
         if self.only_this_goes_on() {
             return self.go_on_unless_ended();
@@ -316,7 +317,7 @@ impl Kernel {
 
     /// A processor is about to take a lock: who else goes first may decide who gets it. One that
     /// holds it already waits for nobody.
-    #[cold]
+    #[inline(never)]
     pub(super) fn choose_before_lock(&self, lock: u64) -> Ddi<()> {
         let me = self.processor().id;
         if self.holder(lock).is_some_and(|(id, _)| id == me) {
@@ -326,7 +327,7 @@ impl Kernel {
     }
 
     /// As [`Kernel::choose_before_lock`], with how the processor would wait for the lock.
-    #[cold]
+    #[inline(never)]
     pub(super) fn choose_before(&self, spin: Spin, lock: u64) -> Ddi<()> {
         if !self.platform().on_strand() {
             return Ok(());
@@ -346,7 +347,7 @@ impl Kernel {
 
     /// An interrupt is over and the next one not begun: another one may arrive first, or another
     /// processor go on.
-    #[cold]
+    #[inline(never)]
     pub(super) fn choose_between_interrupts(&self) -> Ddi<()> {
         if self.platform().on_strand() {
             self.decide(false)
@@ -436,9 +437,11 @@ impl Kernel {
             _ => (None, self.ke.current.get(), self.ke.give_turn.take()),
         };
         let is_last = matches!(place, Place::Last { .. });
-        let start = usize::from(current) + usize::from(away);
-        for offset in 0..processors.len() - usize::from(is_last) {
-            let processor = &processors[(start + offset) % processors.len()];
+        let count = processors.len();
+        // The current one comes first, last, or not at all.
+        for offset in usize::from(away)..count + usize::from(away && !is_last) {
+            let index = usize::from(current) + offset;
+            let processor = &processors[if index < count { index } else { index - count }];
             let me = at == Some(processor.id);
             let can = match processor.spin.get() {
                 Some(_) => self.is_runnable(processor),

@@ -39,7 +39,7 @@ impl Kernel {
             self.take_pending()?;
             self.go_on_unless_ended()?;
             let somebody_went = if self.is_exploring() {
-                self.let_chosen_go_first()
+                !self.only_this_goes_on() && self.let_chosen_go_first()
             } else {
                 self.let_next_go_first()
             };

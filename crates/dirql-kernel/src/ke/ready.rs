@@ -23,6 +23,12 @@ pub(super) struct Place {
 }
 
 impl ReadyQueues {
+    /// Whether no thread is ready.
+    #[inline]
+    pub(super) const fn are_empty(&self) -> bool {
+        self.occupied == 0
+    }
+
     /// Puts a thread behind all others of its priority, 0..=31.
     pub(super) fn push(&mut self, priority: u8, thread: ThreadId) {
         self.queues[usize::from(priority)].push_back(thread);

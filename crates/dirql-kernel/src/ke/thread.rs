@@ -272,16 +272,21 @@ impl Kernel {
     }
 
     /// Whether a thread is ready that this processor may run.
+    #[inline]
     pub(crate) fn thread_is_ready_for(&self, processor: &Processor) -> bool {
-        self.find_ready(processor, 0).is_some()
+        // Mostly none is.
+        !self.ke.threads.ready.borrow().are_empty() && self.find_ready(processor, 0).is_some()
     }
 
     /// Whether the current thread could make way for another one.
+    #[inline]
     pub(crate) fn has_equal_ready(&self) -> bool {
-        self.current_thread().is_some_and(|thread| {
-            let priority = self.priority_of(thread);
-            self.find_ready(self.processor(), priority).is_some()
-        })
+        // Mostly none is.
+        !self.ke.threads.ready.borrow().are_empty()
+            && self.current_thread().is_some_and(|thread| {
+                let priority = self.priority_of(thread);
+                self.find_ready(self.processor(), priority).is_some()
+            })
     }
 
     /// The ready thread of the highest priority, at least `lowest`, that a processor may run.

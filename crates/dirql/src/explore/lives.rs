@@ -200,18 +200,19 @@ impl Lives {
         self.runs += 1;
         let shared = self.shared.clone();
         let steering = &shared.steering;
-        let from = steering.with(|recorder| recorder.begin(&self.places))??;
+        let begun = steering.with(|recorder| {
+            let from = recorder.begin(&self.places)?;
+            Some((from, recorder.turn()))
+        });
+        let (from, turn) = begun??;
         shared.end.take();
         steering.tell_beginning();
         match (from, &mut self.life) {
             (Some(mark), Some(life)) => {
                 life.back_to(mark);
                 self.places.truncate(mark + 1);
-                let pauses = match (
-                    self.places.last(),
-                    steering.with(|recorder| recorder.turn()),
-                ) {
-                    (Some(last), Some(Some(turn))) => pauses_at(*last, turn),
+                let pauses = match (self.places.last(), turn) {
+                    (Some(last), Some(turn)) => pauses_at(*last, turn),
                     _ => Pauses::Never,
                 };
                 steering.pause(pauses);

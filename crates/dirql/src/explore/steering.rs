@@ -47,6 +47,7 @@ impl Steering {
     }
 
     /// What steers, if runs are not over.
+    #[inline]
     pub(super) fn with<R>(
         &self,
         use_it: impl FnOnce(&mut Recorder<Box<dyn Strategy>>) -> R,
@@ -71,6 +72,7 @@ impl Steering {
     }
 
     /// The index of what happens; `None` if the run is to pause first and ask again.
+    #[inline]
     pub(super) fn decide(&self, options: &[Choice]) -> Option<usize> {
         let mut recorder = self.recorder.borrow_mut();
         let Some(recorder) = &mut *recorder else {
