@@ -4,6 +4,8 @@
 /* IRP_MJ_WRITE of four bytes: so many updates with the lock, in the low 16 bits, and then one
  * without it if this is set: load, a call, store. */
 #define COUNTER_UNLOCKED 0x10000
+/* The request stays with the driver until its handle is closed. There is one such at a time. */
+#define COUNTER_STAYS 0x20000
 
 /* {8D1C6C0E-3B0B-4B5D-9B27-5E6E8C2A7F11} */
 static const GUID CounterInterface =
@@ -14,6 +16,7 @@ typedef struct {
     PDEVICE_OBJECT Lower;
     UNICODE_STRING Interface;
     PKINTERRUPT Interrupt;
+    PIRP Staying;
     ULONG Count;
 } COUNTER, *PCOUNTER;
 
@@ -81,7 +84,22 @@ static NTSTATUS NTAPI CounterWrite(PDEVICE_OBJECT DeviceObject, PIRP Irp)
         KeStallExecutionProcessor(1);
         counter->Count = count + 1;
     }
+    if (updates & COUNTER_STAYS) {
+        IoMarkIrpPending(Irp);
+        counter->Staying = Irp;
+        return STATUS_PENDING;
+    }
     return CounterEnd(Irp, STATUS_SUCCESS, sizeof(ULONG));
+}
+
+static NTSTATUS NTAPI CounterCleanup(PDEVICE_OBJECT DeviceObject, PIRP Irp)
+{
+    PCOUNTER counter = DeviceObject->DeviceExtension;
+    PIRP staying = InterlockedExchangePointer((PVOID *)&counter->Staying, NULL);
+
+    if (staying != NULL)
+        CounterEnd(staying, STATUS_SUCCESS, sizeof(ULONG));
+    return CounterEnd(Irp, STATUS_SUCCESS, 0);
 }
 
 static NTSTATUS CounterStart(PCOUNTER Counter, PIRP Irp)
@@ -214,6 +232,7 @@ NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING Registry
     DriverObject->DriverUnload = CounterUnload;
     DriverObject->MajorFunction[IRP_MJ_CREATE] = CounterCreateClose;
     DriverObject->MajorFunction[IRP_MJ_CLOSE] = CounterCreateClose;
+    DriverObject->MajorFunction[IRP_MJ_CLEANUP] = CounterCleanup;
     DriverObject->MajorFunction[IRP_MJ_READ] = CounterRead;
     DriverObject->MajorFunction[IRP_MJ_WRITE] = CounterWrite;
     DriverObject->MajorFunction[IRP_MJ_PNP] = CounterPnp;

@@ -32,35 +32,37 @@ impl Bench {
     /// Explores what `explored` does on a kernel thread, at PASSIVE_LEVEL, and what happens to it
     /// meanwhile, and nothing else of a test: a run begins with `explored` and is over when that
     /// has returned and nothing more can happen at once ([`Kernel::let_others_go_first`]).
-    /// `prepare` runs before, on the same thread and in one order, and hands over what it has made, a
-    /// request for example ([`Kernel::prepare_request`]).
+    /// `prepare` runs before, and `check` behind it, on the same thread and in one order. What has to
+    /// be made is made by `prepare`, a request for example ([`Kernel::prepare_request`]).
     ///
     /// Compared with [`Bench::explore_from_here`] and [`Bench::explore_until_here`] a run has no
-    /// beginnings and ends of threads, no waiting for time to pass, and what is made for a request
-    /// before a driver sees it, so that it takes a fraction of the time. With
+    /// beginnings and ends of threads, no waiting for time to pass, and none of what is made for a
+    /// request before a driver sees it, so that it takes a fraction of the time. With
     /// [`Builder::explored_later`](super::Builder::explored_later) nothing before it is explored
     /// either.
     ///
-    /// What a run shows is known at its end: whether something was found, and what `explored`
-    /// returned. The rest of the test takes the computer away, and **what it checks does not
+    /// What a run shows is known when `check` has returned: whether something was found, and whether
+    /// `check` had an error. The rest of the test takes the computer away, and **what it checks does not
     /// count**: [`Explorer::check_functions`](crate::Explorer::check_functions) does it for the
     /// last run alone.
     ///
     /// # Errors
-    /// What `explored` returned; the thread has not come to its end and waits for something that does
+    /// What `check` returned; the thread has not come to its end and waits for something that does
     /// not happen; the run has ended.
-    pub fn explore_on_kernel_thread<P: 'static>(
+    pub fn explore_on_kernel_thread<P: 'static, Q: 'static>(
         &self,
         prepare: impl FnOnce(&Kernel) -> Ddi<P> + 'static,
-        explored: impl FnOnce(&Kernel, P) -> Ddi<Result<(), BenchError>> + 'static,
+        explored: impl FnOnce(&Kernel, P) -> Ddi<Q> + 'static,
+        check: impl FnOnce(&Kernel, Q) -> Ddi<Result<(), BenchError>> + 'static,
     ) -> Result<(), BenchError> {
         let end = self.end_of_run.borrow().clone();
         self.on_thread("the explored thread", move |kernel| {
             let prepared = prepare(kernel)?;
             kernel.let_choose(true);
-            let result = explored(kernel, prepared)?;
+            let done = explored(kernel, prepared)?;
             kernel.let_others_go_first()?;
             kernel.let_choose(false);
+            let result = check(kernel, done)?;
             if let Some(end) = end {
                 end(kernel, &result);
             }

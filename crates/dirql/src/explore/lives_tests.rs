@@ -250,10 +250,11 @@ fn a_thread_is_explored(bench: &Bench) -> Result<(), BenchError> {
         offset: 0,
     };
     let prepare = move |kernel: &Kernel| kernel.prepare_request(file, &one);
-    bench.explore_on_kernel_thread(prepare, move |kernel, request| {
+    let explored = |kernel: &Kernel, request| {
         let request = kernel.send_prepared(request)?;
-        kernel.wait_request(request)?;
-        kernel.let_others_go_first()?;
+        kernel.wait_request(request)
+    };
+    bench.explore_on_kernel_thread(prepare, explored, move |kernel, _| {
         let (length, offset) = (4, 0);
         let count = kernel.request(file, &RequestKind::Read { length, offset })?;
         Ok((count.data[0] == 2)
