@@ -311,8 +311,9 @@ impl Kernel {
             && (self.irql() >= Irql::DISPATCH
                 || processor.spin.get().is_some()
                 || !self.has_equal_ready())
-            && self.first_runnable(0..me).is_none()
-            && self.first_runnable(me + 1..count).is_none()
+            && (self.others_sleep()
+                || self.first_runnable(0..me).is_none()
+                    && self.first_runnable(me + 1..count).is_none())
     }
 
     /// A processor is about to take a lock: who else goes first may decide who gets it. One that

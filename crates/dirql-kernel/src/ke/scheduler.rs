@@ -284,6 +284,18 @@ impl Kernel {
         None
     }
 
+    /// Whether all processors but the current one are known to sleep; not asked of more than 64.
+    #[inline]
+    pub(super) fn others_sleep(&self) -> bool {
+        let count = self.processors().len();
+        if count > 64 {
+            return false;
+        }
+        let [asleep, ..] = &self.ke.asleep;
+        let or_current = asleep.get() | 1 << self.processor().id.0;
+        or_current == u64::MAX >> (64 - count)
+    }
+
     /// The first of these processors that does not sleep; the others are passed over, 64 at a
     /// time.
     #[inline]

@@ -131,10 +131,13 @@ fn live() {
         return;
     };
     let end = |end: End| {
-        ask(|| {
-            with_shared(|shared| shared.end.replace(Some(end.clone())));
-            0
-        });
+        // What is expected need not be told.
+        if end != End::default() {
+            ask(|| {
+                with_shared(|shared| shared.end.replace(Some(end.clone())));
+                0
+            });
+        }
         pause();
     };
     shared.task.live(Rc::new(Door), Rc::new(end));
@@ -219,16 +222,17 @@ impl Lives {
             }
             _ => self.begin_anew(),
         }
-        match &mut self.life {
+        let has_ended = match &mut self.life {
             Some(life) => go_on(life, steering, &mut self.places),
             None => {
                 let told = shared.clone();
                 let end = move |end| drop(told.end.replace(Some(end)));
                 shared.task.live(steering.clone(), Rc::new(end));
+                false
             }
-        }
+        };
         steering.with(Recorder::end);
-        let end = shared.end.take();
+        let end = shared.end.take().or_else(|| has_ended.then(End::default));
         // A run that could not begin has nobody to tell how it ended.
         Some(end.unwrap_or(End {
             is_error: true,
@@ -306,14 +310,16 @@ fn pauses_at(last: Place, turn: Place) -> Pauses {
     }
 }
 
-/// Has a life go on to its end, and leaves marks where it pauses before choices.
-fn go_on(life: &mut Life, steering: &Steering, places: &mut Vec<Place>) {
+/// Has a life go on to its end, and leaves marks where it pauses before choices. Whether it has paused
+/// at its end, which it does when it has come to a verdict.
+fn go_on(life: &mut Life, steering: &Steering, places: &mut Vec<Place>) -> bool {
     while life.go_on() == Stopped::Paused {
         let Some(place) = steering.paused_before() else {
-            return;
+            return true;
         };
         if life.mark() {
             places.push(place);
         }
     }
+    false
 }

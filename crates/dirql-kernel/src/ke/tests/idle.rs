@@ -113,3 +113,17 @@ fn a_processor_that_waits_in_an_isr_keeps_its_strand() {
     rig.run();
     assert_eq!(rig.log.len(), 3);
 }
+
+#[test]
+fn others_are_known_to_sleep_until_one_is_woken() {
+    for processors in [1, 2, 63, 64, 65] {
+        let rig = Rig::new(processors);
+        rig.bench.on_thread(move |kernel| {
+            assert!(kernel.first_runnable(1..usize::from(processors)).is_none());
+            assert_eq!(kernel.others_sleep(), processors <= 64, "{processors}");
+            kernel.wake(ProcessorId(processors - 1));
+            assert_eq!(kernel.others_sleep(), processors == 1, "{processors}");
+            Ok(())
+        });
+    }
+}
