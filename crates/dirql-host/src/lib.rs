@@ -30,6 +30,7 @@ mod hang;
 mod host;
 mod loader;
 mod machine;
+mod real_time;
 mod recode;
 mod registers;
 mod run;
@@ -48,5 +49,6 @@ pub use host::{
 pub use loader::{
     ImageLocation, ImportState, LoadError, LoadedImage, MissingEntryPoint, import_state,
 };
+pub use real_time::real_time;
 pub use recode::{Footprints, MemoryAccess, Role, Stops, Watch, twins_are_many};
 pub use run::MissingImport;

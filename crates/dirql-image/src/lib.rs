@@ -56,6 +56,7 @@ pub mod symbols;
 #[cfg(test)]
 mod tests;
 mod text;
+mod time_stamps;
 pub mod unwind;
 
 pub use debug::{CodeView, Guid};
@@ -69,3 +70,4 @@ pub use import::{Import, ImportModule, ImportRef, MAX_IMPORT_MODULES, MAX_IMPORT
 pub use layout::LaidOut;
 pub use load_config::{DEFAULT_SECURITY_COOKIE, GuardTable, LoadConfig};
 pub use section::{Region, Section};
+pub use time_stamps::may_read_time_stamps;

@@ -399,3 +399,17 @@ fn an_isr_can_handle_a_page_fault_only_at_passive_level() {
         finding.message
     );
 }
+
+#[test]
+fn time_stamps_are_the_simulated_computers() {
+    let text = r#"
+        driver = [{ image = "stamps.sys" }]
+
+        [[thread]]
+        steps = [{ unload = true }]
+    "#;
+    let printed = prints(text);
+    // 10 us at 2.5 GHz, and the time that looking takes.
+    assert_eq!(printed, ["first 2500, then 27500 on 0"]);
+    assert_eq!(prints(text), printed);
+}

@@ -266,6 +266,11 @@ impl Builder {
             host.watch(watch)
                 .map_err(|error| BenchError::Watch(error.kind()))?;
         }
+        // What it shows is the simulated computer's time, or runs would differ.
+        if waiting.iter().any(Driver::may_read_time_stamps) {
+            host.trap_time_stamp_counter(true)
+                .map_err(|error| BenchError::TimeStamps(error.kind()))?;
+        }
         if let Some(prints) = self.prints {
             host.leave_footprints(prints)
                 .map_err(|error| BenchError::Watch(error.kind()))?;

@@ -26,6 +26,7 @@ pub struct Driver {
     imported_files: Vec<String>,
     /// Whether its code uses registers beyond those of SSE.
     extended: bool,
+    time_stamps: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -65,6 +66,11 @@ impl Driver {
         self.extended
     }
 
+    /// Whether its code may read the time-stamp counter.
+    pub(super) const fn may_read_time_stamps(&self) -> bool {
+        self.time_stamps
+    }
+
     /// A copy that has nothing in common with this one.
     pub(crate) fn apart(&self) -> Self {
         Self {
@@ -82,6 +88,8 @@ impl Driver {
             imported_files: imported_files(&bytes),
             extended: Image::parse(&bytes)
                 .is_ok_and(|image| dirql_image::has_extended_code(&image)),
+            time_stamps: Image::parse(&bytes)
+                .is_ok_and(|image| dirql_image::may_read_time_stamps(&image)),
             code: Code::Image(bytes),
             inf: None,
             registry: Vec::new(),
@@ -103,6 +111,7 @@ impl Driver {
             directory: None,
             imported_files: Vec::new(),
             extended: false,
+            time_stamps: false,
         }
     }
 

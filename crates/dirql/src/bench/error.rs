@@ -33,6 +33,9 @@ pub enum BenchError {
     /// Driver code cannot be watched.
     #[error("there is no memory for watching driver code: {0}")]
     Watch(std::io::ErrorKind),
+    /// A driver reads the time-stamp counter, which cannot be made to show the computer's time.
+    #[error("the time-stamp counter cannot be simulated: {0}")]
+    TimeStamps(std::io::ErrorKind),
     /// A device's model is unknown or does not take its options.
     #[error("device `{device}`: {error}")]
     Model {
