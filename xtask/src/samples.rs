@@ -95,6 +95,7 @@ const BUILDS: &[&str] = &[
     "tests/contract",
     "crates/dirql/tests/drivers",
     "crates/dirql/tests/rules",
+    "crates/dirql/tests/tricky",
 ];
 
 /// Builds everything and pairs each file with its bundled twin.

@@ -7,6 +7,7 @@ use crate::tree::TextFile;
 /// Where unsafe code may be, as the beginnings of paths.
 const UNSAFE: &[&str] = &[
     "crates/dirql-host/",
+    "crates/dirql/src/cli/addresses.rs",
     "crates/dirql/src/cli/isolate.rs",
     "crates/dirql/src/cli/isolate/",
     "benches/",
