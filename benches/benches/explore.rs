@@ -223,7 +223,7 @@ const BATCHES_OF: &[Batch] = &[
         let strategy = Strategy::Pct { seeds, depth: 3 };
         explore(&strategy, EXECUTIONS, build, test::<ONE>)
     }),
-    ("dirql, at most 2 switches, ddi", || {
+    ("dirql, at most 2 switches, set-up too", || {
         let strategy = Strategy::Bounded { switches: 2 };
         explore(&strategy, FEW, build, test::<ONE>)
     }),
