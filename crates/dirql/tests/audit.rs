@@ -7,9 +7,9 @@ mod effort;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use dirql::WindowsVersion;
-use dirql::audit::{Audit, Case, Effort, Facts, Trial, battery};
+use dirql::audit::{Audit, Case, Effort, Facts, Hunt, Trial, battery};
 use dirql::scenario::Scenario;
+use dirql::{Points, WindowsVersion};
 
 use effort::effort;
 
@@ -332,4 +332,53 @@ fn a_trial_can_be_looked_at() {
     assert!(out.contains("thread 0: start edu0"), "{out}");
     let (out, code) = dirql(&["audit", image, "--timeline"]);
     assert_eq!(code, Some(2), "{out}");
+}
+
+/// Audits of a driver of these tests with a device that has messages.
+fn of_messages(name: &str) -> Audit {
+    let text = format!(
+        r#"
+        driver = [{{ image = "{name}.sys" }}]
+        device = [{{ name = "edu0", model = "edu" }}]
+
+        [machine]
+        processors = 2
+        "#
+    );
+    let scenario = Scenario::parse("test.toml", &text).unwrap_or_else(|error| panic!("{error}"));
+    let scenario = scenario.in_directory(&root().join("crates/dirql/tests/drivers"));
+    Audit::new(scenario, None, None, None).expect("the driver is there")
+}
+
+#[test]
+fn who_claims_everything_is_found_where_a_device_with_messages_has_its_line() {
+    let found = |trial: &str| {
+        let trial = trial.parse().expect("a trial");
+        let report = of_messages("claims").play(&trial, None, None);
+        let findings = report.expect("it can be played").findings;
+        findings.into_iter().map(|finding| finding.rule)
+    };
+    assert_eq!(found("life,foreign=60").count(), 0);
+    assert!(found("life,line,foreign=60").any(|rule| rule == "DQ0123"));
+}
+
+#[test]
+fn who_ends_what_is_being_cancelled_is_found_by_one_switch() {
+    let trial: Trial = "life,cancelled=1".parse().expect("a trial");
+    let audit = of_messages("ender");
+    let report = audit.play(&trial, None, None).expect("it can be played");
+    assert!(report.findings.is_empty(), "{:?}", report.findings);
+    let hunt = Hunt {
+        trial,
+        switches: 1,
+        at_accesses: false,
+        part: (0, 1),
+        runs: 400,
+    };
+    let result = audit.hunt(&hunt, Points::Usual, |_| {}, &mut |_| true);
+    let found = result.expect("it can be played").found;
+    let both = |finding: &dirql::report::FindingReport| {
+        finding.rule == "DQ0170" && finding.earlier.is_some()
+    };
+    assert!(found.iter().any(|(finding, _)| both(finding)), "{found:?}");
 }
