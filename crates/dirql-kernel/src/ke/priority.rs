@@ -10,6 +10,7 @@
 use dirql_abi::processor::kthread;
 
 use super::processor::asked;
+use super::scheduler::TURN;
 use super::thread::{HIGH_PRIORITY, NORMAL_PRIORITY, State, ThreadId};
 use crate::stop::Ddi;
 use crate::{DriverPtr, Kernel};
@@ -129,10 +130,13 @@ impl Kernel {
         let _ = self.write(DriverPtr::new(place), self.priority_of(thread));
     }
 
-    /// A time slice of the thread is over: a priority above the base goes down by one.
+    /// A turn is over: a priority above the base goes down by one, if the thread has run all of it. One
+    /// that waits before, again and again, keeps what woke it.
     pub(super) fn decay(&self, thread: ThreadId) {
+        let step = self.step();
         if let Some(entry) = self.ke.threads.all.borrow_mut().get_mut(thread.0 as usize)
             && entry.boost > 0
+            && step.wrapping_sub(entry.since) >= TURN
         {
             entry.boost -= 1;
             entry.priority -= 1;
@@ -140,5 +144,30 @@ impl Kernel {
             return;
         }
         self.show_priority(thread);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use crate::testing::Bench;
+
+    #[test]
+    fn a_boost_goes_down_with_a_turn_that_the_thread_has_run_all_of() {
+        let bench = Bench::new(Config::default());
+        let seen = bench.on_thread(|kernel| {
+            let thread = kernel.current_thread().expect("on a thread");
+            kernel.boost(thread, 2);
+            let boosted = kernel.priority_of(thread);
+            kernel.decay(thread);
+            let at_once = kernel.priority_of(thread);
+            for _ in 0..TURN {
+                kernel.yield_point()?;
+            }
+            kernel.decay(thread);
+            Ok((at_once == boosted, kernel.priority_of(thread) < boosted))
+        });
+        assert_eq!(seen, (true, true));
     }
 }

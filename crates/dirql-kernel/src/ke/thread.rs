@@ -85,6 +85,8 @@ pub(super) struct Thread {
     pub(super) priority: u8,
     /// How far `priority` is above what was set.
     pub(super) boost: u8,
+    /// The step at which it began to run the last time.
+    pub(super) since: u64,
     /// Where it may run; `None` is anywhere.
     affinity: Option<Affinity>,
     body: Option<ThreadBody>,
@@ -146,6 +148,7 @@ impl Kernel {
             state: State::Ready,
             priority,
             boost: 0,
+            since: 0,
             affinity,
             of_driver: matches!(body, ThreadBody::Driver { .. }),
             body: Some(body),
@@ -308,8 +311,10 @@ impl Kernel {
     }
 
     pub(crate) fn thread_runs_on(&self, thread: ThreadId, processor: ProcessorId) {
+        let step = self.step();
         if let Some(thread) = self.ke.threads.all.borrow_mut().get_mut(thread.0 as usize) {
             thread.state = State::Running(processor);
+            thread.since = step;
         }
         self.write_current_thread(self.kthread_of(thread));
     }
