@@ -175,7 +175,7 @@ fn test<const UPDATES: u32>(bench: &Bench) -> Result<(), BenchError> {
 }
 
 fn lost() -> BenchError {
-    BenchError::NoDevice("an update was lost".into())
+    BenchError::Check("an update was lost".into())
 }
 
 /// At least so many executions, with the whole search again if it is over before; how many.

@@ -5,7 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use dirql::scenario::{DeviceSpec, Interrupts};
-use dirql::{Bench, Driver};
+use dirql::{Bench, BenchError, Driver};
+use dirql_kernel::io::RequestKind;
 
 #[global_allocator]
 static ALLOCATOR: dirql::Arena = dirql::Arena;
@@ -49,6 +50,40 @@ fn no_order_stops_the_driver() {
         .unwrap();
 }
 
+fn a_write_and_what_interrupts_it() {
+    dirql::Explorer::new(dirql::Strategy::Bounded { switches: 2 })
+        .check_functions(
+            || {
+                Ok(Bench::builder()
+                    .processors(2)
+                    .explored_later()
+                    .device(edu())
+                    .driver(Driver::file("edu.sys")?))
+            },
+            |bench| {
+                bench.load()?;
+                bench.start("edu0")?;
+                bench.open("edu0")?;
+                let file = bench.file("edu0")?;
+                bench.explore_on_kernel_thread(
+                    move |kernel| {
+                        let data = [1, 0, 0, 0].into();
+                        kernel.prepare_request(file, &RequestKind::Write { data, offset: 0 })
+                    },
+                    // The dispatch routine, and the interrupt that its write to the device causes.
+                    |kernel, request| kernel.send_prepared(request),
+                    |kernel, request| {
+                        let is_done = kernel.request_is_done(request);
+                        Ok(is_done
+                            .then_some(())
+                            .ok_or(BenchError::Check("it hangs".into())))
+                    },
+                )
+            },
+        )
+        .unwrap();
+}
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
@@ -70,6 +105,7 @@ fn with_driver(name: &str, driver: &str, body: fn()) -> std::thread::Result<()> 
 fn the_programs_of_the_book_find_what_is_wrong_and_nothing_else() {
     for (name, body) in [
         ("edu.sys", a_write_and_a_remove_get_along as fn()),
+        ("edu.sys", a_write_and_what_interrupts_it),
         ("isr-takes-lock.sys", no_order_stops_the_driver),
     ] {
         assert!(
@@ -95,5 +131,5 @@ fn the_book_has_the_programs_that_are_here() {
             programs += 1;
         }
     }
-    assert_eq!(programs, 3);
+    assert_eq!(programs, 4);
 }

@@ -136,6 +136,9 @@ pub enum BenchError {
         /// The driver's answer.
         status: NtStatus,
     },
+    /// A test's own check has failed; in its words.
+    #[error("{0}")]
+    Check(String),
     /// The device's model has no such input.
     #[error("device `{device}` is {what}: its model has no such input")]
     NoInput {
