@@ -11,7 +11,7 @@ pub(crate) type EndOfRun = Rc<dyn Fn(&Kernel, &Result<(), BenchError>)>;
 
 impl Bench {
     /// From now on the order of what happens is explored, if somebody explores; see
-    /// [`Builder::explored_later`].
+    /// [`Builder::explored_later`](super::Builder::explored_later).
     pub fn explore_from_here(&self) {
         self.kernel().let_choose(true);
     }
