@@ -216,16 +216,16 @@ impl Kernel {
     }
 
     /// In whose name a thread does what it does; the system's, for what is no thread.
-    pub(crate) fn identity_of(&self, kthread: u64) -> Identity {
+    pub(crate) fn identity_of(&self, thread: Option<ThreadId>) -> Identity {
         let all = self.ke.threads.all.borrow();
-        let thread = all.iter().find(|thread| thread.kthread == kthread);
+        let thread = thread.and_then(|thread| all.get(thread.0 as usize));
         thread.map_or_else(Identity::default, |thread| thread.identity)
     }
 
     /// A thread does what it does in this way from now on.
-    pub(crate) fn identify(&self, kthread: u64, identity: Identity) {
+    pub(crate) fn identify(&self, thread: Option<ThreadId>, identity: Identity) {
         let mut all = self.ke.threads.all.borrow_mut();
-        if let Some(thread) = all.iter_mut().find(|thread| thread.kthread == kthread) {
+        if let Some(thread) = thread.and_then(|thread| all.get_mut(thread.0 as usize)) {
             thread.identity = identity;
         }
     }

@@ -60,7 +60,7 @@ impl Kernel {
         change: impl FnOnce(Identity) -> Identity,
         what: impl FnOnce() -> R,
     ) -> R {
-        let thread = self.current_kthread();
+        let thread = self.current_thread();
         let before = self.identity_of(thread);
         self.identify(thread, change(before));
         let result = what();
@@ -77,7 +77,7 @@ impl Kernel {
 
     /// The mode that the current thread came from.
     pub(crate) fn previous_mode(&self) -> u8 {
-        let identity = self.identity_of(self.current_kthread());
+        let identity = self.identity_of(self.current_thread());
         if identity.from_user_mode {
             USER_MODE
         } else {
@@ -87,16 +87,16 @@ impl Kernel {
 
     /// The process in which the current thread is.
     pub(crate) fn current_process(&self) -> u64 {
-        let thread = self.current_kthread();
-        match self.identity_of(thread).attached {
-            0 => self.process_of_thread(thread),
+        let identity = self.identity_of(self.current_thread());
+        match identity.attached {
+            0 => self.process_of(identity),
             process => process,
         }
     }
 
     /// The process that the current thread is attached to, 0 for none, from now on `process`.
     pub(crate) fn attach_to(&self, process: u64) -> u64 {
-        let thread = self.current_kthread();
+        let thread = self.current_thread();
         let before = self.identity_of(thread);
         let attached = Identity {
             attached: process,
@@ -108,7 +108,11 @@ impl Kernel {
 
     /// The process that a thread belongs to, also `PsGetThreadProcess` and `IoThreadToProcess`.
     pub fn process_of_thread(&self, kthread: u64) -> u64 {
-        if self.identity_of(kthread).application {
+        self.process_of(self.identity_of(self.thread_at(kthread)))
+    }
+
+    fn process_of(&self, identity: Identity) -> u64 {
+        if identity.application {
             self.application_process()
         } else {
             self.system_process()
@@ -120,7 +124,7 @@ impl Kernel {
     /// - IRQL: at or below DISPATCH_LEVEL.
     /// - Source: WDK reference, ntifs.PsIsSystemThread.
     pub fn ps_is_system_thread(&self, kthread: u64) -> u8 {
-        u8::from(!self.identity_of(kthread).application)
+        u8::from(!self.identity_of(self.thread_at(kthread)).application)
     }
 
     /// `PEPROCESS IoGetRequestorProcess(PIRP)`
