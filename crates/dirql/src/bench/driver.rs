@@ -83,13 +83,15 @@ impl Driver {
     #[must_use]
     pub fn image(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = bytes.into();
+        // What is no image is so when it is loaded, which says why.
+        let image = Image::parse(&bytes).ok();
         Self {
             name: name.into(),
-            imported_files: imported_files(&bytes),
-            extended: Image::parse(&bytes)
-                .is_ok_and(|image| dirql_image::has_extended_code(&image)),
-            time_stamps: Image::parse(&bytes)
-                .is_ok_and(|image| dirql_image::may_read_time_stamps(&image)),
+            imported_files: image.as_ref().map(imported_files).unwrap_or_default(),
+            extended: image.as_ref().is_some_and(dirql_image::has_extended_code),
+            time_stamps: image
+                .as_ref()
+                .is_some_and(dirql_image::may_read_time_stamps),
             code: Code::Image(bytes),
             inf: None,
             registry: Vec::new(),
@@ -255,10 +257,9 @@ fn read_pdb(image: &[u8], directory: &Path) -> Option<Arc<[u8]>> {
     Some(std::fs::read(directory.join(name)).ok()?.into())
 }
 
-/// The files that an image imports from; none if it is no image, which loading it will say.
-fn imported_files(bytes: &[u8]) -> Vec<String> {
-    let image = dirql_image::Image::parse(bytes);
-    let modules = image.iter().flat_map(dirql_image::Image::imports);
+/// The files that an image imports from.
+fn imported_files(image: &Image) -> Vec<String> {
+    let modules = image.imports();
     let mut names: Vec<String> = modules.map(|import| import.module.to_owned()).collect();
     names.dedup();
     names
