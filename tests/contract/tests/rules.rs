@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use dirql::audit::{Audit, Trial};
-use dirql::report::{FindingReport, Report};
+use dirql::report::{FindingReport, PlaceReport, Report};
 use dirql::scenario::Scenario;
 
 /// `CTL_CODE(FILE_DEVICE_UNKNOWN, 0x801, METHOD_BUFFERED, FILE_ANY_ACCESS)`
@@ -126,17 +126,14 @@ fn run(audit: &Audit, with: With) -> Report {
 
 /// Whether a finding names these functions; an empty name is for code that is no driver's.
 fn names(finding: &FindingReport, here: &str, earlier: Option<&str>) -> bool {
-    let is_in = |code: &Option<String>, function: &str| match code {
-        Some(code) => {
-            let end = code.find(['+', ' ']).unwrap_or(code.len());
-            code[..end].ends_with(&format!("!{function}"))
-        }
+    let is_in = |place: &PlaceReport, function: &str| match place.code {
+        Some(_) => place.function() == Some(function),
         None => function.is_empty(),
     };
-    let other = finding.earlier.as_ref().map(|earlier| &earlier.place.code);
-    is_in(&finding.place.code, here)
+    let other = finding.earlier.as_ref().map(|earlier| &earlier.place);
+    is_in(&finding.place, here)
         && match (other, earlier) {
-            (Some(code), Some(function)) => is_in(code, function),
+            (Some(place), Some(function)) => is_in(place, function),
             (None, None) => true,
             _ => false,
         }

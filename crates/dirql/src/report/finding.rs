@@ -123,6 +123,15 @@ pub struct PlaceReport {
     pub source: Option<String>,
 }
 
+impl PlaceReport {
+    /// The name of the function in [`PlaceReport::code`], where symbols give it one.
+    #[must_use]
+    pub fn function(&self) -> Option<&str> {
+        let (_, name) = self.code.as_deref()?.split_once('!')?;
+        name.split(['+', ' ']).next()
+    }
+}
+
 impl FindingReport {
     pub(crate) fn new(finding: &Finding, addresses: &Addresses) -> Self {
         let rule = rule(finding.rule);
