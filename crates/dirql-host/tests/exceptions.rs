@@ -117,6 +117,14 @@ fn nothing_is_undone_when_an_exception_leaves_a_critical_section() {
 }
 
 #[test]
+fn an_exception_is_handled_inside_a_critical_section() {
+    let host = Host::new(Config::default()).unwrap();
+    let (_, status, _) = run(&host, "crossing.sys", "inside_critical_section");
+    assert_eq!(status, Some(NtStatus(1)), "{:?}", host.kernel().outcome());
+    assert!(host.kernel().findings().is_empty());
+}
+
+#[test]
 fn a_dpc_does_not_raise_in_what_it_interrupts() {
     stops_the_system("unhandled_in_dpc", 0x1E);
 }

@@ -65,7 +65,10 @@ fn run(driver: &str, number: u32, keep: bool) -> Report {
     );
     let scenario = Scenario::parse("test.toml", &text).unwrap_or_else(|error| panic!("{error}"));
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rules");
-    let report = play(&scenario.in_directory(&directory), Settings::default());
+    let mut settings = Settings::default();
+    // With a failure to come, what is under way at the end is cancelled.
+    settings.fail = (number == 4600).then(|| "allocation:9999".parse().expect("a point"));
+    let report = play(&scenario.in_directory(&directory), settings);
     report.expect("it can be played")
 }
 
@@ -150,6 +153,7 @@ fn wrong(of: &str) -> Vec<String> {
         ("requests", 2180, "BreakErrorLog", Some("BreakErrorLog")),
         ("requests", 2200, "UseEvent", Some("UseEvent")),
         ("requests", 2220, "BreakLocations", None),
+        ("requests", 4600, "", None),
         ("requests", 6050, "Complete", Some("ReadUnderLock")),
         ("requests", 6080, "SendAtDispatch", Some("SendAtDispatch")),
         ("left", 1150, "TakeQueued", None),
@@ -165,6 +169,8 @@ fn wrong(of: &str) -> Vec<String> {
         ("left", 5330, "Unload", Some("BreakSetting")),
         ("left", 5360, "QueueApc", Some("QueueApc")),
         ("left", 5370, "BreakPureCall", None),
+        ("imports", 20, "BreakLaterRoutine", None),
+        ("imports", 6040, "CountUnderLock", None),
         ("ports", 4700, "BreakLevel", None),
         ("ports", 4710, "Free", None),
         ("ports", 4720, "Unload", Some("Ask")),
@@ -177,15 +183,18 @@ fn wrong(of: &str) -> Vec<String> {
         ("plugged", 2210, "AddDevice", None),
         ("plugged", 2230, "Pnp", None),
         ("plugged", 2240, "Power", Some("")),
+        ("plugged", 4310, "", None),
         ("plugged", 4400, "LeaveBuffer", Some("LeaveBuffer")),
         ("plugged", 4410, "Transfer", None),
         ("plugged", 4420, "Transfer", Some("DoTransfer")),
+        ("plugged", 5340, "OnIdle", None),
+        ("plugged", 5341, "Unload", Some("RegisterWithFramework")),
         ("plugged", 5860, "Delete", Some("UseRemoveLock")),
         ("plugged", 6060, "Delete", Some("")),
     ];
     let mut wrong = Vec::new();
     let pairs = PAIRS.iter().filter(|(driver, ..)| *driver == of);
-    assert!(pairs.clone().count() > 5, "{of} has pairs");
+    assert!(pairs.clone().count() > 1, "{of} has pairs");
     for (driver, number, here, earlier) in pairs {
         let rule = format!("DQ{:04}", number / 10);
         let broken = run(driver, *number, false).findings;
@@ -224,6 +233,11 @@ fn what_is_left_behind() {
 #[test]
 fn plug_and_play_power_and_dma() {
     assert_eq!(wrong("plugged"), [""; 0]);
+}
+
+#[test]
+fn imports() {
+    assert_eq!(wrong("imports"), [""; 0]);
 }
 
 #[test]

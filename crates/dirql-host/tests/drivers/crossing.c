@@ -288,6 +288,32 @@ EXPORT int out_of_critical_section(void)
     return level == 5;
 }
 
+/* the same, handled inside the routine. */
+static UCHAR handled(void *context)
+{
+    UCHAR result = 0;
+    (void)context;
+    __try {
+        result = (UCHAR)divide(zero);
+    } __except ((NTSTATUS)_exception_code() == STATUS_INTEGER_DIVIDE_BY_ZERO) {
+        result = 7;
+    }
+    return result;
+}
+
+EXPORT int inside_critical_section(void)
+{
+    static __declspec(align(16)) UCHAR interrupt[0x80];
+    static ULONG64 lock;
+    ULONG64 level = 99;
+    UCHAR result;
+    *(ULONG64 **)(interrupt + 56) = &lock;
+    interrupt[77] = 5;
+    result = KeSynchronizeExecution(interrupt, handled, 0);
+    __asm__ volatile("movq %%cr8, %0" : "=r"(level));
+    return result == 7 && level == 0 && lock == 0;
+}
+
 /* in a DPC, which ends before the entry point does. */
 static void dpc_routine(void *dpc, void *context, void *one, void *two)
 {

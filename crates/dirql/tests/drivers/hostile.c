@@ -1,6 +1,7 @@
 /*
  * A driver that does not mean well. What it tries is the name of its service, so that one image is many drivers.
- * Each attempt either ends the run or comes back with STATUS_SUCCESS, which a test must not see.
+ * Each attempt either ends the run or comes back with STATUS_SUCCESS, which a test must not see; those whose
+ * names begin with k do the same as it should be done.
  */
 #include "test.h"
 
@@ -107,6 +108,48 @@ static int Blow(volatile char *Above)
     return (Deeper ? Blow(here) : 0) + here[0];
 }
 
+/* The kernel makes a file; the routine that a system call would end in. */
+static VOID CreateByKernel(VOID)
+{
+    UNICODE_STRING name = RTL_CONSTANT_STRING(L"\\??\\C:\\dirql-was-here");
+    OBJECT_ATTRIBUTES attributes;
+    IO_STATUS_BLOCK done;
+    HANDLE file;
+
+    InitializeObjectAttributes(&attributes, &name, OBJ_CASE_INSENSITIVE | OBJ_KERNEL_HANDLE, NULL, NULL);
+    if (NT_SUCCESS(ZwCreateFile(&file, GENERIC_WRITE, &attributes, &done, NULL, FILE_ATTRIBUTE_NORMAL, 0, FILE_CREATE,
+                                FILE_SYNCHRONOUS_IO_NONALERT, NULL, 0)))
+        ZwClose(file);
+}
+
+/* What `Borrow` and `Smash` do wrong, with what is the driver's own or the kernel's exports. */
+static int Keep(WCHAR Which)
+{
+    ULONG(__cdecl * volatile print)(PCSTR, ...) = DbgPrint;
+    static U64 own[2];
+    U64 *block;
+
+    switch (Which) {
+    case L'1':
+        CreateByKernel();
+        return 1;
+    case L'b':
+        print("called through a pointer\n");
+        return 1;
+    case L'4':
+        block = ExAllocatePoolWithTag(NonPagedPool, 0x8000 * sizeof(U64), 'peeK');
+        if (block != NULL) {
+            Smash(block, 0x8000);
+            ExFreePoolWithTag(block, 'peeK');
+        }
+        return 1;
+    case L'6':
+        Smash(own, 1);
+        return 1;
+    }
+    return 0;
+}
+
 /* 0 if the attempt has no such name. */
 static int Try(const WCHAR *Name)
 {
@@ -157,6 +200,8 @@ static int Try(const WCHAR *Name)
         return 1;
     }
     switch (Name[0]) {
+    case L'k':
+        return Keep(Name[1]);
     case L'1': { /* int 0x80 */
         U64 result;
         __asm__ volatile("int $0x80" : "=a"(result) : "a"(20) : "memory");

@@ -6,7 +6,8 @@ static PDEVICE_OBJECT Function, Physical, Lower;
 
 /* What is different in a pair. */
 static BOOLEAN StaysInitializing, FailsStop, KeepsPower, DeletesEarly, Awaits;
-static PRULE OnStart;
+static PRULE OnStart, OnRemove;
+static VOID (*OnFilter)(PIRP Irp);
 
 static NTSTATUS Pass(PIRP Irp)
 {
@@ -33,6 +34,13 @@ static NTSTATUS NTAPI Pnp(PDEVICE_OBJECT DeviceObject, PIRP Irp)
             OnStart();
         return Complete(Irp, status, 0);
 
+    case IRP_MN_FILTER_RESOURCE_REQUIREMENTS:
+        if (OnFilter == NULL)
+            return Pass(Irp);
+        if (IoForwardIrpSynchronously(Lower, Irp))
+            OnFilter(Irp);
+        return Complete(Irp, STATUS_SUCCESS, Irp->IoStatus.Information);
+
     case IRP_MN_STOP_DEVICE:
         if (FailsStop)
             return Complete(Irp, STATUS_UNSUCCESSFUL, 0);
@@ -44,6 +52,8 @@ static NTSTATUS NTAPI Pnp(PDEVICE_OBJECT DeviceObject, PIRP Irp)
         break;
 
     case IRP_MN_REMOVE_DEVICE:
+        if (OnRemove != NULL)
+            OnRemove();
         Irp->IoStatus.Status = STATUS_SUCCESS;
         if (Awaits)
             IoAcquireRemoveLock(Function->DeviceExtension, Function);
@@ -175,6 +185,169 @@ static VOID KeepRemoveLock(VOID)
     Awaits = TRUE;
 }
 
+/* Asks for the last descriptor of the last list once more. */
+static VOID AskForMore(PIRP Irp, BOOLEAN Enlarges)
+{
+    PIO_RESOURCE_REQUIREMENTS_LIST list = (PIO_RESOURCE_REQUIREMENTS_LIST)Irp->IoStatus.Information;
+    PIO_RESOURCE_LIST last;
+    ULONG index;
+
+    if (Enlarges) {
+        ULONG size = list->ListSize;
+        PIO_RESOURCE_REQUIREMENTS_LIST larger =
+            ExAllocatePoolWithTag(PagedPool, size + sizeof(IO_RESOURCE_DESCRIPTOR), TAG);
+
+        if (larger == NULL)
+            return;
+        RtlCopyMemory(larger, list, size);
+        RtlCopyMemory((PUCHAR)larger + size, (PUCHAR)larger + size - sizeof(IO_RESOURCE_DESCRIPTOR),
+                      sizeof(IO_RESOURCE_DESCRIPTOR));
+        larger->ListSize += sizeof(IO_RESOURCE_DESCRIPTOR);
+        ExFreePool(list);
+        list = larger;
+        Irp->IoStatus.Information = (ULONG_PTR)larger;
+    }
+    last = list->List;
+    for (index = 1; index < list->AlternativeLists; index++)
+        last = (PIO_RESOURCE_LIST)&last->Descriptors[last->Count];
+    last->Count++;
+}
+
+static VOID CountMore(PIRP Irp)
+{
+    AskForMore(Irp, FALSE);
+}
+
+static VOID AddMore(PIRP Irp)
+{
+    AskForMore(Irp, TRUE);
+}
+
+static VOID BreakRequirements(VOID)
+{
+    OnFilter = CountMore;
+}
+
+static VOID KeepRequirements(VOID)
+{
+    OnFilter = AddMore;
+}
+
+/* --- The power management framework, of which these headers know nothing --------- */
+
+typedef struct _COMPONENT_STATE {
+    ULONGLONG TransitionLatency;
+    ULONGLONG ResidencyRequirement;
+    ULONG NominalPower;
+} COMPONENT_STATE;
+
+typedef struct _COMPONENT {
+    GUID Id;
+    ULONG IdleStateCount;
+    ULONG DeepestWakeableIdleState;
+    COMPONENT_STATE *IdleStates;
+} COMPONENT;
+
+/* PO_FX_DEVICE_V1, with one component. */
+typedef struct _FRAMEWORK_DEVICE {
+    ULONG Version;
+    ULONG ComponentCount;
+    VOID(NTAPI *Active)(PVOID Context, ULONG Component);
+    VOID(NTAPI *Idle)(PVOID Context, ULONG Component);
+    VOID(NTAPI *IdleState)(PVOID Context, ULONG Component, ULONG State);
+    VOID(NTAPI *Required)(PVOID Context);
+    VOID(NTAPI *NotRequired)(PVOID Context);
+    PVOID Control;
+    PVOID Context;
+    COMPONENT Components[1];
+} FRAMEWORK_DEVICE;
+
+typedef NTSTATUS(NTAPI *PREGISTER)(PDEVICE_OBJECT Pdo, FRAMEWORK_DEVICE *Device, PVOID *Handle);
+typedef VOID(NTAPI *PWITH_DEVICE)(PVOID Handle);
+typedef VOID(NTAPI *PWITH_COMPONENT)(PVOID Handle, ULONG Component);
+typedef VOID(NTAPI *PCHANGE)(PVOID Handle, ULONG Component, ULONG Flags);
+
+static PVOID FrameworkHandle;
+static BOOLEAN AnswersTwice;
+
+static PVOID Routine(PCWSTR Name)
+{
+    UNICODE_STRING name;
+
+    RtlInitUnicodeString(&name, Name);
+    return MmGetSystemRoutineAddress(&name);
+}
+
+static VOID NTAPI OnActive(PVOID Context, ULONG Component)
+{
+    UNREFERENCED_PARAMETER(Context);
+    UNREFERENCED_PARAMETER(Component);
+}
+
+static VOID NTAPI OnIdle(PVOID Context, ULONG Component)
+{
+    PWITH_COMPONENT complete = (PWITH_COMPONENT)Routine(L"PoFxCompleteIdleCondition");
+
+    UNREFERENCED_PARAMETER(Context);
+    complete(FrameworkHandle, Component);
+    if (AnswersTwice)
+        complete(FrameworkHandle, Component);
+}
+
+static VOID NTAPI OnIdleState(PVOID Context, ULONG Component, ULONG State)
+{
+    UNREFERENCED_PARAMETER(Context);
+    UNREFERENCED_PARAMETER(State);
+    ((PWITH_COMPONENT)Routine(L"PoFxCompleteIdleState"))(FrameworkHandle, Component);
+}
+
+static VOID NTAPI OnRequired(PVOID Context)
+{
+    UNREFERENCED_PARAMETER(Context);
+    ((PWITH_DEVICE)Routine(L"PoFxReportDevicePoweredOn"))(FrameworkHandle);
+}
+
+static VOID NTAPI OnNotRequired(PVOID Context)
+{
+    UNREFERENCED_PARAMETER(Context);
+    ((PWITH_DEVICE)Routine(L"PoFxCompleteDevicePowerNotRequired"))(FrameworkHandle);
+}
+
+static VOID RegisterWithFramework(VOID)
+{
+    static COMPONENT_STATE states[] = {{0, 0, 100}, {10, 20, 1}};
+    static FRAMEWORK_DEVICE device = {1,          1,             OnActive, OnIdle, OnIdleState,
+                                      OnRequired, OnNotRequired, NULL,     NULL,   {{{0}, 2, 1, states}}};
+
+    if (!NT_SUCCESS(((PREGISTER)Routine(L"PoFxRegisterDevice"))(Physical, &device, &FrameworkHandle)))
+        return;
+    ((PCHANGE)Routine(L"PoFxActivateComponent"))(FrameworkHandle, 0, 0);
+    ((PWITH_DEVICE)Routine(L"PoFxStartDevicePowerManagement"))(FrameworkHandle);
+    ((PCHANGE)Routine(L"PoFxIdleComponent"))(FrameworkHandle, 0, 1); /* PO_FX_FLAG_BLOCKING */
+}
+
+static VOID UnregisterWithFramework(VOID)
+{
+    ((PWITH_DEVICE)Routine(L"PoFxUnregisterDevice"))(FrameworkHandle);
+}
+
+static VOID KeepFramework(VOID)
+{
+    OnStart = RegisterWithFramework;
+    OnRemove = UnregisterWithFramework;
+}
+
+static VOID BreakFrameworkAnswer(VOID)
+{
+    AnswersTwice = TRUE;
+    KeepFramework();
+}
+
+static VOID BreakFrameworkLeft(VOID)
+{
+    OnStart = RegisterWithFramework;
+}
+
 /* --- DMA --------------------------------------------------------------------- */
 
 static PDMA_ADAPTER Adapter;
@@ -284,9 +457,12 @@ static const PAIR Pairs[] = {
     {2210, BreakInitializing, Keep},
     {2230, BreakStop, Keep},
     {2240, BreakPower, Keep},
+    {4310, BreakRequirements, KeepRequirements},
     {4400, BreakBuffer, KeepBuffer},
     {4410, BreakTransfer, KeepTransfer},
     {4420, BreakFlush, KeepTransfer},
+    {5340, BreakFrameworkAnswer, KeepFramework},
+    {5341, BreakFrameworkLeft, KeepFramework},
     {5860, BreakRemoveLock, KeepRemoveLock},
     {6060, BreakSurprise, Keep},
     {0, NULL, NULL},

@@ -284,6 +284,27 @@ static VOID KeepCancelLock(VOID)
     CancelOne(BelowReleasesLock);
 }
 
+static NTSTATUS ReadKept(PIRP Irp)
+{
+    IoMarkIrpPending(Irp);
+    return STATUS_PENDING;
+}
+
+static NTSTATUS ReadCanBeCancelled(PIRP Irp)
+{
+    return WaitForCancel(Irp, Cancel);
+}
+
+static VOID BreakCancelled(VOID)
+{
+    OnRead = ReadKept;
+}
+
+static VOID KeepCancelled(VOID)
+{
+    OnRead = ReadCanBeCancelled;
+}
+
 /* --- IRPs of the driver's own ------------------------------------------------ */
 
 static NTSTATUS NTAPI LetGo(PDEVICE_OBJECT DeviceObject, PIRP Irp, PVOID Context)
@@ -616,6 +637,7 @@ static const PAIR Pairs[] = {
     {2180, BreakErrorLog, KeepErrorLog},
     {2200, BreakReference, KeepReference},
     {2220, BreakLocations, KeepTakenBack},
+    {4600, BreakCancelled, KeepCancelled},
     {6050, BreakUnderLock, KeepUnderLock},
     {6080, BreakForwarded, KeepForwarded},
     {0, NULL, NULL},
