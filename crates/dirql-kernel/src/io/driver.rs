@@ -14,7 +14,7 @@ use dirql_abi::registry::value_type;
 use dirql_abi::string::UnicodeString;
 use dirql_rules::ids;
 
-use crate::ob::{self, ObjectKind};
+use crate::ob::{self, Link, ObjectKind};
 use crate::{Ddi, DriverPtr, Kernel, at};
 
 /// DRVO_INITIALIZED: DriverEntry has succeeded.
@@ -277,12 +277,13 @@ impl Kernel {
         let names = self
             .with_driver(driver, |d| d.device_names.clone())
             .unwrap_or_default();
-        for (link, target) in self.links() {
+        for link in self.links() {
+            let Link { name, target, made } = link;
             if names.iter().any(|name| name.eq_ignore_ascii_case(&target)) {
                 self.find(
                     ids::DEVICE_LEFT,
-                    format!("{what} and the symbolic link {link} to {target} was not deleted"),
-                    None,
+                    format!("{what} and the symbolic link {name} to {target} was not deleted"),
+                    Some((String::from("the link was created here"), made)),
                 )?;
             }
         }

@@ -27,6 +27,7 @@ use alloc::string::String;
 use core::cell::{Cell, RefCell};
 
 pub use directory::DirectoryQuery;
+pub(crate) use name::Link;
 pub use object::ObjectKind;
 pub(crate) use object::keep;
 

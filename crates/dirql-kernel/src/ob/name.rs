@@ -14,6 +14,8 @@ use dirql_abi::NtStatus;
 use dirql_abi::object::ObjectAttributes;
 use dirql_abi::string::UnicodeString;
 
+use dirql_rules::Place;
+
 use crate::{Ddi, DriverPtr, Kernel};
 
 /// Directories that exist from the beginning.
@@ -50,6 +52,19 @@ pub(super) struct Entry {
     pub(super) what: Named,
     /// The last part of the name, as it was given.
     pub(super) name: String,
+    /// Where it was given.
+    pub(super) made: Place,
+}
+
+/// A symbolic link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Link {
+    /// Its name.
+    pub(crate) name: String,
+    /// Where it leads.
+    pub(crate) target: String,
+    /// Where it was made.
+    pub(crate) made: Place,
 }
 
 /// What a name led to.
@@ -139,7 +154,11 @@ impl Kernel {
         }
         self.hold_directory(parent(&key));
         let last = name.rsplit('\\').next().unwrap_or_default().to_string();
-        let entry = Entry { what, name: last };
+        let entry = Entry {
+            what,
+            name: last,
+            made: self.here(),
+        };
         self.io.ob.names.borrow_mut().insert(key, entry);
         Ok(())
     }
@@ -253,11 +272,15 @@ impl Kernel {
         }
     }
 
-    /// The links there are, name and target, in order.
-    pub(crate) fn links(&self) -> Vec<(String, String)> {
+    /// The links there are, in order.
+    pub(crate) fn links(&self) -> Vec<Link> {
         let names = self.io.ob.names.borrow();
-        let link = |(name, entry): (&String, &Entry)| match &entry.what {
-            Named::Link(target) => Some((name.clone(), target.clone())),
+        let link = |(key, entry): (&String, &Entry)| match &entry.what {
+            Named::Link(target) => Some(Link {
+                name: format!(r"{}\{}", parent(key).trim_end_matches('\\'), entry.name),
+                target: target.clone(),
+                made: entry.made.clone(),
+            }),
             Named::Object(_) | Named::Directory(_) => None,
         };
         names.iter().filter_map(link).collect()

@@ -432,6 +432,10 @@ fn unloading_finds_devices_and_links_that_were_left() {
         Ok(())
     );
     assert_eq!(bench.rules(), [ids::DEVICE_LEFT, ids::DEVICE_LEFT]);
+    let left = bench.kernel.findings().pop().expect("there are two");
+    assert!(left.message.contains(r"link \??\A to"), "{}", left.message);
+    let (what, _) = left.earlier.expect("it was made somewhere");
+    assert_eq!(what, "the link was created here");
     let again = bench.on_thread(move |kernel| kernel.unload_driver(driver));
     assert_eq!(again, Err(UnloadError::NoDriver(driver)));
 }
