@@ -153,3 +153,16 @@ fn a_check_that_relies_on_dirql_is_found_where_it_runs_at_dispatch_level() {
         assert_eq!(rules, expected);
     }
 }
+
+#[test]
+fn a_driver_called_parport_is_the_function_driver() {
+    let drivers = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/drivers");
+    let image = std::fs::read(drivers.join("legacy.sys")).unwrap();
+    let bench = port()
+        .driver(Driver::image("Parport.sys", image))
+        .build()
+        .unwrap();
+    bench.load().unwrap();
+    let own = bench.open_as(r"\Device\ParallelPort0", "own");
+    assert!(own.is_err(), "the kernel's own is not there");
+}

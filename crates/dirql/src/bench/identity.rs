@@ -60,7 +60,8 @@ fn is_of_acpi(id: &str) -> bool {
 /// Finds the driver of a device and what its INF says about it.
 ///
 /// A device goes to the driver that its specification names, else to the first whose INF knows
-/// it, else to the kernel's own if there is one, else to the first without an INF.
+/// it, else to the kernel's own if there is one, else to the first without an INF. A driver with
+/// the name of the kernel's own takes its place.
 pub(super) fn install(
     spec: &DeviceSpec,
     ids: &[String],
@@ -92,7 +93,12 @@ pub(super) fn install(
             None => refused.get_or_insert(&inf.file),
         };
     }
-    if named.is_none() && has_built_in_driver(&spec.model) {
+    let another = drivers
+        .iter()
+        .position(|driver| is_built_in(&spec.model, driver.service()));
+    if named.is_none() && another.is_some() {
+        without_inf = another;
+    } else if named.is_none() && has_built_in_driver(&spec.model) {
         return Ok(Installed {
             built_in: true,
             ..without(ids)
@@ -115,6 +121,11 @@ pub(super) fn install(
 /// Whether Windows brings the function driver of a model along, and the kernel has it.
 fn has_built_in_driver(model: &str) -> bool {
     model == "parport"
+}
+
+/// Whether the kernel's own driver of a model has this name.
+fn is_built_in(model: &str, service: &str) -> bool {
+    has_built_in_driver(model) && service.eq_ignore_ascii_case("parport")
 }
 
 /// Whether a driver is one of a device's filters.
