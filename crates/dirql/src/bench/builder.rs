@@ -245,6 +245,7 @@ impl Builder {
             loaded: None,
             object: None,
             started: false,
+            refused: None,
         });
         let state = State::new(
             Rc::downgrade(&host),

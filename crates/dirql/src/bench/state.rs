@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
+use dirql_abi::NtStatus;
 use dirql_host::{Host, LoadedDriver};
 use dirql_image::inf::{self, RegistryData, RegistryValue};
 use dirql_kernel::cm::DeviceKeyKind;
@@ -57,6 +58,8 @@ pub(crate) struct BenchDriver {
     pub(crate) object: Option<u64>,
     /// Its DriverEntry has succeeded.
     pub(crate) started: bool,
+    /// What its DriverEntry returned, if that is an error.
+    pub(crate) refused: Option<NtStatus>,
 }
 
 /// What threads of the bench share.
@@ -186,6 +189,9 @@ impl State {
         let status = kernel.run_driver_entry(object)?;
         if !status.is_success() {
             self.take_image(&loaded);
+            if let Some(driver) = self.drivers.borrow_mut().get_mut(index) {
+                driver.refused = Some(status);
+            }
             return Ok(Err(BenchError::DriverEntry {
                 driver: service,
                 status,

@@ -162,6 +162,7 @@ fn driver(driver: &BenchDriver) -> DriverReport {
     DriverReport {
         name: image.map_or_else(|| driver.service.clone(), |image| image.name().into()),
         loaded: driver.started,
+        refused: driver.refused.map(|status| status.to_string()),
         unloaded: driver.started && driver.object.is_none(),
     }
 }

@@ -67,10 +67,11 @@ fn write_summary(out: &mut dyn Write, report: &Report, detail: Detail) -> io::Re
         None => writeln!(out, "  no scenario: every device once through its life")?,
     }
     for driver in &report.drivers {
-        let life = match (driver.loaded, driver.unloaded) {
-            (false, _) => "DriverEntry did not succeed",
-            (true, false) => "loaded",
-            (true, true) => "loaded, unloaded",
+        let life = match (driver.loaded, driver.unloaded, &driver.refused) {
+            (false, _, Some(status)) => format!("DriverEntry returned {status}"),
+            (false, _, None) => "DriverEntry did not succeed".into(),
+            (true, false, _) => "loaded".into(),
+            (true, true, _) => "loaded, unloaded".into(),
         };
         writeln!(out, "  driver {}: {life}", driver.name)?;
         write_missing(out, report, &driver.name)?;

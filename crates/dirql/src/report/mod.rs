@@ -107,6 +107,9 @@ pub struct DriverReport {
     pub name: String,
     /// Whether its DriverEntry succeeded.
     pub loaded: bool,
+    /// What its DriverEntry returned, if that is an error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
     /// Whether it was unloaded at the end.
     pub unloaded: bool,
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anstream::StripStream;
+use dirql_abi::NtStatus;
 use dirql_kernel::WindowsVersion;
 use dirql_rules::{Context, Finding, Place, ids};
 use snapbox::prelude::*;
@@ -87,11 +88,13 @@ fn report() -> Report {
         DriverReport {
             name: "edu.sys".into(),
             loaded: true,
+            refused: None,
             unloaded: true,
         },
         DriverReport {
             name: "no.sys".into(),
             loaded: false,
+            refused: Some(NtStatus::UNSUCCESSFUL.to_string()),
             unloaded: false,
         },
     ];
@@ -157,7 +160,7 @@ fn a_summary_says_what_happened_and_what_is_wrong() {
 Windows 11, 2 processors
   scenario edu.toml
   driver edu.sys: loaded, unloaded
-  driver no.sys: DriverEntry did not succeed
+  driver no.sys: DriverEntry returned STATUS_UNSUCCESSFUL (0xC0000001)
   device edu0 (edu, PCI\VEN_1234&DEV_11E8)
     started with memory 0xc0000000 to 0xc0000fff; line 17 (vector 0x60, DIRQL 6, level-sensitive, shared)
     started again with the same resources
