@@ -26,7 +26,25 @@ impl Clock {
         self.most.is_some_and(|most| self.passed() >= most)
     }
 
+    /// Whether more than one part in `parts` of the time is over.
+    pub(super) fn is_past(&self, parts: u32) -> bool {
+        self.most.is_some_and(|most| self.passed() >= most / parts)
+    }
+
     fn passed(&self) -> Duration {
         real_time().saturating_sub(self.start)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_no_time_are_over_and_those_of_an_hour_are_not() {
+        let of = |most| [4, 1].map(|parts| Clock::start(most).is_past(parts));
+        assert_eq!(of(Some(Duration::ZERO)), [true, true]);
+        assert_eq!(of(Some(Duration::from_secs(3600))), [false, false]);
+        assert_eq!(of(None), [false, false]);
     }
 }

@@ -4,6 +4,7 @@
 //! the case that it had begun did that, and another worker gets the rest of the batch. Which
 //! worker does what changes nothing.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Duration;
@@ -28,6 +29,10 @@ const GRACE_SECONDS: u32 = 2;
 
 /// Runs after which a search says how far it is.
 const TELL: u64 = 64;
+
+/// Looks at shared memory may take one part in so many of the time: interrupts at every step are
+/// to have some of it, too.
+const SURVEYS: u32 = 4;
 
 /// Runs of one batch.
 const BATCH: usize = 16;
@@ -72,6 +77,8 @@ pub(super) struct Supervisor<'a> {
     audit: &'a Audit,
     jobs: usize,
     clock: Clock,
+    /// A look at shared memory had not enough time.
+    has_cut: Cell<bool>,
 }
 
 /// A worker with its batch.
@@ -93,6 +100,7 @@ impl<'a> Supervisor<'a> {
             audit,
             jobs: jobs.into(),
             clock: Clock::start(time),
+            has_cut: Cell::new(false),
         }
     }
 
@@ -102,7 +110,7 @@ impl<'a> Supervisor<'a> {
 
     /// Whether there was less time than it takes to try everything.
     pub(super) fn is_over(&self) -> bool {
-        self.clock.is_over()
+        self.clock.is_over() || self.has_cut.get()
     }
 
     /// Ends this worker if its next run takes too long, or goes on long after there is no time any
@@ -198,6 +206,9 @@ impl<'a> Supervisor<'a> {
                     AuditMessage::Ended(at, result) => {
                         // A search has told of most of its runs already.
                         progress.done(result.runs % TELL);
+                        if matches!(cases[at], Case::Survey(..)) && self.clock.is_past(SURVEYS) {
+                            self.has_cut.set(true);
+                        }
                         set(&mut ends, at, Ended::Result(result));
                     }
                     AuditMessage::Facts(_) | AuditMessage::Switches(..) => {}
@@ -302,7 +313,7 @@ impl<'a> Supervisor<'a> {
         self.audit.survey(trial, cut, watch, &mut |known| {
             tell_found(&mut found, known, tell);
             self.limit_time();
-            !self.clock.is_over()
+            !self.clock.is_past(SURVEYS)
         })
     }
 
