@@ -74,6 +74,26 @@ fn a_long_life_has_a_brief_one_take_its_place() {
     assert_eq!(dirql(&twice).1, Some(2));
 }
 
+/// What comes after a request that stops the system is tried all the same.
+#[test]
+fn a_request_that_stops_the_system_hides_nothing() {
+    let driver = "crates/dirql/tests/drivers/unchecked.sys";
+    let (out, code) = dirql(&["audit", driver, "--budget", "24"]);
+    assert_eq!(code, Some(1), "{out}");
+    let title = "\na life without what stops the system, as in all that follows";
+    assert!(out.contains(title), "{out}");
+    assert!(out.contains("error[DQ0001]"), "{out}");
+    assert!(
+        out.contains("error[DQ0150]") && out.contains("tag 'Unch'"),
+        "{out}"
+    );
+    let again = out.lines().find(|line| line.contains("life,without="));
+    let trial = again.and_then(|line| line.rsplit(' ').next()).expect(&out);
+    let (played, code) = dirql(&["audit", driver, "--trial", trial]);
+    assert_eq!(code, Some(1), "{played}");
+    assert!(played.contains("error[DQ0150]"), "{played}");
+}
+
 #[test]
 fn nothing_is_found_in_a_sample() {
     for name in names("samples") {

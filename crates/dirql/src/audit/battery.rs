@@ -94,6 +94,8 @@ pub struct Facts {
     pub life: Option<RunFacts>,
     /// Whether that is a life without the requests that move much.
     pub brief: bool,
+    /// The numbers of the requests that stop the system, which lives are without.
+    pub without: Vec<u32>,
 }
 
 /// One thing to be done by a worker.
@@ -130,6 +132,7 @@ pub fn battery(
     let battery = Battery {
         bases,
         brief: facts.brief,
+        without: facts.without.clone(),
         effort,
     };
     let versions = WindowsVersion::ALL
@@ -227,6 +230,8 @@ struct Battery {
     bases: Vec<(bool, RunFacts)>,
     /// Whether lives are brief.
     brief: bool,
+    /// The requests that lives are without.
+    without: Vec<u32>,
     effort: Effort,
 }
 
@@ -236,6 +241,11 @@ impl Battery {
         Trial {
             life,
             brief: life && self.brief,
+            without: if life {
+                self.without.clone()
+            } else {
+                Vec::new()
+            },
             ..trial
         }
     }
@@ -455,6 +465,7 @@ mod tests {
             scenario: Some(run.clone()),
             life: Some(run),
             brief: false,
+            without: Vec::new(),
         }
     }
 

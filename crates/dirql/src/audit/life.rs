@@ -30,7 +30,12 @@ pub(super) struct Lives {
     pub(super) codes: Vec<u32>,
     /// Without the requests that move much.
     pub(super) brief: bool,
+    /// Without the requests with these numbers.
+    pub(super) without: Vec<u32>,
 }
+
+/// A request with its number among those that a driver is sent.
+type Numbered = (u32, RequestKind);
 
 /// Something that applications open.
 struct Used {
@@ -40,7 +45,7 @@ struct Used {
     /// The devices that interrupt while it is open.
     sources: Vec<String>,
     /// What its driver says it handles.
-    requests: Vec<RequestKind>,
+    requests: Vec<Numbered>,
 }
 
 /// The threads: one that takes devices through their lives, one that uses them beside it.
@@ -225,19 +230,17 @@ impl Used {
 
     /// Sends `requests`, lets the devices interrupt, cancels what is left, and looks at how it
     /// ended.
-    fn all(&self, handle: &str, requests: &[RequestKind]) -> Vec<Action> {
-        let called = |index: usize| format!("{handle} {index}");
-        let send = requests
-            .iter()
-            .enumerate()
-            .map(|(index, request)| Action::Send {
-                handle: handle.into(),
-                request: request.clone(),
-                name: called(index),
-            });
-        let cancel = (0..requests.len()).map(|index| Action::Cancel(called(index)));
-        let wait = (0..requests.len()).map(|index| Action::Await {
-            name: called(index),
+    fn all(&self, handle: &str, requests: &[Numbered]) -> Vec<Action> {
+        let called = |number: u32| format!("{handle} {number}");
+        let send = requests.iter().map(|(number, request)| Action::Send {
+            handle: handle.into(),
+            request: request.clone(),
+            name: called(*number),
+        });
+        let numbers = || requests.iter().map(|(number, _)| *number);
+        let cancel = numbers().map(|number| Action::Cancel(called(number)));
+        let wait = numbers().map(|number| Action::Await {
+            name: called(number),
             expected: Expected {
                 status: Expect::Any,
                 ..Expected::default()
@@ -251,21 +254,23 @@ impl Used {
     }
 }
 
+/// The number of the request that a life calls so.
+pub(super) fn number(name: &str) -> Option<u32> {
+    name.rsplit(' ').next()?.parse().ok()
+}
+
 /// The requests that the driver of this driver object says it handles.
-fn requests(bench: &Bench, driver: Option<u64>, lives: &Lives) -> Vec<RequestKind> {
+fn requests(bench: &Bench, driver: Option<u64>, lives: &Lives) -> Vec<Numbered> {
     let handles = |function| handles(bench, driver, function);
-    let most = if lives.brief { BRIEF } else { u32::MAX };
-    let lengths = || LENGTHS.into_iter().filter(|length| *length <= most);
-    let shapes = || SHAPES.into_iter().filter(|(_, output)| *output <= most);
     let mut requests = Vec::new();
     if handles(major::IRP_MJ_WRITE) {
-        requests.extend(lengths().map(|length| RequestKind::Write {
+        requests.extend(LENGTHS.map(|length| RequestKind::Write {
             data: vec![0x5A; length as usize],
             offset: 0,
         }));
     }
     if handles(major::IRP_MJ_READ) {
-        requests.extend(lengths().map(|length| RequestKind::Read { length, offset: 0 }));
+        requests.extend(LENGTHS.map(|length| RequestKind::Read { length, offset: 0 }));
     }
     if handles(major::IRP_MJ_FLUSH_BUFFERS) {
         requests.push(RequestKind::Flush);
@@ -279,7 +284,7 @@ fn requests(bench: &Bench, driver: Option<u64>, lives: &Lives) -> Vec<RequestKin
             continue;
         }
         for code in &lives.codes {
-            requests.extend(shapes().map(|(input, output)| RequestKind::Control {
+            requests.extend(SHAPES.map(|(input, output)| RequestKind::Control {
                 code: *code,
                 input: (0..input).map(|byte| 0xA5 ^ byte as u8).collect(),
                 output: Vec::new(),
@@ -288,7 +293,23 @@ fn requests(bench: &Bench, driver: Option<u64>, lives: &Lives) -> Vec<RequestKin
             }));
         }
     }
-    requests
+    // A number is the same request in every life.
+    let numbered = (0..).zip(requests);
+    numbered
+        .filter(|(number, request)| {
+            !lives.without.contains(number) && (!lives.brief || moves(request) <= BRIEF)
+        })
+        .collect()
+}
+
+/// How many bytes a request can move.
+fn moves(request: &RequestKind) -> u32 {
+    match request {
+        RequestKind::Read { length, .. } => *length,
+        RequestKind::Write { data, .. } => data.len() as u32,
+        RequestKind::Control { output_length, .. } => *output_length,
+        RequestKind::Flush => 0,
+    }
 }
 
 /// Whether a driver has put a routine of its own in a slot of its driver object.

@@ -93,6 +93,8 @@ pub struct RunFacts {
     pub line: bool,
     /// Whether it came to its end.
     pub ended: bool,
+    /// The number of the request of a life that the driver was handling when it did not.
+    pub stuck: Option<u32>,
     /// Which of the yield points are worth more than others.
     pub worth: Worth,
     /// The devices that drivers were asked to start and that never did, each with what the first
@@ -129,10 +131,23 @@ impl RunFacts {
                 matches!(resource, ResourceReport::Interrupt { message: false, .. })
             }),
             worth: Worth::default(),
-            ended: report.verdict != Verdict::NoVerdict && report.ended_early.is_none(),
+            ended: has_ended(report),
+            stuck: stuck(report),
             never_started: never_started(report),
         }
     }
+}
+
+fn has_ended(report: &Report) -> bool {
+    report.verdict != Verdict::NoVerdict && report.ended_early.is_none()
+}
+
+/// The request that was sent last of those that their driver has not returned from.
+fn stuck(report: &Report) -> Option<u32> {
+    let steps = report.steps.iter().rev();
+    let mut sent = steps.filter(|step| step.result.is_none());
+    let last = sent.find_map(|step| step.sends.as_deref())?;
+    life::number(last).filter(|_| !has_ended(report))
 }
 
 fn never_started(report: &Report) -> Vec<(String, String)> {
@@ -273,6 +288,7 @@ impl Audit {
             life: life.then(|| Lives {
                 codes: self.codes.clone(),
                 brief: trial.brief,
+                without: trial.without.clone(),
             }),
             act: trial.act,
             places: None,

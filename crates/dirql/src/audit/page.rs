@@ -74,7 +74,12 @@ fn write_groups(out: &mut dyn Write, groups: &[GroupReport]) -> io::Result<()> {
         };
         let mut more = Vec::new();
         if group.findings > 0 {
-            more.push(format!("{} with findings", group.findings));
+            let findings = if group.findings == 1 {
+                "finding"
+            } else {
+                "findings"
+            };
+            more.push(format!("{} {findings}", group.findings));
         }
         if group.no_verdict > 0 {
             more.push(format!("{} not long enough", group.no_verdict));

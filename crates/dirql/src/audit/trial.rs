@@ -35,6 +35,8 @@ pub struct Trial {
     pub life: bool,
     /// In lives, without the requests that move much.
     pub brief: bool,
+    /// In lives, without the requests with these numbers.
+    pub without: Vec<u32>,
     /// The Windows version.
     pub windows: Option<WindowsVersion>,
     /// Number of processors.
@@ -57,7 +59,7 @@ pub struct Trial {
 pub enum TrialError {
     /// A word means nothing.
     #[error(
-        "`{0}` is no part of a trial; parts are: life, brief-life, windows=VERSION, processors=N, line, messages=N, fail=KIND:N, {acts}, hostile=SEED, order=SCHEDULE", acts = Act::forms()
+        "`{0}` is no part of a trial; parts are: life, brief-life, without=N+N, windows=VERSION, processors=N, line, messages=N, fail=KIND:N, {acts}, hostile=SEED, order=SCHEDULE", acts = Act::forms()
     )]
     Word(String),
     /// Something is said twice.
@@ -145,6 +147,12 @@ impl Trial {
                 self.brief = name == "brief-life";
                 !std::mem::replace(&mut self.life, true)
             }
+            "without" => {
+                let numbers = value.split('+').map(str::parse);
+                let without: Result<Vec<u32>, _> = numbers.collect();
+                let without = without.map_err(|_| wrong())?;
+                std::mem::replace(&mut self.without, without).is_empty()
+            }
             "line" if value.is_empty() => set(&mut self.interrupts, Wish::Line),
             "messages" => {
                 let most = value.parse().ok().filter(|most| (1..=2048).contains(most));
@@ -184,6 +192,10 @@ impl fmt::Display for Trial {
         let mut words = Vec::new();
         if self.life {
             words.push(if self.brief { "brief-life" } else { "life" }.into());
+        }
+        if !self.without.is_empty() {
+            let numbers: Vec<String> = self.without.iter().map(u32::to_string).collect();
+            words.push(format!("without={}", numbers.join("+")));
         }
         if let Some(windows) = self.windows {
             words.push(format!("windows={windows}"));
@@ -239,6 +251,7 @@ mod tests {
             "life,windows=7,processors=4,line,fail=allocation:3,spurious=17,hostile=5",
             "messages=1,pulled=1",
             "brief-life,pulled=1",
+            "life,without=0+17,storm=3",
             "order=d1-01234567-89abcdef-12.1-30.2-07e4",
         ] {
             match text.parse::<Trial>() {
@@ -259,6 +272,8 @@ mod tests {
             "processors=257",
             "messages=0",
             "line=1",
+            "without=",
+            "without=1+",
             "spurious",
             "spurious=-1",
             "hostile=",

@@ -98,6 +98,10 @@ impl Thread {
             line: step.line,
             step: what,
             place: self.place(step),
+            sends: match &step.action {
+                Action::Send { name, .. } => Some(name.clone()),
+                _ => None,
+            },
             result: None,
             met: true,
         });
@@ -111,6 +115,7 @@ impl Thread {
                 line: step.line,
                 step: describe(&step.action),
                 place: self.place(step),
+                sends: None,
                 result: Some("left out".into()),
                 met: true,
             });

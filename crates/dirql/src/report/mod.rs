@@ -210,6 +210,9 @@ pub struct StepReport {
     /// Where the step is, for messages; empty, or ending with a colon and a space.
     #[serde(skip)]
     pub place: String,
+    /// The name of the request that it sends without waiting for its end.
+    #[serde(skip)]
+    pub sends: Option<String>,
     /// How it ended; `None` if it did not.
     pub result: Option<String>,
     /// Whether that was as expected.

@@ -64,6 +64,7 @@ fn report() -> Report {
         line: 1,
         step: step.into(),
         place: String::new(),
+        sends: None,
         result: result.map(Into::into),
         met,
     };

@@ -202,7 +202,7 @@ fn effort(args: &args::Audit) -> Effort {
 }
 
 /// The scenario as it is, and lives: what everything else starts from. A life of more than `most`
-/// steps has a brief one take its place in what follows.
+/// steps has a brief one take its place in what follows, one that a request stops one without it.
 fn as_it_is(
     supervisor: &Supervisor<'_>,
     windows: WindowsVersion,
@@ -210,29 +210,80 @@ fn as_it_is(
     report: &mut AuditReport,
     out: &mut Output,
 ) -> Result<Facts, Failure> {
-    let mut play = |title, trial: &Trial| -> Result<Option<RunFacts>, Failure> {
+    let mut play = |title, trial: &Trial, out: &mut Output| {
         let (known, ended) = supervisor.first(trial, windows, out)?;
-        let group = Group {
-            title,
-            of: Some(1),
-            cases: Vec::new(),
-        };
-        report_group(report, &group, vec![ended]);
-        Ok(known)
+        report_group(report, &group_of(title, Some(1)), vec![ended]);
+        Ok::<Option<RunFacts>, Failure>(known)
     };
     let mut facts = Facts::default();
     if supervisor.audit().has_threads() {
-        facts.scenario = play("the scenario as it is", &Trial::default())?;
+        facts.scenario = play("the scenario as it is", &Trial::default(), out)?;
     }
-    facts.life = play("every device through its life", &Trial::life())?;
-    if facts.life.as_ref().is_some_and(|life| life.steps > most) {
+    facts.life = play("every device through its life", &Trial::life(), out)?;
+    let is_long = |facts: &Facts| facts.life.as_ref().is_some_and(|life| life.steps > most);
+    let mut ends = Vec::new();
+    if !is_long(&facts) {
+        ends = leave_out(supervisor, windows, &mut facts, out)?;
+    }
+    if is_long(&facts) {
         let title = "a life without long requests, as in all that follows";
-        if let Some(brief) = play(title, &Trial::brief_life())? {
+        if let Some(brief) = play(title, &life_of(true, &facts.without), out)? {
             facts.life = Some(brief);
             facts.brief = true;
         }
+        ends.extend(leave_out(supervisor, windows, &mut facts, out)?);
+    }
+    if !ends.is_empty() {
+        let title = "a life without what stops the system, as in all that follows";
+        report_group(report, &group_of(title, None), ends);
+        let count = facts.without.len();
+        report.notes.push(format!(
+            "requests of a life that stop the system, and are left out of what follows so that the rest is tried: {count}"
+        ));
     }
     Ok(facts)
+}
+
+/// Requests that lives are without at most.
+const MOST_LEFT_OUT: usize = 48;
+
+/// A life that a request has stopped is lived again without that request, and so on: what the
+/// driver does after it would never be tried otherwise.
+fn leave_out(
+    supervisor: &Supervisor<'_>,
+    windows: WindowsVersion,
+    facts: &mut Facts,
+    out: &mut Output,
+) -> Result<Vec<Ended>, Failure> {
+    let mut ends = Vec::new();
+    while let Some(stuck) = facts.life.as_ref().and_then(|life| life.stuck)
+        && !facts.without.contains(&stuck)
+        && facts.without.len() < MOST_LEFT_OUT
+        && !supervisor.is_over()
+    {
+        facts.without.push(stuck);
+        facts.without.sort_unstable();
+        let trial = life_of(facts.brief, &facts.without);
+        let (known, ended) = supervisor.first(&trial, windows, out)?;
+        ends.push(ended);
+        facts.life = known;
+    }
+    Ok(ends)
+}
+
+fn life_of(brief: bool, without: &[u32]) -> Trial {
+    let mut trial = Trial::life();
+    trial.brief = brief;
+    trial.without = without.to_vec();
+    trial
+}
+
+const fn group_of(title: &'static str, of: Option<u64>) -> Group {
+    Group {
+        title,
+        of,
+        cases: Vec::new(),
+    }
 }
 
 /// Adds what came out of a group.

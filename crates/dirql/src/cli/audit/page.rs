@@ -93,7 +93,7 @@ fn tried(groups: &[GroupReport]) -> Table {
     };
     let mut table = Table {
         title: "What was tried".into(),
-        head: ["what", "runs", "of", "with findings", "not long enough"]
+        head: ["what", "runs", "of", "findings", "not long enough"]
             .map(Into::into)
             .into(),
         rows: groups.iter().map(row).collect(),
