@@ -137,29 +137,21 @@ fn scenarios() {
 
 #[test]
 fn schedules() {
-    let seeds = [
-        "d1-3ef56fc6-4141c1c5-2.1-9421",
-        "d1-aa70e3b0-db555c7b-0.1-4.1-f130",
-    ];
-    let seeds = seeds.map(|seed| seed.as_bytes().to_vec());
+    let seeds = seeds("schedule");
+    for seed in &seeds {
+        let seed = String::from_utf8_lossy(seed);
+        assert!(seed.parse::<dirql::Schedule>().is_ok(), "{seed}");
+    }
     run(dirql_fuzz::schedule, &seeds, 5_000);
 }
 
 #[test]
 fn reports() {
-    let place = r#"{"step":1,"time_100ns":0,"processor":0,"irql":2,"context":"DPC","ddi":null,
-        "code":"a.sys!F+0x1 (a.c:3)","image":"a.sys","source":"a.c:3"}"#;
-    let seed = format!(
-        r#"{{"schema":"dirql-report/1","verdict":"findings","ended_early":"x","replay":"dirql run a.sys",
-        "windows":"10","processors":1,"scenario":null,"drivers":[],"devices":[],"steps":[],"interrupts":[],
-        "dpcs":0,"ddi_calls":{{"KeSetEvent":1}},"prints":["p"],"findings":[{{"rule":"DQ0104","severity":"error",
-        "headline":"h","message":"m","place":{place},"earlier":{{"what":"w","place":{place}}},"help":"","source":"",
-        "windows":"","stack":[{{"code":"a.sys+0x1","image":"a.sys","source":null,"interrupted":true}}]}}],
-        "step_count":1,"time_100ns":0}}"#
-    );
-    let seed = seed.into_bytes();
-    assert!(serde_json::from_slice::<dirql::report::Report>(&seed).is_ok());
-    run(dirql_fuzz::report, &[seed], 5_000);
+    let seeds = seeds("report");
+    for seed in &seeds {
+        assert!(serde_json::from_slice::<dirql::report::Report>(seed).is_ok());
+    }
+    run(dirql_fuzz::report, &seeds, 5_000);
 }
 
 #[test]
