@@ -57,26 +57,28 @@ impl Kernel {
             let object = String::from("a DPC that is queued");
             all.push((object, dpc, Some(("queued here", queued.place))));
         }
-        let mut add = |object: &str, since: &'static str, found: Vec<(u64, Place)>| {
+        // Borrowed, as nearly always nothing is found and a list that is moved costs more than that.
+        let mut add = |object: &str, since: &'static str, found: &[(u64, Place)]| {
             for (address, place) in found {
-                all.push((String::from(object), address, Some((since, place))));
+                let since = Some((since, place.clone()));
+                all.push((String::from(object), *address, since));
             }
         };
         let held = "a spin lock that is held";
-        add(held, "taken here", self.spin_locks_held_in(range));
-        add(held, "taken here", self.reader_writer_locks_held_in(range));
+        add(held, "taken here", &self.spin_locks_held_in(range));
+        add(held, "taken here", &self.reader_writer_locks_held_in(range));
         let push = "a push lock that is held";
-        add(push, "acquired here", self.push_locks_held_in(range));
+        add(push, "acquired here", &self.push_locks_held_in(range));
         let resource = "a resource that was not deleted";
-        add(resource, "initialised here", self.resources_in(range));
+        add(resource, "initialised here", &self.resources_in(range));
         let list = "a lookaside list that was not deleted";
-        add(list, "initialised here", self.lookasides_in(range));
+        add(list, "initialised here", &self.lookasides_in(range));
         let item = "a work item that is queued";
-        add(item, "queued here", self.work_items_queued_in(range));
+        add(item, "queued here", &self.work_items_queued_in(range));
         let apc = "an APC that is queued";
-        add(apc, "queued here", self.apcs_queued_in(range));
+        add(apc, "queued here", &self.apcs_queued_in(range));
         let irp = "an IRP that has not come back";
-        add(irp, "made here", self.irps_sent_in(range));
+        add(irp, "made here", &self.irps_sent_in(range));
         for mutex in self.mutexes_owned_in(range) {
             let object = String::from("a mutex that a thread owns");
             all.push((object, mutex, None));

@@ -518,10 +518,11 @@ impl Kernel {
         let mut at = range.start;
         while at < range.end {
             let left = range.end - at;
-            let found = if left <= 32 {
-                self.first_other_of::<32>(at, left, pattern)?
-            } else {
-                self.first_other_of::<512>(at, left.min(512), pattern)?
+            // Fences and small blocks are what is looked at most.
+            let found = match left {
+                ..=32 => self.first_other_of::<32>(at, left, pattern)?,
+                33..=128 => self.first_other_of::<128>(at, left, pattern)?,
+                _ => self.first_other_of::<512>(at, left.min(512), pattern)?,
             };
             if found.is_some() {
                 return Ok(found);
