@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use dirql::scenario::{DeviceSpec, Interrupts, RegistryData};
 use dirql::{Bench, BenchError, Builder, Driver, WindowsVersion};
 use dirql_abi::NtStatus;
-use dirql_chips::Width;
+use dirql_chips::{Stimulus, Width};
 use dirql_kernel::Event;
 use dirql_kernel::cm::DeviceKeyKind;
 use dirql_kernel::hal::Resource;
@@ -332,6 +332,24 @@ fn nobody_answers_where_a_device_was_that_was_pulled_out() {
     assert_eq!(identification(), 0x0100_00ED);
     bench.surprise_remove("edu0").unwrap();
     assert_eq!(identification(), 0xFFFF_FFFF);
+}
+
+#[test]
+fn a_device_without_power_does_not_interrupt() {
+    let device = DeviceSpec::new("edu0", "edu").interrupts(Interrupts::Line);
+    let builder = Bench::builder().device(device);
+    let bench = started(builder.driver(sample("edu-line-based")), "edu0");
+    let vector = vector(&bench, "edu0");
+    let taken = || {
+        let counters = bench.counters();
+        counters.vectors().get(&vector).map_or(0, |one| one.total())
+    };
+    for (state, expected) in [(3, 0), (0, 1)] {
+        bench.set_power("edu0", state).unwrap();
+        bench.stimulate("edu0", Stimulus::Interrupt(0)).unwrap();
+        bench.run_until_idle().unwrap();
+        assert_eq!(taken(), expected, "D{state}");
+    }
 }
 
 #[test]

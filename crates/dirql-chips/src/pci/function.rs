@@ -100,6 +100,8 @@ pub struct Function {
     asserted: Vec<u16>,
     /// What was last said about the line.
     line: bool,
+    /// It is in a power state below D0.
+    sleeps: bool,
     /// There are more functions beside this one.
     is_one_of_several: bool,
     /// Empty between calls; kept for its memory.
@@ -126,6 +128,7 @@ impl Function {
             msix,
             asserted,
             line: false,
+            sleeps: false,
             is_one_of_several: false,
             scratch,
         })
@@ -137,6 +140,7 @@ impl Function {
         // Before the device releases its sources one by one: with messages off now, those that
         // are left must not appear on the line in between.
         self.asserted.clear();
+        self.sleeps = false;
         (self.config, self.msi, self.msix) = self.layout.power_up();
         self.set_one_of_several(self.is_one_of_several);
         self.with_device(out, |device, effects| device.reset(effects));
@@ -155,6 +159,16 @@ impl Function {
     /// Puts another device behind the same configuration space.
     pub fn replace_device(&mut self, device: Box<dyn Device>) {
         self.device = device;
+    }
+
+    /// Puts the function into a power state below D0, in which it does not assert its line, or back
+    /// into D0. What its command register lets through is its bus driver's affair.
+    ///
+    /// Source: PCI Bus Power Management Interface Specification 1.2, "PCI Function Power States":
+    /// below D0 nothing but PME# comes from a function.
+    pub fn set_sleeping(&mut self, sleeps: bool, out: &mut Outputs) {
+        self.sleeps = sleeps;
+        self.update_line(out);
     }
 
     /// What the function is made of.
@@ -440,7 +454,7 @@ impl Function {
             status |= status::INTERRUPT;
         }
         self.config.set(offset::STATUS, Width::U16, status.into());
-        let line = pending && self.command() & command::INTX_DISABLE == 0;
+        let line = pending && !self.sleeps && self.command() & command::INTX_DISABLE == 0;
         if core::mem::replace(&mut self.line, line) != line {
             out.push(Output::Line { asserted: line });
         }

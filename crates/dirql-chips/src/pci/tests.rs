@@ -567,6 +567,23 @@ fn nothing_leaves_without_bus_mastering() {
 }
 
 #[test]
+fn a_function_that_sleeps_asserts_its_line_when_it_is_awake_again() {
+    let (mut function, mut out) = (running(), vec![]);
+    function.assign(0, 0xE000_0000, &mut out);
+    function.write(0, 0, Width::U32, 5, &mut out);
+    for (sleeps, asserted) in [(true, false), (false, true)] {
+        out.clear();
+        function.set_sleeping(sleeps, &mut out);
+        assert_eq!(out, [Output::Line { asserted }]);
+    }
+    function.set_sleeping(true, &mut out);
+    out.clear();
+    function.reset(&mut out);
+    assert_eq!(out, [Output::WindowsMoved], "the line was released before");
+    assert_eq!(format!("{function:?}"), format!("{:?}", self::function()));
+}
+
+#[test]
 fn reset_releases_the_line_and_forgets_everything() {
     let (mut function, mut out) = (running(), vec![]);
     function.assign(0, 0xE000_0000, &mut out);

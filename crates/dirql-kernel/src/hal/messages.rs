@@ -293,7 +293,8 @@ impl Kernel {
         None
     }
 
-    /// Lets a function answer and be a bus master, as the PCI bus driver does at start.
+    /// Lets a function answer, be a bus master and assert its line, as the PCI bus driver does at
+    /// start, or keeps it from that, as below D0.
     pub(crate) fn set_decoding(&self, device: DeviceId, enabled: bool) {
         let Some(address) = self.pci_address(device) else {
             return;
@@ -311,5 +312,10 @@ impl Kernel {
             Width::U16,
             u64::from(command),
         );
+        self.input(device, |target, out, _| {
+            if let Target::Pci(function) = target {
+                function.set_sleeping(!enabled, out);
+            }
+        });
     }
 }

@@ -40,7 +40,7 @@ impl Kernel {
         Ok(status)
     }
 
-    /// The bus switches a device: below D0 its registers do not answer.
+    /// The bus switches a device: below D0 its registers do not answer, and it does not interrupt.
     pub(super) fn set_device_power(&self, physical_device: u64, state: u32) {
         let Some(node) = self.node(physical_device) else {
             return;
