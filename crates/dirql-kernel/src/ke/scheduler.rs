@@ -207,12 +207,13 @@ impl Kernel {
     fn pass_to_next_delay(&self) -> bool {
         self.look_for_work_left();
         let before = self.time_100ns();
-        self.ke.patience.begin(before);
         let passed = if self.is_exploring() {
             self.choose_delay()
         } else {
             self.pass_time_to_next_event()
         };
+        // Nobody was busy in that time.
+        self.ke.patience.begin(self.time_100ns());
         if self.time_100ns() > before {
             self.ke.polls.something_happens();
         }

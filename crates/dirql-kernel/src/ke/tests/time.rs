@@ -6,7 +6,22 @@ use dirql_chips::Width;
 
 use super::others;
 use crate::hal::testing::{Rig, register};
+use crate::ke::WaitMode;
 use crate::{Config, DriverPtr, Outcome};
+
+#[test]
+fn time_that_a_driver_waits_is_none_that_it_polls() {
+    let rig = Rig::new(1);
+    let interval = DriverPtr::<i64>::new(rig.bench.variable(8));
+    rig.bench.on_thread(move |kernel| {
+        kernel.write(interval, -120 * 10_000_000_i64)?;
+        kernel.ke_delay_execution_thread(WaitMode::KERNEL, interval)?;
+        kernel.give_up_turn();
+        kernel.ke_stall_execution_processor(1)
+    });
+    assert_eq!(rig.bench.rules(), []);
+    assert_eq!(rig.bench.kernel.outcome(), None);
+}
 
 #[test]
 fn stalling_takes_its_time_and_what_becomes_due_happens() {
