@@ -2,10 +2,16 @@
 
 use std::path::Path;
 
+use dirql::report::FindingReport;
 use dirql::scenario::Scenario;
 use dirql::{Settings, play};
 
 fn rules(steps: &str, fail: Option<&str>) -> Vec<String> {
+    let found = found(steps, fail).into_iter();
+    found.map(|one| one.rule).collect()
+}
+
+fn found(steps: &str, fail: Option<&str>) -> Vec<FindingReport> {
     let text = format!(
         r#"
         driver = [{{ image = "careless.sys" }}]
@@ -19,7 +25,7 @@ fn rules(steps: &str, fail: Option<&str>) -> Vec<String> {
     let mut settings = Settings::default();
     settings.fail = fail.map(|point| point.parse().expect("a point"));
     let report = play(&scenario.in_directory(&directory), settings).expect("it can be played");
-    report.findings.into_iter().map(|one| one.rule).collect()
+    report.findings
 }
 
 #[test]
@@ -34,6 +40,13 @@ fn a_request_that_a_cancel_does_not_end_is_told() {
         { open = '\Device\Careless', handle = 'c' },
         { read = 'c', length = 4 },
     ";
-    let found = rules(steps, Some("allocation:9999"));
-    assert!(found.iter().any(|rule| rule == "DQ0460"), "{found:?}");
+    let found = found(steps, Some("allocation:9999"));
+    let left = found.iter().find(|one| one.rule == "DQ0460");
+    let left = left.unwrap_or_else(|| panic!("{found:#?}"));
+    assert_eq!(
+        left.message,
+        r"a read to \Device\Careless was cancelled and does not come to its end, and nothing is left that could end it"
+    );
+    let code = left.place.code.as_deref().unwrap_or_default();
+    assert!(code.starts_with("careless.sys"), "{code}");
 }

@@ -153,7 +153,7 @@ fn wrong(of: &str) -> Vec<String> {
         ("requests", 2180, "BreakErrorLog", Some("BreakErrorLog")),
         ("requests", 2200, "UseEvent", Some("UseEvent")),
         ("requests", 2220, "BreakLocations", None),
-        ("requests", 4600, "", None),
+        ("requests", 4600, "Read", None),
         ("requests", 6050, "Complete", Some("ReadUnderLock")),
         ("requests", 6080, "SendAtDispatch", Some("SendAtDispatch")),
         ("left", 1150, "TakeQueued", None),

@@ -127,7 +127,7 @@ impl Kernel {
     }
 
     /// The routine of a device's driver for a major function.
-    fn dispatch_routine(&self, device: u64, function: u8) -> Ddi<u64> {
+    pub(super) fn dispatch_routine(&self, device: u64, function: u8) -> Ddi<u64> {
         let driver = self.driver_of_device(device).unwrap_or(0);
         let function = usize::from(function);
         if function >= MAJOR_FUNCTIONS {

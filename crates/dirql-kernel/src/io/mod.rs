@@ -50,6 +50,7 @@ pub(crate) mod testing;
 mod tests;
 mod timer;
 mod top_level;
+mod under_way;
 mod unload;
 mod user;
 mod verify_device;

@@ -87,13 +87,13 @@ pub struct Outcome {
 
 #[derive(Default)]
 pub(super) struct Pending {
-    irp: u64,
+    pub(super) irp: u64,
     /// The file that it holds.
     pub(super) file: Option<u64>,
     event: u64,
     input: Option<UserBuffer>,
     output: Option<UserBuffer>,
-    outcome: Option<Outcome>,
+    pub(super) outcome: Option<Outcome>,
 }
 
 /// All requests that are under way or not yet looked at.
@@ -103,7 +103,7 @@ pub(super) struct Requests {
     pub(super) pending: RefCell<BTreeMap<Request, Pending>>,
     by_irp: RefCell<BTreeMap<u64, Request>>,
     /// Files of the requests whose dispatch routine has not returned, also if they are complete.
-    dispatching: RefCell<Vec<u64>>,
+    pub(super) dispatching: RefCell<Vec<u64>>,
     pub(super) cancelling: Cancelling,
 }
 
@@ -189,11 +189,32 @@ impl Kernel {
             return Ok(failed(NtStatus::INVALID_HANDLE));
         };
         self.wait_for(event, None)?;
+        Ok(self.end_of(request, event))
+    }
+
+    /// As [`Kernel::wait_request`], for at most this long, in units of 100 ns; `None` if the
+    /// request is under way still, which it stays.
+    ///
+    /// # Errors
+    /// The run's end.
+    pub fn wait_request_within(&self, request: Request, most_100ns: u64) -> Ddi<Option<Outcome>> {
+        let event = {
+            let pending = self.io.requests.pending.borrow();
+            pending.get(&request).map(|pending| pending.event)
+        };
+        let Some(event) = event else {
+            return Ok(Some(failed(NtStatus::INVALID_HANDLE)));
+        };
+        let waited = self.wait_for(event, Some(most_100ns))?;
+        Ok((waited != NtStatus::TIMEOUT).then(|| self.end_of(request, event)))
+    }
+
+    /// How a request that is complete has ended; it is forgotten.
+    fn end_of(&self, request: Request, event: u64) -> Outcome {
         let done = self.io.requests.pending.borrow_mut().remove(&request);
         self.give_event(event);
-        Ok(done
-            .and_then(|pending| pending.outcome)
-            .unwrap_or(failed(NtStatus::UNSUCCESSFUL)))
+        done.and_then(|pending| pending.outcome)
+            .unwrap_or(failed(NtStatus::UNSUCCESSFUL))
     }
 
     /// Whether a request is complete.
@@ -203,37 +224,6 @@ impl Kernel {
         pending
             .get(&request)
             .is_none_or(|pending| pending.outcome.is_some())
-    }
-
-    /// The requests that are under way, oldest first.
-    #[must_use]
-    pub fn requests_under_way(&self) -> Vec<Request> {
-        let pending = self.io.requests.pending.borrow();
-        let under_way = pending
-            .iter()
-            .filter(|(_, pending)| pending.irp != 0 && pending.outcome.is_none());
-        under_way.map(|(request, _)| *request).collect()
-    }
-
-    /// The IRP of a request that is under way.
-    pub(super) fn irp_under_way(&self, request: Request) -> Option<u64> {
-        let pending = self.io.requests.pending.borrow();
-        pending
-            .get(&request)
-            .filter(|pending| pending.outcome.is_none())
-            .map(|pending| pending.irp)
-    }
-
-    /// The files of requests that are under way, or whose dispatch routine has not returned.
-    pub(super) fn files_in_use(&self) -> Ddi<Vec<u64>> {
-        let mut files = self.io.requests.dispatching.borrow().clone();
-        for request in self.requests_under_way() {
-            if let Some(irp) = self.irp_under_way(request) {
-                let irp = DriverPtr::<Irp>::new(irp);
-                files.push(self.read(at!(irp, Irp, original_file_object))?);
-            }
-        }
-        Ok(files)
     }
 
     /// Sends a request and waits until it is complete. On a thread.

@@ -4,7 +4,6 @@
 use std::rc::Rc;
 
 use dirql_kernel::io::Request;
-use dirql_rules::ids;
 
 use super::perform::Log;
 use super::run_threads;
@@ -35,12 +34,9 @@ pub(super) fn run(bench: &Bench, scenario: &Scenario, log: Log) -> Log {
         None => bench.kernel().requests_under_way(),
         Some(_) => Vec::new(),
     };
-    for _ in left {
-        let message = String::from(
-            "a request was cancelled and does not come to its end, and nothing is left that could end it",
-        );
+    for request in left {
         // The only error is that the run ends.
-        let _ = bench.kernel().find(ids::CANCELLED_REQUEST, message, None);
+        let _ = bench.kernel().find_cancelled(request);
     }
     let thread = ThreadSpec::new(steps(bench, scenario));
     let manner = super::Manner {
