@@ -74,6 +74,17 @@ fn a_long_life_has_a_brief_one_take_its_place() {
     assert_eq!(dirql(&twice).1, Some(2));
 }
 
+/// What comes after a request that nobody can cancel is tried all the same.
+#[test]
+fn a_request_that_cannot_be_cancelled_does_not_end_a_life() {
+    let driver = "crates/dirql/tests/drivers/careless.sys";
+    let (out, code) = dirql(&["audit", driver, "--trial", "life"]);
+    assert_eq!(code, Some(1), "{out}");
+    let left = out.matches("was cancelled, and is under way still").count();
+    assert!(left > 1, "{out}");
+    assert!(out.contains("error[DQ0460]"), "{out}");
+}
+
 /// What comes after a request that stops the system is tried all the same.
 #[test]
 fn a_request_that_stops_the_system_hides_nothing() {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::bench::Bench;
 use crate::bench::state::BenchDevice;
 use crate::play::default;
-use crate::scenario::{Action, DeviceRequest, Expect, Expected, Step, Target, ThreadSpec};
+use crate::scenario::{Action, DeviceRequest, Expect, Step, Target, ThreadSpec};
 
 /// Bytes of reads and writes: none, parts of a register, a register, blocks of disks.
 const LENGTHS: [u32; 7] = [0, 1, 3, 4, 16, 512, 4096];
@@ -239,13 +239,7 @@ impl Used {
         });
         let numbers = || requests.iter().map(|(number, _)| *number);
         let cancel = numbers().map(|number| Action::Cancel(called(number)));
-        let wait = numbers().map(|number| Action::Await {
-            name: called(number),
-            expected: Expected {
-                status: Expect::Any,
-                ..Expected::default()
-            },
-        });
+        let wait = numbers().map(|number| Action::AwaitCancelled(called(number)));
         send.chain(self.interrupts())
             .chain([Action::Sleep(Duration::from_millis(5))])
             .chain(cancel)

@@ -137,6 +137,23 @@ impl State {
         self.requests.borrow_mut().remove(name);
         kernel.wait_request(request).map(Ok)
     }
+
+    /// As [`State::wait_request`], for at most this long in units of 100 ns of virtual time; `None`
+    /// if the request is under way still.
+    pub(crate) fn wait_request_within(
+        &self,
+        kernel: &Kernel,
+        name: &str,
+        most_100ns: u64,
+    ) -> Ddi<Option<Result<RequestOutcome, BenchError>>> {
+        let request = match self.request_named(name) {
+            Ok(request) => request,
+            Err(error) => return Ok(Some(Err(error))),
+        };
+        self.requests.borrow_mut().remove(name);
+        let outcome = kernel.wait_request_within(request, most_100ns)?;
+        Ok(outcome.map(Ok))
+    }
 }
 
 fn close(kernel: &Kernel, handle: Handle) -> Ddi<NtStatus> {

@@ -17,6 +17,9 @@ use crate::bench::{Bench, BenchError};
 use crate::report::StepReport;
 use crate::scenario::{Action, DeviceRequest, Expect, Expected, Explored, Step, Target};
 
+/// How long a life waits for a request that it has cancelled: a minute, in units of 100 ns.
+const PATIENCE_100NS: u64 = 600_000_000;
+
 /// What threads have done so far.
 #[derive(Clone, Debug)]
 pub(super) struct Log {
@@ -197,6 +200,21 @@ impl Thread {
             Action::Await { name, expected } => {
                 let answer = state.wait_request(kernel, name)?;
                 self.judge_request(kernel, step, entry, answer, expected)
+            }
+            Action::AwaitCancelled(name) => {
+                match state.wait_request_within(kernel, name, PATIENCE_100NS)? {
+                    Some(answer) => {
+                        let expected = Expected {
+                            status: Expect::Any,
+                            ..Expected::default()
+                        };
+                        self.judge_request(kernel, step, entry, answer, &expected)
+                    }
+                    None => {
+                        self.end(entry, "was cancelled, and is under way still", true);
+                        Ok(true)
+                    }
+                }
             }
             Action::Cancel(name) => {
                 let answer = match state.request_named(name) {
@@ -469,7 +487,7 @@ pub(super) fn describe(action: &Action) -> String {
             request,
             name,
         } => format!("{} as {name}", describe_request(handle, request)),
-        Action::Await { name, .. } => format!("await {name}"),
+        Action::Await { name, .. } | Action::AwaitCancelled(name) => format!("await {name}"),
         Action::Cancel(name) => format!("cancel {name}"),
         Action::ExpectPending(name) => format!("expect_pending {name}"),
         Action::Signal(name) => format!("signal {name}"),

@@ -527,6 +527,9 @@ pub enum Action {
         /// How it is to end.
         expected: Expected,
     },
+    /// The thread waits until a request that it has cancelled is done, but not for ever: a driver
+    /// may not let it be cancelled.
+    AwaitCancelled(String),
     /// A request that was sent is cancelled. Nothing happens to one that is done.
     Cancel(String),
     /// A request that was sent is still under way.
