@@ -178,7 +178,12 @@ fn life(name: &str, expect: Expect) -> [Action; 6] {
             handle: name.into(),
             expect: Expect::Success,
         },
-        device(DeviceRequest::Remove),
+        // A driver may say that its device cannot be removed now.
+        Action::Device {
+            device: name.into(),
+            request: DeviceRequest::Remove,
+            expect: Expect::Any,
+        },
     ]
 }
 
@@ -207,6 +212,20 @@ mod tests {
             let device = (&raw mut device).expose_provenance() as u64;
             IoCreateDevice(driver, 0, string, 0x22, 0, 0, device)
         }
+    }
+
+    #[test]
+    fn a_driver_may_refuse_to_have_its_device_removed() {
+        let last = life("edu0", Expect::Success).into_iter().last();
+        let Some(Action::Device {
+            request: DeviceRequest::Remove,
+            expect,
+            ..
+        }) = last
+        else {
+            panic!("{last:?}");
+        };
+        assert_eq!(expect, Expect::Any);
     }
 
     #[test]
