@@ -81,6 +81,7 @@ fn write_summary(out: &mut dyn Write, report: &Report, detail: Detail) -> io::Re
     }
     for device in &report.devices {
         write_device(out, device)?;
+        write_refused(out, report, device)?;
     }
     write_steps(out, &report.steps, detail)?;
     write_interrupts(out, &report.interrupts, report.dpcs)?;
@@ -145,6 +146,19 @@ fn write_device(out: &mut dyn Write, device: &DeviceReport) -> io::Result<()> {
         };
         writeln!(out, "    started with {resources}")?;
         before = Some(start);
+    }
+    Ok(())
+}
+
+/// What to do about a driver that has refused a device which nobody has described.
+fn write_refused(out: &mut dyn Write, report: &Report, device: &DeviceReport) -> io::Result<()> {
+    let start = format!("start {}", device.name);
+    let was_asked = report.steps.iter().any(|step| step.step == start);
+    if device.model == "hostile" && device.starts.is_empty() && was_asked {
+        writeln!(
+            out,
+            "    its registers read as they like, and the driver did not start it; --device MODEL plugs another in (`dirql models`), and a scenario can describe registers"
+        )?;
     }
     Ok(())
 }

@@ -156,6 +156,18 @@ fn report() -> Report {
 }
 
 #[test]
+fn a_hostile_device_that_did_not_start_is_told_with_what_to_do() {
+    let mut report = report();
+    let hint = "its registers read as they like";
+    assert!(!text(&report, Detail::Summary).contains(hint));
+    for device in &mut report.devices {
+        device.model = "hostile".into();
+        device.starts.clear();
+    }
+    assert!(text(&report, Detail::Summary).contains(hint));
+}
+
+#[test]
 fn a_summary_says_what_happened_and_what_is_wrong() {
     assert_data_eq!(text(&report(), Detail::Summary), str![[r#"
 Windows 11, 2 processors

@@ -188,7 +188,9 @@ fn never_started(facts: &Facts) -> impl Iterator<Item = String> {
     let facts = facts.scenario.as_ref().or(facts.life.as_ref());
     let devices = facts.into_iter().flat_map(|facts| &facts.never_started);
     devices.map(|(device, answer)| {
-        format!("{device} never started, so most of the driver was not tried: {answer}")
+        format!(
+            "{device} never started, so most of the driver was not tried: {answer}; --device MODEL plugs another in (`dirql models`), and a scenario can describe registers"
+        )
     })
 }
 
