@@ -13,6 +13,7 @@ use std::ops::Range;
 use corosensei::stack::{Stack, StackPointer};
 use corosensei::trap::{CoroutineTrapHandler, TrapHandlerRegs};
 use corosensei::{Coroutine, Yielder};
+use dirql_kernel::ke::MOST_DRIVER_THREADS;
 use dirql_kernel::mm::layout::STACKS;
 use dirql_kernel::{Access, StrandId};
 
@@ -29,6 +30,9 @@ const ROOM_FOR_KERNEL: u64 = 0x8000;
 const GUARD_SIZE: u64 = 0x4000;
 
 const SLOTS: u64 = (STACKS.end - STACKS.start) / (GUARD_SIZE + STACK_SIZE);
+
+// Every processor has a strand of its own, and the kernel and scenarios have threads.
+const _: () = assert!(SLOTS > MOST_DRIVER_THREADS as u64 + 256 + 512);
 
 /// A stack's place in [`STACKS`].
 #[derive(Clone, Copy, Debug)]

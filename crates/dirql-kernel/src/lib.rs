@@ -52,4 +52,5 @@ pub use failure::{FailureCounts, FailureKind, FailurePoint, UnknownFailurePoint,
 pub use kernel::{Kernel, Outcome};
 pub use outlived::Outlived;
 pub use platform::{Access, CallSite, Platform, StrandId};
+pub use report::MOST_FINDINGS;
 pub use stop::{BadAddress, Ddi, Stop};

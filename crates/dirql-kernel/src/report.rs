@@ -13,6 +13,9 @@ use crate::platform::CallSite;
 use crate::stop::{Ddi, Stop};
 use crate::{Kernel, Outcome};
 
+/// Findings after which a run ends: more of them tell nobody anything.
+pub const MOST_FINDINGS: usize = 1000;
+
 /// The DDI that is being carried out, and where the driver called it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct CurrentDdi {
@@ -306,8 +309,12 @@ impl Kernel {
             earlier,
         };
         self.event(Event::Finding(finding.clone()));
-        self.report.findings.borrow_mut().push(finding);
-        if self.config().stop_at_finding {
+        let count = {
+            let mut findings = self.report.findings.borrow_mut();
+            findings.push(finding);
+            findings.len()
+        };
+        if self.config().stop_at_finding || count == MOST_FINDINGS {
             self.end(Outcome::Finding);
             return Err(Stop::Ended);
         }
@@ -358,6 +365,20 @@ mod tests {
             Err::<(), _>(kernel.find_fatal(ids::FAST_MUTEX, String::new(), None))
         });
         bench.rules()
+    }
+
+    #[test]
+    fn a_run_ends_with_so_many_findings() {
+        let bench = Bench::new(Config::default());
+        bench.try_on_thread(|kernel| {
+            for number in 1..=MOST_FINDINGS {
+                let found = kernel.find(ids::POOL_LEAK, alloc::format!("{number}"), None);
+                assert_eq!(found.is_err(), number == MOST_FINDINGS);
+            }
+            Ok(())
+        });
+        assert_eq!(bench.rules().len(), MOST_FINDINGS);
+        assert_eq!(bench.kernel.outcome(), Some(Outcome::Finding));
     }
 
     #[test]

@@ -10,6 +10,7 @@
 extern crate alloc;
 
 mod bug_check;
+mod define;
 mod entry_irql;
 mod explain;
 mod finding;

@@ -1,22 +1,8 @@
 //! Every rule, one per line.
 
+use crate::define::rules;
 use crate::{Rule, RuleId, Severity};
 use Severity::{Advice, Error, Warning};
-
-macro_rules! rules {
-    ($($name:ident = $id:literal, $severity:ident, $headline:literal, $help:literal, $source:literal, $windows:literal;)*) => {
-        /// The rules' IDs by name.
-        pub mod ids {
-            use crate::RuleId;
-            $(#[doc = $headline] pub const $name: RuleId = RuleId($id);)*
-        }
-
-        /// Every rule, in order of ID.
-        pub const RULES: &[Rule] = &[
-            $(Rule { id: RuleId($id), severity: $severity, headline: $headline, help: $help, source: $source, windows: $windows },)*
-        ];
-    };
-}
 
 rules! {
     BUG_CHECK = 1, Error,
@@ -467,6 +453,14 @@ rules! {
         "device registers are accessed while they are mapped",
         "disconnect the interrupt and wait for DPCs and requests before MmUnmapIoSpace",
         "wdm.MmUnmapIoSpace", "0x50 PAGE_FAULT_IN_NONPAGED_AREA, 0xD1 DRIVER_IRQL_NOT_LESS_OR_EQUAL";
+    THREAD_LEFT = 524, Error,
+        "the threads that a driver has created have ended when it is unloaded",
+        "have the thread end itself, and wait for the thread object in Unload: ObReferenceObjectByHandle, then KeWaitForSingleObject",
+        "Bug check 0xCE, Cause; wdm.PsTerminateSystemThread, Remarks; wdm.IoCreateSystemThread, Remarks", "0xCE DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS";
+    OBJECT_SMASHED = 525, Error,
+        "a device object's members that are the system's stay as the system has set them",
+        "look at what writes beyond a structure, or through a pointer that is not one of its own; allocate with special pool",
+        "wdm.DEVICE_OBJECT, Remarks", "memory damage, such as 0xC9 0x4, 0x50 or 0x19";
     PUSH_LOCK = 531, Error,
         "a push lock is acquired with normal kernel APCs disabled, and released by its holder in the manner in which it was acquired",
         "enter a critical region first, and pair the shared and the exclusive routines",

@@ -46,6 +46,7 @@ mod semaphore;
 mod spin_lock;
 mod synchronize;
 mod system_lock;
+mod system_thread;
 #[cfg(test)]
 mod tests;
 mod thread;
@@ -69,6 +70,7 @@ pub use interrupt::{ConnectionId, InterruptKind};
 pub use intrude::Intruder;
 pub use processor::{Processor, ProcessorId};
 pub use scheduler::RunState;
+pub use system_thread::MOST_DRIVER_THREADS;
 pub use thread::{NativeBody, ThreadBody, ThreadId};
 pub use touch::{Access as TouchAccess, Touch};
 

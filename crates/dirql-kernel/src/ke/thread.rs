@@ -10,6 +10,7 @@ use dirql_abi::NtStatus;
 use dirql_abi::dispatcher::{DispatcherHeader, object_type};
 use dirql_abi::list::ListEntry;
 use dirql_abi::processor::kthread;
+use dirql_rules::Place as CodePlace;
 use zerocopy::FromZeros;
 
 use crate::at;
@@ -21,7 +22,7 @@ use crate::ke::{Affinity, ProcessorId};
 use crate::ob::{self, ObjectKind};
 use crate::platform::StrandId;
 use crate::ps::Identity;
-use crate::stop::{Ddi, Stop};
+use crate::stop::Ddi;
 use crate::{DriverPtr, Event, Kernel};
 
 /// Number of a thread, in order of creation.
@@ -67,9 +68,6 @@ pub(crate) const NORMAL_PRIORITY: u8 = 8;
 /// Highest priority.
 pub(crate) const HIGH_PRIORITY: u8 = 31;
 
-/// THREAD_ALL_ACCESS of wdm.h.
-const THREAD_ALL_ACCESS: u32 = 0x1F_FFFF;
-
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
 pub(super) enum State {
     Ready,
@@ -91,7 +89,9 @@ pub(super) struct Thread {
     affinity: Option<Affinity>,
     body: Option<ThreadBody>,
     /// A driver has made it.
-    of_driver: bool,
+    pub(super) of_driver: bool,
+    /// The routine of a driver's thread, and where it was created.
+    pub(super) created: Option<(u64, CodePlace)>,
     wait: Option<Wait>,
     /// Its first own wait block is laid out for one object, and its KTHREAD says that the block is
     /// that of its wait.
@@ -151,6 +151,10 @@ impl Kernel {
             since: 0,
             affinity,
             of_driver: matches!(body, ThreadBody::Driver { .. }),
+            created: match &body {
+                ThreadBody::Driver { routine, .. } => Some((*routine, self.here())),
+                ThreadBody::Native(_) => None,
+            },
             body: Some(body),
             wait: None,
             waits_plainly: false,
@@ -528,7 +532,7 @@ impl Kernel {
 
     /// Ends the current thread. Its strand must not run again. Mutexes that it owns are
     /// abandoned.
-    fn terminate_thread(&self, thread: ThreadId, status: NtStatus) -> Ddi<()> {
+    pub(super) fn terminate_thread(&self, thread: ThreadId, status: NtStatus) -> Ddi<()> {
         self.run_down_apcs(thread)?;
         let kthread = {
             let mut all = self.ke.threads.all.borrow_mut();
@@ -559,36 +563,5 @@ impl Kernel {
         for thread in self.ke.threads.dead.take() {
             self.platform().retire_strand(self.strand_of(thread));
         }
-    }
-
-    /// `NTSTATUS PsTerminateSystemThread(NTSTATUS)`: ends the calling thread; does not return.
-    ///
-    /// IRQL: PASSIVE_LEVEL. Source: WDK reference, wdm.PsTerminateSystemThread.
-    pub fn ps_terminate_system_thread(&self, status: NtStatus) -> Ddi<NtStatus> {
-        if let Some(thread) = self.current_thread() {
-            self.terminate_thread(thread, status)?;
-            self.platform().suspend();
-        }
-        Err(Stop::Ended)
-    }
-
-    /// `NTSTATUS PsCreateSystemThread(...)`: a thread of priority 8 that runs `routine(context)`.
-    /// The handle is made by the object manager.
-    ///
-    /// IRQL: PASSIVE_LEVEL. Source: WDK reference, wdm.PsCreateSystemThread.
-    pub fn ps_create_system_thread(
-        &self,
-        handle: DriverPtr<u64>,
-        routine: u64,
-        context: u64,
-    ) -> Ddi<NtStatus> {
-        let thread = self.spawn_thread(
-            "system thread",
-            NORMAL_PRIORITY,
-            ThreadBody::Driver { routine, context },
-        );
-        let value = self.ob_create_handle(self.kthread_of(thread), THREAD_ALL_ACCESS)?;
-        self.write(handle, value)?;
-        Ok(NtStatus::SUCCESS)
     }
 }

@@ -8,6 +8,7 @@
 
 use dirql_abi::Irql;
 use dirql_abi::processor::{KSystemTime, KUserSharedData};
+use dirql_rules::ids;
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::Kernel;
@@ -94,8 +95,17 @@ impl Kernel {
 
     /// `hlt`: the processor waits for an interrupt, so others have their turn, and if none
     /// has anything to do time passes to the next event.
+    ///
+    /// Findings: DQ0003 with interrupts disabled: only a non-maskable one would end it (Intel SDM
+    /// volume 2, HLT).
     pub fn halt(&self) {
         self.count_step();
+        if !self.processor().interrupt_flag.get() {
+            let message = "the driver halted its processor with interrupts disabled".into();
+            // The end of the run is seen where the instruction is left.
+            let _ = self.find_fatal(ids::HANG, message, None);
+            return;
+        }
         if self.processor().can_take_interrupt() {
             return;
         }

@@ -110,6 +110,7 @@ impl Kernel {
     /// # Errors
     /// [`crate::Stop::Ended`] if a finding ends the run.
     pub(crate) fn find_left_behind(&self, driver: &str, image: &Range<u64>) -> Ddi<()> {
+        self.find_threads_left(driver, image)?;
         self.find_work_items_left(driver, image)?;
         self.find_callbacks_left(driver, image)?;
         self.find_notify_left(driver, image)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dirql_chips::Vector;
 use dirql_host::MemoryAccess;
 use dirql_kernel::hal::{Assignment, Resource};
-use dirql_kernel::{FailureCounts, Outcome};
+use dirql_kernel::{FailureCounts, MOST_FINDINGS, Outcome};
 use dirql_rules::{Finding, ids};
 
 use super::ended_without_verdict;
@@ -35,7 +35,7 @@ pub(super) fn report(bench: &Bench, scenario: &Scenario, log: &Log) -> Report {
         verdict,
         ended_early: outcome
             .as_ref()
-            .map(|outcome| early(outcome, config.max_steps)),
+            .map(|outcome| early(outcome, &findings, config.max_steps)),
         replay: String::new(),
         windows: config.windows.to_string(),
         processors: config.processors,
@@ -122,9 +122,12 @@ fn failed(bench: &Bench) -> Option<FailureReport> {
     })
 }
 
-fn early(outcome: &Outcome, max_steps: u64) -> String {
+fn early(outcome: &Outcome, findings: &[FindingReport], max_steps: u64) -> String {
     match outcome {
         Outcome::BugCheck { bug_check, .. } => format!("the system stopped: {bug_check}"),
+        Outcome::Finding if findings.len() >= MOST_FINDINGS => {
+            format!("{MOST_FINDINGS} findings are enough")
+        }
         Outcome::Finding => "it cannot go on after what was found".into(),
         Outcome::Budget => format!("its {max_steps} steps are used up"),
     }

@@ -300,6 +300,48 @@ static VOID KeepNumber(VOID)
     TakeQueued(7); /* LockQueueIoCancelLock */
 }
 
+static PVOID Thread;
+
+static VOID NTAPI WaitUntilUnload(PVOID Context)
+{
+    KeWaitForSingleObject(Context, Executive, KernelMode, FALSE, NULL);
+    PsTerminateSystemThread(STATUS_SUCCESS);
+}
+
+static VOID StartThread(VOID)
+{
+    HANDLE handle;
+
+    if (!NT_SUCCESS(PsCreateSystemThread(&handle, THREAD_ALL_ACCESS, NULL, NULL, NULL, WaitUntilUnload, &Event)))
+        return;
+    ObReferenceObjectByHandle(handle, THREAD_ALL_ACCESS, NULL, KernelMode, &Thread, NULL);
+    ZwClose(handle);
+}
+
+static VOID LeaveThread(VOID)
+{
+    ObDereferenceObject(Thread);
+}
+
+static VOID EndThread(VOID)
+{
+    KeSetEvent(&Event, IO_NO_INCREMENT, FALSE);
+    KeWaitForSingleObject(Thread, Executive, KernelMode, FALSE, NULL);
+    ObDereferenceObject(Thread);
+}
+
+static VOID BreakThread(VOID)
+{
+    StartThread();
+    OnUnload = LeaveThread;
+}
+
+static VOID KeepThread(VOID)
+{
+    StartThread();
+    OnUnload = EndThread;
+}
+
 typedef int (*PPURE_CALL)(void);
 
 static VOID BreakPureCall(VOID)
@@ -321,6 +363,7 @@ static const PAIR Pairs[] = {
     {3600, BreakNotify, KeepNotify},
     {4450, BreakExTimer, KeepExTimer},
     {4460, BreakProvider, KeepProvider},
+    {5240, BreakThread, KeepThread},
     {5310, BreakPushLock, KeepPushLock},
     {5311, BreakPushLockReleased, KeepPushLock},
     {5330, BreakSetting, KeepSetting},

@@ -500,6 +500,23 @@ static VOID KeepDeviceLeft(VOID)
     MakeBelow();
 }
 
+/* A structure of its own is cleared, which is not the device object. */
+static VOID ClearBelow(BOOLEAN Which)
+{
+    MakeBelow();
+    RtlZeroMemory(Which ? (PVOID)Below : (PVOID)Block, 16);
+}
+
+static VOID BreakCleared(VOID)
+{
+    ClearBelow(TRUE);
+}
+
+static VOID KeepCleared(VOID)
+{
+    ClearBelow(FALSE);
+}
+
 static VOID BreakTimer(VOID)
 {
     IoStartTimer(Device);
@@ -638,6 +655,7 @@ static const PAIR Pairs[] = {
     {2200, BreakReference, KeepReference},
     {2220, BreakLocations, KeepTakenBack},
     {4600, BreakCancelled, KeepCancelled},
+    {5250, BreakCleared, KeepCleared},
     {6050, BreakUnderLock, KeepUnderLock},
     {6080, BreakForwarded, KeepForwarded},
     {0, NULL, NULL},

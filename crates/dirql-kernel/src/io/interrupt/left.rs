@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use dirql_abi::device::{DeviceObject, DriverObject};
+use dirql_abi::device::{DeviceObject, DriverObject, io_type};
 use dirql_abi::irp::major;
 use dirql_rules::{Place, ids};
 
@@ -128,6 +128,21 @@ impl Kernel {
     /// Findings for what is still active in a device object that is deleted.
     pub(crate) fn check_device_left(&self, device: u64) -> Ddi<()> {
         let object = DriverPtr::<DeviceObject>::new(device);
+        let known = self.with_device(device, |d| (d.driver, d.created.clone()));
+        let found = (
+            self.read(at!(object, DeviceObject, type_))?,
+            self.read(at!(object, DeviceObject, driver_object))?,
+        );
+        if let Some((driver, created)) = known
+            && found != (io_type::IO_TYPE_DEVICE, driver)
+        {
+            let message = format!(
+                "{} was deleted, and Type or DriverObject of it had been overwritten",
+                self.device_text(device)
+            );
+            let created = (String::from("the device was created here"), created);
+            self.find(ids::OBJECT_SMASHED, message, Some(created))?;
+        }
         let size = self.read(at!(object, DeviceObject, size))?;
         let memory = device..device + u64::from(size);
         let connected = self

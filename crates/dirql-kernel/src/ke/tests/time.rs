@@ -326,6 +326,19 @@ fn hlt_lets_time_pass_to_the_next_event() {
     });
 }
 
+#[test]
+fn hlt_with_interrupts_disabled_never_ends() {
+    let rig = Rig::new(2);
+    rig.bench.try_on_thread(|kernel| -> crate::Ddi<()> {
+        kernel.set_interrupt_flag(false);
+        kernel.halt();
+        assert!(kernel.needs_attention());
+        kernel.attend()
+    });
+    assert_eq!(rig.kernel().outcome(), Some(Outcome::Finding));
+    assert_eq!(rig.findings(), [3]);
+}
+
 /// A driver that waits for what never comes by stalls that are long ends after a minute.
 #[test]
 fn stalling_for_what_never_comes_is_found() {
