@@ -11,10 +11,6 @@ use crate::registers::FloatControl;
 pub(crate) fn call_driver(routine: u64, arguments: &[u64]) -> u64 {
     let argument = |index: usize| arguments.get(index).copied().unwrap_or(0);
     assert!(arguments.len() <= 12, "{} arguments", arguments.len());
-    assert!(
-        routine != 0,
-        "the kernel checks that a routine is there before it calls it"
-    );
     let floats = FloatControl::take();
     // That driver code is there and keeps to the convention is what a bench cannot know before it
     // has tried: an address that is not code faults, into our handler.

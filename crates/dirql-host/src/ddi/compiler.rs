@@ -76,6 +76,7 @@ extern "win64" fn look_at_stack(stack_pointer: u64, bytes: u64, return_address: 
         stack_pointer: wanted,
         return_address,
     };
-    let stop = |kernel: &Kernel| run::stop(kernel, stack_overflow(kernel, site));
+    let stop =
+        |kernel: &Kernel| run::stop(kernel, stack_overflow(kernel, site.stack_pointer, site));
     stop(run::current_kernel())
 }

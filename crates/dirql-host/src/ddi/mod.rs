@@ -335,12 +335,14 @@ pub(crate) fn enter<R: Answer>(
     body: impl FnOnce(&Kernel) -> Ddi<R>,
 ) -> u64 {
     let platform = run::platform();
+    // A last call of a driver's leaves the return address of its caller, which may be ours.
+    let stack_pointer = platform.entry_stack_pointer();
     let site = platform.enter_kernel();
     let kernel = run::current_kernel();
     platform.end_records(kernel);
     let driver = platform.leave_driver();
-    if platform.strands.is_used_up(site.stack_pointer) {
-        run::stop(kernel, stack_overflow(kernel, site));
+    if platform.strands.is_used_up(stack_pointer) {
+        run::stop(kernel, stack_overflow(kernel, stack_pointer, site));
     }
     let body = |kernel: &Kernel| match failure {
         Some(value) => kernel.unless_it_fails(|| R::of_register(value), body),
@@ -385,9 +387,9 @@ pub(crate) fn enter_directly<R>(body: impl FnOnce(&Kernel, CallSite) -> Result<R
 
 /// What running over the end of the stack comes to, at a call instead of at a store.
 #[cold]
-fn stack_overflow(kernel: &Kernel, site: CallSite) -> Stop {
+fn stack_overflow(kernel: &Kernel, stack_pointer: u64, site: CallSite) -> Stop {
     kernel.fault(&Fault {
-        address: site.stack_pointer,
+        address: stack_pointer,
         access: FaultAccess::Write,
         instruction: site.return_address,
         caller: 0,

@@ -12,7 +12,7 @@ use super::fault::{FLOATING_POINT, FaultAccess, FaultKind, Trouble, fault_at};
 use super::install::pass_on;
 use super::machine::Machine;
 use super::operation::Operation;
-use super::registers::{RAX, RCX, RSP, Registers};
+use super::registers::{self, RAX, RCX, RSP, Registers};
 use super::state::{self, State};
 use super::stub::NoStub;
 use super::trampoline::{Reason, redirect};
@@ -43,11 +43,17 @@ pub(super) unsafe extern "C" fn on_signal(
     info: *mut libc::siginfo_t,
     context: *mut c_void,
 ) {
+    // SAFETY: this is the handler's own stack.
+    unsafe { registers::clear_alignment_check() };
     // SAFETY: Linux gives a valid pointer, and nothing else refers to it.
     let info = unsafe { &*info };
     // SAFETY: with SA_SIGINFO the third argument is this, and nothing else refers to it.
     let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
     let mut registers = Registers::new(&mut context.uc_mcontext);
+    // Wherever it happens: a driver that sets the flag does not clear it for what it calls.
+    if registers.exception() == exception::ALIGNMENT && registers.forgo_alignment_check() {
+        return;
+    }
     let from_processor = info.si_code > 0;
     // SAFETY: these signals have an address.
     let address = unsafe { info.si_addr() }.addr() as u64;

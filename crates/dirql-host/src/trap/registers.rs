@@ -1,5 +1,7 @@
 //! The interrupted code's registers, in the place where Linux keeps them for a handler.
 
+use std::arch::asm;
+
 use dirql_chips::Width;
 
 /// Numbers of general registers, as in instruction encodings.
@@ -15,6 +17,8 @@ pub(super) const RDI: u8 = 7;
 pub(super) const ARITHMETIC_FLAGS: u64 = 0x8D5;
 /// RFLAGS.DF: string instructions go downwards.
 pub(super) const DIRECTION_FLAG: u64 = 1 << 10;
+/// RFLAGS.AC: accesses that are not aligned fault, at privilege level 3.
+const ALIGNMENT_CHECK: u64 = 1 << 18;
 /// RFLAGS.IF.
 pub(super) const INTERRUPT_FLAG: u64 = 1 << 9;
 
@@ -46,6 +50,16 @@ const PLACES: [usize; 16] = {
     }
     places
 };
+
+/// Clears RFLAGS.AC of the code that runs, a handler, for which Linux leaves it as it was.
+///
+/// # Safety
+/// Other flags than AC are as they were; nothing on the stack below the red zone is in use.
+#[inline(always)]
+pub(super) unsafe fn clear_alignment_check() {
+    // SAFETY: it pushes one word and pops it; compilers expect the flag to be clear.
+    unsafe { asm!("pushfq", "and dword ptr [rsp], 0xFFFBFFFF", "popfq") };
+}
 
 /// A view of the interrupted context. What is written here is what the code goes on with.
 pub(super) struct Registers<'a> {
@@ -90,6 +104,15 @@ impl<'a> Registers<'a> {
 
     pub(super) fn set_flags(&mut self, value: u64) {
         self.context.gregs[libc::REG_EFL as usize] = value as i64;
+    }
+
+    /// Clears EFLAGS.AC; whether it was set. It means nothing in kernel mode: alignment is checked
+    /// at privilege level 3 only (Intel SDM volume 3, Interrupt 17, Alignment Check Exception),
+    /// which is where driver code runs here.
+    pub(super) fn forgo_alignment_check(&mut self) -> bool {
+        let flags = self.flags();
+        self.set_flags(flags & !ALIGNMENT_CHECK);
+        flags & ALIGNMENT_CHECK != 0
     }
 
     /// The selectors of code and stack.

@@ -24,6 +24,20 @@ fn the_interrupt_flag_reads_as_it_is() {
 }
 
 #[test]
+fn alignment_is_not_checked_in_kernel_mode() {
+    let runner = Runner::new();
+    let mut registers = runner.registers();
+    // pushfq; or dword [rsp], 1 << 18; popfq; push rax; mov ebx, [rsp + 1]; pop rax
+    let code = [
+        0x9C, 0x81, 0x0C, 0x24, 0, 0, 4, 0, 0x9D, 0x50, 0x8B, 0x5C, 0x24, 0x01, 0x58,
+    ];
+    registers.general[0] = 0x0102_0304_0506_0708;
+    runner.run(&code, &mut registers);
+    assert_eq!(runner.twin.take_fault(), None);
+    assert_eq!(registers.general[3], 0x0405_0607);
+}
+
+#[test]
 fn popfq_after_cli_restores_the_flag_and_all_others() {
     let runner = Runner::new();
     let mut registers = runner.registers();
