@@ -131,20 +131,28 @@ macro_rules! tricky {
 }
 
 tricky! {
+    an_object_that_is_counted: "counted-object", 2, "0100 0000";
     what_is_made_at_most_once: "double-checked", 2, "0100 0000";
+    lists_with_a_sequence_number: "entry-lists", 2, "0100 0000";
     an_event_on_a_stack: "event-on-stack", 2, "0100 0000";
     a_filter_that_holds_writes_back: "held-back", 2, "0100 0000";
     a_counter_without_a_lock: "interlocked-counter", 2, "0200 0000";
     the_lock_of_the_interrupt: "interrupt-lock", 2, "0200 0000";
     a_list_without_a_lock: "lock-free-list", 2, "0100 0000";
     a_queue_for_each_processor: "network-queues", 2, "0200 0000";
+    two_locks_in_the_order_of_their_addresses: "ordered-locks", 2, "0100 0000";
+    counters_for_each_processor: "per-processor", 2, "0200 0000";
     a_flag_that_is_polled: "polled-flag", 2, "0100 0000";
     a_dpc_that_queues_itself: "queues-itself", 2, "0100 0000";
     a_level_raised_by_hand: "raised-by-hand", 1, "0200 0000";
     a_ring_without_a_lock: "ring-buffer", 2, "0100 0000";
     words_that_are_read_again: "sequence-counter", 2, "0100 0000";
     a_read_that_isr_timer_and_cancel_end: "serial-port", 2, "0100 0000";
+    one_request_at_a_time: "start-io", 2, "0100 0000";
     a_static_dpc: "static-dpc", 2, "0100 0000";
     a_list_that_is_taken_whole: "swapped-list", 2, "0100 0000";
+    a_dpc_that_is_a_thread: "threaded-dpc", 2, "0100 0000";
     a_timer_that_sets_itself: "timer-sets-itself", 2, "0100 0000";
+    one_work_item_for_many_interrupts: "work-once", 2, "0100 0000";
+    a_thread_that_is_told_to_stop: "worker-thread", 2, "0100 0000";
 }
