@@ -16,7 +16,7 @@ use core::cell::{Cell, RefCell};
 
 use dirql_abi::Irql;
 use dirql_abi::dispatcher::KLockQueueHandle;
-use dirql_rules::{Place, ids};
+use dirql_rules::{Context, Place, ids};
 
 use crate::at;
 use crate::ke::ProcessorId;
@@ -52,6 +52,9 @@ pub(crate) struct Locks {
     held: RefCell<Vec<Held>>,
     /// Processors that wait for queued locks, first come first.
     waiting: RefCell<Vec<(u64, ProcessorId)>>,
+    /// The level that is due when a processor's last lock is released, where one was released
+    /// without coming down to it, and in what that was.
+    owed: RefCell<Vec<(ProcessorId, Context, Irql)>>,
     /// Address of the system's locks, an array; 0 before it is needed.
     pub(super) system: Cell<u64>,
 }
@@ -250,8 +253,41 @@ impl Kernel {
             None => Ok(()),
             Some(held) if held.kind != kind => self.other_kind(held.place),
             Some(held) if !is_at_its_level(&held) => self.away_from_its_level(&held.place),
+            Some(held) if self.is_handed_on(&held, new) => Ok(()),
             Some(held) => self.other_level(&held, new),
         }
+    }
+
+    /// Whether the level at which a lock was taken goes over to another lock, or has come from
+    /// one: of locks that overlap, the one that is released last brings the level down. What follows
+    /// the cancel spin lock may do it, too.
+    ///
+    /// Source: "Canceling IRPs"; the function driver of the toaster sample, its cancel routine.
+    #[cold]
+    fn is_handed_on(&self, taken: &Held, new: Option<u8>) -> bool {
+        let (Some(before), Some(new)) = (taken.before, new) else {
+            return false;
+        };
+        let (me, context) = (self.processor().id, self.context());
+        let holds_more = {
+            let held = self.ke.locks.held.borrow();
+            held.iter().any(|held| held.processor == me)
+        };
+        let mut owed = self.ke.locks.owed.borrow_mut();
+        if new == Irql::DISPATCH.0 {
+            let goes_on = holds_more || self.is_cancel_lock(taken.lock);
+            if goes_on {
+                owed.retain(|(processor, ..)| *processor != me);
+                owed.push((me, context, before));
+            }
+            return goes_on;
+        }
+        let is_due = owed.contains(&(me, context, Irql(new)));
+        let comes_down = before == Irql::DISPATCH && !holds_more && is_due;
+        if comes_down {
+            owed.retain(|(processor, ..)| *processor != me);
+        }
+        comes_down
     }
 
     /// Who holds a lock, and where it was taken.
@@ -412,7 +448,8 @@ impl Kernel {
     ///
     /// - IRQL: DISPATCH_LEVEL; `new` afterwards.
     /// - Findings: DQ0112 not held by this processor; DQ0113 taken with a queued routine;
-    ///   DQ0114 taken at another level than `new`; DQ0105 `new` is above the level.
+    ///   DQ0114 taken at another level than `new`, which is not that of a lock before; DQ0105
+    ///   `new` is above the level.
     /// - Yields: interrupts held back by the level are taken.
     /// - Source: WDK reference, wdm.KeReleaseSpinLock; rule IrqlKeReleaseSpinLock.
     #[inline]

@@ -25,6 +25,12 @@ impl Kernel {
         system.get() + u64::from(number) * 8
     }
 
+    /// Whether this is the word of the lock over cancellation.
+    pub(super) fn is_cancel_lock(&self, lock: u64) -> bool {
+        let system = self.ke.locks.system.get();
+        system != 0 && lock == system + u64::from(CANCEL_LOCK) * 8
+    }
+
     fn known_system_lock(&self, number: u32) -> Ddi<u64> {
         if number < SYSTEM_LOCKS {
             return Ok(self.system_lock(number));

@@ -261,6 +261,51 @@ fn releasing_to_another_level_than_before_is_told() {
     assert_eq!(rig.findings(), [114]);
 }
 
+/// "Canceling IRPs": a cancel routine that goes on to its own queue's lock need not come down to
+/// CancelIrql in between.
+#[test]
+fn the_level_before_may_be_handed_on_to_the_lock_that_is_released_last() {
+    let rig = Rig::new(1);
+    let (first, second) = (rig.bench.variable(8), rig.bench.variable(8));
+    let old = DriverPtr::<u8>::new(rig.bench.variable(1));
+    rig.bench.on_thread(move |kernel| {
+        let passive = kernel.ke_acquire_spin_lock_raise_to_dpc(first)?;
+        let dispatch = kernel.ke_acquire_spin_lock_raise_to_dpc(second)?;
+        kernel.ke_release_spin_lock(first, dispatch)?;
+        kernel.ke_release_spin_lock(second, passive)?;
+
+        kernel.io_acquire_cancel_spin_lock(old)?;
+        kernel.io_release_cancel_spin_lock(2)?;
+        kernel.ke_acquire_spin_lock_raise_to_dpc(first)?;
+        kernel.ke_release_spin_lock(first, kernel.read(old)?)
+    });
+    assert_eq!(rig.findings(), []);
+}
+
+#[test]
+fn coming_down_while_another_lock_is_held_is_told() {
+    let rig = Rig::new(1);
+    let (first, second) = (rig.bench.variable(8), rig.bench.variable(8));
+    rig.bench.on_thread(move |kernel| {
+        let passive = kernel.ke_acquire_spin_lock_raise_to_dpc(first)?;
+        kernel.ke_acquire_spin_lock_raise_to_dpc(second)?;
+        kernel.ke_release_spin_lock(second, passive)
+    });
+    assert_eq!(rig.findings()[0], 114);
+}
+
+#[test]
+fn a_level_that_was_not_handed_on_is_told() {
+    let rig = Rig::new(1);
+    let lock = rig.bench.variable(8);
+    rig.bench.on_thread(move |kernel| {
+        kernel.ke_raise_irql(2)?;
+        kernel.ke_acquire_spin_lock_raise_to_dpc(lock)?;
+        kernel.ke_release_spin_lock(lock, 0)
+    });
+    assert_eq!(rig.findings(), [114]);
+}
+
 #[test]
 fn the_queued_routines_keep_the_level_in_the_handle() {
     let rig = Rig::new(1);
