@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | completed by this driver | no | the status it was completed with |
 //! | completed or kept | yes | STATUS_PENDING |
+//! | completed | yes, before the routine was given it | either |
 //! | passed on | | not checked here; see `complete` for the pending bit |
 //!
 //! Source: WDK, "Rules for returning status", "Handling IRPs: What Every Driver Writer Needs
@@ -37,6 +38,9 @@ struct Frame {
     /// Stack location that the routine was given, by number and address.
     location: i8,
     address: u64,
+    /// The location was marked pending when the routine was given it: a driver above has marked
+    /// the request, and skipped its own location.
+    was_marked: bool,
     /// The request went on to the next driver and has not come back to this one.
     passed_on: bool,
     completed: Option<Completed>,
@@ -117,7 +121,7 @@ impl Kernel {
         let routine = self.dispatch_routine(device, function)?;
         self.check_forwarding(function)?;
         self.set_progress(irp, Progress::Sent);
-        let frame = self.open_frame(irp, record.serial, location, stack.address());
+        let frame = self.open_frame(irp, record.serial, location, stack.address())?;
         let status = self.on_path(stack, || {
             self.call_at_same_level(dispatch_name(function), routine, &[device, irp])
         })?;
@@ -182,8 +186,11 @@ impl Kernel {
         self.find(rule, message, None)
     }
 
-    fn open_frame(&self, irp: u64, serial: u64, location: i8, address: u64) -> u64 {
+    fn open_frame(&self, irp: u64, serial: u64, location: i8, address: u64) -> Ddi<u64> {
         let sent = self.here();
+        let control =
+            DriverPtr::<u8>::new(address + core::mem::offset_of!(IoStackLocation, control) as u64);
+        let was_marked = self.read(control)? & stack_control::SL_PENDING_RETURNED != 0;
         let frames = &self.io.frames;
         let id = frames.last.get() + 1;
         frames.last.set(id);
@@ -203,10 +210,11 @@ impl Kernel {
             sent,
             location,
             address,
+            was_marked,
             passed_on: false,
             completed: None,
         });
-        id
+        Ok(id)
     }
 
     /// A request leaves the driver that has stack location `location` upwards. `by_it`: that
@@ -266,7 +274,8 @@ impl Kernel {
         let (rule, message) = match (completed.marked_pending, pending) {
             (true, true) => return Ok(()),
             (false, false) if status == completed.status => return Ok(()),
-            (true, false) => (
+            (true, false) if frame.was_marked && status == completed.status => return Ok(()),
+            (true, false) if !frame.was_marked => (
                 ids::PENDING_MISMATCH,
                 format!(
                     "the dispatch routine marked IRP {:#x} pending and returned {status}",
@@ -280,7 +289,7 @@ impl Kernel {
                     frame.irp
                 ),
             ),
-            (false, false) => (
+            (_, false) => (
                 ids::STATUS_MISMATCH,
                 format!(
                     "the dispatch routine completed IRP {:#x} with {} and returned {status}",
@@ -307,7 +316,7 @@ impl Kernel {
         let marked = control & stack_control::SL_PENDING_RETURNED != 0;
         let (rule, message) = match (marked, status == NtStatus::PENDING) {
             (true, true) => return Ok(()),
-            (true, false) => (
+            (true, false) if !frame.was_marked => (
                 ids::PENDING_MISMATCH,
                 format!(
                     "the dispatch routine marked IRP {:#x} pending and returned {status}",
@@ -321,7 +330,7 @@ impl Kernel {
                     frame.irp
                 ),
             ),
-            (false, false) => (
+            (_, false) => (
                 ids::IRP_FORGOTTEN,
                 format!(
                     "the dispatch routine returned {status}, but did not complete IRP {:#x}, pass it on, or mark it pending",

@@ -428,6 +428,30 @@ fn reusing_keeps_the_memory_and_sets_the_status() {
     assert_eq!(status_of(kernel, irp), NtStatus::NOT_SUPPORTED);
 }
 
+/// A driver that passes a power request on from a work item has returned STATUS_PENDING before.
+#[test]
+fn a_location_that_was_marked_pending_and_skipped_says_nothing_of_the_lower_driver() {
+    for answer in [NtStatus::SUCCESS, NtStatus::UNSUCCESSFUL] {
+        let bench = bench();
+        let (upper, lower) = (driver(&bench, "upper"), driver(&bench, "lower"));
+        let (bottom, top) = (device(&bench, lower, ""), device(&bench, upper, ""));
+        on(&bench, lower, READ, move |kernel, _, irp| {
+            complete(kernel, irp, NtStatus::SUCCESS, 0)?;
+            Ok(answer)
+        });
+        on(&bench, upper, READ, move |kernel, _, irp| {
+            kernel.mark_pending(irp)?;
+            kernel.skip_stack_location(irp)?;
+            kernel.iof_call_driver(bottom, irp)?;
+            Ok(NtStatus::PENDING)
+        });
+        assert_eq!(read(&bench, top), NtStatus::SUCCESS);
+        // What it returns is still to be what it has completed the request with.
+        let wrong = (answer != NtStatus::SUCCESS).then_some(ids::STATUS_MISMATCH);
+        assert_eq!(bench.rules(), wrong.as_slice());
+    }
+}
+
 #[test]
 fn freeing_what_the_system_frees_is_found() {
     let bench = bench();
