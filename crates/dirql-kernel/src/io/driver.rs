@@ -220,7 +220,8 @@ impl Kernel {
     /// Calls AddDevice for a physical device.
     ///
     /// - Returns: what AddDevice returned; INVALID_DEVICE_REQUEST if the driver has none.
-    /// - Findings: returned at another IRQL; a device left with DO_DEVICE_INITIALIZING.
+    /// - Findings: returned at another IRQL; after success, a device left with
+    ///   DO_DEVICE_INITIALIZING.
     /// - Source: WDK, "Writing an AddDevice Routine"; Bug check 0xC9, parameter 0x22C.
     ///
     /// # Errors
@@ -235,6 +236,10 @@ impl Kernel {
         }
         let status = self.call_at_same_level("AddDevice", routine, &[driver, physical_device])?;
         let status = NtStatus(status as i32);
+        if !status.is_success() {
+            // What it has left is asked to go at once; nobody else is to use it.
+            return Ok(status);
+        }
         for device in self.stack_of(physical_device) {
             let flags = self.device_flags(device)?;
             if device != physical_device && flags & device_flags::DO_DEVICE_INITIALIZING != 0 {

@@ -849,18 +849,22 @@ fn a_driver_that_stays_attached_after_removal_is_found() {
 
 #[test]
 fn an_add_device_that_leaves_its_device_initializing_is_found() {
-    let bench = bench();
-    let physical_device = edu(&bench, MessageWish::Line);
-    let driver = driver(&bench, "edu");
-    super::on_add(&bench, driver, |kernel, driver, physical_device| {
-        let device = kernel
-            .create_device(driver, 0, None, 0x22, 0, 0)?
-            .expect("memory");
-        kernel.io_attach_device_to_device_stack(device, physical_device)?;
-        Ok(NtStatus::SUCCESS)
-    });
-    bench.on_thread(move |kernel| kernel.add_device(driver, physical_device));
-    assert_eq!(bench.rules(), [ids::DEVICE_INITIALIZING]);
+    // One that fails does not go on with it.
+    for status in [NtStatus::SUCCESS, NtStatus::UNSUCCESSFUL] {
+        let bench = bench();
+        let physical_device = edu(&bench, MessageWish::Line);
+        let driver = driver(&bench, "edu");
+        super::on_add(&bench, driver, move |kernel, driver, physical_device| {
+            let device = kernel
+                .create_device(driver, 0, None, 0x22, 0, 0)?
+                .expect("memory");
+            kernel.io_attach_device_to_device_stack(device, physical_device)?;
+            Ok(status)
+        });
+        bench.on_thread(move |kernel| kernel.add_device(driver, physical_device));
+        let wrong = status.is_success().then_some(ids::DEVICE_INITIALIZING);
+        assert_eq!(bench.rules(), wrong.as_slice());
+    }
 }
 
 #[test]
