@@ -235,6 +235,10 @@ impl History {
     fn read(&mut self, access: &Access) {
         let word = self.words.entry(access.address & !7).or_default();
         word.reads.insert(access.actor, access.clone());
+        // A counter that is changed in one step is a value of its own.
+        if access.interlocked {
+            return;
+        }
         let Some(recent) = self.recent.get_mut(&access.actor) else {
             return;
         };
