@@ -1,20 +1,25 @@
 //! Device control codes that a driver probably knows, from the numbers that its code compares
 //! with.
 //!
-//! Compilers turn a `switch` over codes into comparisons with some of them and subtractions of
-//! distances, so a number that is found stands for those that follow it, too. A wrong guess costs
-//! a request that the driver refuses.
+//! What a `switch` does with them is followed ([`switch`]); and a number that is found may stand for
+//! those that follow it, too. A wrong guess costs a request that the driver refuses.
+
+mod switch;
 
 use std::collections::BTreeSet;
 
 use dirql_image::Image;
-use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind};
+use iced_x86::{Decoder, DecoderOptions, Instruction};
 
 /// Codes at most; a driver with more of them is sent these.
 const MOST: usize = 24;
 
 /// Functions that follow one that was found.
 const NEIGHBOURS: u32 = 3;
+
+/// What is sent to a driver whose codes are not found: what `CTL_CODE` makes of the first function
+/// that is a vendor's, a device without a type, and each of the four methods.
+const UNKNOWN: std::ops::RangeInclusive<u32> = 0x22_2000..=0x22_2003;
 
 /// The codes that the code of these images compares with.
 pub(super) fn guess<'i>(images: impl Iterator<Item = &'i [u8]>) -> Vec<u32> {
@@ -24,6 +29,9 @@ pub(super) fn guess<'i>(images: impl Iterator<Item = &'i [u8]>) -> Vec<u32> {
         if let Ok(image) = Image::parse(bytes) {
             collect(&image, &mut found);
         }
+    }
+    if found.is_empty() {
+        return UNKNOWN.collect();
     }
     let mut codes = found.clone();
     for code in &found {
@@ -46,31 +54,9 @@ fn collect(image: &Image, found: &mut BTreeSet<u32>) {
             continue;
         };
         let decoder = Decoder::with_ip(64, code, range.start.into(), DecoderOptions::NONE);
-        found.extend(
-            decoder
-                .into_iter()
-                .filter_map(|instruction| compared(&instruction)),
-        );
+        let instructions: Vec<Instruction> = decoder.into_iter().collect();
+        switch::codes(&instructions, bytes, found);
     }
-}
-
-/// The control code that an instruction compares with or subtracts, if that is what it does.
-fn compared(instruction: &Instruction) -> Option<u32> {
-    let compares = matches!(
-        instruction.mnemonic(),
-        Mnemonic::Cmp | Mnemonic::Sub | Mnemonic::Add
-    );
-    if !compares || instruction.op1_kind() != OpKind::Immediate32 {
-        return None;
-    }
-    let number = instruction.immediate32();
-    // Compilers add the negative number to subtract a positive one.
-    let code = if instruction.mnemonic() == Mnemonic::Add {
-        number.wrapping_neg()
-    } else {
-        number
-    };
-    is_plausible(code).then_some(code)
 }
 
 /// `CTL_CODE(DeviceType, Function, Method, Access)`: a type of device that Microsoft or a vendor
@@ -85,6 +71,8 @@ const fn is_plausible(code: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use iced_x86::IcedError;
+    use iced_x86::code_asm::{CodeAssembler, dword_ptr, eax, ebx, ecx, edx, ptr, rax, rbx, rcx};
 
     fn sample(name: &str) -> Vec<u8> {
         let path = format!(
@@ -106,7 +94,90 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_image_has_none() {
-        assert_eq!(guess(std::iter::once(&b"MZ"[..])), [0_u32; 0]);
+    fn what_has_none_is_asked_something_by_every_method() {
+        assert_eq!(
+            guess(std::iter::once(&b"MZ"[..])),
+            [0x22_2000, 0x22_2001, 0x22_2002, 0x22_2003]
+        );
+    }
+
+    /// The codes of a `switch` as a compiler writes it, at address 0.
+    fn of(write: impl FnOnce(&mut CodeAssembler) -> Result<(), IcedError>) -> Vec<u32> {
+        let mut assembler = CodeAssembler::new(64).unwrap();
+        write(&mut assembler).unwrap();
+        let code = assembler.assemble(0).unwrap();
+        let instructions: Vec<Instruction> = Decoder::with_ip(64, &code, 0, DecoderOptions::NONE)
+            .into_iter()
+            .collect();
+        let mut found = BTreeSet::new();
+        switch::codes(&instructions, &code, &mut found);
+        found.into_iter().collect()
+    }
+
+    #[test]
+    fn distances_that_are_subtracted_one_after_the_other_are_added_up() {
+        let codes = of(|a| {
+            let mut end = a.create_label();
+            a.sub(ecx, 0x22_2000)?;
+            a.je(end)?;
+            a.sub(ecx, 4)?;
+            a.je(end)?;
+            a.sub(ecx, 7)?;
+            a.je(end)?;
+            a.cmp(ecx, 0x10)?;
+            a.je(end)?;
+            a.set_label(&mut end)?;
+            a.ret()
+        });
+        assert_eq!(codes, [0x22_2000, 0x22_2004, 0x22_200B, 0x22_201B]);
+    }
+
+    #[test]
+    fn a_table_says_which_numbers_of_a_range_are_cases() {
+        // Functions 0, 1 and 3 of a vendor's device, each with a method of its own.
+        let codes = of(|a| {
+            let (mut table, mut other) = (a.create_label(), a.create_label());
+            a.mov(eax, 0x9C40_2401_u32.wrapping_neg())?;
+            a.add(eax, dword_ptr(rbx + 0x18))?;
+            a.cmp(eax, 0xE)?;
+            a.ja(other)?;
+            a.lea(rcx, ptr(table))?;
+            a.movsxd(rax, dword_ptr(rcx + rax * 4))?;
+            a.add(rax, rcx)?;
+            a.jmp(rax)?;
+            a.set_label(&mut other)?;
+            a.ret()?;
+            // `other` is one byte before the table.
+            a.set_label(&mut table)?;
+            let entries = (0..=0xE).map(|case| if [0, 5, 0xE].contains(&case) { -3 } else { -1 });
+            let bytes: Vec<u8> = entries.flat_map(i32::to_le_bytes).collect();
+            a.db(&bytes)
+        });
+        assert_eq!(codes, [0x9C40_2401, 0x9C40_2406, 0x9C40_240F]);
+    }
+
+    #[test]
+    fn a_distance_that_is_shifted_counts_functions() {
+        let codes = of(|a| {
+            let mut other = a.create_label();
+            a.add(edx, 0x22_2000_u32.wrapping_neg().cast_signed())?;
+            a.ror(edx, 2)?;
+            a.cmp(edx, 2)?;
+            a.ja(other)?;
+            a.set_label(&mut other)?;
+            a.ret()
+        });
+        assert_eq!(codes, [0x22_2000, 0x22_2004, 0x22_2008]);
+    }
+
+    #[test]
+    fn another_value_in_the_register_is_no_distance() {
+        let codes = of(|a| {
+            a.lea(eax, ptr(rcx - 0x22_2000))?;
+            a.mov(eax, ebx)?;
+            a.cmp(eax, 4)?;
+            a.ret()
+        });
+        assert_eq!(codes, [0x22_2000]);
     }
 }

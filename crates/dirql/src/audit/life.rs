@@ -32,6 +32,9 @@ pub(super) struct Lives {
     pub(super) brief: bool,
     /// Without the requests with these numbers.
     pub(super) without: Vec<u32>,
+    /// A driver asks for the power states of its device itself, when the system's changes. Nobody
+    /// else does then.
+    pub(super) owns_power: bool,
 }
 
 /// A request with its number among those that a driver is sent.
@@ -82,7 +85,7 @@ pub(super) fn threads(bench: &Bench, lives: &Lives) -> Vec<ThreadSpec> {
         named
             .by_ref()
             .for_each(|named| use_named(named, &mut first, &mut second));
-        first.extend(middle(name));
+        first.extend(middle(name, lives.owns_power));
         let few = &used.requests[..used.requests.len().min(LENGTHS.len())];
         first.extend(used.all(name, few));
         first.extend(end(&used));
@@ -183,12 +186,17 @@ fn beginning(used: &Used) -> Vec<Action> {
 
 /// What happens to a device that is open: less power and more again, a stop that is called off,
 /// a stop after which it gets other resources.
-fn middle(name: &str) -> Vec<Action> {
-    let power = |state| device(name, DeviceRequest::Power(PowerState::Device(state)));
+fn middle(name: &str, owns_power: bool) -> Vec<Action> {
+    let power = |state| device(name, DeviceRequest::Power(state));
+    let (less, more) = if owns_power {
+        (PowerState::System(3), PowerState::System(0))
+    } else {
+        (PowerState::Device(3), PowerState::Device(0))
+    };
     vec![
-        power(3),
+        power(less),
         interrupt(name),
-        power(0),
+        power(more),
         device(name, DeviceRequest::QueryStop),
         device(name, DeviceRequest::CancelStop),
         device(name, DeviceRequest::Rebalance(None)),

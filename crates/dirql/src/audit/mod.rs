@@ -25,6 +25,7 @@ use dirql_abi::NtStatus;
 use dirql_explore::strategy::Bounded;
 use dirql_explore::{Deviation, Points};
 use dirql_host::{Footprints, Watch};
+use dirql_image::{Image, Symbol};
 use dirql_kernel::WindowsVersion;
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +60,8 @@ pub struct Audit {
     plan: Plan,
     /// Control codes that the drivers probably know.
     codes: Vec<u32>,
+    /// Whether a driver is the owner of its device's power policy.
+    owns_power: bool,
 }
 
 /// A search for an order of events in which something goes wrong.
@@ -219,6 +222,17 @@ impl Manner {
     }
 }
 
+/// Whether a driver asks for power states, as the owner of its device's power policy does.
+///
+/// Source: "Managing Device Power Policy"; WDK reference, wdm.PoRequestPowerIrp.
+fn requests_power(image: &[u8]) -> bool {
+    Image::parse(image).is_ok_and(|image| {
+        image
+            .imports()
+            .any(|import| matches!(import.symbol, Symbol::Name { name, .. } if &**name == "PoRequestPowerIrp"))
+    })
+}
+
 impl Audit {
     /// Reads the drivers. What `processors`, `windows` and `max_steps` say wins over the scenario.
     ///
@@ -233,7 +247,15 @@ impl Audit {
         let said = max_steps.or(scenario.machine.max_steps);
         let plan = Plan::new(scenario, processors, windows, said.or(Some(MOST_STEPS)))?;
         let codes = codes::guess(plan.drivers().iter().map(Driver::image_bytes));
-        Ok(Self { plan, codes })
+        let owns_power = plan
+            .drivers()
+            .iter()
+            .any(|driver| requests_power(driver.image_bytes()));
+        Ok(Self {
+            plan,
+            codes,
+            owns_power,
+        })
     }
 
     /// Judges rules as `levels` say.
@@ -287,6 +309,7 @@ impl Audit {
             excuses_haste: true,
             life: life.then(|| Lives {
                 codes: self.codes.clone(),
+                owns_power: self.owns_power,
                 brief: trial.brief,
                 without: trial.without.clone(),
             }),
