@@ -160,11 +160,13 @@ extern "C" fn tick(_signal: libc::c_int, _info: *mut libc::siginfo_t, context: *
     }
     let platform = run::platform();
     let routine = platform.called_last();
+    // Whose registers never change is in one loop and calls nothing: each look would tell the same.
+    let spins_at = (same > SAME).then_some(twin.map_or(instruction, |twin| twin.address));
     // SAFETY: the interrupted instruction is a driver's, and the registers are put in place.
     let registers = unsafe {
         platform
             .strands
-            .abandon_running(move || hung(run::current_kernel(), routine))
+            .abandon_running(move || hung(run::current_kernel(), routine, spins_at))
     };
     let Some(registers) = registers else { return };
     WATCH.with(|watch| watch.stalled.set(0));
@@ -205,16 +207,39 @@ fn general_registers(context: &libc::ucontext_t) -> [i64; 16] {
     std::array::from_fn(|index| context.uc_mcontext.gregs[index])
 }
 
-/// Runs on the strand of the driver that hung, instead of it.
-fn hung(kernel: &Kernel, routine: u64) {
+/// Runs on the strand of the driver that hung, instead of it. `spins_at` is an instruction of the loop,
+/// whichever it was at.
+fn hung(kernel: &Kernel, routine: u64, spins_at: Option<u64>) {
     let message = "the routine used up its budget of processor time without calling the kernel or touching a device";
     let kept = if kernel.irql() < Irql::DISPATCH {
         None
     } else {
         kernel.kept_from_running()
     };
-    let _ = kernel.find_at(ids::HANG, message.into(), kernel.here_at(routine), kept);
+    let (place, earlier) = match spins_at.and_then(loop_around) {
+        Some(begin) => {
+            let called = || {
+                (
+                    "the kernel called this routine".into(),
+                    kernel.here_at(routine),
+                )
+            };
+            (begin, kept.or_else(|| (routine != 0).then(called)))
+        }
+        None => (routine, kept),
+    };
+    let _ = kernel.find_at(ids::HANG, message.into(), kernel.here_at(place), earlier);
     kernel.end(Outcome::Finding);
+}
+
+/// Where the innermost loop around an instruction of a driver begins.
+fn loop_around(instruction: u64) -> Option<u64> {
+    let images = run::platform().images.borrow();
+    let mut images = images.iter().rev();
+    let image = images.find(|image| image.range().contains(&instruction))?;
+    let rva = u32::try_from(instruction - image.base()).ok()?;
+    let begin = dirql_image::loops::loop_around(image.image()?, rva)?;
+    Some(image.base() + u64::from(begin))
 }
 
 #[cfg(test)]

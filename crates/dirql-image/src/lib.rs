@@ -48,6 +48,7 @@ pub mod inf;
 mod jump_table;
 mod layout;
 mod load_config;
+pub mod loops;
 mod names;
 mod reader;
 mod relocation;

@@ -36,6 +36,82 @@ fn prints(text: &str) -> Vec<String> {
     report.prints
 }
 
+/// What is expected of a write, and where the driver is at fault.
+fn expectation(data: &str, expect: &str) -> (String, String) {
+    let report = run(&format!(
+        r#"
+        driver = [{{ image = "forgetful.sys" }}]
+        device = [{{ name = "edu0", model = "edu", interrupts = {{ kind = "line" }} }}]
+
+        [[thread]]
+        steps = [
+            {{ start = "edu0" }},
+            {{ open = "edu0" }},
+            {{ write = "edu0", data = "{data}", expect = "{expect}" }},
+        ]
+        "#
+    ));
+    let found = report.findings.iter().find(|found| found.rule == "DQ0180");
+    let found = found.expect("it is not as expected");
+    (
+        found.message.clone(),
+        found.place.code.clone().unwrap_or_default(),
+    )
+}
+
+#[test]
+fn what_a_request_should_not_have_brought_is_told_where_it_was_completed() {
+    let (message, code) = expectation("0100 0000", "STATUS_CANCELLED");
+    assert!(message.contains("was: STATUS_SUCCESS"), "{message}");
+    assert!(code.starts_with("forgetful.sys"), "{code}");
+}
+
+#[test]
+fn what_does_not_come_to_its_end_is_told_with_the_dispatch_routine_that_has_it() {
+    let (message, code) = expectation("0000 0000", "STATUS_SUCCESS");
+    assert!(message.contains("does not come to its end"), "{message}");
+    assert!(code.starts_with("forgetful.sys"), "{code}");
+}
+
+#[test]
+fn two_processors_that_try_for_each_others_lock_are_both_named() {
+    let report = run(r#"
+        driver = [{ image = "standoff.sys" }]
+        device = [{ name = "edu0", model = "edu", interrupts = { kind = "line" } }]
+
+        [machine]
+        processors = 2
+        max_steps = 100_000_000
+
+        [[thread]]
+        steps = [{ start = "edu0" }, { signal = "started" }, { open = "edu0" }, { read = "edu0", length = 4 }]
+
+        [[thread]]
+        steps = [
+            { wait = "started" },
+            { open = "edu0", handle = "other" },
+            { write = "other", data = "0000 0000" },
+        ]
+        "#);
+    let found = report.findings.iter().find(|found| found.rule == "DQ0579");
+    let found = found.unwrap_or_else(|| panic!("{:?}", report.findings));
+    let earlier = found.earlier.as_ref().expect("the other one");
+    assert!(
+        earlier.what.contains("another processor"),
+        "{}",
+        earlier.what
+    );
+    assert_ne!(earlier.place.processor, found.place.processor);
+    for place in [&found.place, &earlier.place] {
+        let code = place.code.as_deref().unwrap_or_default();
+        assert!(code.starts_with("standoff.sys"), "{code}");
+        assert_eq!(
+            place.ddi.as_deref(),
+            Some("KeTryToAcquireSpinLockAtDpcLevel")
+        );
+    }
+}
+
 #[test]
 fn a_child_that_says_it_may_be_raw_starts_without_a_driver() {
     let printed = prints(

@@ -120,7 +120,7 @@ impl Kernel {
         let function = self.read(at!(stack, IoStackLocation, major_function))?;
         let routine = self.dispatch_routine(device, function)?;
         self.check_forwarding(function)?;
-        self.set_progress(irp, Progress::Sent);
+        self.set_progress(irp, Progress::Sent(routine));
         let frame = self.open_frame(irp, record.serial, location, stack.address())?;
         let status = self.on_path(stack, || {
             self.call_at_same_level(dispatch_name(function), routine, &[device, irp])

@@ -40,8 +40,8 @@ pub(super) enum Origin {
 pub(super) enum Progress {
     /// Its owner has it.
     Owned,
-    /// It was sent to a driver and has not come back.
-    Sent,
+    /// It was sent to a driver, whose dispatch routine this is, and has not come back.
+    Sent(u64),
     /// It came back all the way.
     Completed(Place),
     /// It was freed.
@@ -77,7 +77,7 @@ impl Kernel {
         let records = self.io.irps.records.borrow();
         let inside = records.range(range.clone());
         inside
-            .filter(|(_, record)| record.progress == Progress::Sent)
+            .filter(|(_, record)| matches!(record.progress, Progress::Sent(_)))
             .map(|(irp, record)| (*irp, record.made.clone()))
             .collect()
     }
@@ -296,7 +296,7 @@ impl Kernel {
             && matches!(
                 self.irp_record(irp),
                 Some(Record {
-                    progress: Progress::Sent,
+                    progress: Progress::Sent(_),
                     ..
                 })
             )

@@ -3,17 +3,19 @@
 //!
 //! All of these run on kernel threads and may wait.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
 use dirql_abi::NtStatus;
 use dirql_abi::irp::{IoStackLocation, Irp, irp_flags, major};
+use dirql_rules::Place;
 
 use super::build::ControlBuffers;
 use super::cancelling::Cancelling;
-use super::irp::Origin;
+use super::irp::{Origin, Progress};
 use super::user::UserBuffer;
+use crate::ke::ThreadId;
 use crate::{Ddi, DriverPtr, Kernel, at};
 
 /// FILE_READ_DATA, FILE_WRITE_DATA and SYNCHRONIZE: what an application opens a device with.
@@ -94,6 +96,8 @@ pub(super) struct Pending {
     input: Option<UserBuffer>,
     output: Option<UserBuffer>,
     pub(super) outcome: Option<Outcome>,
+    /// Where it was completed.
+    place: Option<Place>,
 }
 
 /// All requests that are under way or not yet looked at.
@@ -105,6 +109,8 @@ pub(super) struct Requests {
     /// Files of the requests whose dispatch routine has not returned, also if they are complete.
     pub(super) dispatching: RefCell<Vec<u64>>,
     pub(super) cancelling: Cancelling,
+    /// Where the request that a thread has waited for last was completed.
+    completed: RefCell<BTreeMap<ThreadId, Place>>,
 }
 
 impl Kernel {
@@ -213,8 +219,41 @@ impl Kernel {
     fn end_of(&self, request: Request, event: u64) -> Outcome {
         let done = self.io.requests.pending.borrow_mut().remove(&request);
         self.give_event(event);
+        if let Some(thread) = self.current_thread() {
+            let place = done.as_ref().and_then(|pending| pending.place.clone());
+            let mut completed = self.io.requests.completed.borrow_mut();
+            match place {
+                Some(place) => drop(completed.insert(thread, place)),
+                None => drop(completed.remove(&thread)),
+            }
+        }
         done.and_then(|pending| pending.outcome)
             .unwrap_or(failed(NtStatus::UNSUCCESSFUL))
+    }
+
+    /// Where a driver has completed the request that this thread has waited for last.
+    #[must_use]
+    pub fn completed_at(&self) -> Option<Place> {
+        let completed = self.io.requests.completed.borrow();
+        completed.get(&self.current_thread()?).cloned()
+    }
+
+    /// The dispatch routine that has what is under way, if that is the same one for all of it.
+    #[must_use]
+    pub fn kept_by(&self) -> Option<Place> {
+        let requests = self.requests_under_way().into_iter();
+        let routines = requests.filter_map(|request| {
+            let record = self.irp_record(self.irp_under_way(request)?)?;
+            match record.progress {
+                Progress::Sent(routine) => Some(routine),
+                _ => None,
+            }
+        });
+        let routines: BTreeSet<u64> = routines.collect();
+        match routines.first() {
+            Some(routine) if routines.len() == 1 => Some(self.here_at(*routine)),
+            _ => None,
+        }
     }
 
     /// Whether a request is complete.
@@ -530,6 +569,12 @@ impl Kernel {
         self.free_mdls(irp)?;
         let body = self.read(DriverPtr::<Irp>::new(irp))?;
         let request = self.io.requests.by_irp.borrow_mut().remove(&irp);
+        let place = self.here();
+        if let Some(request) = request
+            && let Some(pending) = self.io.requests.pending.borrow_mut().get_mut(&request)
+        {
+            pending.place = Some(place);
+        }
         if !self.io.requests.cancelling.has_to_stay(irp) {
             self.release_irp(irp)?;
         }

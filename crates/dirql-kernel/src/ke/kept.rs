@@ -26,6 +26,9 @@ pub(super) struct Interrupted {
     waiting: u64,
 }
 
+/// Where a driver is busy, and what that keeps from running.
+pub(super) type Busy = (Place, Option<(String, Place)>);
+
 /// What waits for a processor.
 #[derive(Default)]
 pub(crate) struct Kept {
@@ -33,6 +36,8 @@ pub(crate) struct Kept {
     interrupted: Cell<Option<Interrupted>>,
     /// Where it waits itself for another one.
     waits: RefCell<Option<Place>>,
+    /// Where it was when its latest turn in a long stretch at or above DISPATCH_LEVEL was over.
+    loops: RefCell<Option<Place>>,
 }
 
 impl Kernel {
@@ -64,6 +69,41 @@ impl Kernel {
     pub(super) fn note_wait(&self, waits: bool) {
         let place = waits.then(|| self.here());
         *self.processor().kept.waits.borrow_mut() = place;
+    }
+
+    /// The run's steps are used up: where the driver was at that moment, and what it kept from running.
+    pub(super) fn note_who_is_busy(&self) {
+        let mut place = self.here();
+        if place.address == 0 && self.report.waiting() != 0 {
+            place.address = self.platform().original(self.report.waiting());
+        }
+        let kept = if self.irql() < Irql::DISPATCH {
+            None
+        } else {
+            self.kept_from_running()
+        };
+        *self.ke.busy_at_end.borrow_mut() = (place.address != 0).then_some((place, kept));
+    }
+
+    /// Where a driver was when the run's steps were used up, and what it kept from running then.
+    #[must_use]
+    pub fn busy_at_end(&self) -> Option<Busy> {
+        self.ke.busy_at_end.borrow().clone()
+    }
+
+    /// The processor has been at or above DISPATCH_LEVEL for long, and its turn is over.
+    pub(super) fn note_loop(&self) {
+        *self.processor().kept.loops.borrow_mut() = Some(self.here());
+    }
+
+    /// Where another processor loops at the same time, each perhaps until the other one is done.
+    pub(super) fn loops_meanwhile(&self) -> Option<(String, Place)> {
+        let me = self.processor().id;
+        let others = self.processors().iter().filter(|other| other.id != me);
+        let mut looping = others.filter(|other| self.is_long_at_high_level(other));
+        let place = looping.find_map(|other| other.kept.loops.borrow().clone())?;
+        let text = "another processor has been in a loop here for as long";
+        Some((String::from(text), place))
     }
 
     /// What cannot run before this processor lowers its level, or releases a lock; where the level

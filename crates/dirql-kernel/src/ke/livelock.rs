@@ -22,7 +22,7 @@ use dirql_rules::ids;
 
 use crate::Kernel;
 use crate::ke::ProcessorId;
-use crate::ke::processor::asked;
+use crate::ke::processor::{Processor, asked};
 use crate::ke::scheduler::TURN;
 use crate::platform::CallSite;
 use crate::stop::Ddi;
@@ -129,7 +129,12 @@ impl Kernel {
 
     /// Whether what runs may be a loop without an end, which is worth more steps than a run has.
     pub(super) fn may_be_livelock(&self) -> bool {
-        self.irql() >= Irql::DISPATCH && self.processor().high_turns.get() >= LONG
+        self.is_long_at_high_level(self.processor())
+    }
+
+    /// Whether a processor has not been below DISPATCH_LEVEL for long.
+    pub(super) fn is_long_at_high_level(&self, processor: &Processor) -> bool {
+        processor.irql.get() >= Irql::DISPATCH && processor.high_turns.get() >= LONG
     }
 
     /// A turn of a processor is over.
@@ -145,13 +150,16 @@ impl Kernel {
         if turns < LONG {
             return Ok(());
         }
+        self.note_loop();
         if u64::from(turns) * TURN >= u64::from(self.config().max_looks) {
             let steps = u64::from(turns) * TURN;
             let message = format!(
                 "the driver has called the kernel in {steps} steps at {} without letting its processor do anything else",
                 self.irql()
             );
-            return Err(self.find_fatal(ids::LIVELOCK, message, self.kept_from_running()));
+            let other = self.loops_meanwhile();
+            let other = other.or_else(|| self.kept_from_running());
+            return Err(self.find_fatal(ids::LIVELOCK, message, other));
         }
         if turns == LONG {
             livelock.waits.set(0);

@@ -59,7 +59,7 @@ mod wait_block;
 mod watchdog;
 
 use alloc::boxed::Box;
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 
 pub use alert::WaitMode;
 pub use apc::ApcRequest;
@@ -113,6 +113,8 @@ pub(crate) struct Ke {
     choices: choice::Choices,
     intrusion: intrude::Intrusion,
     livelock: livelock::Livelock,
+    /// Where a driver was when the steps of the run were used up, and what it kept from running.
+    busy_at_end: RefCell<Option<kept::Busy>>,
     pub(crate) interrupts: interrupt::Interrupts,
     claims: claims::Claims,
     merged: merged::Merged,

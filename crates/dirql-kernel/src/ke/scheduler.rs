@@ -91,6 +91,7 @@ impl Kernel {
         self.ke.turn_started.set(step);
         if step > self.config().max_steps {
             if !self.may_be_livelock() {
+                self.note_who_is_busy();
                 self.end(Outcome::Budget);
                 return Err(Stop::Ended);
             }

@@ -87,7 +87,13 @@ impl Kernel {
             ),
         };
         let kept = self.kept_from_running();
-        self.find_at(ids::HANG, message, self.here_at(running.routine), kept)?;
+        let here = self.here();
+        let place = if here.address == 0 {
+            self.here_at(running.routine)
+        } else {
+            here
+        };
+        self.find_at(ids::HANG, message, place, kept)?;
         Err(self.stop_system(BugCheck::new(code::DPC_WATCHDOG_VIOLATION, parameters)))
     }
 }

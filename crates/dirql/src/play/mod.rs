@@ -245,8 +245,12 @@ fn play_on(
     if manner.waits_for_gone && ended_without_verdict(bench.outcome().as_ref()) {
         let message =
             String::from("the device was pulled out, and the driver waits for it without an end");
+        let kernel = bench.kernel();
         // The only error is that the run has ended, and it has.
-        let _ = bench.kernel().find(ids::HANG, message, None);
+        let _ = match kernel.busy_at_end() {
+            Some((place, kept)) => kernel.find_at(ids::HANG, message, place, kept),
+            None => kernel.find(ids::HANG, message, None),
+        };
     }
     write_outputs(bench, scenario, outputs)?;
     Ok(gather::report(bench, scenario, &log))

@@ -8,7 +8,7 @@ use dirql_abi::NtStatus;
 use dirql_kernel::io::pnp::{PnpError, PowerState};
 use dirql_kernel::io::{RequestKind, RequestOutcome, UnloadError};
 use dirql_kernel::{Ddi, Kernel};
-use dirql_rules::ids;
+use dirql_rules::{Place, ids};
 
 use super::prints::Prints;
 use crate::bench::outside::stimulus_name;
@@ -370,7 +370,7 @@ impl Thread {
         };
         self.end(entry, text, difference.is_none());
         if let Some(difference) = difference {
-            self.find(kernel, step, &difference)?;
+            self.find_at(kernel, step, &difference, kernel.completed_at())?;
         }
         Ok(status_met)
     }
@@ -416,11 +416,16 @@ impl Thread {
     }
 
     fn find(&self, kernel: &Kernel, step: &Step, what: &str) -> Ddi<()> {
+        self.find_at(kernel, step, what, None)
+    }
+
+    /// As [`Thread::find`], at the place of the driver's that has to do with it, if one is known.
+    fn find_at(&self, kernel: &Kernel, step: &Step, what: &str, place: Option<Place>) -> Ddi<()> {
         if self.is_excused() {
             return Ok(());
         }
         let message = format!("{}{}: {what}", self.place(step), describe(&step.action));
-        kernel.find(ids::EXPECTATION, message, None)
+        expected(kernel, message, place)
     }
 }
 
@@ -432,7 +437,15 @@ pub(super) fn find_unfinished(bench: &Bench, log: &Log) {
             step.place, step.step
         );
         // The only error is that the run has ended, and it has.
-        let _ = bench.kernel().find(ids::EXPECTATION, message, None);
+        let _ = expected(bench.kernel(), message, bench.kernel().kept_by());
+    }
+}
+
+/// What was expected did not happen, because of what a driver did or keeps at `place`.
+fn expected(kernel: &Kernel, message: String, place: Option<Place>) -> Ddi<()> {
+    match place.filter(|place| place.address != 0) {
+        Some(place) => kernel.find_at(ids::EXPECTATION, message, place, None),
+        None => kernel.find(ids::EXPECTATION, message, None),
     }
 }
 
