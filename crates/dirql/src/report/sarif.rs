@@ -4,7 +4,7 @@
 //! result; its earlier half is a related location; the command that shows it again, the step, the
 //! processor and the IRQL are properties. A place without a source line is in the driver's file.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use dirql_rules::{RULES, Rule};
 use serde::Serialize;
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::finding::{normal_path, severity};
 use super::{FindingReport, FrameReport, PlaceReport, Results, Verdict};
+use crate::audit::key;
 
 /// Where the schema of the form is.
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
@@ -23,27 +24,23 @@ const RULES_PAGE: &str = "https://github.com/dirql/dirql/blob/main/docs/src/rule
 #[must_use]
 pub fn sarif(results: &Results<'_>) -> Value {
     // The rules that were broken, each once, in order of ID.
-    let broken: BTreeMap<&str, usize> = {
-        let mut ids: Vec<&str> = results
-            .found
-            .iter()
-            .map(|found| found.finding.rule.as_str())
-            .collect();
-        ids.sort_unstable();
-        ids.dedup();
-        ids.into_iter().zip(0..).collect()
-    };
-    let rules: Vec<Value> = broken
-        .keys()
-        .filter_map(|id| RULES.iter().find(|rule| rule.id.to_string() == **id))
-        .map(descriptor)
+    let ids: BTreeSet<&str> = results
+        .found
+        .iter()
+        .map(|found| found.finding.rule.as_str())
         .collect();
+    let known = |id: &str| RULES.iter().find(|rule| rule.id.to_string() == id);
+    let broken: Vec<(&str, &Rule)> = ids
+        .into_iter()
+        .filter_map(|id| Some((id, known(id)?)))
+        .collect();
+    let rules: Vec<Value> = broken.iter().map(|(_, rule)| descriptor(rule)).collect();
     let found = results.found.iter().map(|found| {
         let mut result = result(found.finding, &results.driver);
         set(
             &mut result,
             "ruleIndex",
-            broken.get(found.finding.rule.as_str()),
+            broken.iter().position(|(id, _)| *id == found.finding.rule),
         );
         if !found.replay.is_empty() {
             result["properties"]["replay"] = found.replay.into();
@@ -115,6 +112,8 @@ fn result(finding: &FindingReport, driver: &str) -> Value {
         "message": { "text": format!("{}: {}", sentence(&finding.headline).trim_end_matches('.'), finding.message) },
         "locations": [location(&finding.place, driver)],
         "properties": properties(&finding.place),
+        // By which a reader knows it again when lines have moved.
+        "partialFingerprints": { "functions/v1": key(finding).join(" ") },
     });
     if let Some(earlier) = &finding.earlier {
         let mut related = location(&earlier.place, driver);
@@ -188,9 +187,23 @@ fn located(
     location
 }
 
-/// A path as a relative or absolute reference.
+/// A path as a relative reference, or as a URI of the scheme `file` if it begins at a root or a drive:
+/// "C:/a.c" would be of a scheme called C, and "/a.c" is not below where a reader looks for sources.
+///
+/// Source: SARIF 2.1.0, "uri property" of artifactLocation; RFC 8089, "Minimal Representation" and
+/// "DOS and Windows Drive Letters".
 fn uri(path: &str) -> String {
     let path = normal_path(path);
+    match path.as_bytes() {
+        [b'/', ..] => format!("file://{}", encoded(&path)),
+        [drive, b':', b'/', ..] if drive.is_ascii_alphabetic() => {
+            format!("file:///{}:{}", char::from(*drive), encoded(&path[2..]))
+        }
+        _ => encoded(&path),
+    }
+}
+
+fn encoded(path: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
     path.bytes()
         .map(|byte| {
@@ -201,4 +214,23 @@ fn uri(path: &str) -> String {
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_a_reference_that_readers_take_for_the_same_file() {
+        for (path, expected) in [
+            ("a.c", "a.c"),
+            (r".\b\..\a b.c", "a%20b.c"),
+            ("../a.c", "../a.c"),
+            ("/src/a.c", "file:///src/a.c"),
+            (r"C:\src\ä.c", "file:///C:/src/%C3%A4.c"),
+            ("a:b.c", "a%3Ab.c"),
+        ] {
+            assert_eq!(uri(path), expected, "{path}");
+        }
+    }
 }
