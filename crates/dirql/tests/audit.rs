@@ -7,9 +7,9 @@ mod effort;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use dirql::audit::{Audit, Case, Effort, Facts, Hunt, Trial, battery};
+use dirql::audit::{Audit, Case, Effort, Facts, Hunt, Trial, battery, key};
 use dirql::scenario::Scenario;
-use dirql::{Points, WindowsVersion};
+use dirql::{Points, Strategy, WindowsVersion};
 
 use effort::effort;
 
@@ -207,6 +207,22 @@ fn a_driver_without_a_description_of_its_hardware_is_audited() {
     assert!(out.contains("device device0 (hostile)"), "{out}");
 }
 
+/// It connects to a line, and is refused where there are several messages.
+#[test]
+fn a_driver_that_cannot_do_with_messages_is_given_its_line() {
+    let directory = std::env::temp_dir().join(format!("dirql-line-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let image = directory.join("unknown.sys");
+    std::fs::copy(root().join("zoo/torn-read/torn-read-fixed.sys"), &image).expect("a copy");
+    let (out, _) = dirql(&["audit", &image.display().to_string(), "--trial", "life"]);
+    std::fs::remove_dir_all(&directory).expect("it is there");
+    let start = out.lines().find(|line| line.contains("start device0"));
+    assert!(
+        start.is_some_and(|line| line.contains("STATUS_SUCCESS")),
+        "{out}"
+    );
+}
+
 /// Its AddDevice refuses; what it made when it was loaded is there all the same.
 #[test]
 fn what_a_driver_named_when_it_was_loaded_is_used() {
@@ -365,6 +381,85 @@ fn a_trial_can_be_looked_at() {
     assert_eq!(code, Some(2), "{out}");
 }
 
+/// What is used late is used after it was freed in an order with two switches of a life.
+#[test]
+fn a_thread_that_is_not_waited_for_is_found_by_two_switches_of_a_life() {
+    let scenario = r#"
+        driver = [{ image = "thread-after-free.sys" }]
+        device = [{ name = "edu0", model = "edu", interrupts = { kind = "line" } }]
+    "#;
+    let scenario = Scenario::parse("test.toml", scenario).unwrap_or_else(|error| panic!("{error}"));
+    let scenario = scenario.in_directory(&root().join("zoo/thread-after-free"));
+    let audit = Audit::new(scenario, Some(2), None, None).expect("the driver is there");
+    let (_, facts) = audit.look_at(&Trial::life()).expect("it can be played");
+    let facts = Facts {
+        life: Some(facts),
+        ..Facts::default()
+    };
+    let groups = battery(&facts, WindowsVersion::Ten, 2, Effort::USUAL);
+    let title = "lives in other orders";
+    let group = groups.iter().find(|group| group.title == title);
+    let Some(Case::Hunt(hunt)) = group.and_then(|group| group.cases.first()) else {
+        panic!("orders of a life are searched")
+    };
+    // The part with it of what is searched, which is the same in every run.
+    let hunt = Hunt {
+        part: (60, 64),
+        runs: hunt.runs * hunt.part.1 / 64,
+        ..hunt.clone()
+    };
+    let result = audit.hunt(&hunt, Points::Usual, |_| {}, &mut |known| {
+        known.found.is_empty()
+    });
+    let found = result.expect("it can be played").found;
+    let (finding, trial) = found.first().expect("it is found");
+    assert!(trial.starts_with("life,special-pool,order="), "{trial}");
+    assert_eq!(
+        key(finding)[..3],
+        [
+            "DQ0302",
+            "thread-after-free.sys!ZooThread",
+            "thread-after-free.sys!ZooGone"
+        ]
+    );
+}
+
+#[test]
+fn who_waits_for_a_device_that_is_gone_is_told_with_its_loop() {
+    let audit = of_messages("unplugged");
+    let found = (1..400).find_map(|step| {
+        let trial = format!("life,pulled={step}").parse().expect("a trial");
+        let report = audit.play(&trial, None, None).expect("it can be played");
+        let hang = |finding: &dirql::report::FindingReport| finding.rule == "DQ0003";
+        report.findings.into_iter().find(hang)
+    });
+    let found = found.expect("an interrupt finds the device gone");
+    let code = found.place.code.unwrap_or_default();
+    assert!(code.contains("unplugged.sys"), "{code}");
+    assert!(found.earlier.is_some());
+}
+
+#[test]
+fn what_was_made_to_fail_is_named() {
+    let image = "zoo/lost-update-isr/lost-update-isr.sys";
+    let audit = |trial: &str| {
+        let text = std::fs::read_to_string(root().join("zoo/lost-update-isr/lost-update-isr.toml"));
+        let scenario = Scenario::parse("test.toml", &text.expect("it is there"));
+        let scenario = scenario.unwrap_or_else(|error| panic!("{error}"));
+        let scenario = scenario.in_directory(&root().join("zoo/lost-update-isr"));
+        let audit = Audit::new(scenario, None, None, None).expect(image);
+        let trial = trial.parse().expect("a trial");
+        audit.explain(&trial).expect("it can be played").failed
+    };
+    assert_eq!(audit("life"), None);
+    let failed = audit("life,fail=connect:1").expect("it is connected");
+    assert!(failed.contains("IoConnectInterruptEx"), "{failed}");
+    assert!(
+        failed.contains("lost-update-isr.sys!ZooConnect"),
+        "{failed}"
+    );
+}
+
 /// Audits of a driver of these tests with a device that has messages.
 fn of_messages(name: &str) -> Audit {
     let text = format!(
@@ -401,7 +496,7 @@ fn who_ends_what_is_being_cancelled_is_found_by_one_switch() {
     assert!(report.findings.is_empty(), "{:?}", report.findings);
     let hunt = Hunt {
         trial,
-        switches: 1,
+        strategy: Strategy::Bounded { switches: 1 },
         at_accesses: false,
         part: (0, 1),
         runs: 400,

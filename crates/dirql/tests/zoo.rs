@@ -151,6 +151,7 @@ zoo! {
     dpc_on_two_processors: "dpc-on-two-processors", "DQ0180", 1, "ddi";
     empty_list: "empty-list", "DQ0151", 1, "ddi";
     event_initialised_late: "event-initialised-late", "DQ0180", 1, "ddi";
+    index_of_gone: "index-of-gone", "DQ0301", 2, "ddi";
     initialised_twice: "initialised-twice", "DQ0180", 1, "access";
     interrupt_after_disconnect: "interrupt-after-disconnect", "DQ0001", 1, "ddi";
     isr_before_init: "isr-before-init", "DQ0001", 1, "ddi";
@@ -169,6 +170,7 @@ zoo! {
     state_word: "state-word", "DQ0180", 2, "access";
     stop_and_write: "stop-and-write", "DQ0001", 2, "ddi";
     synchronize_inversion: "synchronize-inversion", "DQ0490", 0, "ddi";
+    thread_after_free: "thread-after-free", "DQ0302", 2, "ddi";
     timeout_and_completion: "timeout-and-completion", "DQ0170", 2, "ddi";
     timer_after_free: "timer-after-free", "DQ0535", 1, "ddi";
     timer_rearmed: "timer-rearmed", "DQ0535", 1, "ddi";

@@ -1,6 +1,7 @@
 //! Everything with few switches.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use crate::strategy::{Kept, Replay};
 use crate::{Alternative, Coverage, Deviation, Run, Strategy};
@@ -27,7 +28,11 @@ pub struct Bounded {
     shard: Option<(u64, u64)>,
     /// The points of the run without deviations at which others leave it, if not all are.
     first_at: Option<BTreeSet<u32>>,
-    /// Alternatives of the run without deviations at other points.
+    /// The points of first deviations that others follow, if not all.
+    followed_at: Option<BTreeSet<u32>>,
+    /// Points after its last deviation at which a run with some gets another one, if not all.
+    within: Option<u32>,
+    /// Alternatives at other points than those, of what was tried.
     left_out: u64,
     runs: u64,
     complete: bool,
@@ -63,6 +68,8 @@ impl Bounded {
             shard: None,
             first_at: None,
             left_out: 0,
+            within: None,
+            followed_at: None,
             runs: 0,
             complete: false,
         }
@@ -81,6 +88,48 @@ impl Bounded {
     pub fn first_at(mut self, points: BTreeSet<u32>) -> Self {
         self.first_at = Some(points);
         self
+    }
+
+    /// With each deviation but the first at most so many points after the one before it: what two of
+    /// them do together, they mostly do soon one after the other.
+    #[must_use]
+    pub const fn within(mut self, points: u32) -> Self {
+        self.within = Some(points);
+        self
+    }
+
+    /// With more than one deviation only where the first is at one of these points.
+    #[must_use]
+    pub fn followed_at(mut self, points: BTreeSet<u32>) -> Self {
+        self.followed_at = Some(points);
+        self
+    }
+
+    /// The points at which children of a parent may deviate.
+    fn points(&self, parent: &Parent) -> Range<u32> {
+        let all = parent.options.len() as u32;
+        match (parent.deviations.last(), self.within) {
+            (Some(last), Some(within)) => {
+                let end = last.point.saturating_add(1).saturating_add(within);
+                parent.first()..end.min(all)
+            }
+            _ => parent.first()..all,
+        }
+    }
+
+    /// How many children of a parent deviate at `from` or later.
+    fn children(&self, parent: &Parent, from: u32) -> u64 {
+        let rest = from as usize..self.points(parent).end as usize;
+        let rest = parent.options.get(rest).unwrap_or_default();
+        rest.iter().map(|options| u64::from(*options) - 1).sum()
+    }
+
+    /// Whether runs with one more deviation than these have are to be made from them.
+    fn is_followed(&self, deviations: &[Deviation]) -> bool {
+        match (deviations.first(), &self.followed_at) {
+            (Some(first), Some(points)) => points.contains(&first.point),
+            _ => true,
+        }
     }
 
     /// Has nobody leave the run without deviations at other points: with one option there is nothing
@@ -123,7 +172,8 @@ impl Bounded {
         }
         loop {
             let parent = self.parents.get(self.parent)?;
-            match parent.options.get(self.point as usize) {
+            let options = parent.options.get(self.point as usize);
+            match options.filter(|_| self.point < self.points(parent).end) {
                 None => {
                     self.parent += 1;
                     self.option = 0;
@@ -197,7 +247,11 @@ impl Strategy for Bounded {
             self.point = 0;
             self.option = 0;
         } else if self.depth < self.most {
-            self.level.push(parent);
+            if self.is_followed(&parent.deviations) {
+                self.level.push(parent);
+            } else {
+                self.left_out += self.children(&parent, parent.first());
+            }
         }
     }
 
@@ -210,10 +264,7 @@ impl Strategy for Bounded {
     }
 
     fn coverage(&self) -> Coverage {
-        let of = |parent: &Parent, from: u32| {
-            let rest = parent.options.iter().skip(from as usize);
-            rest.map(|options| u64::from(*options) - 1).sum::<u64>()
-        };
+        let of = |parent: &Parent, from: u32| self.children(parent, from);
         let mut left: u64 = self
             .parents
             .iter()

@@ -306,6 +306,36 @@ fn a_search_may_begin_at_some_points_only() {
 }
 
 #[test]
+fn a_search_may_go_on_soon_after_some_points_only() {
+    let program = vec![vec![Op::Change(1); 5], vec![Op::Change(1); 6]];
+    let every = |mut strategy: Bounded| {
+        let mut runs = Vec::new();
+        while strategy.begin() {
+            runs.push(run(&program, &mut strategy).0.deviations);
+        }
+        (runs, strategy.coverage())
+    };
+    let (all, _) = every(Bounded::new(3));
+    let close = |run: &&Vec<Deviation>| {
+        run.windows(2)
+            .all(|pair| pair[1].point - pair[0].point <= 2)
+    };
+    let (runs, coverage) = every(Bounded::new(3).within(2));
+    let expected: Vec<_> = all.iter().filter(close).cloned().collect();
+    assert!(runs.len() < all.len());
+    assert_eq!(runs, expected);
+    assert!(coverage.complete && coverage.left == 0);
+
+    let (all, _) = every(Bounded::new(2).within(2));
+    let follows = |run: &&Vec<Deviation>| run.len() < 2 || [1, 3].contains(&run[0].point);
+    let (runs, coverage) = every(Bounded::new(2).within(2).followed_at([1, 3].into()));
+    let expected: Vec<_> = all.iter().filter(follows).cloned().collect();
+    assert_eq!(runs, expected);
+    assert!(!coverage.complete);
+    assert_eq!(coverage.runs + coverage.left, all.len() as u64);
+}
+
+#[test]
 fn a_seed_gives_the_same_run_again() {
     let program = vec![vec![Op::Change(1); 20], vec![Op::Change(1); 20]];
     let one = |seed: u64| {

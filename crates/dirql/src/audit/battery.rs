@@ -4,7 +4,7 @@ use dirql_kernel::{FailureKind, FailurePoint, WindowsVersion};
 use serde::{Deserialize, Serialize};
 
 use super::{Act, ActKind, Hunt, RunFacts, Trial, Wish};
-use crate::explore::Worth;
+use crate::explore::{Strategy, Worth};
 
 /// How much is tried. It is counted in steps of runs, not in time, so that the same audit is the
 /// same everywhere.
@@ -81,6 +81,9 @@ const ALTERNATIVES: u64 = 2;
 
 /// Parts of each search: what is cut is the same whoever does it.
 const PARTS: u64 = 4;
+
+/// Points after a switch at which another one is tried, where there are too many orders with two.
+const WITHIN: u32 = 16;
 
 /// Seeds of hostile devices if there is no limit.
 const SEEDS: u64 = 100_000;
@@ -206,6 +209,7 @@ pub fn battery(
     }
     groups.push(battery.hostile());
     groups.extend(battery.hunts());
+    groups.push(battery.lives_at_random());
     groups.push(battery.cancelled_in_another_order());
     groups.retain(|group| !group.cases.is_empty());
     groups
@@ -387,7 +391,7 @@ impl Battery {
                 };
                 Case::Hunt(Hunt {
                     trial: self.from(*life, trial),
-                    switches: 1,
+                    strategy: Strategy::Bounded { switches: 1 },
                     at_accesses: false,
                     part: (0, 1),
                     runs: each.min(all),
@@ -407,11 +411,15 @@ impl Battery {
             let base = self.bases.iter().find(|(of, _)| *of == life);
             base.map(|(_, facts)| facts.steps)
         };
-        let hunts = |life, switches, at_accesses, of: u64| {
+        let hunts = |life: bool, strategy: Strategy, at_accesses, of: u64| {
+            let trial = Trial {
+                special_pool: life,
+                ..Trial::default()
+            };
             let runs = self.effort.fitting(steps(life).unwrap_or(0), SEARCH);
             let parts = (0..of).map(move |part| Hunt {
-                trial: self.from(life, Trial::default()),
-                switches,
+                trial: self.from(life, trial.clone()),
+                strategy: strategy.clone(),
                 at_accesses,
                 part: (part, of),
                 runs: runs.div_ceil(of),
@@ -423,26 +431,62 @@ impl Battery {
             of: None,
             cases,
         };
+        let few = |switches| Strategy::Bounded { switches };
         let more = self.effort.switches;
         let mut groups = Vec::new();
         if let Some(steps) = steps(false) {
             let title = "every order of events with one switch";
-            groups.push(group(title, hunts(false, 1, false, PARTS)));
+            groups.push(group(title, hunts(false, few(1), false, PARTS)));
             // Of a longer run there are too many to come anywhere.
             if steps <= self.effort.hunted {
                 let title = "orders with more switches";
-                groups.push(group(title, hunts(false, more, false, PARTS)));
+                groups.push(group(title, hunts(false, few(more), false, PARTS)));
                 // Where accesses meet is learned from runs, too.
                 if self.effort.fitting(steps, SEARCH) >= LEARNING {
                     let title = "orders that differ between accesses to memory";
-                    groups.push(group(title, hunts(false, 1, true, 1)));
+                    groups.push(group(title, hunts(false, few(1), true, 1)));
                 }
             }
         }
         if steps(true).is_some() {
-            groups.push(group("lives in other orders", hunts(true, 1, false, PARTS)));
+            let close = Strategy::Close { within: WITHIN };
+            let title = "lives in other orders";
+            groups.push(group(title, hunts(true, close, false, PARTS)));
         }
         groups
+    }
+
+    /// What is used late, by a thread that a DPC woke for example, is used after it was freed in an
+    /// order with two switches or more: where the thread comes to it, and where who frees it does. Of a
+    /// life there are too many orders with as many, so those are tried in which the two are close
+    /// together, and some at random, in which several come together in each run.
+    fn lives_at_random(&self) -> Group {
+        let mut cases = Vec::new();
+        let life = self.bases.iter().find(|(life, _)| *life);
+        if let Some((life, facts)) = life.filter(|(_, facts)| facts.steps <= self.effort.hunted) {
+            let runs = self.effort.fitting(facts.steps, 1).min(SEEDS);
+            let first = self.effort.first_seed;
+            let trial = Trial {
+                special_pool: true,
+                ..Trial::default()
+            };
+            cases.extend((0..PARTS).map(|part| {
+                Case::Hunt(Hunt {
+                    trial: self.from(*life, trial.clone()),
+                    strategy: Strategy::Random {
+                        seeds: first..first.saturating_add(runs),
+                    },
+                    at_accesses: false,
+                    part: (part, PARTS),
+                    runs: runs.div_ceil(PARTS),
+                })
+            }));
+        }
+        Group {
+            title: "lives in orders at random",
+            of: None,
+            cases,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::scenario::{DeviceSpec, Scenario};
+use crate::scenario::{DeviceSpec, Interrupts, Scenario};
 
 /// Gives the driver of a scenario without devices one to drive: a PCI device that lies and
 /// interrupts when it likes, with the IDs that the driver's INF has. An INF that is for no PCI
@@ -20,6 +20,14 @@ pub fn give_device(scenario: &mut Scenario) {
         Some((vendor, id)) => device.option("vendor", vendor).option("device", id),
         None => device,
     });
+}
+
+/// Has devices be given their lines: Windows gives messages only to a device whose INF asks for them,
+/// and a driver that connects to its line alone cannot do with several.
+pub fn give_lines(scenario: &mut Scenario) {
+    for device in &mut scenario.devices {
+        device.interrupts = Some(Interrupts::Line);
+    }
 }
 
 /// Vendor and device of the first PCI hardware ID in an INF.

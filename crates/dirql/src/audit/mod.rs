@@ -18,7 +18,6 @@ mod page;
 mod result;
 mod trial;
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use dirql_abi::NtStatus;
@@ -32,19 +31,22 @@ use serde::{Deserialize, Serialize};
 use self::life::Lives;
 use crate::bench::{Bench, BenchError, Driver};
 use crate::explore::{
-    Limits, Narrator, Places, Plan, ReplayError, Search, explore_plan, meeting_points, survey,
+    Limits, Narrator, Places, Plan, ReplayError, Search, Strategy, explore_plan, meeting_points,
+    survey,
 };
 use crate::levels::Levels;
 use crate::play::{MakeSink, MakeThreads, Progress, Settings};
-use crate::report::{Report, ResourceReport, Verdict};
+use crate::report::{FindingReport, Report, ResourceReport, Verdict};
 use crate::scenario::{DeviceSpec, Interrupts, Scenario};
 
 pub use crate::explore::Worth;
 pub use act::{Act, ActKind};
 pub use battery::{Case, Effort, Facts, Group, battery};
-pub use device::give_device;
+pub use device::{give_device, give_lines};
 pub use page::write_page;
-pub use result::{AuditFinding, AuditReport, GroupReport, SCHEMA, TrialResult, badness, key};
+pub use result::{
+    AuditFinding, AuditReport, Explanation, GroupReport, SCHEMA, TrialResult, badness, key,
+};
 pub use trial::{Trial, TrialError, Wish};
 
 /// Steps of a run when nobody says how many: several times what the longest of honest drivers take
@@ -69,8 +71,8 @@ pub struct Audit {
 pub struct Hunt {
     /// What is different from the scenario as it is.
     pub trial: Trial,
-    /// How many switches an order may have.
-    pub switches: u32,
+    /// Which orders are tried.
+    pub strategy: Strategy,
     /// Whether accesses to memory that meet are points, too.
     pub at_accesses: bool,
     /// Which part of how many, counted from 0.
@@ -322,6 +324,7 @@ impl Audit {
             let machine = &mut scenario.machine;
             machine.processors = trial.processors.or(machine.processors);
             machine.windows = trial.windows.or(machine.windows);
+            machine.special_pool |= trial.special_pool;
             scenario.fail = trial.fail.or(scenario.fail);
             if trial.life {
                 scenario.threads.clear();
@@ -374,18 +377,23 @@ impl Audit {
         report.excuse_scenario(trial.excused_of_scenario());
     }
 
-    /// Where the order of a trial differs from what happens by itself, in words.
+    /// What a trial does to the driver, in words: what it makes fail, where its order differs from
+    /// what happens by itself.
     ///
     /// # Errors
     /// The run could not begin, or the order is of something else.
-    pub fn switches(&self, trial: &Trial) -> Result<Vec<String>, ReplayError> {
-        let Some(order) = &trial.order else {
-            return Ok(Vec::new());
-        };
+    pub fn explain(&self, trial: &Trial) -> Result<Explanation, ReplayError> {
         let narrator = Rc::<Narrator>::default();
         let plan = self.plan(trial).narrated(narrator.clone());
-        plan.replay(order, None, None)?;
-        Ok(narrator.told())
+        let failed = match (&trial.order, trial.fail) {
+            (None, None) => None,
+            (Some(order), _) => plan.replay(order, None, None)?.failed,
+            (None, Some(_)) => plan.play(None, None)?.failed,
+        };
+        Ok(Explanation {
+            failed: failed.and_then(|failed| failed.in_words()),
+            switches: narrator.told(),
+        })
     }
 
     /// Plays a trial for what it finds.
@@ -468,36 +476,62 @@ impl Audit {
         let plan = self.plan(&hunt.trial).at(points).watched(watch);
         let plan = plan.shrinking(usize::try_from(hunt.runs).unwrap_or(usize::MAX));
         let (part, of) = hunt.part;
-        let mut strategy = Bounded::new(hunt.switches).shard(part, of);
-        if let Some(points) = worth_it(&plan, hunt.runs.saturating_mul(of))? {
-            strategy = strategy.first_at(points);
-        }
+        let all = hunt.runs.saturating_mul(of);
+        let strategy: Box<dyn dirql_explore::Strategy> = match hunt.strategy {
+            Strategy::Bounded { switches } => {
+                let bounded = Bounded::new(switches);
+                Box::new(worth_it(&plan, bounded, all, None)?.shard(part, of))
+            }
+            Strategy::Close { within } => {
+                let bounded = Bounded::new(2).within(within);
+                Box::new(worth_it(&plan, bounded, all, Some(within))?.shard(part, of))
+            }
+            _ => hunt.strategy.part(part, of),
+        };
         let limits = Limits {
             runs: Some(hunt.runs),
             keep_going: true,
             ..Limits::default()
         };
-        let search = explore_plan(&plan, Box::new(strategy), &limits, &mut |search| {
+        let search = explore_plan(&plan, strategy, &limits, &mut |search| {
             each(&so_far(search, &hunt.trial))
         })?;
         Ok(so_far(&search, &hunt.trial))
     }
 }
 
-/// The points at which so many runs can differ first from what happens by itself, if that is not
-/// at all of them.
-fn worth_it(plan: &Plan, runs: u64) -> Result<Option<BTreeSet<u32>>, BenchError> {
+/// A search of so many runs, which are of what is worth most if not of everything: first of where
+/// they can differ once, then of where they can differ again, `within` so many points.
+fn worth_it(
+    plan: &Plan,
+    search: Bounded,
+    runs: u64,
+    within: Option<u32>,
+) -> Result<Bounded, BenchError> {
     let (options, worth) = plan.points_by_worth()?;
     let points = options.len() as u64;
     let alternatives: u64 = options.iter().map(|options| u64::from(*options) - 1).sum();
-    if alternatives <= runs {
-        return Ok(None);
-    }
-    let most = u128::from(runs) * u128::from(points) / u128::from(alternatives);
-    let picked = worth.pick(points, most.max(1) as u64);
-    Ok(Some(
-        picked.iter().map(|number| *number as u32 - 1).collect(),
-    ))
+    // At how many points there are so many alternatives.
+    let points_of = |most: u64| {
+        let most = u128::from(most) * u128::from(points) / u128::from(alternatives.max(1));
+        let picked = worth.pick(points, most.max(1) as u64);
+        picked.iter().map(|number| *number as u32 - 1).collect()
+    };
+    let search = if alternatives > runs {
+        search.first_at(points_of(runs))
+    } else {
+        search
+    };
+    let Some(within) = within else {
+        return Ok(search);
+    };
+    let each = alternatives.saturating_mul(within.into()) / points.max(1);
+    let followed = runs.saturating_sub(alternatives) / each.max(1);
+    Ok(if followed < alternatives {
+        search.followed_at(points_of(followed))
+    } else {
+        search
+    })
 }
 
 /// What runs of a trial have brought, each finding with the trial in whose order it is seen.
@@ -522,7 +556,9 @@ fn so_far(search: &Search, trial: &Trial) -> TrialResult {
 #[must_use]
 pub fn found_by(report: &Report, trial: &Trial) -> TrialResult {
     let text = trial.to_string();
-    let defects = report.findings.iter().filter(|finding| finding.is_defect());
+    let all = &report.findings;
+    let told = |finding: &&FindingReport| finding.is_defect() && !finding.follows_from_one_of(all);
+    let defects = all.iter().filter(told);
     TrialResult {
         runs: 1,
         no_verdict: u64::from(report.verdict == Verdict::NoVerdict),

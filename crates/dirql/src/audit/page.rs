@@ -104,6 +104,9 @@ fn write_found(out: &mut dyn Write, found: &AuditFinding, detail: Detail) -> io:
         Detail::Everything => found.switches.len(),
         _ => SWITCHES,
     };
+    if let Some(failed) = &found.failed {
+        writeln!(out, "  {failed}")?;
+    }
     for switch in found.switches.iter().take(shown) {
         writeln!(out, "  {switch}")?;
     }

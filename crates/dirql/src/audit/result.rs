@@ -59,6 +59,9 @@ pub struct GroupReport {
 pub struct AuditFinding {
     /// What.
     pub finding: FindingReport,
+    /// What was made to fail, and where, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
     /// Where the order of events differs from what happens by itself, in words.
     pub switches: Vec<String>,
     /// The group in which it was seen first.
@@ -69,6 +72,15 @@ pub struct AuditFinding {
     pub replay: String,
     /// Trials in which it was seen.
     pub seen: u64,
+}
+
+/// What a trial does to a driver, in words.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// What was made to fail, and where.
+    pub failed: Option<String>,
+    /// Where the order of events differs from what happens by itself.
+    pub switches: Vec<String>,
 }
 
 /// What one run or search gives.
@@ -100,16 +112,11 @@ pub fn key(finding: &FindingReport) -> [String; 4] {
             code.split(' ').next().unwrap_or_default().to_owned()
         }
     };
-    let what = match &finding.place.code {
-        None if finding.rule == ids::EXPECTATION.to_string() => {
-            let message = &finding.message;
-            message
-                .split(": expected")
-                .next()
-                .unwrap_or_default()
-                .to_owned()
-        }
-        _ => finding.place.ddi.clone().unwrap_or_default(),
+    let what = if finding.rule == ids::EXPECTATION.to_string() {
+        let message = finding.message.split(": expected").next();
+        message.unwrap_or_default().to_owned()
+    } else {
+        finding.place.ddi.clone().unwrap_or_default()
     };
     let earlier = finding.earlier.as_ref();
     [
@@ -153,6 +160,7 @@ impl AuditReport {
             Some(known) => known.seen += 1,
             None => self.findings.push(AuditFinding {
                 finding,
+                failed: None,
                 switches: Vec::new(),
                 group: of.title.clone(),
                 trial: trial.into(),

@@ -45,6 +45,9 @@ pub struct Trial {
     pub interrupts: Option<Wish>,
     /// What is made to fail.
     pub fail: Option<FailurePoint>,
+    /// Every block of pool has pages of its own, so that what is used after it was freed is seen at
+    /// once.
+    pub special_pool: bool,
     /// What somebody does to the devices.
     pub act: Option<Act>,
     /// The seed of devices that lie.
@@ -59,7 +62,7 @@ pub struct Trial {
 pub enum TrialError {
     /// A word means nothing.
     #[error(
-        "`{0}` is no part of a trial; parts are: life, brief-life, without=N+N, windows=VERSION, processors=N, line, messages=N, fail=KIND:N, {acts}, hostile=SEED, order=SCHEDULE", acts = Act::forms()
+        "`{0}` is no part of a trial; parts are: life, brief-life, without=N+N, windows=VERSION, processors=N, line, messages=N, fail=KIND:N, special-pool, {acts}, hostile=SEED, order=SCHEDULE", acts = Act::forms()
     )]
     Word(String),
     /// Something is said twice.
@@ -166,6 +169,7 @@ impl Trial {
                 let count = value.parse().ok().filter(|count| (1..=256).contains(count));
                 set(&mut self.processors, count.ok_or_else(wrong)?)
             }
+            "special-pool" if value.is_empty() => !std::mem::replace(&mut self.special_pool, true),
             "fail" => set(&mut self.fail, value.parse().map_err(|_| wrong())?),
             "hostile" => set(&mut self.hostile, number()?),
             "order" => set(&mut self.order, value.parse()?),
@@ -211,6 +215,9 @@ impl fmt::Display for Trial {
         if let Some(point) = self.fail {
             words.push(format!("fail={point}"));
         }
+        if self.special_pool {
+            words.push("special-pool".into());
+        }
         if let Some(act) = self.act {
             words.push(act.to_string());
         }
@@ -248,7 +255,7 @@ mod tests {
         for text in [
             "as-it-is",
             "life",
-            "life,windows=7,processors=4,line,fail=allocation:3,spurious=17,hostile=5",
+            "life,windows=7,processors=4,line,fail=allocation:3,special-pool,spurious=17,hostile=5",
             "messages=1,pulled=1",
             "brief-life,pulled=1",
             "life,without=0+17,storm=3",
@@ -274,6 +281,7 @@ mod tests {
             "line=1",
             "without=",
             "without=1+",
+            "special-pool=1",
             "spurious",
             "spurious=-1",
             "hostile=",

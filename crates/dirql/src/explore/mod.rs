@@ -50,6 +50,11 @@ pub enum Strategy {
         /// How many.
         switches: u32,
     },
+    /// Everything with one switch, and with two of which the second follows soon.
+    Close {
+        /// At how many points after the first.
+        within: u32,
+    },
 }
 
 impl Strategy {
@@ -76,6 +81,7 @@ impl Strategy {
                 Box::new(if part == 0 { pct } else { pct.not_first() })
             }
             Self::Bounded { switches } => Box::new(Bounded::new(*switches).shard(part, of)),
+            Self::Close { within } => Box::new(Bounded::new(2).within(*within).shard(part, of)),
             Self::Default if part == 0 => Box::new(strategy::Default::default()),
             Self::Exhaustive if part == 0 => Box::new(Scouted::new(Exhaustive::new())),
             Self::Default | Self::Exhaustive => Box::new(Replay::nothing()),

@@ -206,6 +206,7 @@ fn search(
         let matters = |finding: &&FindingReport| {
             let only = limits.only.as_ref();
             only.is_none_or(|only| only.contains(&finding.rule))
+                && !finding.follows_from_one_of(&findings)
                 && !search
                     .discoveries
                     .iter()

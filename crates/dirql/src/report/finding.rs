@@ -154,6 +154,18 @@ impl FindingReport {
         }
     }
 
+    /// Whether this is the bug check that comes of what another finding of the same run tells: the
+    /// system stops where that happened, and says less about it.
+    #[must_use]
+    pub fn follows_from_one_of(&self, others: &[Self]) -> bool {
+        let is_reason = |other: &Self| {
+            other.severity == self.severity
+                && other.bug_check.is_none()
+                && (other.place.step, &other.place.code) == (self.place.step, &self.place.code)
+        };
+        self.bug_check.is_some() && self.place.code.is_some() && others.iter().any(is_reason)
+    }
+
     /// With how the system stopped, and where drivers were then: addresses from the inside out, 0
     /// before what was interrupted.
     pub(crate) fn stopped(

@@ -118,12 +118,21 @@ fn write_missing(out: &mut dyn Write, report: &Report, driver: &str) -> io::Resu
 }
 
 fn write_failed(out: &mut dyn Write, failed: &FailureReport) -> io::Result<()> {
-    let Some(what) = &failed.what else {
-        return writeln!(out, "  {}: the run has not come to it", failed.point);
-    };
-    let code = failed.place.as_ref().and_then(|place| place.code.as_ref());
-    let at = code.map(|code| format!(" at {code}")).unwrap_or_default();
-    writeln!(out, "  {} was made to fail: {what}{at}", failed.point)
+    match failed.in_words() {
+        Some(text) => writeln!(out, "  {text}"),
+        None => writeln!(out, "  {}: the run has not come to it", failed.point),
+    }
+}
+
+impl FailureReport {
+    /// What was made to fail, and where, if the run has come to it.
+    #[must_use]
+    pub fn in_words(&self) -> Option<String> {
+        let what = self.what.as_ref()?;
+        let code = self.place.as_ref().and_then(|place| place.code.as_ref());
+        let at = code.map(|code| format!(" at {code}")).unwrap_or_default();
+        Some(format!("{} was made to fail: {what}{at}", self.point))
+    }
 }
 
 fn write_device(out: &mut dyn Write, device: &DeviceReport) -> io::Result<()> {

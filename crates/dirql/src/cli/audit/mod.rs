@@ -33,18 +33,27 @@ const USUAL_TIME: Duration = Duration::from_secs(75);
 
 pub(crate) fn audit(args: &args::Audit, out: &mut Output) -> Result<Exit, Failure> {
     let (mut scenario, used) = subject::scenario(&args.subject, out.is_styled())?;
-    if scenario.devices.is_empty() && scenario.threads.is_empty() {
+    let is_given = scenario.devices.is_empty() && scenario.threads.is_empty();
+    if is_given {
         audit::give_device(&mut scenario);
     }
     let windows = subject::windows(&args.subject, &scenario);
-    let audit = Audit::new(
-        scenario,
-        args.subject.processors,
-        args.subject.windows,
-        args.subject.max_steps,
-    )
-    .map_err(|error| subject::failure(&error, windows))?
-    .judged(subject::levels(&args.subject));
+    let of = |scenario| {
+        let subject = &args.subject;
+        let (processors, windows_wanted) = (subject.processors, subject.windows);
+        Audit::new(scenario, processors, windows_wanted, subject.max_steps)
+            .map(|audit| audit.judged(subject::levels(subject)))
+            .map_err(|error| subject::failure(&error, windows))
+    };
+    let mut audit = of(scenario)?;
+    if is_given && !starts(&audit, windows, out)? {
+        let mut scenario = audit.scenario().clone();
+        audit::give_lines(&mut scenario);
+        let with_lines = of(scenario)?;
+        if starts(&with_lines, windows, out)? {
+            audit = with_lines;
+        }
+    }
     let again = subject::command(&["audit"], &args.subject, used.as_deref());
     let survey = match args.trial {
         // Nobody is told of it but files.
@@ -82,6 +91,12 @@ pub(crate) fn audit(args: &args::Audit, out: &mut Output) -> Result<Exit, Failur
         Verdict::Findings => Exit::Findings,
         Verdict::NoVerdict => Exit::NoVerdict,
     })
+}
+
+/// Whether the devices start that nobody has described.
+fn starts(audit: &Audit, windows: WindowsVersion, out: &mut Output) -> Result<bool, Failure> {
+    let (facts, _) = Supervisor::new(audit, 1, None).first(&Trial::life(), windows, out)?;
+    Ok(facts.is_none_or(|facts| facts.never_started.is_empty()))
 }
 
 /// Plays one trial, and says what `run` would say of it.
@@ -176,9 +191,10 @@ fn all(
         .iter()
         .map(|found| found.trial.parse().unwrap_or_default())
         .collect();
-    let told = supervisor.switches(&trials)?;
-    for (found, switches) in report.findings.iter_mut().zip(told) {
-        found.switches = switches;
+    let told = supervisor.explain(&trials)?;
+    for (found, told) in report.findings.iter_mut().zip(told) {
+        found.failed = told.failed;
+        found.switches = told.switches;
     }
     Ok(report)
 }

@@ -130,6 +130,9 @@ fn finding(found: &AuditFinding) -> dirql_trace::page::Finding {
         seen => format!("{seen} times, first"),
     };
     let mut needs = format!("Seen {times} in: {}.", found.group);
+    if let Some(failed) = &found.failed {
+        needs.push_str(&format!(" {failed}."));
+    }
     if !found.switches.is_empty() {
         needs.push_str(&format!(
             " Where the order differs: {}.",

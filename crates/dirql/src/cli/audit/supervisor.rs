@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Duration;
 
-use dirql::audit::{Audit, Case, Group, Hunt, RunFacts, Trial, TrialResult, found_by};
+use dirql::audit::{Audit, Case, Explanation, Group, Hunt, RunFacts, Trial, TrialResult, found_by};
 use dirql::report::FindingReport;
 use dirql::{BenchError, Deviation, Points, WindowsVersion};
 use serde::{Deserialize, Serialize};
@@ -52,8 +52,8 @@ pub(crate) enum AuditMessage {
     Found(TrialResult),
     /// A case is over.
     Ended(usize, TrialResult),
-    /// What happens at the switches of an order.
-    Switches(usize, Vec<String>),
+    /// What a trial does.
+    Explained(usize, Explanation),
     /// A case cannot be tried with this driver.
     Impossible(usize),
 }
@@ -211,7 +211,7 @@ impl<'a> Supervisor<'a> {
                         }
                         set(&mut ends, at, Ended::Result(result));
                     }
-                    AuditMessage::Facts(_) | AuditMessage::Switches(..) => {}
+                    AuditMessage::Facts(_) | AuditMessage::Explained(..) => {}
                     AuditMessage::Impossible(at) => {
                         progress.done(0);
                         set(&mut ends, at, Ended::Impossible);
@@ -227,26 +227,25 @@ impl<'a> Supervisor<'a> {
             .collect())
     }
 
-    /// What happens at the switches of these trials, in words; nothing is said of those that
-    /// destroy their process.
-    pub(super) fn switches(&self, trials: &[Trial]) -> Result<Vec<Vec<String>>, Failure> {
-        let mut told = vec![Vec::new(); trials.len()];
+    /// What these trials do, in words; nothing is said of those that destroy their process.
+    pub(super) fn explain(&self, trials: &[Trial]) -> Result<Vec<Explanation>, Failure> {
+        let mut told = vec![Explanation::default(); trials.len()];
         let mut from = 0;
         while from < trials.len() {
             let mut next = from;
             let worker = Worker::start(|channel| {
                 for (at, trial) in trials.iter().enumerate().skip(from) {
                     isolate::limit_time(RUN_SECONDS);
-                    let switches = self.audit.switches(trial).unwrap_or_default();
-                    channel.send(&Message::Audit(AuditMessage::Switches(at, switches)));
+                    let explanation = self.audit.explain(trial).unwrap_or_default();
+                    channel.send(&Message::Audit(AuditMessage::Explained(at, explanation)));
                 }
             });
             let worker = worker.map_err(|error| no_worker(&error))?;
             let end = worker.listen_within(RUN_SECONDS, |message| {
-                if let Message::Audit(AuditMessage::Switches(at, switches)) = message
+                if let Message::Audit(AuditMessage::Explained(at, explanation)) = message
                     && let Some(slot) = told.get_mut(at)
                 {
-                    *slot = switches;
+                    *slot = explanation;
                     next = at + 1;
                 }
             });

@@ -1,0 +1,3 @@
+/* The same without the mistake. */
+#define FIXED
+#include "index-of-gone.c"
