@@ -67,6 +67,12 @@ super::explanations! {
 523: "The address belongs to nobody after the call, or to whoever maps something next.",
 "MmUnmapIoSpace(Extension->Registers, Extension->Length);\nIoDisconnectInterrupt(Extension->Interrupt);   // the ISR may still read them",
 "IoDisconnectInterrupt(Extension->Interrupt);\nKeFlushQueuedDpcs();\nMmUnmapIoSpace(Extension->Registers, Extension->Length);";
+524: "The thread goes on in code that is not there any more.",
+"VOID Unload(PDRIVER_OBJECT d) { KeSetEvent(&Stop, 0, FALSE); }",
+"VOID Unload(PDRIVER_OBJECT d) {\n    KeSetEvent(&Stop, 0, FALSE);\n    KeWaitForSingleObject(Thread, Executive, KernelMode, FALSE, NULL);\n    ObDereferenceObject(Thread);\n}";
+525: "The system looks for its driver and its neighbours in the object.",
+"RtlZeroMemory(DeviceObject, sizeof(EXTENSION));",
+"RtlZeroMemory(DeviceObject->DeviceExtension, sizeof(EXTENSION));";
 531: "An APC that comes while the lock is held may suspend its holder, and everybody waits.",
 "ExAcquirePushLockExclusive(&Lock);",
 "KeEnterCriticalRegion();\nExAcquirePushLockExclusive(&Lock);\n...\nExReleasePushLockExclusive(&Lock);\nKeLeaveCriticalRegion();";
