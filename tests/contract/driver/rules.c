@@ -788,18 +788,6 @@ static VOID KeepFailedStart(PDEVICE Device)
     Device->OnStart = ConnectAndDisconnect;
 }
 
-/* The removal that follows disconnects it. */
-static VOID ConnectUntilRemove(PDEVICE Device)
-{
-    ConnectAndForget(Device);
-    Device->OnStop = Disconnect;
-}
-
-static VOID KeepFailedStartUntilRemove(PDEVICE Device)
-{
-    Device->OnStart = ConnectUntilRemove;
-}
-
 static VOID BreakSilentAtDisconnect(PDEVICE Device)
 {
     IO_DISCONNECT_INTERRUPT_PARAMETERS pair;
@@ -1713,7 +1701,6 @@ static const struct {
     {210, BreakSilentAtConnect, KeepSilentAtConnect},
     {220, BreakEarlyCall, KeepEarlyCall},
     {230, BreakFailedStart, KeepFailedStart},
-    {231, BreakFailedStart, KeepFailedStartUntilRemove},
     {240, BreakClaim, KeepClaim},
     {241, BreakDisown, KeepDisown},
     {250, BreakAcknowledge, KeepIsr},

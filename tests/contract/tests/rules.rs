@@ -177,7 +177,6 @@ fn what_breaks_a_rule_is_reported_with_both_functions_and_what_keeps_it_is_not()
         (210, With::Nothing, "DQ0576", "Connect", Some("Set")),
         (220, With::AtEveryStep("spurious="), "DQ0001", "IsrOfLateCount", None),
         (230, With::Restart, "DQ0132", "Pnp", Some("Connect")),
-        (231, With::Restart, "DQ0132", "Pnp", Some("Connect")),
         (240, With::AtEveryStep("foreign="), "DQ0123", "IsrThatClaimsAll", Some("Connect")),
         (241, With::Nothing, "DQ0582", "IsrThatDisowns", Some("Connect")),
         (250, With::OneProcessor, "DQ0122", "IsrThatOnlyClaims", Some("Connect")),

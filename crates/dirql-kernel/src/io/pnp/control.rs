@@ -90,10 +90,7 @@ impl Kernel {
     /// Starts a device: AddDevice if that has not happened, the driver's say on the resources,
     /// and IRP_MN_START_DEVICE with what the device is given.
     ///
-    /// - Findings: what is left after the removal that follows a start that failed, an interrupt
-    ///   that is connected included.
-    /// - Source: "Starting a Device": drivers undo their start operations when they are sent
-    ///   IRP_MN_REMOVE_DEVICE after the failed start.
+    /// - Findings: an interrupt that stays connected after a start that failed (note N0198).
     ///
     /// # Errors
     /// The run's end. The inner error says what did not work; after a failed start the device
@@ -120,6 +117,8 @@ impl Kernel {
         };
         let status = self.send_start(physical_device, &node, &assignment)?;
         if !status.is_success() {
+            let places = self.connections_of_device(physical_device);
+            self.report_left_connected(places, "a start that failed", 0)?;
             self.send_remove(physical_device)?;
             return Ok(Err(PnpError::Refused {
                 request: "IRP_MN_START_DEVICE",
