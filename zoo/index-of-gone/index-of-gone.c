@@ -8,7 +8,7 @@
 #define SLOTS 16
 
 typedef struct _ZOO_RING {
-    ULONG Counts[SLOTS];
+    LONG Counts[SLOTS];
 } ZOO_RING, *PZOO_RING;
 
 struct _ZOO_STATE {
@@ -29,7 +29,7 @@ static VOID NTAPI ZooDpc(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argume
     if (index >= SLOTS)
         return;
 #endif
-    zoo->State.Ring->Counts[index]++;
+    InterlockedIncrement(&zoo->State.Ring->Counts[index]);
 }
 
 static BOOLEAN NTAPI ZooIsr(PKINTERRUPT Interrupt, PVOID Context)

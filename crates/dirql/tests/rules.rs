@@ -93,7 +93,7 @@ fn wrong(of: &str) -> Vec<String> {
     /// functions in which the finding and its other half are, if there is one.
     #[rustfmt::skip] // read as a table
     const PAIRS: &[(&str, u32, &str, Option<&str>)] = &[
-        ("levels", 30, "Write", None),
+        ("levels", 30, "BreakLoop", Some("Write")),
         ("levels", 40, "BreakBreakpoint", None),
         ("levels", 50, "BreakInstruction", None),
         ("levels", 1050, "BreakReleaseAbove", None),

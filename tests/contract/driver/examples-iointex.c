@@ -378,7 +378,6 @@ static VOID NTAPI StartIoThread(PVOID Context)
     KeSetSystemAffinityThread(1 << 1);
     EnterSection(device, STARTS);
     KeRevertToUserAffinityThread();
-    KeSetEvent(&device->Event, IO_NO_INCREMENT, FALSE);
     PsTerminateSystemThread(STATUS_SUCCESS);
 }
 
@@ -751,20 +750,25 @@ static VOID SeveralDpcs(PDEVICE Device)
  */
 static VOID SpinLockExample(PDEVICE Device)
 {
-    HANDLE thread;
+    HANDLE handle;
+    PVOID thread;
+    NTSTATUS status;
 
     KeInitializeDpc(&Device->Dpcs[0], SavedDpc, Device);
     KeSetTargetProcessorDpc(&Device->Dpcs[0], 2);
-    KeClearEvent(&Device->Event);
     if (!NT_SUCCESS(ConnectFully(Device, 0, SavingIsr, NULL, FALSE)))
         return;
-    if (!NT_SUCCESS(PsCreateSystemThread(&thread, THREAD_ALL_ACCESS, NULL, NULL, NULL,
+    if (!NT_SUCCESS(PsCreateSystemThread(&handle, THREAD_ALL_ACCESS, NULL, NULL, NULL,
                                          StartIoThread, Device)))
         return;
-    ZwClose(thread);
+    status = ObReferenceObjectByHandle(handle, THREAD_ALL_ACCESS, NULL, KernelMode, &thread, NULL);
+    ZwClose(handle);
     Set(Device, REQUESTS(0), 1);
     Set(Device, REQUESTS(1), 1);
-    KeWaitForSingleObject(&Device->Event, Executive, KernelMode, FALSE, NULL);
+    if (!NT_SUCCESS(status))
+        return;
+    KeWaitForSingleObject(thread, Executive, KernelMode, FALSE, NULL);
+    ObDereferenceObject(thread);
 }
 
 static BOOLEAN NTAPI Nothing(PVOID Context)
