@@ -3,7 +3,7 @@
 //!
 //! All of these run on kernel threads and may wait.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
@@ -13,7 +13,7 @@ use dirql_rules::Place;
 
 use super::build::ControlBuffers;
 use super::cancelling::Cancelling;
-use super::irp::{Origin, Progress};
+use super::irp::Origin;
 use super::user::UserBuffer;
 use crate::ke::ThreadId;
 use crate::{Ddi, DriverPtr, Kernel, at};
@@ -110,7 +110,7 @@ pub(super) struct Requests {
     pub(super) dispatching: RefCell<Vec<u64>>,
     pub(super) cancelling: Cancelling,
     /// Where the request that a thread has waited for last was completed.
-    completed: RefCell<BTreeMap<ThreadId, Place>>,
+    pub(super) completed: RefCell<BTreeMap<ThreadId, Place>>,
 }
 
 impl Kernel {
@@ -229,40 +229,6 @@ impl Kernel {
         }
         done.and_then(|pending| pending.outcome)
             .unwrap_or(failed(NtStatus::UNSUCCESSFUL))
-    }
-
-    /// Where a driver has completed the request that this thread has waited for last.
-    #[must_use]
-    pub fn completed_at(&self) -> Option<Place> {
-        let completed = self.io.requests.completed.borrow();
-        completed.get(&self.current_thread()?).cloned()
-    }
-
-    /// The dispatch routine that has what is under way, if that is the same one for all of it.
-    #[must_use]
-    pub fn kept_by(&self) -> Option<Place> {
-        let requests = self.requests_under_way().into_iter();
-        let routines = requests.filter_map(|request| {
-            let record = self.irp_record(self.irp_under_way(request)?)?;
-            match record.progress {
-                Progress::Sent(routine) => Some(routine),
-                _ => None,
-            }
-        });
-        let routines: BTreeSet<u64> = routines.collect();
-        match routines.first() {
-            Some(routine) if routines.len() == 1 => Some(self.here_at(*routine)),
-            _ => None,
-        }
-    }
-
-    /// Whether a request is complete.
-    #[must_use]
-    pub fn request_is_done(&self, request: Request) -> bool {
-        let pending = self.io.requests.pending.borrow();
-        pending
-            .get(&request)
-            .is_none_or(|pending| pending.outcome.is_some())
     }
 
     /// Sends a request and waits until it is complete. On a thread.

@@ -1,12 +1,14 @@
 //! Requests of applications that are under way.
 
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use dirql_abi::irp::{Irp, major};
-use dirql_rules::ids;
+use dirql_rules::{Place, ids};
 
+use super::irp::Progress;
 use super::request::Request;
 use crate::{Ddi, DriverPtr, Kernel, Stop, at};
 
@@ -70,6 +72,40 @@ impl Kernel {
         let what = format!("{asked} to {}", self.device_text(device));
         let routine = self.dispatch_routine(device, stack.major_function)?;
         Ok((what, routine))
+    }
+
+    /// Where a driver has completed the request that this thread has waited for last.
+    #[must_use]
+    pub fn completed_at(&self) -> Option<Place> {
+        let completed = self.io.requests.completed.borrow();
+        completed.get(&self.current_thread()?).cloned()
+    }
+
+    /// The dispatch routine that has what is under way, if that is the same one for all of it.
+    #[must_use]
+    pub fn kept_by(&self) -> Option<Place> {
+        let requests = self.requests_under_way().into_iter();
+        let routines = requests.filter_map(|request| {
+            let record = self.irp_record(self.irp_under_way(request)?)?;
+            match record.progress {
+                Progress::Sent(routine) => Some(routine),
+                _ => None,
+            }
+        });
+        let routines: BTreeSet<u64> = routines.collect();
+        match routines.first() {
+            Some(routine) if routines.len() == 1 => Some(self.here_at(*routine)),
+            _ => None,
+        }
+    }
+
+    /// Whether a request is complete.
+    #[must_use]
+    pub fn request_is_done(&self, request: Request) -> bool {
+        let pending = self.io.requests.pending.borrow();
+        pending
+            .get(&request)
+            .is_none_or(|pending| pending.outcome.is_some())
     }
 
     /// The files of requests that are under way, or whose dispatch routine has not returned.
