@@ -8,31 +8,23 @@
 
 struct _ZOO_STATE {
     ZOO_WAIT Waits[2];
-    ULONG Seen;
+    LONG Seen;
     KDPC Dpc;
 };
 #include "../zoo.h"
 
-static BOOLEAN NTAPI ZooTakeSeen(PVOID Context)
-{
-    PZOO zoo = Context;
-    ULONG seen = zoo->State.Seen;
-
-    zoo->State.Seen = 0;
-    return (BOOLEAN)seen;
-}
-
 static VOID NTAPI ZooDpc(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2)
 {
     PZOO zoo = Context;
-    BOOLEAN seen;
+    LONG seen;
     ULONG i;
     PIRP irp;
 
     UNREFERENCED_PARAMETER(Dpc);
     UNREFERENCED_PARAMETER(Argument1);
     UNREFERENCED_PARAMETER(Argument2);
-    seen = KeSynchronizeExecution(zoo->Interrupt, ZooTakeSeen, zoo);
+    /* Without the interrupt's lock: it may be disconnected meanwhile. */
+    seen = InterlockedExchange(&zoo->State.Seen, 0);
     for (i = 0; i < 2; i++) {
         if (!(seen & (1 << i)))
             continue;
@@ -55,7 +47,7 @@ static BOOLEAN NTAPI ZooIsr(PKINTERRUPT Interrupt, PVOID Context)
 #else
     ZooSet(zoo, EDU_IRQ_ACK, 0xFFFFFFFF);
 #endif
-    zoo->State.Seen |= causes;
+    InterlockedOr(&zoo->State.Seen, (LONG)causes);
     KeInsertQueueDpc(&zoo->State.Dpc, NULL, NULL);
     return TRUE;
 }
