@@ -7,12 +7,13 @@
 #include <ddk/wdm.h>
 
 struct _ZOO_STATE {
-    ULONG Causes;
-    ULONG Total;
+    LONG Causes;
+    LONG Total;
     KDPC Dpc;
 };
 #include "../zoo.h"
 
+#ifndef FIXED
 static BOOLEAN NTAPI ZooTake(PVOID Context)
 {
     PZOO zoo = Context;
@@ -21,6 +22,7 @@ static BOOLEAN NTAPI ZooTake(PVOID Context)
     zoo->State.Causes = 0;
     return TRUE;
 }
+#endif
 
 static VOID NTAPI ZooDpc(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2)
 {
@@ -30,9 +32,10 @@ static VOID NTAPI ZooDpc(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argume
     UNREFERENCED_PARAMETER(Argument2);
 #ifdef FIXED
     UNREFERENCED_PARAMETER(Argument1);
-    KeSynchronizeExecution(zoo->Interrupt, ZooTake, zoo);
+    /* Without the interrupt's lock: it may be disconnected meanwhile. */
+    InterlockedOr(&zoo->State.Total, InterlockedExchange(&zoo->State.Causes, 0));
 #else
-    zoo->State.Causes = (ULONG)(ULONG_PTR)Argument1;
+    zoo->State.Causes = (LONG)(LONG_PTR)Argument1;
     ZooTake(zoo);
 #endif
 }
@@ -46,7 +49,7 @@ static BOOLEAN NTAPI ZooIsr(PKINTERRUPT Interrupt, PVOID Context)
     if (causes == 0)
         return FALSE;
 #ifdef FIXED
-    zoo->State.Causes |= causes;
+    InterlockedOr(&zoo->State.Causes, (LONG)causes);
     KeInsertQueueDpc(&zoo->State.Dpc, NULL, NULL);
 #else
     KeInsertQueueDpc(&zoo->State.Dpc, (PVOID)(ULONG_PTR)causes, NULL);
@@ -80,7 +83,7 @@ static VOID ZooGone(PZOO Zoo)
 static NTSTATUS ZooRead(PZOO Zoo, PIRP Irp, PULONG Value)
 {
     UNREFERENCED_PARAMETER(Irp);
-    *Value = Zoo->State.Total;
+    *Value = (ULONG)Zoo->State.Total;
     return STATUS_SUCCESS;
 }
 
