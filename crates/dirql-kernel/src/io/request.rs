@@ -184,14 +184,7 @@ impl Kernel {
     /// # Errors
     /// The run's end.
     pub fn wait_request(&self, request: Request) -> Ddi<Outcome> {
-        let event = self
-            .io
-            .requests
-            .pending
-            .borrow()
-            .get(&request)
-            .map(|pending| pending.event);
-        let Some(event) = event else {
+        let Some(event) = self.event_of(request) else {
             return Ok(failed(NtStatus::INVALID_HANDLE));
         };
         self.wait_for(event, None)?;
@@ -204,15 +197,17 @@ impl Kernel {
     /// # Errors
     /// The run's end.
     pub fn wait_request_within(&self, request: Request, most_100ns: u64) -> Ddi<Option<Outcome>> {
-        let event = {
-            let pending = self.io.requests.pending.borrow();
-            pending.get(&request).map(|pending| pending.event)
-        };
-        let Some(event) = event else {
+        let Some(event) = self.event_of(request) else {
             return Ok(Some(failed(NtStatus::INVALID_HANDLE)));
         };
         let waited = self.wait_for(event, Some(most_100ns))?;
         Ok((waited != NtStatus::TIMEOUT).then(|| self.end_of(request, event)))
+    }
+
+    /// The event that is signalled when a request is complete.
+    fn event_of(&self, request: Request) -> Option<u64> {
+        let pending = self.io.requests.pending.borrow();
+        pending.get(&request).map(|pending| pending.event)
     }
 
     /// How a request that is complete has ended; it is forgotten.
@@ -535,11 +530,11 @@ impl Kernel {
         self.free_mdls(irp)?;
         let body = self.read(DriverPtr::<Irp>::new(irp))?;
         let request = self.io.requests.by_irp.borrow_mut().remove(&irp);
-        let place = self.here();
-        if let Some(request) = request
-            && let Some(pending) = self.io.requests.pending.borrow_mut().get_mut(&request)
-        {
-            pending.place = Some(place);
+        if let Some(request) = request {
+            let place = self.here();
+            if let Some(pending) = self.io.requests.pending.borrow_mut().get_mut(&request) {
+                pending.place = Some(place);
+            }
         }
         if !self.io.requests.cancelling.has_to_stay(irp) {
             self.release_irp(irp)?;
