@@ -7,8 +7,11 @@
 
 use std::ffi::{c_int, c_void};
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::run;
+use dirql_kernel::Platform as _;
+
+use crate::run::{self, LinuxPlatform};
 
 /// The entry point of an in-process driver: the addresses of its driver object and of its
 /// registry path's UNICODE_STRING, and an NTSTATUS back.
@@ -38,13 +41,52 @@ macro_rules! import {
             #[expect(non_snake_case, reason = "named as the export is")]
             $visibility fn $name($($argument: $type),*) $(-> $result)? {
                 type Routine = extern "win64" fn($($type),*) $(-> $result)?;
-                $crate::native::routine::<Routine>(stringify!($name))($($argument),*)
+                static IMPORT: $crate::native::Import =
+                    $crate::native::Import::new(stringify!($name));
+                IMPORT.routine::<Routine>()($($argument),*)
             }
         )*
     };
 }
 
-/// The export `name` as a function. For [`import!`](crate::import).
+/// An export that [`import!`](crate::import) has declared. As in an import address table, its name is
+/// looked up once: the thunk of an export is where it is for the whole process.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Import {
+    name: &'static str,
+    /// The thunk's address; 0 before the first call.
+    address: AtomicU64,
+}
+
+impl Import {
+    #[must_use]
+    pub const fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            address: AtomicU64::new(0),
+        }
+    }
+
+    /// As [`routine`].
+    ///
+    /// # Panics
+    /// As there.
+    #[must_use]
+    pub fn routine<Routine: Copy>(&self) -> Routine {
+        // Also when the address is known: without a computer there is nothing to call.
+        let platform = run::platform();
+        let known = self.address.load(Ordering::Relaxed);
+        if known != 0 {
+            return callable(known);
+        }
+        let address = address_of(platform, self.name);
+        self.address.store(address, Ordering::Relaxed);
+        callable(address)
+    }
+}
+
+/// The export `name` as a function.
 ///
 /// # Panics
 /// If nothing of that name is exported, if no computer runs in this thread, or if
@@ -52,12 +94,18 @@ macro_rules! import {
 #[doc(hidden)]
 #[must_use]
 pub fn routine<Routine: Copy>(name: &str) -> Routine {
-    use dirql_kernel::Platform;
+    callable(address_of(run::platform(), name))
+}
 
+fn address_of(platform: &LinuxPlatform, name: &str) -> u64 {
+    match platform.routine(name) {
+        Some(address) => address,
+        None => panic!("{name} is not exported"),
+    }
+}
+
+fn callable<Routine: Copy>(address: u64) -> Routine {
     const { assert!(size_of::<Routine>() == size_of::<fn()>()) };
-    let Some(address) = run::platform().routine(name) else {
-        panic!("{name} is not exported")
-    };
     let code = std::ptr::with_exposed_provenance::<()>(address as usize);
     // SAFETY: the sizes are the same. The thunk at this address is code of the Win64
     // convention; that the types are the export's is what the driver says.
