@@ -256,13 +256,12 @@ impl Kernel {
         self.ex_flush_lookaside_list(list)
     }
 
-    /// Lookaside lists in a range of memory, and where they were initialised.
-    pub(crate) fn lookasides_in(&self, range: &Range<u64>) -> Vec<(u64, Place)> {
+    /// Gives `found` each lookaside list in a range of memory, and where it was initialised.
+    pub(crate) fn lookasides_in(&self, range: &Range<u64>, mut found: impl FnMut(u64, &Place)) {
         let all = self.ex.lookasides.borrow();
-        let inside = all.range(range.clone());
-        inside
-            .map(|(list, known)| (*list, known.place.clone()))
-            .collect()
+        for (list, known) in all.range(range.clone()) {
+            found(*list, &known.place);
+        }
     }
 
     /// Reports lookaside lists of `driver`, whose image is `image`, that were not deleted. For

@@ -215,12 +215,18 @@ impl Kernel {
         Ok(())
     }
 
-    /// Where push locks in a range of memory were acquired that are still held.
-    pub(crate) fn push_locks_held_in(&self, range: &core::ops::Range<u64>) -> Vec<(u64, Place)> {
+    /// Gives `found` each push lock in a range of memory that is held, and where it was acquired.
+    pub(crate) fn push_locks_held_in(
+        &self,
+        range: &core::ops::Range<u64>,
+        mut found: impl FnMut(u64, &Place),
+    ) {
         let locks = self.ex.push_locks.borrow();
-        let held = locks.range(range.clone());
-        held.filter_map(|(lock, state)| Some((*lock, state.holders.first()?.place.clone())))
-            .collect()
+        for (lock, state) in locks.range(range.clone()) {
+            if let Some(holder) = state.holders.first() {
+                found(*lock, &holder.place);
+            }
+        }
     }
 
     /// Takes the lock if nobody is in the way.
@@ -378,7 +384,9 @@ mod tests {
         bench.on_thread(move |kernel| {
             kernel.ke_enter_critical_region()?;
             kernel.ex_acquire_push_lock(lock, Hold::Exclusive)?;
-            assert_eq!(kernel.push_locks_held_in(&(0..u64::MAX)).len(), 1);
+            let mut held = 0;
+            kernel.push_locks_held_in(&(0..u64::MAX), |_, _| held += 1);
+            assert_eq!(held, 1);
             kernel.write(lock, 0)?;
             kernel.ex_acquire_push_lock(lock, Hold::Shared)?;
             kernel.ex_release_push_lock(lock, Some(Hold::Shared))

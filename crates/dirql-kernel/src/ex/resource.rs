@@ -124,16 +124,16 @@ impl Resource {
 }
 
 impl Kernel {
-    /// Resources in a range of memory, and where they were initialised.
+    /// Gives `found` each resource in a range of memory, and where it was initialised.
     pub(crate) fn resources_in(
         &self,
         range: &core::ops::Range<u64>,
-    ) -> alloc::vec::Vec<(u64, Place)> {
+        mut found: impl FnMut(u64, &Place),
+    ) {
         let all = self.ex.resources.borrow();
-        let inside = all.range(range.clone());
-        inside
-            .map(|(resource, known)| (*resource, known.place.clone()))
-            .collect()
+        for (resource, known) in all.range(range.clone()) {
+            found(*resource, &known.place);
+        }
     }
 
     /// `NTSTATUS ExInitializeResourceLite(PERESOURCE)`

@@ -45,14 +45,16 @@ impl Kernel {
         self.queue_job(queue_type, Job::Native(alloc::boxed::Box::new(body)))
     }
 
-    /// Work items in a range of memory that are queued, and where they were queued.
+    /// Gives `found` each work item in a range of memory that is queued, and where it was queued.
     pub(crate) fn work_items_queued_in(
         &self,
         range: &Range<u64>,
-    ) -> Vec<(u64, dirql_rules::Place)> {
+        mut found: impl FnMut(u64, &dirql_rules::Place),
+    ) {
         let all = self.ex.work_items.borrow();
-        let inside = all.range(range.clone());
-        inside.map(|(item, place)| (*item, place.clone())).collect()
+        for (item, place) in all.range(range.clone()) {
+            found(*item, place);
+        }
     }
 
     /// Reports work items that `driver`, whose image is `image`, has queued and that have not

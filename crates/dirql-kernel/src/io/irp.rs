@@ -68,18 +68,19 @@ pub(super) struct Irps {
 }
 
 impl Kernel {
-    /// Requests in a range of memory that were sent and have not come back, and where they were
-    /// made.
+    /// Gives `found` each request in a range of memory that was sent and has not come back, and where
+    /// it was made.
     pub(crate) fn irps_sent_in(
         &self,
         range: &core::ops::Range<u64>,
-    ) -> alloc::vec::Vec<(u64, Place)> {
+        mut found: impl FnMut(u64, &Place),
+    ) {
         let records = self.io.irps.records.borrow();
-        let inside = records.range(range.clone());
-        inside
-            .filter(|(_, record)| matches!(record.progress, Progress::Sent(_)))
-            .map(|(irp, record)| (*irp, record.made.clone()))
-            .collect()
+        for (irp, record) in records.range(range.clone()) {
+            if matches!(record.progress, Progress::Sent(_)) {
+                found(*irp, &record.made);
+            }
+        }
     }
 }
 

@@ -357,11 +357,12 @@ impl Kernel {
         Ok(())
     }
 
-    /// APCs in a range of memory that are queued, and where they were queued.
-    pub(crate) fn apcs_queued_in(&self, range: &Range<u64>) -> Vec<(u64, Place)> {
+    /// Gives `found` each APC in a range of memory that is queued, and where it was queued.
+    pub(crate) fn apcs_queued_in(&self, range: &Range<u64>, mut found: impl FnMut(u64, &Place)) {
         let all = self.ke.apcs.places.borrow();
-        let inside = all.range(range.clone());
-        inside.map(|(apc, place)| (*apc, place.clone())).collect()
+        for (apc, place) in all.range(range.clone()) {
+            found(*apc, place);
+        }
     }
 }
 

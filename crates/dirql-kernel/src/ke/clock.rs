@@ -154,6 +154,9 @@ impl Kernel {
 
     /// Addresses of the KTIMERs that are set, in order of their due time.
     pub(crate) fn set_timers(&self) -> Vec<u64> {
+        if self.ke.clock.timers.borrow().is_empty() {
+            return Vec::new();
+        }
         let alarms = self.ke.clock.alarms.borrow();
         alarms
             .values()

@@ -155,16 +155,17 @@ impl Kernel {
             .is_ok_and(|word| word & in_the_way == 0)
     }
 
-    /// Locks of this kind in a range of memory that are held, and where they were taken.
+    /// Gives `found` each lock of this kind in a range of memory that is held, and where it was
+    /// taken.
     pub(crate) fn reader_writer_locks_held_in(
         &self,
         range: &core::ops::Range<u64>,
-    ) -> Vec<(u64, Place)> {
-        let held = self.ke.reader_writer_locks.held.borrow();
-        held.iter()
-            .filter(|held| range.contains(&held.lock))
-            .map(|held| (held.lock, held.place.clone()))
-            .collect()
+        mut found: impl FnMut(u64, &Place),
+    ) {
+        let all = self.ke.reader_writer_locks.held.borrow();
+        for held in all.iter().filter(|held| range.contains(&held.lock)) {
+            found(held.lock, &held.place);
+        }
     }
 
     /// Processors wait for each other: this one for the lock.

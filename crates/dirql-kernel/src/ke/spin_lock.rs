@@ -299,13 +299,16 @@ impl Kernel {
             .map(|held| (held.processor, held.place.clone()))
     }
 
-    /// Locks in a range of memory that are held, and where they were taken.
-    pub(crate) fn spin_locks_held_in(&self, range: &core::ops::Range<u64>) -> Vec<(u64, Place)> {
-        let held = self.ke.locks.held.borrow();
-        held.iter()
-            .filter(|held| range.contains(&held.lock))
-            .map(|held| (held.lock, held.place.clone()))
-            .collect()
+    /// Gives `found` each lock in a range of memory that is held, and where it was taken.
+    pub(crate) fn spin_locks_held_in(
+        &self,
+        range: &core::ops::Range<u64>,
+        mut found: impl FnMut(u64, &Place),
+    ) {
+        let all = self.ke.locks.held.borrow();
+        for held in all.iter().filter(|held| range.contains(&held.lock)) {
+            found(held.lock, &held.place);
+        }
     }
 
     /// Forgets who holds a lock: a driver wrote to the word itself.

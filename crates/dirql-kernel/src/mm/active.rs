@@ -57,28 +57,31 @@ impl Kernel {
             let object = String::from("a DPC that is queued");
             all.push((object, dpc, Some(("queued here", queued.place))));
         }
-        // Borrowed, as nearly always nothing is found and a list that is moved costs more than that.
-        let mut add = |object: &str, since: &'static str, found: &[(u64, Place)]| {
-            for (address, place) in found {
-                let since = Some((since, place.clone()));
-                all.push((String::from(object), *address, since));
-            }
+        // Told one by one and not in lists: nearly always nothing is found, and then this is all that
+        // freeing has to wait for.
+        let mut add = |object: &str, since: &'static str, (address, place): (u64, &Place)| {
+            let since = Some((since, place.clone()));
+            all.push((String::from(object), address, since));
         };
         let held = "a spin lock that is held";
-        add(held, "taken here", &self.spin_locks_held_in(range));
-        add(held, "taken here", &self.reader_writer_locks_held_in(range));
+        self.spin_locks_held_in(range, |at, place| add(held, "taken here", (at, place)));
+        self.reader_writer_locks_held_in(range, |at, place| add(held, "taken here", (at, place)));
         let push = "a push lock that is held";
-        add(push, "acquired here", &self.push_locks_held_in(range));
+        self.push_locks_held_in(range, |at, place| add(push, "acquired here", (at, place)));
         let resource = "a resource that was not deleted";
-        add(resource, "initialised here", &self.resources_in(range));
+        self.resources_in(range, |at, place| {
+            add(resource, "initialised here", (at, place));
+        });
         let list = "a lookaside list that was not deleted";
-        add(list, "initialised here", &self.lookasides_in(range));
+        self.lookasides_in(range, |at, place| {
+            add(list, "initialised here", (at, place));
+        });
         let item = "a work item that is queued";
-        add(item, "queued here", &self.work_items_queued_in(range));
+        self.work_items_queued_in(range, |at, place| add(item, "queued here", (at, place)));
         let apc = "an APC that is queued";
-        add(apc, "queued here", &self.apcs_queued_in(range));
+        self.apcs_queued_in(range, |at, place| add(apc, "queued here", (at, place)));
         let irp = "an IRP that has not come back";
-        add(irp, "made here", &self.irps_sent_in(range));
+        self.irps_sent_in(range, |at, place| add(irp, "made here", (at, place)));
         for mutex in self.mutexes_owned_in(range) {
             let object = String::from("a mutex that a thread owns");
             all.push((object, mutex, None));
