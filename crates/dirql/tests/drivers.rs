@@ -113,6 +113,38 @@ fn two_processors_that_try_for_each_others_lock_are_both_named() {
 }
 
 #[test]
+fn dpcs_that_queue_each_other_are_a_loop_that_has_no_end() {
+    let report = run(r#"
+        driver = { image = "perpetual.sys" }
+
+        [[thread]]
+        steps = [{ unload = true }]
+        "#);
+    let found = report.findings.iter().find(|found| found.rule == "DQ0579");
+    let found = found.unwrap_or_else(|| panic!("{:?}", report.findings));
+    assert_eq!(found.place.ddi.as_deref(), Some("KeInsertQueueDpc"));
+    assert_eq!(found.place.context, "DPC");
+}
+
+#[test]
+fn a_run_that_is_too_short_says_where_it_ended() {
+    let report = run(r#"
+        driver = { image = "perpetual.sys" }
+
+        [machine]
+        max_steps = 1_000
+
+        [[thread]]
+        steps = [{ unload = true }]
+        "#);
+    let early = report.ended_early.unwrap_or_default();
+    assert!(
+        early.starts_with("its 1000 steps are used up, last in perpetual.sys"),
+        "{early}"
+    );
+}
+
+#[test]
 fn a_child_that_says_it_may_be_raw_starts_without_a_driver() {
     let printed = prints(
         r#"

@@ -55,6 +55,8 @@ pub(crate) struct Queued {
     /// Counts insertions.
     number: u64,
     threaded: bool,
+    /// A DPC routine queued it, to the processor that it runs on.
+    by_dpc: bool,
 }
 
 /// A DPC whose routine runs.
@@ -197,6 +199,7 @@ impl Kernel {
             place: self.here(),
             number,
             threaded,
+            by_dpc: self.processor().context.get() == Context::Dpc && target == self.processor().id,
         };
         dpcs.queued.borrow_mut().insert(dpc.address(), queued);
         if self.report.is_recording() {
@@ -409,6 +412,10 @@ impl Kernel {
                 Some((String::from("it was queued here"), queued.place)),
             ));
         };
+        // A DPC that a DPC queues belongs to the same stretch: the processor did nothing else in between.
+        if !queued.by_dpc {
+            self.stretch_begins();
+        }
         let routine = image.deferred_routine;
         let running = Running {
             dpc: address,
@@ -423,7 +430,6 @@ impl Kernel {
     pub(super) fn run_dpc_routine(&self, address: u64, image: &KDpc, expected: Irql) -> Ddi<()> {
         let routine = image.deferred_routine;
         let outer = self.processor().context.replace(Context::Dpc);
-        self.stretch_begins();
         if self.report.is_recording() {
             self.event(Event::DpcEnter {
                 dpc: address,

@@ -35,7 +35,7 @@ pub(super) fn report(bench: &Bench, scenario: &Scenario, log: &Log) -> Report {
         verdict,
         ended_early: outcome
             .as_ref()
-            .map(|outcome| early(outcome, &findings, config.max_steps)),
+            .map(|outcome| early(bench, outcome, findings.len())),
         replay: String::new(),
         windows: config.windows.to_string(),
         processors: config.processors,
@@ -122,15 +122,35 @@ fn failed(bench: &Bench) -> Option<FailureReport> {
     })
 }
 
-fn early(outcome: &Outcome, findings: &[FindingReport], max_steps: u64) -> String {
+fn early(bench: &Bench, outcome: &Outcome, findings: usize) -> String {
     match outcome {
         Outcome::BugCheck { bug_check, .. } => format!("the system stopped: {bug_check}"),
-        Outcome::Finding if findings.len() >= MOST_FINDINGS => {
+        Outcome::Finding if findings >= MOST_FINDINGS => {
             format!("{MOST_FINDINGS} findings are enough")
         }
         Outcome::Finding => "it cannot go on after what was found".into(),
-        Outcome::Budget => format!("its {max_steps} steps are used up"),
+        Outcome::Budget => {
+            let steps = bench.kernel().config().max_steps;
+            let used_up = format!("its {steps} steps are used up");
+            match last_seen(bench) {
+                Some(last) => format!("{used_up}, {last}"),
+                None => used_up,
+            }
+        }
     }
+}
+
+/// Where a driver was when the run's steps were used up.
+fn last_seen(bench: &Bench) -> Option<String> {
+    let (place, _) = bench.kernel().busy_at_end()?;
+    let place = PlaceReport::new(&place, bench.addresses());
+    let level = place.irql_name();
+    let source = place.source.map(|source| format!(" ({source})"));
+    Some(format!(
+        "last in {}{} at {level}",
+        place.code?,
+        source.unwrap_or_default()
+    ))
 }
 
 /// The kernel's findings; a bug check is one, too.

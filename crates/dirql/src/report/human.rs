@@ -69,7 +69,8 @@ fn write_summary(out: &mut dyn Write, report: &Report, detail: Detail) -> io::Re
     for driver in &report.drivers {
         let life = match (driver.loaded, driver.unloaded, &driver.refused) {
             (false, _, Some(status)) => format!("DriverEntry returned {status}"),
-            (false, _, None) => "DriverEntry did not succeed".into(),
+            (false, _, None) if report.ended_early.is_some() => "DriverEntry did not return".into(),
+            (false, _, None) => "not loaded".into(),
             (true, false, _) => "loaded".into(),
             (true, true, _) => "loaded, unloaded".into(),
         };
