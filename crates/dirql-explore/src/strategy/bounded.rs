@@ -26,6 +26,8 @@ pub struct Bounded {
     current: Vec<Deviation>,
     replay: Replay,
     shard: Option<(u64, u64)>,
+    /// First deviations that were looked at.
+    firsts: u64,
     /// The points of the run without deviations at which others leave it, if not all are.
     first_at: Option<BTreeSet<u32>>,
     /// The points of first deviations that others follow, if not all.
@@ -66,6 +68,7 @@ impl Bounded {
             current: Vec::new(),
             replay: Replay::new(Vec::new()),
             shard: None,
+            firsts: 0,
             first_at: None,
             left_out: 0,
             within: None,
@@ -185,8 +188,12 @@ impl Bounded {
                         point: self.point,
                         option: self.option,
                     };
-                    if parent.deviations.is_empty() && !self.is_mine(deviation) {
-                        continue;
+                    if parent.deviations.is_empty() {
+                        let number = self.firsts;
+                        self.firsts += 1;
+                        if !self.is_mine(number) {
+                            continue;
+                        }
                     }
                     let mut next = parent.deviations.clone();
                     next.push(deviation);
@@ -200,14 +207,12 @@ impl Bounded {
         }
     }
 
-    /// Shards are told apart by the first deviation.
-    const fn is_mine(&self, first: Deviation) -> bool {
+    /// Shards are told apart by the number of the first deviation, so that each has as many of them as
+    /// the others, and from everywhere in a run.
+    const fn is_mine(&self, number: u64) -> bool {
         match self.shard {
             None => true,
-            Some((part, of)) => {
-                let number = (first.point as u64) << 16 | first.option as u64;
-                crate::random::mix(number) % of == part
-            }
+            Some((part, of)) => number % of == part,
         }
     }
 }
