@@ -79,8 +79,13 @@ const LEARNING: u64 = 100;
 /// What else could happen at a step, about, counting the step itself.
 const ALTERNATIVES: u64 = 2;
 
-/// Parts of each search: what is cut is the same whoever does it.
-const PARTS: u64 = 4;
+/// Runs of one part of a search, about. Groups take turns, part by part, so that each of them has come
+/// to something when there is no time any more. Each part begins with runs that tell what is worth most,
+/// which this many are to outweigh.
+const PART: u64 = 64;
+
+/// Parts of a search: for several workers, and no more than there is something in.
+const PARTS: (u64, u64) = (4, 256);
 
 /// Points after a switch at which another one is tried, where there are too many orders with two.
 const WITHIN: u32 = 16;
@@ -213,6 +218,47 @@ pub fn battery(
     groups.push(battery.cancelled_in_another_order());
     groups.retain(|group| !group.cases.is_empty());
     groups
+}
+
+/// How many parts a search of so many runs has.
+fn parts(runs: u64) -> u64 {
+    let (least, most) = PARTS;
+    (runs / PART).clamp(least, most)
+}
+
+/// About how many orders a search of runs with so many steps has.
+fn orders(steps: u64, strategy: &Strategy) -> u64 {
+    let once = steps.saturating_mul(ALTERNATIVES);
+    match strategy {
+        Strategy::Bounded { switches } => once.saturating_pow(*switches),
+        Strategy::Close { within } => once.saturating_mul(u64::from(*within) * ALTERNATIVES),
+        _ => u64::MAX,
+    }
+}
+
+/// A search in so many parts: what is in each is the same whoever does it.
+fn in_parts(of: u64, hunt: &Hunt) -> Vec<Case> {
+    let part = |part| {
+        Case::Hunt(Hunt {
+            part: (part, of),
+            runs: hunt.runs.div_ceil(of),
+            ..hunt.clone()
+        })
+    };
+    (0..of).map(part).collect()
+}
+
+/// The first of each, then the second of each, and so on.
+fn in_turn(all: Vec<Vec<Case>>) -> Vec<Case> {
+    let mut all: Vec<_> = all.into_iter().map(Vec::into_iter).collect();
+    let mut cases = Vec::new();
+    loop {
+        let before = cases.len();
+        cases.extend(all.iter_mut().filter_map(Iterator::next));
+        if cases.len() == before {
+            return cases;
+        }
+    }
 }
 
 fn failing(kind: FailureKind, number: u64) -> Trial {
@@ -383,20 +429,26 @@ impl Battery {
             // About as many as there are orders with one switch, so that each search is whole.
             let each = facts.steps.saturating_mul(ALTERNATIVES).max(1);
             let steps = facts.worth.pick(facts.steps, (all / each).max(1));
-            cases.extend(steps.into_iter().map(|step| {
+            let runs = each.min(all);
+            let searches = steps.into_iter().map(|step| {
                 let kind = ActKind::Cancelled;
                 let trial = Trial {
                     act: Some(Act { kind, step }),
                     ..Trial::default()
                 };
-                Case::Hunt(Hunt {
-                    trial: self.from(*life, trial),
-                    strategy: Strategy::Bounded { switches: 1 },
-                    at_accesses: false,
-                    part: (0, 1),
-                    runs: each.min(all),
-                })
-            }));
+                in_parts(
+                    parts(runs),
+                    &Hunt {
+                        trial: self.from(*life, trial),
+                        strategy: Strategy::Bounded { switches: 1 },
+                        at_accesses: false,
+                        part: (0, 1),
+                        runs,
+                    },
+                )
+            });
+            // The searches take turns, too.
+            cases = in_turn(searches.collect());
         }
         Group {
             title,
@@ -411,20 +463,29 @@ impl Battery {
             let base = self.bases.iter().find(|(of, _)| *of == life);
             base.map(|(_, facts)| facts.steps)
         };
-        let hunts = |life: bool, strategy: Strategy, at_accesses, of: u64| {
+        let hunts = |life: bool, strategy: Strategy, at_accesses| {
             let trial = Trial {
                 special_pool: life,
                 ..Trial::default()
             };
-            let runs = self.effort.fitting(steps(life).unwrap_or(0), SEARCH);
-            let parts = (0..of).map(move |part| Hunt {
-                trial: self.from(life, trial.clone()),
-                strategy: strategy.clone(),
-                at_accesses,
-                part: (part, of),
-                runs: runs.div_ceil(of),
-            });
-            parts.map(Case::Hunt).collect::<Vec<Case>>()
+            let steps = steps(life).unwrap_or(0);
+            let runs = self.effort.fitting(steps, SEARCH);
+            // Where accesses meet is learned anew by each part.
+            let of = if at_accesses {
+                1
+            } else {
+                parts(runs.min(orders(steps, &strategy)))
+            };
+            in_parts(
+                of,
+                &Hunt {
+                    trial: self.from(life, trial),
+                    strategy,
+                    at_accesses,
+                    part: (0, 1),
+                    runs,
+                },
+            )
         };
         let group = |title, cases| Group {
             title,
@@ -436,22 +497,22 @@ impl Battery {
         let mut groups = Vec::new();
         if let Some(steps) = steps(false) {
             let title = "every order of events with one switch";
-            groups.push(group(title, hunts(false, few(1), false, PARTS)));
+            groups.push(group(title, hunts(false, few(1), false)));
             // Of a longer run there are too many to come anywhere.
             if steps <= self.effort.hunted {
                 let title = "orders with more switches";
-                groups.push(group(title, hunts(false, few(more), false, PARTS)));
+                groups.push(group(title, hunts(false, few(more), false)));
                 // Where accesses meet is learned from runs, too.
                 if self.effort.fitting(steps, SEARCH) >= LEARNING {
                     let title = "orders that differ between accesses to memory";
-                    groups.push(group(title, hunts(false, few(1), true, 1)));
+                    groups.push(group(title, hunts(false, few(1), true)));
                 }
             }
         }
         if steps(true).is_some() {
             let close = Strategy::Close { within: WITHIN };
             let title = "lives in other orders";
-            groups.push(group(title, hunts(true, close, false, PARTS)));
+            groups.push(group(title, hunts(true, close, false)));
         }
         groups
     }
@@ -464,23 +525,23 @@ impl Battery {
         let mut cases = Vec::new();
         let life = self.bases.iter().find(|(life, _)| *life);
         if let Some((life, facts)) = life.filter(|(_, facts)| facts.steps <= self.effort.hunted) {
-            let runs = self.effort.fitting(facts.steps, 1).min(SEEDS);
+            let runs = self.effort.fitting(facts.steps, SEARCH).min(SEEDS);
             let first = self.effort.first_seed;
             let trial = Trial {
                 special_pool: true,
                 ..Trial::default()
             };
-            cases.extend((0..PARTS).map(|part| {
-                Case::Hunt(Hunt {
-                    trial: self.from(*life, trial.clone()),
-                    strategy: Strategy::Random {
-                        seeds: first..first.saturating_add(runs),
-                    },
+            let seeds = first..first.saturating_add(runs);
+            cases = in_parts(
+                parts(runs),
+                &Hunt {
+                    trial: self.from(*life, trial),
+                    strategy: Strategy::Random { seeds },
                     at_accesses: false,
-                    part: (part, PARTS),
-                    runs: runs.div_ceil(PARTS),
-                })
-            }));
+                    part: (0, 1),
+                    runs,
+                },
+            );
         }
         Group {
             title: "lives in orders at random",
