@@ -44,6 +44,14 @@ impl LockOrder {
         }
     }
 
+    /// Whether `second` was taken inside of `first` before.
+    fn knows(&self, first: u64, second: u64) -> bool {
+        let inside = self.inside.borrow();
+        inside
+            .get(&first)
+            .is_some_and(|others| others.contains_key(&second))
+    }
+
     /// Notes that `second` was taken inside of `first`; `false` if that is known.
     fn add(&self, first: u64, second: u64, place: &Place) -> bool {
         let mut inside = self.inside.borrow_mut();
@@ -89,8 +97,17 @@ impl Kernel {
     }
 
     /// The current processor has taken `lock` while it held others.
-    #[cold]
     pub(super) fn note_lock_order(&self, lock: u64) -> Ddi<()> {
+        let order = &self.ke.lock_order;
+        if self.holds_only(|outer| outer == lock || order.knows(outer, lock)) {
+            Ok(())
+        } else {
+            self.note_new_lock_order(lock)
+        }
+    }
+
+    #[cold]
+    fn note_new_lock_order(&self, lock: u64) -> Ddi<()> {
         let mut held = self.held_by(self.processor().id);
         let Some((_, mut place)) = held.pop() else {
             return Ok(());

@@ -174,6 +174,14 @@ impl Kernel {
             .collect()
     }
 
+    /// Whether all the locks that the current processor holds are such ones.
+    pub(super) fn holds_only(&self, is_such: impl Fn(u64) -> bool) -> bool {
+        let me = self.processor().id;
+        let held = self.ke.locks.held.borrow();
+        let mut mine = held.iter().filter(|held| held.processor == me);
+        mine.all(|held| is_such(held.lock))
+    }
+
     /// Ordinary routines look at bit 0 of the word only, queued ones at all of it.
     #[inline]
     fn is_held(&self, lock: u64, kind: Kind, content: u64) -> bool {
