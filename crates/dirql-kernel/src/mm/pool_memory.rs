@@ -61,6 +61,14 @@ const fn template(byte: u8) -> [u8; PAGE as usize + MAX_BETWEEN] {
     bytes
 }
 
+/// What a free has to be in accordance with.
+#[derive(Clone, Copy)]
+struct Owner {
+    bytes: u64,
+    tag: u32,
+    pool_type: u32,
+}
+
 /// What a report says of a block: its description, and where it was allocated and freed.
 struct BlockReport {
     text: String,
@@ -254,15 +262,23 @@ impl Kernel {
     /// Bug checks 0xC2 (after `BAD_FREE`) and 0x19 (after `POOL_OVERRUN` in front of a block),
     /// as Windows has them.
     pub(crate) fn pool_free(&self, address: u64, tag: Option<u32>) -> Ddi<()> {
+        self.free_block(address, tag, self.owner(address))
+    }
+
+    /// Whose the block at `address` is, if one begins there.
+    fn owner(&self, address: u64) -> Option<Owner> {
+        let mut pools = self.mm.pools.borrow_mut();
+        pools.find(address).map(|block| Owner {
+            bytes: block.bytes,
+            tag: block.tag,
+            pool_type: block.pool_type,
+        })
+    }
+
+    fn free_block(&self, address: u64, tag: Option<u32>, owner: Option<Owner>) -> Ddi<()> {
         let place = self.here();
-        let owner = {
-            let mut pools = self.mm.pools.borrow_mut();
-            pools
-                .find(address)
-                .map(|block| (block.tag, block.pool_type))
-        };
-        if let Some((owner_tag, pool_type)) = owner {
-            self.check_free(address, owner_tag, pool_type, tag)?;
+        if let Some(owner) = owner {
+            self.check_free(address, owner, tag)?;
         }
         let extent = self.mm.pools.borrow_mut().free(address, place);
         match extent {
@@ -299,14 +315,11 @@ impl Kernel {
         tag: Option<u32>,
         what: &str,
     ) -> Ddi<()> {
-        let bytes = {
-            let mut pools = self.mm.pools.borrow_mut();
-            pools.find(address).map(|block| block.bytes)
-        };
-        if let Some(bytes) = bytes.filter(|_| self.judges()) {
-            self.find_active_in(&(address..address + bytes), what)?;
+        let owner = self.owner(address);
+        if let Some(owner) = owner.filter(|_| self.judges()) {
+            self.find_active_in(&(address..address + owner.bytes), what)?;
         }
-        self.pool_free(address, tag)
+        self.free_block(address, tag, owner)
     }
 
     /// What a report says of the block at `address`.
@@ -328,8 +341,8 @@ impl Kernel {
     }
 
     /// Level and tag of a free.
-    fn check_free(&self, address: u64, owner: u32, pool_type: u32, tag: Option<u32>) -> Ddi<()> {
-        if Kind::of_type(pool_type) == Kind::Paged && self.irql() > Irql::APC {
+    fn check_free(&self, address: u64, owner: Owner, tag: Option<u32>) -> Ddi<()> {
+        if Kind::of_type(owner.pool_type) == Kind::Paged && self.irql() > Irql::APC {
             let BlockReport {
                 text, allocated, ..
             } = self.block_report(address);
@@ -337,8 +350,8 @@ impl Kernel {
             self.find(ids::POOL_LEVEL, message, allocated)?;
         }
         let wrong = match tag {
-            Some(tag) => tag != owner && tag | PROTECTED != owner,
-            None => owner & PROTECTED != 0,
+            Some(tag) => tag != owner.tag && tag | PROTECTED != owner.tag,
+            None => owner.tag & PROTECTED != 0,
         };
         if wrong {
             let tag = tag.unwrap_or(0);
@@ -347,7 +360,7 @@ impl Kernel {
             } = self.block_report(address);
             let message = format!("{text} were freed with tag {}", tag_text(tag));
             self.find(ids::BAD_FREE, message, allocated)?;
-            let parameters = [0xA, address, owner.into(), tag.into()];
+            let parameters = [0xA, address, owner.tag.into(), tag.into()];
             self.outlive(BugCheck::new(0xC2, parameters))?;
         }
         Ok(())
