@@ -47,6 +47,9 @@ const CONFIRMED: u32 = 100;
 /// Steps in which all that has to be seen.
 const WINDOW: u64 = 1 << 15;
 
+/// Steps for which a loop that is to be told is watched, and at most twice as many.
+const OUTERMOST: u64 = 1 << 12;
+
 /// How often it is tried in one stretch.
 const ATTEMPTS: u32 = 3;
 
@@ -55,6 +58,7 @@ pub(super) struct Livelock {
     /// The step from which on every return to the driver is looked at.
     pub(super) due: Cell<u64>,
     mark: Cell<Option<Mark>>,
+    verdict: Cell<Option<Verdict>>,
     waits: Cell<u32>,
     attempts: Cell<u32>,
 }
@@ -64,10 +68,21 @@ impl Default for Livelock {
         Self {
             due: Cell::new(u64::MAX),
             mark: Cell::default(),
+            verdict: Cell::default(),
             waits: Cell::default(),
             attempts: Cell::default(),
         }
     }
+}
+
+/// A loop that has gone on for too long, and is told as soon as it is known which function loops.
+#[derive(Clone, Copy, Debug)]
+struct Verdict {
+    processor: ProcessorId,
+    /// The step from which on it is watched for that.
+    from: u64,
+    /// The return to the driver that was outermost since.
+    outermost: Option<CallSite>,
 }
 
 /// A return to the driver with which later ones are compared.
@@ -152,14 +167,16 @@ impl Kernel {
         }
         self.note_loop();
         if u64::from(turns) * TURN >= u64::from(self.config().max_looks) {
-            let steps = u64::from(turns) * TURN;
-            let message = format!(
-                "the driver has called the kernel in {steps} steps at {} without letting its processor do anything else",
-                self.irql()
-            );
-            let other = self.loops_meanwhile();
-            let other = other.or_else(|| self.kept_from_running());
-            return Err(self.find_fatal(ids::LIVELOCK, message, other));
+            if livelock.verdict.get().is_none() {
+                livelock.give_up();
+                livelock.verdict.set(Some(Verdict {
+                    processor: processor.id,
+                    from: self.step(),
+                    outermost: None,
+                }));
+                self.look_from(self.step() + 1);
+            }
+            return Ok(());
         }
         if turns == LONG {
             livelock.waits.set(0);
@@ -211,6 +228,10 @@ impl Kernel {
     /// A yield point while the driver is looked at.
     pub(super) fn look_for_repetition(&self) {
         let livelock = &self.ke.livelock;
+        if let Some(verdict) = livelock.verdict.get() {
+            self.tell_loop_without_end(verdict);
+            return;
+        }
         let processor = self.processor();
         let here = processor.id;
         let known = livelock.mark.get();
@@ -273,11 +294,52 @@ impl Kernel {
     }
 }
 
+impl Kernel {
+    /// A yield point of a loop that is to be told: it is, at a return to the outermost of the functions
+    /// in which it was seen, which is the one that loops. Those that it calls return to it.
+    fn tell_loop_without_end(&self, mut verdict: Verdict) {
+        let livelock = &self.ke.livelock;
+        if self.processor().id != verdict.processor {
+            return;
+        }
+        if !self.may_be_livelock() {
+            livelock.give_up();
+            return;
+        }
+        let watched = self.step() - verdict.from;
+        let site = self.report.returns_to();
+        let is_outer = match (site, verdict.outermost) {
+            (Some(site), Some(known)) => site.stack_pointer > known.stack_pointer,
+            (site, None) => site.is_some(),
+            (None, _) => false,
+        };
+        if is_outer {
+            verdict.outermost = site;
+            livelock.verdict.set(Some(verdict));
+        }
+        let is_at_it = site.is_some() && site == verdict.outermost;
+        if watched < OUTERMOST || watched < 2 * OUTERMOST && !is_at_it {
+            return;
+        }
+        livelock.give_up();
+        let message = format!(
+            "the driver has called the kernel in {} steps at {} without letting its processor do anything else",
+            u64::from(self.processor().high_turns.get()) * TURN,
+            self.irql()
+        );
+        let other = self.loops_meanwhile();
+        let other = other.or_else(|| self.kept_from_running());
+        // The only error is that the run has ended, and it has.
+        let _ = self.find_fatal(ids::LIVELOCK, message, other);
+    }
+}
+
 impl Livelock {
     /// Nothing is looked at any more.
     fn give_up(&self) {
         self.due.set(u64::MAX);
         self.mark.set(None);
+        self.verdict.set(None);
     }
 }
 
