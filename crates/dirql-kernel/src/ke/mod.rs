@@ -44,6 +44,7 @@ mod region;
 mod scheduler;
 mod semaphore;
 mod spin_lock;
+mod starvation;
 mod synchronize;
 mod system_lock;
 mod system_thread;
@@ -113,6 +114,7 @@ pub(crate) struct Ke {
     choices: choice::Choices,
     intrusion: intrude::Intrusion,
     livelock: livelock::Livelock,
+    starvation: starvation::Starvation,
     /// Where a driver was when the steps of the run were used up, and what it kept from running.
     busy_at_end: RefCell<Option<kept::Busy>>,
     pub(crate) interrupts: interrupt::Interrupts,

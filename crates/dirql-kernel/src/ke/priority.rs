@@ -16,7 +16,7 @@ use crate::stop::Ddi;
 use crate::{DriverPtr, Kernel};
 
 /// Lowest priority of real-time threads, which are never raised.
-const LOW_REALTIME_PRIORITY: u8 = 16;
+pub(super) const LOW_REALTIME_PRIORITY: u8 = 16;
 
 impl Kernel {
     /// `KPRIORITY KeSetPriorityThread(PKTHREAD, KPRIORITY)`: returns the priority before.
@@ -121,6 +121,23 @@ impl Kernel {
                 self.show_priority(thread);
             }
         }
+    }
+
+    /// Raises the priority of a thread that is ready to `priority`, until it has run for a while.
+    pub(super) fn lift(&self, thread: ThreadId, priority: u8) {
+        let before = {
+            let mut all = self.ke.threads.all.borrow_mut();
+            match all.get_mut(thread.0 as usize) {
+                Some(entry) if entry.priority < priority => {
+                    entry.boost += priority - entry.priority;
+                    core::mem::replace(&mut entry.priority, priority)
+                }
+                _ => return,
+            }
+        };
+        self.show_priority(thread);
+        self.ke.threads.ready.borrow_mut().remove(before, thread);
+        self.make_ready(thread);
     }
 
     /// Writes a thread's priority to where drivers read it.

@@ -102,6 +102,7 @@ impl Kernel {
         self.check_dpc_watchdog()?;
         self.check_patience()?;
         self.watch_for_livelock()?;
+        self.starve_none(step);
         let processor = self.processor();
         if !processor.dpc_queue.borrow().is_empty() {
             // What the clock interrupt does for DPCs that nobody has asked to be run at once.

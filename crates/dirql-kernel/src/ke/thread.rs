@@ -83,7 +83,7 @@ pub(super) struct Thread {
     pub(super) priority: u8,
     /// How far `priority` is above what was set.
     pub(super) boost: u8,
-    /// The step at which it began to run the last time.
+    /// The step at which it began to run, or to be ready, the last time.
     pub(super) since: u64,
     /// Where it may run; `None` is anywhere.
     affinity: Option<Affinity>,
@@ -326,12 +326,14 @@ impl Kernel {
     /// Puts a thread at the end of its queue. If no processor that may run it is idle, the one
     /// that runs the thread of lowest priority is asked to switch, if that is lower.
     pub(crate) fn make_ready(&self, thread: ThreadId) {
+        let step = self.step();
         let (priority, affinity) = {
             let mut all = self.ke.threads.all.borrow_mut();
             let Some(thread) = all.get_mut(thread.0 as usize) else {
                 return;
             };
             thread.state = State::Ready;
+            thread.since = step;
             (thread.priority, thread.affinity)
         };
         self.ke.threads.ready.borrow_mut().push(priority, thread);
