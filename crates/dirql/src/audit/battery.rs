@@ -84,7 +84,7 @@ const ALTERNATIVES: u64 = 2;
 /// which this many are to outweigh.
 const PART: u64 = 64;
 
-/// Parts of a search: for several workers, and no more than there is something in.
+/// Parts of a search at least, for several workers, and at most.
 const PARTS: (u64, u64) = (4, 256);
 
 /// Points after a switch at which another one is tried, where there are too many orders with two.
@@ -224,6 +224,11 @@ pub fn battery(
 fn parts(runs: u64) -> u64 {
     let (least, most) = PARTS;
     (runs / PART).clamp(least, most)
+}
+
+/// The same for one of several searches, which workers can share.
+fn parts_of_one(runs: u64) -> u64 {
+    (runs / PART).clamp(1, PARTS.1)
 }
 
 /// About how many orders a search of runs with so many steps has.
@@ -437,7 +442,7 @@ impl Battery {
                     ..Trial::default()
                 };
                 in_parts(
-                    parts(runs),
+                    parts_of_one(runs),
                     &Hunt {
                         trial: self.from(*life, trial),
                         strategy: Strategy::Bounded { switches: 1 },
@@ -614,6 +619,39 @@ mod tests {
             ]
         );
         assert_eq!(counts[7], (40, Some(200)));
+    }
+
+    #[test]
+    fn searches_take_turns_in_parts_of_about_one_size() {
+        let groups = battery(&facts(), WindowsVersion::Ten, 2, Effort::USUAL);
+        let cases = groups.into_iter().flat_map(|group| group.cases);
+        let mut at_random = 0;
+        for case in cases {
+            let Case::Hunt(hunt) = case else { continue };
+            let (_, of) = hunt.part;
+            let orders = orders(100, &hunt.strategy).div_ceil(of);
+            if !hunt.at_accesses {
+                assert!(hunt.runs.min(orders) <= 2 * PART, "{hunt:?}");
+                assert!(of <= PARTS.1, "{hunt:?}");
+            }
+            if matches!(hunt.strategy, Strategy::Random { .. }) {
+                at_random += hunt.runs;
+            }
+        }
+        let all = Effort::USUAL.fitting(100, SEARCH);
+        assert!((all..all + PARTS.1).contains(&at_random), "{at_random}");
+    }
+
+    #[test]
+    fn searches_of_one_kind_take_turns_too() {
+        let trial = |seed| {
+            Case::Run(Trial {
+                hostile: Some(seed),
+                ..Trial::default()
+            })
+        };
+        let all = in_turn(vec![vec![trial(0), trial(2), trial(3)], vec![trial(1)]]);
+        assert_eq!(all, [trial(0), trial(1), trial(2), trial(3)]);
     }
 
     #[test]

@@ -145,12 +145,7 @@ fn last_seen(bench: &Bench) -> Option<String> {
     let (place, _) = bench.kernel().busy_at_end()?;
     let place = PlaceReport::new(&place, bench.addresses());
     let level = place.irql_name();
-    let source = place.source.map(|source| format!(" ({source})"));
-    Some(format!(
-        "last in {}{} at {level}",
-        place.code?,
-        source.unwrap_or_default()
-    ))
+    Some(format!("last in {} at {level}", place.code?))
 }
 
 /// The kernel's findings; a bug check is one, too.
