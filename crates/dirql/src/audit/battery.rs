@@ -84,8 +84,11 @@ const ALTERNATIVES: u64 = 2;
 /// which this many are to outweigh.
 const PART: u64 = 64;
 
-/// Parts of a search at least, for several workers, and at most.
-const PARTS: (u64, u64) = (4, 256);
+/// Parts of a search at least, so that several workers can share it.
+const LEAST_PARTS: u64 = 4;
+
+/// Parts of a search at most.
+const MOST_PARTS: u64 = 256;
 
 /// Points after a switch at which another one is tried, where there are too many orders with two.
 const WITHIN: u32 = 16;
@@ -220,15 +223,11 @@ pub fn battery(
     groups
 }
 
-/// How many parts a search of so many runs has.
-fn parts(runs: u64) -> u64 {
-    let (least, most) = PARTS;
-    (runs / PART).clamp(least, most)
-}
-
-/// The same for one of several searches, which workers can share.
-fn parts_of_one(runs: u64) -> u64 {
-    (runs / PART).clamp(1, PARTS.1)
+/// How many parts a search of so many runs has. Workers share one that is alone in its group, and
+/// several searches without its being cut.
+fn parts(runs: u64, is_alone: bool) -> u64 {
+    let least = if is_alone { LEAST_PARTS } else { 1 };
+    (runs / PART).clamp(least, MOST_PARTS)
 }
 
 /// About how many orders a search of runs with so many steps has.
@@ -442,7 +441,7 @@ impl Battery {
                     ..Trial::default()
                 };
                 in_parts(
-                    parts_of_one(runs),
+                    parts(runs, false),
                     &Hunt {
                         trial: self.from(*life, trial),
                         strategy: Strategy::Bounded { switches: 1 },
@@ -479,7 +478,7 @@ impl Battery {
             let of = if at_accesses {
                 1
             } else {
-                parts(runs.min(orders(steps, &strategy)))
+                parts(runs.min(orders(steps, &strategy)), true)
             };
             in_parts(
                 of,
@@ -538,7 +537,7 @@ impl Battery {
             };
             let seeds = first..first.saturating_add(runs);
             cases = in_parts(
-                parts(runs),
+                parts(runs, true),
                 &Hunt {
                     trial: self.from(*life, trial),
                     strategy: Strategy::Random { seeds },
@@ -632,14 +631,14 @@ mod tests {
             let orders = orders(100, &hunt.strategy).div_ceil(of);
             if !hunt.at_accesses {
                 assert!(hunt.runs.min(orders) <= 2 * PART, "{hunt:?}");
-                assert!(of <= PARTS.1, "{hunt:?}");
+                assert!(of <= MOST_PARTS, "{hunt:?}");
             }
             if matches!(hunt.strategy, Strategy::Random { .. }) {
                 at_random += hunt.runs;
             }
         }
         let all = Effort::USUAL.fitting(100, SEARCH);
-        assert!((all..all + PARTS.1).contains(&at_random), "{at_random}");
+        assert!((all..all + MOST_PARTS).contains(&at_random), "{at_random}");
     }
 
     #[test]
